@@ -1,0 +1,165 @@
+//! The context of one call: the instant, the caller, and what a service may touch.
+
+use bytes::Bytes;
+use rand::RngExt as _;
+
+use super::limits::Limits;
+use super::meter::Meter;
+use super::timers::Timers;
+use crate::world::seed::Rng;
+use crate::world::time::Time;
+use crate::world::trace::Trace;
+
+/// The simulated account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccountInfo {
+    /// Twelve digits.
+    pub id: String,
+    /// Region, such as `eu-west-1`.
+    pub region: String,
+}
+
+impl AccountInfo {
+    /// `arn:aws:{service}:{region}:{account}:{resource}`.
+    pub fn arn(&self, service: &str, resource: &str) -> String {
+        format!("arn:aws:{service}:{}:{}:{resource}", self.region, self.id)
+    }
+}
+
+/// Who makes a call.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Principal {
+    /// The ARN of the role session, user or service.
+    pub arn: String,
+}
+
+impl Principal {
+    /// A principal by its ARN.
+    pub fn new(arn: impl Into<String>) -> Self {
+        Principal { arn: arn.into() }
+    }
+}
+
+/// What a service asks of the world outside the account.
+#[derive(Clone, Debug)]
+pub enum Effect {
+    /// Run a function's handler; the driver answers with the invocation's id.
+    Invoke {
+        /// Names the invocation when its result comes back.
+        invocation: u64,
+        /// The function's name.
+        function: String,
+        /// The event, as JSON.
+        payload: Bytes,
+        /// AWS request id.
+        request_id: String,
+        /// When Lambda kills the invocation.
+        deadline: Time,
+        /// Whether a new execution environment starts for it.
+        cold: bool,
+    },
+    /// Send bytes to an MQTT connection.
+    MqttSend {
+        /// The connection.
+        connection: u64,
+        /// Encoded packets.
+        bytes: Bytes,
+    },
+    /// Close an MQTT connection, after what was sent to it before.
+    MqttClose {
+        /// The connection.
+        connection: u64,
+    },
+}
+
+/// What a service may touch while it handles one call or wake-up.
+pub struct Cx<'a> {
+    /// The instant of the call.
+    pub now: Time,
+    /// Who calls.
+    pub caller: &'a Principal,
+    /// The account that is called.
+    pub account: &'a AccountInfo,
+    /// Quotas.
+    pub limits: &'a Limits,
+    /// Where events go.
+    pub trace: &'a Trace,
+    /// Where calls are counted.
+    pub meter: &'a mut Meter,
+    /// Where wake-ups are asked for.
+    pub timers: &'a mut Timers,
+    /// Where ids come from. Derived from the run's seed.
+    pub rng: &'a mut Rng,
+    /// What the outside has to do.
+    pub effects: &'a mut Vec<Effect>,
+}
+
+impl Cx<'_> {
+    /// The same context on behalf of another principal: a service acting in a role.
+    pub fn acting_as<'b>(&'b mut self, caller: &'b Principal) -> Cx<'b> {
+        Cx {
+            now: self.now,
+            caller,
+            account: self.account,
+            limits: self.limits,
+            trace: self.trace,
+            meter: self.meter,
+            timers: self.timers,
+            rng: self.rng,
+            effects: self.effects,
+        }
+    }
+
+    /// A random (version 4) UUID from the run's seed.
+    pub fn uuid(&mut self) -> String {
+        uuid::Builder::from_random_bytes(self.rng.random()).into_uuid().to_string()
+    }
+}
+
+/// Everything a [`Cx`] borrows, owned: one for the account, and one for each unit test.
+pub struct CxParts {
+    /// See [`Cx::account`].
+    pub account: AccountInfo,
+    /// See [`Cx::limits`].
+    pub limits: Limits,
+    /// See [`Cx::trace`].
+    pub trace: Trace,
+    /// See [`Cx::meter`].
+    pub meter: Meter,
+    /// See [`Cx::timers`].
+    pub timers: Timers,
+    /// See [`Cx::rng`].
+    pub rng: Rng,
+    /// See [`Cx::effects`].
+    pub effects: Vec<Effect>,
+}
+
+impl CxParts {
+    /// Parts for account `123456789012` in `region`.
+    pub fn new(region: &str, trace: Trace, rng: Rng) -> Self {
+        CxParts {
+            account: AccountInfo { id: "123456789012".to_owned(), region: region.to_owned() },
+            limits: Limits::aws_defaults(),
+            trace,
+            meter: Meter::default(),
+            timers: Timers::default(),
+            rng,
+            effects: Vec::new(),
+        }
+    }
+
+    /// A context for one call by `caller` at `now`.
+    pub fn cx<'a>(&'a mut self, now: Time, caller: &'a Principal) -> Cx<'a> {
+        Cx {
+            now,
+            caller,
+            account: &self.account,
+            limits: &self.limits,
+            trace: &self.trace,
+            meter: &mut self.meter,
+            timers: &mut self.timers,
+            rng: &mut self.rng,
+            effects: &mut self.effects,
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! Counts of what the account was asked to do: calls, refusals, throttles, bytes.
+
+use std::collections::BTreeMap;
+
+use super::error::AwsError;
+
+/// How a call ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Done.
+    Ok,
+    /// Refused because of a rate or a quota.
+    Throttled,
+    /// Refused or failed for any other reason.
+    Error,
+}
+
+impl From<&AwsError> for Outcome {
+    fn from(error: &AwsError) -> Self {
+        if error.is_throttle() { Outcome::Throttled } else { Outcome::Error }
+    }
+}
+
+/// Counts of one operation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Calls {
+    /// Calls that were done.
+    pub ok: u64,
+    /// Calls refused by a rate or quota.
+    pub throttled: u64,
+    /// Calls that ended in any other error.
+    pub error: u64,
+}
+
+/// Counters of the account. Names are AWS's: (`kinesis`, `PutRecords`).
+#[derive(Clone, Debug, Default)]
+pub struct Meter {
+    calls: BTreeMap<(&'static str, &'static str), Calls>,
+    counters: BTreeMap<(&'static str, &'static str), u64>,
+}
+
+impl Meter {
+    /// Counts one call.
+    pub fn call(&mut self, service: &'static str, operation: &'static str, outcome: Outcome) {
+        let calls = self.calls.entry((service, operation)).or_default();
+        match outcome {
+            Outcome::Ok => calls.ok += 1,
+            Outcome::Throttled => calls.throttled += 1,
+            Outcome::Error => calls.error += 1,
+        }
+    }
+
+    /// Adds to a counter that is not a call: bytes, records, objects. `name` ends with its unit where it has one.
+    pub fn add(&mut self, service: &'static str, name: &'static str, value: u64) {
+        *self.counters.entry((service, name)).or_default() += value;
+    }
+
+    /// All calls so far, ordered by (service, operation).
+    pub fn calls(&self) -> &BTreeMap<(&'static str, &'static str), Calls> {
+        &self.calls
+    }
+
+    /// All other counters so far, ordered by (service, name).
+    pub fn counters(&self) -> &BTreeMap<(&'static str, &'static str), u64> {
+        &self.counters
+    }
+}

@@ -1,0 +1,19 @@
+//! What every simulated service is built from: errors in AWS's shape, principals, the context of one
+//! call, timers, limits as data, and the ports through which services use one another.
+
+pub mod bucket;
+pub mod cx;
+pub mod error;
+pub mod limits;
+pub mod meter;
+pub mod ports;
+pub mod provision;
+pub mod timers;
+
+pub use bucket::TokenBucket;
+pub use cx::{AccountInfo, Cx, Effect, Principal};
+pub use error::AwsError;
+pub use limits::Limits;
+pub use meter::{Meter, Outcome};
+pub use provision::{Provisioned, Resource};
+pub use timers::{Service, Timers, Wake};

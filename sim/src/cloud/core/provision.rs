@@ -1,0 +1,57 @@
+//! How a service creates a resource from its CloudFormation declaration.
+
+use std::collections::BTreeMap;
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::error::AwsError;
+
+/// A resource to create. Intrinsic functions in `properties` are resolved already.
+#[derive(Clone, Debug)]
+pub struct Resource {
+    /// Stack that owns the resource.
+    pub stack: String,
+    /// Logical id in the template.
+    pub logical_id: String,
+    /// Type, such as `AWS::Kinesis::Stream`.
+    pub kind: String,
+    /// Properties in CloudFormation's spelling.
+    pub properties: Value,
+}
+
+impl Resource {
+    /// Parses the properties. `T` must refuse unknown fields (`#[serde(deny_unknown_fields)]`), so that a property
+    /// which is not modelled fails at creation and is named.
+    pub fn parse<T: DeserializeOwned>(&self) -> Result<T, AwsError> {
+        T::deserialize(&self.properties).map_err(|error| self.refuse(error))
+    }
+
+    /// A refusal that names stack, logical id and type.
+    pub fn refuse(&self, why: impl std::fmt::Display) -> AwsError {
+        AwsError::new("ValidationError", format!("{} {} ({}): {why}", self.stack, self.logical_id, self.kind))
+    }
+}
+
+/// What a created resource answers to references.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Provisioned {
+    /// What `Ref` gives.
+    pub physical_id: String,
+    /// What `Fn::GetAtt` gives, by attribute name.
+    pub attributes: BTreeMap<String, String>,
+}
+
+impl Provisioned {
+    /// A resource with its `Ref` value.
+    pub fn new(physical_id: impl Into<String>) -> Self {
+        Provisioned { physical_id: physical_id.into(), attributes: BTreeMap::new() }
+    }
+
+    /// Adds an attribute.
+    #[must_use]
+    pub fn attribute(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.attributes.insert(name.to_owned(), value.into());
+        self
+    }
+}

@@ -1,0 +1,192 @@
+//! The trace: every labelled event of a run, folded into one rolling digest.
+//!
+//! The digest covers every event of every [`Level`]. Which events are also *kept* (handed to the
+//! [`EventSink`]) is a choice of the run, and never changes the digest.
+
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use super::time::Time;
+
+/// How fine-grained an event is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Milestones of the run: phases, deployments, verdicts.
+    Run = 0,
+    /// Calls to services, deliveries, invocations, faults, connections.
+    Call = 1,
+    /// One event a message a hop. Millions in a large run.
+    Message = 2,
+}
+
+/// One value that belongs to an event.
+#[derive(Clone, Copy, Debug)]
+pub enum Field<'a> {
+    /// An unsigned number.
+    U64(u64),
+    /// A text.
+    Str(&'a str),
+    /// Bytes that count for the digest; kept as their length and hash only.
+    Bytes(&'a [u8]),
+}
+
+impl From<u64> for Field<'_> {
+    fn from(value: u64) -> Self {
+        Field::U64(value)
+    }
+}
+
+impl From<usize> for Field<'_> {
+    fn from(value: usize) -> Self {
+        Field::U64(value as u64)
+    }
+}
+
+impl<'a> From<&'a str> for Field<'a> {
+    fn from(value: &'a str) -> Self {
+        Field::Str(value)
+    }
+}
+
+/// An event as it is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// Position in the run, from 0, counting events of every level.
+    pub seq: u64,
+    /// Simulated instant.
+    pub time: Time,
+    /// Level as a number: 0 run, 1 call, 2 message.
+    pub level: u8,
+    /// Who speaks: a service (`kinesis`), a device (`device/acme-00001`), a function.
+    pub source: String,
+    /// What happened: `PutRecords`, `publish`, `deliver`.
+    pub kind: &'static str,
+    /// What it happened to: a stream, an object key, a topic.
+    pub subject: String,
+    /// The fields as a JSON object.
+    pub detail: String,
+    /// The rolling digest after this event.
+    pub digest: u64,
+}
+
+/// Where kept events go.
+pub trait EventSink: Send {
+    /// Takes one event. Errors are the sink's to remember and report when it is closed.
+    fn push(&mut self, event: Event);
+}
+
+struct Inner {
+    digest: u64,
+    seq: u64,
+    keep: Option<(Level, Box<dyn EventSink>)>,
+    scratch: Vec<u8>,
+}
+
+/// A shared handle to the trace of one run.
+#[derive(Clone)]
+pub struct Trace(Arc<Mutex<Inner>>);
+
+impl Trace {
+    /// A trace that keeps nothing but the digest.
+    pub fn new() -> Self {
+        Trace(Arc::new(Mutex::new(Inner { digest: 0, seq: 0, keep: None, scratch: Vec::with_capacity(256) })))
+    }
+
+    /// A trace that hands every event up to `level` to `sink`.
+    pub fn keeping(level: Level, sink: Box<dyn EventSink>) -> Self {
+        let trace = Trace::new();
+        trace.lock().keep = Some((level, sink));
+        trace
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().expect("the trace is used by one thread and never left half-written")
+    }
+
+    /// Records one event.
+    pub fn event(
+        &self,
+        level: Level,
+        time: Time,
+        source: &str,
+        kind: &'static str,
+        subject: &str,
+        fields: &[(&'static str, Field<'_>)],
+    ) {
+        let inner = &mut *self.lock();
+        let buf = &mut inner.scratch;
+        buf.clear();
+        buf.extend_from_slice(&time.unix_micros().to_le_bytes());
+        for text in [source, kind, subject] {
+            buf.extend_from_slice(text.as_bytes());
+            buf.push(0xff);
+        }
+        for (name, value) in fields {
+            buf.extend_from_slice(name.as_bytes());
+            buf.push(0xfe);
+            match value {
+                Field::U64(n) => buf.extend_from_slice(&n.to_le_bytes()),
+                Field::Str(s) => buf.extend_from_slice(s.as_bytes()),
+                Field::Bytes(b) => buf.extend_from_slice(b),
+            }
+            buf.push(0xff);
+        }
+        inner.digest = xxh3_64_with_seed(buf, inner.digest);
+        let seq = inner.seq;
+        inner.seq += 1;
+        if let Some((keep, sink)) = &mut inner.keep
+            && level <= *keep
+        {
+            sink.push(Event {
+                seq,
+                time,
+                level: level as u8,
+                source: source.to_owned(),
+                kind,
+                subject: subject.to_owned(),
+                detail: detail(fields),
+                digest: inner.digest,
+            });
+        }
+    }
+
+    /// The rolling digest of all events so far.
+    pub fn digest(&self) -> u64 {
+        self.lock().digest
+    }
+
+    /// How many events there were so far.
+    pub fn len(&self) -> u64 {
+        self.lock().seq
+    }
+
+    /// Whether nothing has happened yet.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Takes the sink out, so that it can be closed. Later events are digested and not kept.
+    pub fn take_sink(&self) -> Option<Box<dyn EventSink>> {
+        self.lock().keep.take().map(|(_, sink)| sink)
+    }
+}
+
+impl Default for Trace {
+    fn default() -> Self {
+        Trace::new()
+    }
+}
+
+fn detail(fields: &[(&'static str, Field<'_>)]) -> String {
+    let mut map = serde_json::Map::with_capacity(fields.len());
+    for (name, value) in fields {
+        let json = match value {
+            Field::U64(n) => (*n).into(),
+            Field::Str(s) => (*s).into(),
+            Field::Bytes(b) => format!("{} bytes, xxh3 {:016x}", b.len(), xxh3_64_with_seed(b, 0)).into(),
+        };
+        map.insert((*name).to_owned(), json);
+    }
+    serde_json::Value::Object(map).to_string()
+}
