@@ -1,0 +1,9 @@
+//! Deployment: the stages and their stacks, and the files that a deployment tool takes.
+
+mod stages;
+pub mod synth;
+
+#[cfg(test)]
+mod tests;
+
+pub use stages::{Stack, Stage, stacks};

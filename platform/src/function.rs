@@ -1,0 +1,120 @@
+//! Functions: what Lambda invokes, whatever drives them.
+
+use std::collections::BTreeMap;
+use std::time::SystemTime;
+
+use async_trait::async_trait;
+use aws_types::SdkConfig;
+
+use crate::transform::enrichment;
+
+/// A function, ready to be invoked any number of times. One value serves one execution environment; what it keeps
+/// between invocations is a cache and nothing else.
+#[async_trait]
+pub trait Function: Send + Sync {
+    /// Handles one event, given as JSON, and answers JSON.
+    async fn invoke(&self, event: &[u8], context: &InvocationContext) -> Result<Vec<u8>, FunctionError>;
+}
+
+/// What an invocation is told beside its event.
+#[derive(Clone, Debug)]
+pub struct InvocationContext {
+    /// Id of the invocation.
+    pub request_id: String,
+    /// When the invocation will be ended by force.
+    pub deadline: SystemTime,
+}
+
+/// An invocation that failed as a whole: its event is delivered again.
+#[derive(Debug, thiserror::Error)]
+pub enum FunctionError {
+    /// The event is not what the function's event source sends: a misconfigured trigger.
+    #[error("the event is not a batch of a Kinesis stream: {0}")]
+    Event(String),
+    /// The device directory did not answer.
+    #[error("the device directory did not answer: {0}")]
+    Directory(String),
+}
+
+impl FunctionError {
+    /// Kind of the error, as Lambda reports it.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            FunctionError::Event(_) => "Event",
+            FunctionError::Directory(_) => "Directory",
+        }
+    }
+}
+
+/// A function that cannot be built from its configuration.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum ConfigError {
+    /// No function has this name.
+    #[error("there is no function {name:?}; the functions are: {}", HANDLERS.join(", "))]
+    UnknownHandler {
+        /// The name.
+        name: String,
+    },
+    /// An environment variable is absent or empty.
+    #[error("the environment variable {name} is not set; the function's stack sets it")]
+    MissingVariable {
+        /// The variable.
+        name: &'static str,
+    },
+    /// The SDK configuration lacks a part.
+    #[error("the SDK configuration has no {part}; set it on the configuration that is handed in")]
+    MissingPart {
+        /// The part.
+        part: &'static str,
+    },
+}
+
+/// A function's environment variables.
+#[derive(Clone, Debug, Default)]
+pub struct Environment(BTreeMap<String, String>);
+
+impl Environment {
+    /// These variables.
+    pub fn new(variables: BTreeMap<String, String>) -> Self {
+        Environment(variables)
+    }
+
+    /// The value of a variable that must be there.
+    pub fn require(&self, name: &'static str) -> Result<&str, ConfigError> {
+        let value = self.0.get(name).map(String::as_str).filter(|value| !value.is_empty());
+        value.ok_or(ConfigError::MissingVariable { name })
+    }
+}
+
+/// Names of all functions, as in the property `Handler` of their stacks.
+pub const HANDLERS: [&str; 1] = [enrichment::HANDLER];
+
+/// Builds the function with this name. Its clients, its clock and its sleeps come from `config`.
+pub fn build(handler: &str, config: &SdkConfig, environment: &Environment) -> Result<Box<dyn Function>, ConfigError> {
+    match handler {
+        enrichment::HANDLER => Ok(Box::new(enrichment::Enrichment::new(config, environment)?)),
+        name => Err(ConfigError::UnknownHandler { name: name.to_owned() }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_function_is_refused_with_the_names_of_all() {
+        let config = SdkConfig::builder().build();
+        let error = build("enrich", &config, &Environment::default()).err().expect("there is no such function");
+        assert_eq!(error.to_string(), "there is no function \"enrich\"; the functions are: enrichment");
+    }
+
+    #[test]
+    fn a_missing_variable_and_a_missing_part_are_named() {
+        let config = SdkConfig::builder().build();
+        let error = build("enrichment", &config, &Environment::default()).err().expect("nothing is set");
+        assert!(matches!(error, ConfigError::MissingVariable { .. }), "{error}");
+        let variables = enrichment::VARIABLES.map(|name| (name.to_owned(), "x".to_owned()));
+        let error = build("enrichment", &config, &Environment::new(variables.into())).err().expect("no clock is set");
+        assert!(matches!(error, ConfigError::MissingPart { .. }), "{error}");
+    }
+}

@@ -1,0 +1,6 @@
+//! Which devices exist and what is known of them: the thing type, and the device directory.
+
+pub mod directory;
+mod stack;
+
+pub use stack::{Outputs, STACK, TENANT_ATTRIBUTE, stack};

@@ -1,0 +1,11 @@
+//! Ingest: devices and their messages.
+//!
+//! **Enters:** MQTT messages of devices, each with its own certificate. **Leaves:** readings on the topics
+//! `tenant/{tenant}/device/{device}/data`, and the device directory.
+//!
+//! **Guarantees:** a device publishes under its own tenant and its own name only; both come from the registry, not from
+//! the message. A reading is accepted for good once its PUBACK is sent. **Limits:** 128 KB and 100 publishes a second a
+//! connection.
+
+pub mod device_registry;
+pub mod iot_core;

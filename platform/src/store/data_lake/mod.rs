@@ -1,0 +1,8 @@
+//! The lake: buckets, deliveries from the streams, tables.
+
+mod delivery;
+mod stack;
+mod tables;
+
+pub use stack::{Outputs, STACK, stack};
+pub use tables::{PROCESSED_TABLE, RAW_TABLE};

@@ -1,0 +1,97 @@
+//! The lake's tables. Partitions are projected from the hour in an object's key, so no partition is ever registered.
+
+use std::collections::BTreeMap;
+
+use crate::settings::Settings;
+use crate::template::glue::{Column, Database, SerdeInfo, StorageDescriptor, Table, TableInput};
+use crate::template::{Expr, Handle, s3};
+use crate::transform::enrichment::PROCESSED_COLUMNS;
+use crate::transform::streaming::RAW_COLUMNS;
+
+/// Table of raw readings, and the prefix of its objects.
+pub const RAW_TABLE: &str = "raw";
+/// Table of processed readings, and the prefix of its objects.
+pub const PROCESSED_TABLE: &str = "processed";
+
+/// The partition column: the hour of arrival in UTC.
+const DATEHOUR: Column =
+    Column { name: "datehour", r#type: "string", comment: "Hour of arrival, yyyy/MM/dd/HH in UTC" };
+
+/// Java classes that read and write a format.
+struct Format {
+    classification: &'static str,
+    input: &'static str,
+    output: &'static str,
+    serde: &'static str,
+}
+
+const JSON: Format = Format {
+    classification: "json",
+    input: "org.apache.hadoop.mapred.TextInputFormat",
+    output: "org.apache.hadoop.hive.ql.io.HiveIgnoreKeyTextOutputFormat",
+    serde: "org.openx.data.jsonserde.JsonSerDe",
+};
+
+const PARQUET: Format = Format {
+    classification: "parquet",
+    input: "org.apache.hadoop.hive.ql.io.parquet.MapredParquetInputFormat",
+    output: "org.apache.hadoop.hive.ql.io.parquet.MapredParquetOutputFormat",
+    serde: "org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe",
+};
+
+/// The table of raw readings.
+pub(super) fn raw(settings: &Settings, database: &Handle<Database>, bucket: &Handle<s3::Bucket>) -> Table {
+    let description = "Every reading as it came. May hold duplicates and what was refused later";
+    table(settings, database, bucket, RAW_TABLE, description, &RAW_COLUMNS, &JSON)
+}
+
+/// The table of processed readings.
+pub(super) fn processed(settings: &Settings, database: &Handle<Database>, bucket: &Handle<s3::Bucket>) -> Table {
+    let description =
+        "Valid readings in canonical units. May hold duplicates: (tenant_id, device_id, seq) is the identity";
+    table(settings, database, bucket, PROCESSED_TABLE, description, &PROCESSED_COLUMNS, &PARQUET)
+}
+
+fn table(
+    settings: &Settings,
+    database: &Handle<Database>,
+    bucket: &Handle<s3::Bucket>,
+    name: &'static str,
+    description: &'static str,
+    columns: &[Column],
+    format: &Format,
+) -> Table {
+    let location = Expr::concat(["s3://".into(), bucket.name(), format!("/{name}/").into()]);
+    Table {
+        catalog_id: Expr::account_id(),
+        database_name: database.name(),
+        table_input: TableInput {
+            name,
+            description,
+            table_type: "EXTERNAL_TABLE",
+            parameters: parameters(settings, format, &location),
+            partition_keys: vec![DATEHOUR],
+            storage_descriptor: StorageDescriptor {
+                columns: columns.to_vec(),
+                location,
+                input_format: format.input,
+                output_format: format.output,
+                serde_info: SerdeInfo { serialization_library: format.serde },
+            },
+        },
+    }
+}
+
+fn parameters(settings: &Settings, format: &Format, location: &Expr) -> BTreeMap<&'static str, Expr> {
+    BTreeMap::from([
+        ("EXTERNAL", "TRUE".into()),
+        ("classification", format.classification.into()),
+        ("projection.enabled", "true".into()),
+        ("projection.datehour.type", "date".into()),
+        ("projection.datehour.format", "yyyy/MM/dd/HH".into()),
+        ("projection.datehour.range", format!("{},NOW", settings.lake_start).into()),
+        ("projection.datehour.interval", "1".into()),
+        ("projection.datehour.interval.unit", "HOURS".into()),
+        ("storage.location.template", location.clone().then("${datehour}/")),
+    ])
+}

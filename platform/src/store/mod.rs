@@ -1,0 +1,10 @@
+//! Store: the lake.
+//!
+//! **Enters:** the streams of [`crate::transform`]. **Leaves:** objects in S3 and the tables that describe them: `raw`
+//! (every reading as it came, gzip NDJSON) and `processed` (valid readings, Parquet), both by hour of arrival.
+//!
+//! **Guarantees:** a record of a stream is delivered at least once, so tables may hold duplicates; (tenant, device, seq)
+//! tells them apart. **Limits:** a reading is visible after the delivery's buffer interval; deliveries begin with
+//! the records that arrive after they were made.
+
+pub mod data_lake;

@@ -1,0 +1,154 @@
+//! CloudFormation templates as Rust values: one struct a resource type, with the properties that the platform uses.
+//!
+//! No maintained crate covers the types needed here (IoT rules, Firehose, Glue, Athena), so these builders are our own,
+//! and small. Adding a resource returns a [`Handle`], the only source of references to it.
+
+mod expr;
+
+pub mod athena;
+pub mod dynamodb;
+pub mod firehose;
+pub mod glue;
+pub mod iam;
+pub mod iot;
+pub mod kinesis;
+pub mod lambda;
+pub mod s3;
+pub mod ssm;
+
+use std::marker::PhantomData;
+
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+pub use expr::Expr;
+pub use ssm::Published;
+
+/// A type of resource. Its serialized form is the resource's `Properties`.
+pub trait Resource: Serialize {
+    /// Type name, such as `AWS::S3::Bucket`.
+    const TYPE: &'static str;
+}
+
+/// What becomes of a data-bearing resource when its stack is deleted or the resource is replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retention {
+    /// The data goes with the stack.
+    Delete,
+    /// The data outlives the stack.
+    Retain,
+}
+
+impl Retention {
+    fn policy(self) -> &'static str {
+        match self {
+            Retention::Delete => "Delete",
+            Retention::Retain => "Retain",
+        }
+    }
+}
+
+/// A resource that is in a template.
+#[derive(Debug)]
+pub struct Handle<R> {
+    logical_id: String,
+    resource: PhantomData<fn() -> R>,
+}
+
+impl<R> Handle<R> {
+    fn reference(&self) -> Expr {
+        Expr::reference(&self.logical_id)
+    }
+
+    fn attribute(&self, name: &'static str) -> Expr {
+        Expr::attribute(&self.logical_id, name)
+    }
+}
+
+/// A CloudFormation template. Resources keep the order in which they were added, so the same calls give the same text.
+#[derive(Clone, Debug)]
+pub struct Template {
+    description: String,
+    retention: Retention,
+    resources: Map<String, Value>,
+}
+
+impl Template {
+    /// An empty template whose data-bearing resources are kept or deleted as `retention` says.
+    pub fn new(description: &str, retention: Retention) -> Self {
+        Template { description: description.to_owned(), retention, resources: Map::new() }
+    }
+
+    /// Adds a resource that can be made again from this template alone.
+    pub fn add<R: Resource>(&mut self, logical_id: &str, resource: R) -> Handle<R> {
+        self.insert(logical_id, resource, Retention::Delete)
+    }
+
+    /// Adds a resource that holds data.
+    pub fn add_data<R: Resource>(&mut self, logical_id: &str, resource: R) -> Handle<R> {
+        self.insert(logical_id, resource, self.retention)
+    }
+
+    /// Publishes a value for the stacks that are deployed later.
+    pub fn publish(&mut self, published: &Published, description: &str, value: Expr) {
+        self.add(&published.logical_id(), ssm::Parameter::new(published, description, value));
+    }
+
+    fn insert<R: Resource>(&mut self, logical_id: &str, resource: R, retention: Retention) -> Handle<R> {
+        assert!(
+            logical_id.bytes().all(|b| b.is_ascii_alphanumeric()) && !self.resources.contains_key(logical_id),
+            "the logical id {logical_id} must be alphanumeric and free"
+        );
+        let properties = serde_json::to_value(resource).expect("properties are texts, numbers, lists and maps by text");
+        let declaration = json!({
+            "Type": R::TYPE,
+            "DeletionPolicy": retention.policy(),
+            "UpdateReplacePolicy": retention.policy(),
+            "Properties": properties,
+        });
+        self.resources.insert(logical_id.to_owned(), declaration);
+        Handle { logical_id: logical_id.to_owned(), resource: PhantomData }
+    }
+
+    /// Whether a deployment must be given the capability to create named IAM resources.
+    pub fn names_iam_resources(&self) -> bool {
+        self.resources.values().any(|resource| resource["Type"] == iam::Role::TYPE)
+    }
+
+    /// The template as JSON, the same text for the same template.
+    pub fn to_json(&self) -> String {
+        let template = json!({
+            "AWSTemplateFormatVersion": "2010-09-09",
+            "Description": self.description,
+            "Resources": self.resources,
+        });
+        let mut text = serde_json::to_string_pretty(&template).expect("a JSON value is valid JSON");
+        text.push('\n');
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn data_is_kept_by_policy_and_everything_else_is_not() {
+        for (retention, expected) in [(Retention::Retain, "Retain"), (Retention::Delete, "Delete")] {
+            let mut template = Template::new("test", retention);
+            let bucket = template.add_data("Data", s3::Bucket::private("bucket".into()));
+            template.publish(&Published::new("/a/bucket-arn".to_owned()), "ARN", bucket.arn());
+            assert_eq!(template.resources["Data"]["DeletionPolicy"], expected);
+            assert_eq!(template.resources["Data"]["UpdateReplacePolicy"], expected);
+            assert_eq!(template.resources["BucketArnParameter"]["DeletionPolicy"], "Delete");
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "must be alphanumeric and free")]
+    fn a_logical_id_is_used_once() {
+        let mut template = Template::new("test", Retention::Delete);
+        template.add("Data", s3::Bucket::private("one".into()));
+        template.add("Data", s3::Bucket::private("two".into()));
+    }
+}

@@ -1,0 +1,205 @@
+//! What the function does with a batch: check, join, convert, keep what is refused, write the rest.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use aws_sdk_s3::config::StalledStreamProtectionConfig;
+use aws_smithy_types::retry::RetryConfig;
+use aws_smithy_types::timeout::TimeoutConfig;
+use aws_types::SdkConfig;
+
+use super::backoff::Clock;
+use super::cache::Known;
+use super::directory::{Directory, Unit};
+use super::event::{Answer, Event};
+use super::quarantine::Quarantine;
+use super::reading::Reading;
+use super::rejection::{Reason, Rejection};
+use super::schema::{AHEAD, AHEAD_AFTER_MS, Enriched, LATE, LATE_AFTER_MS, Metrics, UNIT_UNDECLARED};
+use super::writer::{Outgoing, Writer};
+use crate::function::{ConfigError, Environment, Function, FunctionError, InvocationContext};
+
+/// Name of the function in its stack's property `Handler`.
+pub const HANDLER: &str = "enrichment";
+
+/// Environment variable with the table of the device directory.
+pub(super) const DIRECTORY_TABLE: &str = "DIRECTORY_TABLE";
+/// Environment variable with the stream that is written to.
+pub(super) const ENRICHED_STREAM: &str = "ENRICHED_STREAM";
+/// Environment variable with the bucket of the quarantine.
+pub(super) const QUARANTINE_BUCKET: &str = "QUARANTINE_BUCKET";
+
+/// The environment variables that must be set.
+pub const VARIABLES: [&str; 3] = [DIRECTORY_TABLE, ENRICHED_STREAM, QUARANTINE_BUCKET];
+
+/// Longest wait for an answer to one attempt of a call. A connection that has silently died must not use up an invocation.
+const ATTEMPT_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// The enrichment function.
+#[derive(Debug)]
+pub struct Enrichment {
+    clock: Clock,
+    directory: Directory,
+    quarantine: Quarantine,
+    writer: Writer,
+}
+
+/// The readings of a batch, sorted into valid and refused ones.
+struct Sorted<'a> {
+    /// (position in the batch, reading), by position.
+    valid: Vec<(usize, Reading<'a>)>,
+    /// (position in the batch, why), by position.
+    refused: Vec<(usize, Rejection)>,
+}
+
+impl Enrichment {
+    /// The function with clients of `config`. Each client retries as the SDK's standard mode does.
+    pub fn new(config: &SdkConfig, environment: &Environment) -> Result<Self, ConfigError> {
+        let table = environment.require(DIRECTORY_TABLE)?;
+        let stream = environment.require(ENRICHED_STREAM)?;
+        let bucket = environment.require(QUARANTINE_BUCKET)?;
+        let clock = Clock::new(config)?;
+        let timeouts = config.timeout_config().map_or_else(TimeoutConfig::builder, TimeoutConfig::to_builder);
+        let timeouts = timeouts.operation_attempt_timeout(ATTEMPT_TIMEOUT).build();
+        let config = config
+            .to_builder()
+            .retry_config(RetryConfig::standard())
+            .timeout_config(timeouts)
+            // Bodies are whole in memory, so the time-out of an attempt finds every stall.
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+            .build();
+        Ok(Enrichment {
+            directory: Directory::new(aws_sdk_dynamodb::Client::new(&config), table, clock.clone()),
+            quarantine: Quarantine::new(aws_sdk_s3::Client::new(&config), bucket),
+            writer: Writer::new(aws_sdk_kinesis::Client::new(&config), stream, clock.clone()),
+            clock,
+        })
+    }
+}
+
+#[async_trait]
+impl Function for Enrichment {
+    async fn invoke(&self, event: &[u8], context: &InvocationContext) -> Result<Vec<u8>, FunctionError> {
+        let event = Event::parse(event)?;
+        let payloads = event.payloads()?;
+        let Sorted { valid, mut refused } = sort(payloads.iter());
+        let (devices, numbered) = number_devices(&valid);
+        let known = self.directory.resolve(&devices, context.deadline).await?;
+        let mut outgoing = Vec::with_capacity(valid.len());
+        for ((position, reading), device) in valid.iter().zip(numbered) {
+            match enrich(reading, &known[device]) {
+                Ok(data) => {
+                    outgoing.push(Outgoing { position: *position, device, key: reading.device_id.as_ref(), data });
+                }
+                Err(rejection) => refused.push((*position, rejection)),
+            }
+        }
+        refused.sort_by_key(|(position, _)| *position);
+        // The quarantine comes first: it is one call, and repeating it changes nothing.
+        let mut again_from = None;
+        if !refused.is_empty() {
+            let safe = self.clock.has_time(context.deadline) && self.quarantine.keep(&event, &refused).await;
+            if !safe {
+                // Readings after the first refused one will come again, so writing them now would only double them.
+                let first = refused[0].0;
+                outgoing.retain(|reading| reading.position < first);
+                again_from = Some(first);
+            }
+        }
+        if let Some(unwritten) = self.writer.write(&outgoing, devices.len(), context.deadline).await {
+            again_from = Some(again_from.map_or(unwritten, |first| first.min(unwritten)));
+        }
+        tracing::debug!(
+            request_id = %context.request_id,
+            shard = event.shard_id(),
+            records = event.records.len(),
+            refused = refused.len(),
+            ?again_from,
+            "batch handled"
+        );
+        Ok(match again_from {
+            None => Answer::done().to_json(),
+            Some(position) => Answer::again_from(&event.records[position].kinesis.sequence_number).to_json(),
+        })
+    }
+}
+
+/// Parses and checks every record.
+fn sort<'p>(payloads: impl Iterator<Item = &'p [u8]>) -> Sorted<'p> {
+    let mut sorted = Sorted { valid: Vec::with_capacity(payloads.size_hint().0), refused: Vec::new() };
+    for (position, payload) in payloads.enumerate() {
+        match Reading::parse(payload) {
+            Ok(reading) => sorted.valid.push((position, reading)),
+            Err(rejection) => sorted.refused.push((position, rejection)),
+        }
+    }
+    sorted
+}
+
+/// The devices (tenant, device) of the readings in the order of their first reading, and each reading's device by its
+/// index there.
+fn number_devices<'r>(valid: &'r [(usize, Reading<'_>)]) -> (Vec<(&'r str, &'r str)>, Vec<usize>) {
+    let mut numbers: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    let mut devices = Vec::new();
+    let number = |(_, reading): &'r (usize, Reading<'_>)| {
+        let device = (reading.tenant_id.as_ref(), reading.device_id.as_ref());
+        *numbers.entry(device).or_insert_with(|| {
+            devices.push(device);
+            devices.len() - 1
+        })
+    };
+    let numbered = valid.iter().map(number).collect();
+    (devices, numbered)
+}
+
+/// The enriched reading as JSON.
+fn enrich(reading: &Reading<'_>, known: &Known) -> Result<Vec<u8>, Rejection> {
+    let Some(device) = known else {
+        let detail = format!("the directory has no device {:?} of tenant {:?}", reading.device_id, reading.tenant_id);
+        return Err(Rejection::new(Reason::UnknownDevice, detail));
+    };
+    let mut flags = Vec::new();
+    let mut metrics = Vec::with_capacity(reading.metrics.0.len());
+    let mut undeclared = false;
+    for (name, value) in &reading.metrics.0 {
+        let canonical = match device.unit(name) {
+            Some(Unit::Known(conversion)) => conversion.apply(*value),
+            Some(Unit::Unknown(unit)) => {
+                return Err(Rejection::new(Reason::UnknownUnit, format!("metric {name:?} is in {unit:?}")));
+            }
+            None => {
+                undeclared = true;
+                *value
+            }
+        };
+        if !canonical.is_finite() {
+            let detail = format!("metric {name:?} is {value}, which is too large in canonical units");
+            return Err(Rejection::new(Reason::MetricNotFinite, detail));
+        }
+        metrics.push((name.as_ref(), canonical));
+    }
+    let behind_ms = reading.received_at.saturating_sub(reading.ts);
+    if behind_ms > LATE_AFTER_MS {
+        flags.push(LATE);
+    }
+    if behind_ms < -AHEAD_AFTER_MS {
+        flags.push(AHEAD);
+    }
+    if undeclared {
+        flags.push(UNIT_UNDECLARED);
+    }
+    let enriched = Enriched {
+        tenant_id: &reading.tenant_id,
+        device_id: &reading.device_id,
+        device_type: &device.device_type,
+        seq: reading.seq,
+        ts: reading.ts,
+        received_at: reading.received_at,
+        recorded_at: reading.recorded_at.as_ref().map(|text| text.0.as_ref()),
+        metrics: Metrics(&metrics),
+        flags: &flags,
+    };
+    let mut data = Vec::with_capacity(256 + 32 * metrics.len());
+    serde_json::to_writer(&mut data, &enriched).expect("texts and finite numbers are written to memory");
+    Ok(data)
+}

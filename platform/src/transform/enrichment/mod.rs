@@ -1,0 +1,25 @@
+//! Enrichment: from raw readings to valid ones, with the type of their device and in canonical units.
+//!
+//! What is refused is kept in quarantine with its reason. A batch is done when each of its readings is in the enriched
+//! stream or in quarantine; until then Lambda delivers the rest of it again, from the first reading that is not safe.
+
+mod backoff;
+mod cache;
+mod directory;
+mod event;
+mod handler;
+mod quarantine;
+mod reading;
+mod rejection;
+mod schema;
+mod stack;
+mod units;
+mod waves;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+pub use handler::{Enrichment, HANDLER, VARIABLES};
+pub use schema::PROCESSED_COLUMNS;
+pub use stack::{STACK, quarantine_bucket, stack};

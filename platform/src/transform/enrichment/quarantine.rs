@@ -1,0 +1,80 @@
+//! Quarantine: what is refused, with its reason, as NDJSON beside the processed readings.
+
+use aws_sdk_s3::Client;
+use aws_sdk_s3::error::DisplayErrorContext;
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+
+use super::event::Event;
+use super::rejection::Rejection;
+
+/// Prefix of the objects.
+pub(super) const PREFIX: &str = "quarantine";
+
+/// A line: one refused record.
+#[derive(Debug, Serialize)]
+struct Line<'a> {
+    /// Code of the reason.
+    reason: &'static str,
+    /// What exactly was found.
+    detail: &'a str,
+    /// With the sequence number, the record's identity.
+    shard_id: &'a str,
+    sequence_number: &'a str,
+    /// The record's bytes in base64.
+    data: &'a str,
+}
+
+/// Writes quarantine objects.
+#[derive(Debug)]
+pub(super) struct Quarantine {
+    client: Client,
+    bucket: String,
+}
+
+impl Quarantine {
+    /// A quarantine in `bucket`.
+    pub fn new(client: Client, bucket: &str) -> Self {
+        Quarantine { client, bucket: bucket.to_owned() }
+    }
+
+    /// Keeps the refused records of a batch, given by their positions in order. Answers whether they are safe.
+    pub async fn keep(&self, event: &Event<'_>, refused: &[(usize, Rejection)]) -> bool {
+        let Some((key, body)) = object(event, refused) else {
+            return true;
+        };
+        let put = self.client.put_object().bucket(&self.bucket).key(&key).content_type("application/x-ndjson");
+        match put.body(body.into()).send().await {
+            Ok(_) => true,
+            Err(error) => {
+                tracing::warn!(%key, error = %DisplayErrorContext(error), "the quarantine could not be written");
+                false
+            }
+        }
+    }
+}
+
+/// Key and body of the object for these records; nothing for none. Both depend on the records alone, so that a batch
+/// that is delivered again overwrites its object instead of adding one.
+fn object(event: &Event<'_>, refused: &[(usize, Rejection)]) -> Option<(String, Vec<u8>)> {
+    let ((first, _), (last, _)) = (refused.first()?, refused.last()?);
+    let shard_id = event.shard_id();
+    let mut body = Vec::with_capacity(refused.len() * 512);
+    for (position, rejection) in refused {
+        let record = &event.records[*position].kinesis;
+        let line = Line {
+            reason: rejection.reason.code(),
+            detail: &rejection.detail,
+            shard_id,
+            sequence_number: &record.sequence_number,
+            data: &record.data,
+        };
+        serde_json::to_writer(&mut body, &line).expect("texts are written to memory");
+        body.push(b'\n');
+    }
+    let hash = Sha256::digest(&body);
+    let hash: String = hash[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+    let sequence_number = |position: &usize| event.records[*position].kinesis.sequence_number.as_ref();
+    let key = format!("{PREFIX}/{shard_id}/{}-{}-{hash}.ndjson", sequence_number(first), sequence_number(last));
+    Some((key, body))
+}

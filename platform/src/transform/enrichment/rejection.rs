@@ -1,0 +1,107 @@
+//! Why a reading is refused.
+
+use std::fmt;
+
+/// Why a reading is refused. The code is part of the contract with the readers of the quarantine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Reason {
+    /// The bytes are not one JSON document.
+    NotJson,
+    /// The document is not an object.
+    NotAnObject,
+    /// A number is beyond what a double holds.
+    NumberOutOfRange,
+    /// There is no `seq`.
+    SeqMissing,
+    /// `seq` is not a whole number.
+    SeqNotAnInteger,
+    /// `seq` is below zero.
+    SeqNegative,
+    /// `seq` is above 2^63 - 1.
+    SeqOutOfRange,
+    /// There is no `ts`.
+    TsMissing,
+    /// `ts` is not a whole number.
+    TsNotAnInteger,
+    /// `ts` is not between the years 2000 and 2100.
+    TsOutOfRange,
+    /// There are no `metrics`.
+    MetricsMissing,
+    /// `metrics` is not an object.
+    MetricsNotAnObject,
+    /// `metrics` has no member.
+    MetricsEmpty,
+    /// A metric is not a number.
+    MetricNotANumber,
+    /// A metric is not finite in canonical units.
+    MetricNotFinite,
+    /// Two metrics have the same name.
+    MetricDuplicated,
+    /// There is no `tenant_id`.
+    TenantMissing,
+    /// There is no `device_id`.
+    DeviceMissing,
+    /// `tenant_id` or `device_id` is longer than any topic.
+    IdTooLong,
+    /// There is no `received_at`.
+    ReceivedAtMissing,
+    /// `recorded_at` is neither a text nor null.
+    RecordedAtNotText,
+    /// The document is not a reading for another reason.
+    Malformed,
+    /// The directory has no such device for this tenant.
+    UnknownDevice,
+    /// The directory gives a metric a unit that this platform does not know.
+    UnknownUnit,
+}
+
+impl Reason {
+    /// The code, as it is written to the quarantine.
+    pub fn code(self) -> &'static str {
+        match self {
+            Reason::NotJson => "not-json",
+            Reason::NotAnObject => "not-an-object",
+            Reason::NumberOutOfRange => "number-out-of-range",
+            Reason::SeqMissing => "seq-missing",
+            Reason::SeqNotAnInteger => "seq-not-an-integer",
+            Reason::SeqNegative => "seq-negative",
+            Reason::SeqOutOfRange => "seq-out-of-range",
+            Reason::TsMissing => "ts-missing",
+            Reason::TsNotAnInteger => "ts-not-an-integer",
+            Reason::TsOutOfRange => "ts-out-of-range",
+            Reason::MetricsMissing => "metrics-missing",
+            Reason::MetricsNotAnObject => "metrics-not-an-object",
+            Reason::MetricsEmpty => "metrics-empty",
+            Reason::MetricNotANumber => "metric-not-a-number",
+            Reason::MetricNotFinite => "metric-not-finite",
+            Reason::MetricDuplicated => "metric-duplicated",
+            Reason::TenantMissing => "tenant-missing",
+            Reason::DeviceMissing => "device-missing",
+            Reason::IdTooLong => "id-too-long",
+            Reason::ReceivedAtMissing => "received-at-missing",
+            Reason::RecordedAtNotText => "recorded-at-not-text",
+            Reason::Malformed => "malformed",
+            Reason::UnknownDevice => "unknown-device",
+            Reason::UnknownUnit => "unknown-unit",
+        }
+    }
+}
+
+/// A refusal: its reason, and what exactly was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Rejection {
+    pub reason: Reason,
+    pub detail: String,
+}
+
+impl Rejection {
+    pub fn new(reason: Reason, detail: impl Into<String>) -> Self {
+        Rejection { reason, detail: detail.into() }
+    }
+}
+
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.reason.code(), self.detail)
+    }
+}

@@ -1,0 +1,7 @@
+//! The streams, and the rule that moves readings from MQTT to the raw stream.
+
+mod schema;
+mod stack;
+
+pub use schema::RAW_COLUMNS;
+pub use stack::{Outputs, STACK, raw_bucket, stack};
