@@ -1,0 +1,30 @@
+//! The schema of a run folder: what a run of the simulator leaves behind, and how to read it back.
+//!
+//! | file | holds | format |
+//! |---|---|---|
+//! | `manifest.json` | what decides the run: scenario text, seed, build, settings | [`Manifest`] |
+//! | `summary.json` | verdict, digest, counts, latency | [`Summary`] |
+//! | `events.parquet` | the kept events of the trace | rows of [`EventRow`] |
+//! | `metrics.parquet` | metrics of the simulated services over simulated time | rows of [`MetricRow`] |
+//!
+//! A folder appears under its name only when it is complete: it is written beside itself and renamed.
+//! The only values in it that differ between two runs of the same (scenario, seed, build) are those
+//! that [`Summary::without_wall_clock`] removes.
+
+mod error;
+mod events;
+mod folder;
+mod manifest;
+mod metrics;
+mod summary;
+mod table;
+
+pub use error::RecordError;
+pub use events::{EventReader, EventRow};
+pub use folder::{EVENTS_FILE, MANIFEST_FILE, METRICS_FILE, Recorder, RunFolder, RunReader, SUMMARY_FILE};
+pub use manifest::{Build, Manifest, SCHEMA_VERSION, ScenarioSource};
+pub use metrics::{MetricReader, MetricRow};
+pub use summary::{Calls, Digest, LatencyMs, Summary, Verdict, Violation};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,47 @@
+//! What decides a run.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// Version of the run folder's schema; readers refuse any other.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// Where the scenario came from, and what it said.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScenarioSource {
+    /// File name without the extension.
+    pub name: String,
+    /// Path as it was given.
+    pub path: String,
+    /// The whole file, so that a run can be repeated when the file has changed.
+    pub text: String,
+}
+
+/// The program that ran.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Build {
+    /// Version of the simulator.
+    pub version: String,
+    /// Compiler settings that can change behaviour, such as `madsim` and `debug_assertions`.
+    pub cfg: Vec<String>,
+    /// Target, such as `x86_64-linux`.
+    pub target: String,
+}
+
+/// Everything that decides a run. Holds no wall-clock time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// [`SCHEMA_VERSION`] of the writer.
+    pub schema_version: u32,
+    /// The scenario.
+    pub scenario: ScenarioSource,
+    /// The run's seed.
+    pub seed: u64,
+    /// The program.
+    pub build: Build,
+    /// Simulated start, RFC 3339.
+    pub start: String,
+    /// Settings of this run that override the scenario or choose what is kept, by flag name.
+    pub settings: BTreeMap<String, String>,
+}

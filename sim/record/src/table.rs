@@ -1,0 +1,117 @@
+//! What both Parquet files share: a writer with bounded memory, and a reader with clear errors.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::{Builder, JoinHandle};
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{Schema, SchemaRef};
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::properties::WriterProperties;
+
+use super::error::RecordError;
+
+/// Rows of a row group.
+const ROW_GROUP_ROWS: usize = 65_536;
+/// Rows collected before they are handed to the encoder.
+pub(super) const BATCH_ROWS: usize = 8_192;
+
+/// Batches that may wait for the encoder.
+const WAITING_MAX: usize = 4;
+
+/// A Parquet file that is being written. Remembers its first error and then ignores rows.
+///
+/// A thread of its own encodes and writes: what the encoder draws from the thread it runs on (hash keys, entropy) would
+/// otherwise be drawn from the simulated world, and recording would change the run that it records.
+pub(super) struct TableWriter {
+    batches: SyncSender<RecordBatch>,
+    encoder: JoinHandle<Result<(), RecordError>>,
+}
+
+impl TableWriter {
+    pub(super) fn create(path: PathBuf, schema: SchemaRef) -> Result<Self, RecordError> {
+        let properties = WriterProperties::builder()
+            .set_compression(Compression::ZSTD(ZstdLevel::default()))
+            .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+            .set_created_by("orrery".to_owned())
+            .build();
+        let file = File::create_new(&path).map_err(|e| RecordError::write(&path, e))?;
+        let writer = ArrowWriter::try_new(file, schema, Some(properties)).map_err(|e| RecordError::write(&path, e))?;
+        let (batches, waiting) = sync_channel(WAITING_MAX);
+        let named = path.clone();
+        let encoder = Builder::new().name("record".to_owned()).spawn(move || encode(writer, &waiting, &path));
+        let encoder = encoder.map_err(|e| RecordError::write(&named, e))?;
+        Ok(TableWriter { batches, encoder })
+    }
+
+    pub(super) fn write(&mut self, batch: RecordBatch) {
+        // It has stopped only after an error, which `close` returns.
+        let _ = self.batches.send(batch);
+    }
+
+    pub(super) fn close(self) -> Result<(), RecordError> {
+        drop(self.batches);
+        self.encoder.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    }
+}
+
+/// Writes what comes until the sender is gone.
+fn encode(mut writer: ArrowWriter<File>, waiting: &Receiver<RecordBatch>, path: &Path) -> Result<(), RecordError> {
+    for batch in waiting {
+        writer.write(&batch).map_err(|e| RecordError::write(path, e))?;
+    }
+    writer.close().map_err(|e| RecordError::write(path, e))?;
+    Ok(())
+}
+
+/// Opens a Parquet file whose columns must be exactly those of `schema`.
+pub(super) fn open(path: &Path, schema: &Schema) -> Result<ParquetRecordBatchReader, RecordError> {
+    let expected = format!("a Parquet file with the columns {}", columns(schema));
+    let file = File::open(path).map_err(|e| {
+        RecordError::new(path, format_args!("cannot be opened: {e}"), &expected, "repeat the run with `--out`")
+    })?;
+    let damaged = |e: &dyn std::fmt::Display| {
+        RecordError::new(
+            path,
+            format_args!("is truncated or is not Parquet: {e}"),
+            &expected,
+            "it was changed after the run, or copied in part: copy it again or repeat the run with `--out`",
+        )
+    };
+    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| damaged(&e))?;
+    let found = Arc::clone(builder.schema());
+    let same = found.fields().len() == schema.fields().len()
+        && found
+            .fields()
+            .iter()
+            .zip(schema.fields())
+            .all(|(a, b)| a.name() == b.name() && a.data_type() == b.data_type());
+    if !same {
+        return Err(RecordError::new(
+            path,
+            format_args!("has the columns {}", columns(&found)),
+            &expected,
+            "it was written by another program or another version: read it with the program that wrote it",
+        ));
+    }
+    builder.with_batch_size(BATCH_ROWS).build().map_err(|e| damaged(&e))
+}
+
+/// The error of a batch that could not be decoded.
+pub(super) fn batch_error(path: &Path, error: impl std::fmt::Display) -> RecordError {
+    RecordError::new(
+        path,
+        format_args!("is damaged: {error}"),
+        "whole row groups",
+        "copy the folder again or repeat the run with `--out`",
+    )
+}
+
+fn columns(schema: &Schema) -> String {
+    let fields: Vec<String> = schema.fields().iter().map(|f| format!("{} {}", f.name(), f.data_type())).collect();
+    fields.join(", ")
+}
