@@ -1,0 +1,163 @@
+//! The page: one file without references to others.
+
+use std::fmt::Write as _;
+
+use record::{RecordError, RunReader, Summary, Verdict};
+
+use crate::chart;
+use crate::series::{Metrics, Series};
+
+/// A report that cannot be made from a run folder.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportError {
+    /// The folder's rows cannot be read.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+}
+
+/// How many operations a chart of calls shows.
+const OPERATIONS_MAX: usize = 6;
+
+const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:900px;margin:2em auto;padding:0 1em;color:#222}\
+    h1{font-size:1.5em;margin-bottom:0}h2{font-size:1.15em;margin-top:2em}\
+    table{border-collapse:collapse}td,th{padding:.2em 1.2em .2em 0;text-align:left;border-bottom:1px solid #eee}\
+    td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}\
+    .verdict{display:inline-block;padding:.1em .7em;border-radius:1em;color:#fff;background:#b42318}\
+    .held{background:#067647}.unsettled{background:#b54708}code{background:#f4f4f4;padding:.1em .3em}\
+    .note{color:#666}svg{max-width:100%;height:auto}";
+
+/// The report on a run as HTML.
+pub fn render(run: &RunReader) -> Result<String, ReportError> {
+    let metrics = Metrics::read(run.metrics()?)?;
+    let summary = run.summary();
+    let mut page = String::with_capacity(64 * 1024);
+    let name = escape(&summary.scenario);
+    let _ = write!(
+        page,
+        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>{name}, seed {}</title>\
+         <meta name=\"viewport\" content=\"width=device-width\"><style>{STYLE}</style></head><body>",
+        summary.seed
+    );
+    head(&mut page, summary);
+    readings(&mut page, summary);
+    violations(&mut page, summary);
+    charts(&mut page, &metrics);
+    calls(&mut page, summary);
+    source(&mut page, run);
+    page.push_str("</body></html>\n");
+    Ok(page)
+}
+
+fn head(page: &mut String, summary: &Summary) {
+    let class = match summary.verdict {
+        Verdict::Held => "held",
+        Verdict::Unsettled => "unsettled",
+        Verdict::Violated | Verdict::NotDeterministic => "",
+    };
+    let _ = write!(
+        page,
+        "<h1>{} <span class=\"verdict {class}\">{}</span></h1><p class=\"note\">seed {}, digest <code>{}</code>, \
+         {} simulated minutes</p>",
+        escape(&summary.scenario),
+        summary.verdict,
+        summary.seed,
+        summary.digest,
+        chart::number(summary.simulated_s / 60.0)
+    );
+}
+
+fn readings(page: &mut String, summary: &Summary) {
+    let count = |value: u64| chart::grouped(i64::try_from(value).unwrap_or(i64::MAX));
+    let seconds = |ms: Option<f64>| ms.map_or("none".to_owned(), |ms| format!("{:.1} s", ms / 1_000.0));
+    let latency = summary.latency_ms;
+    let rows = [
+        ("Devices", count(summary.devices), "devices of the fleet"),
+        ("Published", count(summary.published), "readings that devices sent at least once"),
+        ("Acknowledged", count(summary.acknowledged), "readings whose PUBACK a device received: those that are owed"),
+        ("Delivered", count(summary.delivered), "distinct readings that Athena returns"),
+        ("Missing", count(summary.missing), "owed readings that are neither delivered nor in quarantine"),
+        ("Duplicates", count(summary.duplicates), "further rows of the same reading"),
+        ("Quarantined", count(summary.quarantined), "readings that the platform refused with a reason"),
+        ("Rejected", count(summary.rejected), "publishes that the broker refused"),
+        ("Latency, median", seconds(latency.p50), "publish to visible in Athena"),
+        ("Latency, p99", seconds(latency.p99), "the same, 99 of 100 readings"),
+        ("Latency, maximum", seconds(latency.max), "the same, the latest reading"),
+        ("Throttles", count(summary.throttles), "calls that a rate or a quota refused, all services"),
+    ];
+    page.push_str("<h2>Readings</h2><table>");
+    for (name, value, meaning) in rows {
+        let _ = write!(page, "<tr><td>{name}</td><td class=\"n\">{value}</td><td class=\"note\">{meaning}</td></tr>");
+    }
+    page.push_str("</table>");
+}
+
+fn violations(page: &mut String, summary: &Summary) {
+    if summary.violations.is_empty() {
+        return;
+    }
+    page.push_str("<h2>Broken promises</h2><table><tr><th>Invariant</th><th>What was seen</th></tr>");
+    for violation in &summary.violations {
+        let (id, message) = (escape(&violation.invariant), escape(&violation.message));
+        let _ = write!(page, "<tr><td><code>{id}</code></td><td>{message}</td></tr>");
+    }
+    page.push_str("</table>");
+}
+
+fn charts(page: &mut String, metrics: &Metrics) {
+    let rate = |service: &str, name: &str| (name.to_owned(), metrics.get(service, name).per_second());
+    let calls = |suffix: &str| -> Vec<(String, Series)> {
+        let largest = metrics.largest(suffix, OPERATIONS_MAX).into_iter();
+        largest.map(|(name, series)| (name, series.per_second())).collect()
+    };
+    let fleet = |name: &str| (name.to_owned(), metrics.get("fleet", name));
+    for (title, unit, lines) in [
+        ("Readings of devices", "readings a second", vec![rate("fleet", "published"), rate("fleet", "acknowledged")]),
+        ("Readings that wait in devices", "readings", vec![fleet("queued")]),
+        ("Sessions", "sessions a second", vec![rate("fleet", "sessions"), rate("fleet", "losses")]),
+        ("Calls to services", "calls a second", calls(".ok")),
+        ("Throttled calls", "calls a second", calls(".throttled")),
+    ] {
+        if let Some(svg) = chart::lines(unit, &lines) {
+            let _ = write!(page, "<h2>{title}</h2>{svg}");
+        }
+    }
+}
+
+fn calls(page: &mut String, summary: &Summary) {
+    let count = |value: u64| chart::grouped(i64::try_from(value).unwrap_or(i64::MAX));
+    page.push_str(
+        "<h2>Calls</h2><table><tr><th>Operation</th><th class=\"n\">Done</th><th class=\"n\">Throttled</th>\
+         <th class=\"n\">Other errors</th></tr>",
+    );
+    for (operation, calls) in &summary.calls {
+        let (ok, throttled, error) = (count(calls.ok), count(calls.throttled), count(calls.error));
+        let _ = write!(
+            page,
+            "<tr><td>{}</td><td class=\"n\">{ok}</td><td class=\"n\">{throttled}</td><td class=\"n\">{error}</td></tr>",
+            escape(operation)
+        );
+    }
+    page.push_str("</table>");
+}
+
+fn source(page: &mut String, run: &RunReader) {
+    let manifest = run.manifest();
+    let mut command = format!("cargo sim run {} --seed {}", manifest.scenario.path, manifest.seed);
+    for (flag, value) in &manifest.settings {
+        let _ = write!(command, " --{flag} {value}");
+    }
+    let _ = write!(
+        page,
+        "<h2>Source</h2><p>Everything above follows from the scenario, the seed and the build: simulator {}, {} on {}. \
+         Repeat it with <code>{}</code>.</p><details><summary>The scenario</summary><pre>{}</pre></details>",
+        escape(&manifest.build.version),
+        escape(&manifest.build.cfg.join(", ")),
+        escape(&manifest.build.target),
+        escape(&command),
+        escape(&manifest.scenario.text)
+    );
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
