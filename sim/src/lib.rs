@@ -1,4 +1,15 @@
+#![cfg(madsim)]
 //! Orrery's simulator: a whole AWS IoT data platform in a deterministic world.
+//!
+//! Read in this order: [`world`] (time, seeds, the trace), [`cloud`] (the simulated account), [`fleet`] (devices),
+//! [`invariant`] (the oracles), [`scenario`] (what to run), then [`seam`] and [`run`], which put them together, and
+//! [`cli`].
 
+pub mod cli;
 pub mod cloud;
+pub mod fleet;
+pub mod invariant;
+pub mod run;
+pub mod scenario;
+pub mod seam;
 pub mod world;

@@ -43,7 +43,8 @@ impl AwsError {
     /// An operation, a member or a value that AWS has and this simulator does not model. HTTP 501, so that
     /// no SDK mistakes it for a success or retries it.
     pub fn not_modelled(what: impl fmt::Display) -> Self {
-        AwsError::new("NotImplemented", format!("not modelled by this simulator: {what} (see docs/gaps.md)")).status(501)
+        AwsError::new("NotImplemented", format!("not modelled by this simulator: {what} (see docs/gaps.md)"))
+            .status(501)
     }
 
     /// A request body that does not parse, or has a member of the wrong type.

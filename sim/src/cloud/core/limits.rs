@@ -31,7 +31,8 @@ pub struct Limits(BTreeMap<(String, String), Quota>);
 impl Limits {
     /// AWS's defaults, as the table gives them.
     pub fn aws_defaults() -> Self {
-        let table: Table = toml::from_str(include_str!("../data/quotas.toml")).expect("the quota table is part of the build");
+        let table: Table =
+            toml::from_str(include_str!("../data/quotas.toml")).expect("the quota table is part of the build");
         Limits(table.quota.into_iter().map(|q| ((q.service.clone(), q.name.clone()), q)).collect())
     }
 
@@ -43,7 +44,9 @@ impl Limits {
         let key = (service.to_owned(), name.to_owned());
         let quota = self.0.get(&key).unwrap_or_else(|| panic!("quota {service}/{name} is not in quotas.toml"));
         match &quota.value {
-            toml::Value::Integer(n) => u64::try_from(*n).unwrap_or_else(|_| panic!("quota {service}/{name} is negative")),
+            toml::Value::Integer(n) => {
+                u64::try_from(*n).unwrap_or_else(|_| panic!("quota {service}/{name} is negative"))
+            }
             other => panic!("quota {service}/{name} is not a whole number: {other}"),
         }
     }

@@ -8,6 +8,7 @@ pub mod limits;
 pub mod meter;
 pub mod ports;
 pub mod provision;
+mod sequence;
 pub mod timers;
 
 pub use bucket::TokenBucket;

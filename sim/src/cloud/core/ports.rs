@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use super::cx::Cx;
 use super::error::AwsError;
+pub use super::sequence::{SequenceNumber, parse_sequence_number, render_sequence_number};
 use crate::world::time::Time;
 
 /// A record as a consumer of a stream sees it.
@@ -17,7 +18,7 @@ pub struct StreamRecord {
     pub data: Bytes,
     /// Partition key.
     pub partition_key: Arc<str>,
-    /// Sequence number; written in decimal on the wire.
+    /// Sequence number; written by [`render_sequence_number`] on the wire.
     pub sequence_number: u128,
     /// ApproximateArrivalTimestamp.
     pub arrival: Time,
@@ -70,11 +71,23 @@ pub struct ReadBatch {
 /// Kinesis as the other services use it. Limits and metering apply as for any caller.
 pub trait Streams {
     /// `PutRecord`. Answers (shard id, sequence number).
-    fn put_record(&mut self, cx: &mut Cx<'_>, stream: &str, partition_key: &str, data: Bytes) -> Result<(Arc<str>, u128), AwsError>;
+    fn put_record(
+        &mut self,
+        cx: &mut Cx<'_>,
+        stream: &str,
+        partition_key: &str,
+        data: Bytes,
+    ) -> Result<(Arc<str>, u128), AwsError>;
     /// `ListShards`.
     fn list_shards(&self, stream: &str) -> Result<Vec<ShardInfo>, AwsError>;
     /// `GetShardIterator`.
-    fn cursor(&self, cx: &mut Cx<'_>, stream: &str, shard_id: &str, start: StartingPosition) -> Result<ShardCursor, AwsError>;
+    fn cursor(
+        &self,
+        cx: &mut Cx<'_>,
+        stream: &str,
+        shard_id: &str,
+        start: StartingPosition,
+    ) -> Result<ShardCursor, AwsError>;
     /// `GetRecords`: at most `limit` records and 10 MiB.
     fn get_records(&mut self, cx: &mut Cx<'_>, cursor: &ShardCursor, limit: usize) -> Result<ReadBatch, AwsError>;
 }
@@ -95,7 +108,14 @@ pub struct ObjectSummary {
 /// S3 as the other services use it. Strongly consistent.
 pub trait Objects {
     /// `PutObject`. Answers the ETag without quotes.
-    fn put_object(&mut self, cx: &mut Cx<'_>, bucket: &str, key: &str, body: Bytes, content_type: &str) -> Result<String, AwsError>;
+    fn put_object(
+        &mut self,
+        cx: &mut Cx<'_>,
+        bucket: &str,
+        key: &str,
+        body: Bytes,
+        content_type: &str,
+    ) -> Result<String, AwsError>;
     /// `GetObject` without a range.
     fn get_object(&mut self, cx: &mut Cx<'_>, bucket: &str, key: &str) -> Result<Bytes, AwsError>;
     /// `ListObjectsV2`, all pages, in UTF-8 binary order of the keys.

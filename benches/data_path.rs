@@ -1,0 +1,82 @@
+//! What a reading costs: at the door of the account, and from a device to Athena. Run with `cargo benches`.
+
+use std::hint::black_box;
+use std::path::Path;
+use std::time::Duration;
+
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use rumqttc::mqttbytes::QoS;
+use rumqttc::mqttbytes::v4::{Connect, Publish};
+use sim::cloud::account::Account;
+use sim::fleet::plan;
+use sim::run::{RunOptions, run};
+use sim::scenario::{Overrides, Scenario};
+use sim::seam::{boot, register_device};
+use sim::world::seed::Seed;
+use sim::world::time::Time;
+use sim::world::trace::Trace;
+
+const START: Time = Time::from_unix_secs(1_772_323_200);
+
+fn smoke(devices: u32, hardship: Duration) -> Scenario {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios/smoke.toml");
+    let scenario = Scenario::load(&path).expect("scenarios/smoke.toml is valid");
+    let overrides = Overrides { devices: Some(devices), hardship: Some(hardship), ..Overrides::default() };
+    scenario.with_overrides(&overrides).expect("a small fleet is valid")
+}
+
+/// One publish with QoS 1: decode, policy, rule, `PutRecord`, PUBACK. No device, no network.
+fn broker(criterion: &mut Criterion) {
+    let seed = Seed::root(1);
+    let mut account = Account::new("eu-west-1", seed, Trace::new());
+    let deployed =
+        boot(&mut account, START, &platform::Settings::default(), |_, body| body).expect("the templates boot");
+    let devices = plan(&smoke(50, Duration::from_secs(60)).fleets, seed).expect("the fleet is valid");
+    let device = &devices[0];
+    register_device(&mut account, START, &deployed, device).expect("the device is registered");
+    account.mqtt_open(START, 1, &device.certificate_id, "10.1.0.1").expect("the certificate is known");
+    let mut connect = bytes::BytesMut::new();
+    Connect::new(&device.id).write(&mut connect).expect("a small packet");
+    account.mqtt_receive(START, 1, &connect);
+    let mut publish = Publish::new(
+        format!("tenant/{}/device/{}/data", device.tenant, device.id),
+        QoS::AtLeastOnce,
+        r#"{"seq":1,"ts":1772323200000,"metrics":{"temp":21.512,"pressure":3.071}}"#,
+    );
+    publish.pkid = 1;
+    let mut packet = bytes::BytesMut::new();
+    publish.write(&mut packet).expect("a small packet");
+    account.take_effects();
+
+    let mut now = START;
+    let mut group = criterion.benchmark_group("broker");
+    group.throughput(Throughput::Elements(1));
+    group.bench_function("publish", |bencher| {
+        bencher.iter(|| {
+            // A connection may publish 100 times a second.
+            now += Duration::from_millis(10);
+            account.mqtt_receive(now, 1, black_box(&packet));
+            assert_eq!(account.take_effects().len(), 1, "one PUBACK");
+        });
+    });
+    group.finish();
+}
+
+/// Whole runs, from the boot of the account to the answer of the oracles.
+fn runs(criterion: &mut Criterion) {
+    let scenario = smoke(50, Duration::from_secs(120));
+    let mut group = criterion.benchmark_group("run");
+    group.sample_size(10);
+    group.throughput(Throughput::Elements(50 * 12));
+    group.bench_function("smoke, 2 minutes", |bencher| {
+        bencher.iter_batched(
+            || scenario.clone(),
+            |scenario| run(&scenario, RunOptions::seeded(1)).expect("the run ends"),
+            BatchSize::PerIteration,
+        );
+    });
+    group.finish();
+}
+
+criterion_group!(benches, broker, runs);
+criterion_main!(benches);

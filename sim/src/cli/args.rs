@@ -1,0 +1,227 @@
+//! The arguments of the `sim` command.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::builder::ArgPredicate;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::scenario::{Overrides, duration};
+use crate::world::trace::Level;
+
+/// Exit codes of a run, for the help.
+const EXIT_CODES: &str = "Exit codes: 0 held, 1 an invariant was violated, 2 usage or scenario file, 3 did not settle, \
+                          4 not deterministic, 101 a bug of the simulator. Results go to stdout, progress and errors to stderr.";
+
+/// Runs an IoT data platform on AWS, with its cloud and its devices, in a deterministic simulation.
+#[derive(Debug, Parser)]
+#[command(name = "sim", version, after_help = EXIT_CODES, arg_required_else_help = true)]
+pub(super) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Run a scenario and print what it came to
+    Run(RunArgs),
+    /// Run a scenario twice in fresh processes and compare every event
+    Verify(VerifyArgs),
+    /// List the scenarios of a folder
+    List(ListArgs),
+    /// Print what a run folder holds
+    Show(ShowArgs),
+    /// Write a run folder as one page of HTML
+    Report(ReportArgs),
+    /// Measure a scenario at several sizes of its fleet
+    Bench(BenchArgs),
+    /// Print the keys of scenario files: the text of scenarios/README.md
+    Schema,
+}
+
+/// `sim run`.
+#[derive(Args, Clone, Debug)]
+pub(super) struct RunArgs {
+    /// Scenario file
+    pub(super) file: PathBuf,
+    /// Seed of the run [default: the first of the scenario]
+    #[arg(long, value_name = "N")]
+    pub(super) seed: Option<u64>,
+    /// Folder to write: manifest, summary, events and metrics. It must not exist, or be empty
+    #[arg(long, value_name = "DIR")]
+    pub(super) out: Option<PathBuf>,
+    /// Form of the summary
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(super) format: Format,
+    /// Finest events that the folder keeps
+    #[arg(long, value_enum, requires = "out", default_value_if("out", ArgPredicate::IsPresent, "calls"))]
+    pub(super) events: Option<Events>,
+    #[command(flatten)]
+    pub(super) overrides: OverrideArgs,
+    /// No progress on stderr
+    #[arg(long)]
+    pub(super) quiet: bool,
+}
+
+/// `sim verify`.
+#[derive(Args, Clone, Debug)]
+pub(super) struct VerifyArgs {
+    /// Scenario file
+    pub(super) file: PathBuf,
+    /// Seed of both runs [default: the first of the scenario]
+    #[arg(long, value_name = "N")]
+    pub(super) seed: Option<u64>,
+    #[command(flatten)]
+    pub(super) overrides: OverrideArgs,
+}
+
+/// `sim list`.
+#[derive(Args, Clone, Debug)]
+pub(super) struct ListArgs {
+    /// Folder of scenario files
+    #[arg(default_value = "scenarios")]
+    pub(super) dir: PathBuf,
+}
+
+/// `sim show`.
+#[derive(Args, Clone, Debug)]
+pub(super) struct ShowArgs {
+    /// Folder that `sim run --out` wrote
+    pub(super) run: PathBuf,
+    /// Print the kept events instead, one a line
+    #[arg(long, conflicts_with = "metrics")]
+    pub(super) events: bool,
+    /// Print the metrics instead, one a line
+    #[arg(long)]
+    pub(super) metrics: bool,
+}
+
+/// `sim report`.
+#[derive(Args, Clone, Debug)]
+pub(super) struct ReportArgs {
+    /// Folder that `sim run --out` wrote
+    pub(super) run: PathBuf,
+    /// File to write [default: report.html in the run folder]
+    #[arg(long, value_name = "FILE")]
+    pub(super) out: Option<PathBuf>,
+}
+
+/// `sim bench`.
+#[derive(Args, Clone, Debug)]
+pub(super) struct BenchArgs {
+    /// Scenario file
+    #[arg(default_value = "scenarios/fleet-10k.toml")]
+    pub(super) file: PathBuf,
+    /// Sizes to measure, in devices of all synthetic fleets
+    #[arg(long, value_name = "N,N,..", value_delimiter = ',', default_values_t = [1000, 3000, 10000])]
+    pub(super) devices: Vec<u32>,
+    /// How long devices publish [default: the scenario's]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub(super) hardship: Option<Duration>,
+    /// Form of the table
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(super) format: Format,
+}
+
+/// Flags that change a scenario for one run.
+#[derive(Args, Clone, Debug, Default)]
+pub(super) struct OverrideArgs {
+    /// How long devices publish, in place of the scenario's `phase.hardship`
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub(super) hardship: Option<Duration>,
+    /// How long everything owed may take, in place of the scenario's `phase.peace`
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub(super) peace: Option<Duration>,
+    /// Devices of all synthetic fleets together; each keeps its share
+    #[arg(long, value_name = "N")]
+    pub(super) devices: Option<u32>,
+}
+
+impl OverrideArgs {
+    /// The same for a scenario.
+    pub(super) fn overrides(&self) -> Overrides {
+        Overrides { hardship: self.hardship, peace: self.peace, devices: self.devices }
+    }
+}
+
+impl VerifyArgs {
+    /// Each of the two runs.
+    pub(super) fn run_args(&self) -> RunArgs {
+        quiet_run(self.file.clone(), self.seed, self.overrides.clone())
+    }
+}
+
+impl BenchArgs {
+    /// The run of one size.
+    pub(super) fn run_args(&self, devices: u32) -> RunArgs {
+        let overrides = OverrideArgs { hardship: self.hardship, peace: None, devices: Some(devices) };
+        quiet_run(self.file.clone(), None, overrides)
+    }
+}
+
+fn quiet_run(file: PathBuf, seed: Option<u64>, overrides: OverrideArgs) -> RunArgs {
+    RunArgs { file, seed, out: None, format: Format::Json, events: None, overrides, quiet: true }
+}
+
+/// Form of results.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// Finest events that a run folder keeps. The digest covers all of them in any case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Events {
+    /// Milestones of the run.
+    Run,
+    /// Also calls to services, deliveries, invocations and connections.
+    Calls,
+    /// Also one event a message a hop: millions in a large run.
+    Messages,
+}
+
+impl Events {
+    /// The level of the trace.
+    pub(super) fn level(self) -> Level {
+        match self {
+            Events::Run => Level::Run,
+            Events::Calls => Level::Call,
+            Events::Messages => Level::Message,
+        }
+    }
+
+    /// The flag's value.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Events::Run => "run",
+            Events::Calls => "calls",
+            Events::Messages => "messages",
+        }
+    }
+}
+
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    duration::parse(text).map_err(|e| format!("it {}; expected {}; {}", e.problem, duration::EXPECTED, e.hint))
+}
+
+/// The command that repeats a run, as one would paste it.
+pub(super) fn repeat_command(verb: &str, file: &Path, seed: u64, overrides: &Overrides) -> String {
+    let mut words = vec!["cargo sim".to_owned(), verb.to_owned(), quoted(&file.display().to_string())];
+    words.extend(["--seed".to_owned(), seed.to_string()]);
+    words.extend(overrides.flags());
+    words.join(" ")
+}
+
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "-_./+:@%,".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}

@@ -1,0 +1,111 @@
+//! `sim run`: one run of a scenario, in this process.
+
+use std::collections::BTreeMap;
+
+use record::{RunFolder, Summary, Verdict};
+
+use super::args::{Events, Format, RunArgs, repeat_command};
+use super::progress::Progress;
+use super::wall::{Stopwatch, peak_memory_bytes};
+use super::{BUG, Failure, USAGE, print, text, verdict_code};
+use crate::run::{self, RunError, RunOptions};
+use crate::scenario::Scenario;
+
+/// What the arguments come to, before anything runs.
+#[derive(Debug, PartialEq)]
+pub(super) struct Plan {
+    /// The scenario with the flags applied.
+    pub(super) scenario: Scenario,
+    /// Seed of the run.
+    pub(super) seed: u64,
+    /// Flags that changed the scenario or choose what is kept, for the manifest.
+    pub(super) settings: BTreeMap<String, String>,
+    /// The command that repeats the run.
+    pub(super) repeat: String,
+}
+
+impl Plan {
+    /// Reads the scenario and applies the flags.
+    pub(super) fn of(args: &RunArgs) -> Result<Self, Failure> {
+        let overrides = args.overrides.overrides();
+        let scenario = Scenario::load(&args.file)?.with_overrides(&overrides)?;
+        let seed = args.seed.unwrap_or(scenario.seeds[0]);
+        let mut settings = overrides.settings();
+        if let Some(events) = args.events {
+            settings.insert("events".to_owned(), events.as_str().to_owned());
+        }
+        let repeat = repeat_command("run", &args.file, seed, &overrides);
+        Ok(Plan { scenario, seed, settings, repeat })
+    }
+}
+
+/// Runs a scenario, writes its folder and prints its summary. The exit code is that of the verdict.
+pub(super) fn run(args: &RunArgs) -> Result<u8, Failure> {
+    let plan = Plan::of(args)?;
+    let folder = args.out.as_deref().map(RunFolder::create).transpose()?;
+    if !args.quiet {
+        plan.scenario.notes().iter().for_each(|note| eprintln!("note: {note}"));
+    }
+    let _banner = RepeatOnPanic(&plan.repeat);
+    let clock = Stopwatch::start();
+    let progress = (!args.quiet).then(|| Progress::start(clock));
+    let options = RunOptions {
+        seed: plan.seed,
+        record: folder.as_ref().map(|f| (f.recorder(), args.events.unwrap_or(Events::Calls).level())),
+        progress: progress.as_ref().map(Progress::callback),
+        settings: plan.settings.clone(),
+    };
+    let outcome = run::run(&plan.scenario, options);
+    drop(progress);
+    let mut outcome = outcome.map_err(|e| failed(e, &plan.repeat))?;
+    outcome.summary.set_wall_clock(clock.elapsed().as_secs_f64(), peak_memory_bytes());
+    if let Some(folder) = folder {
+        folder.finish(&outcome.manifest, &outcome.summary)?;
+    }
+    print(&rendered(&outcome.summary, &plan.scenario, args.format))?;
+    let code = verdict_code(outcome.summary.verdict);
+    let expected = plan.scenario.expect.verdict;
+    if outcome.summary.verdict != expected && expected != Verdict::Held {
+        eprintln!(
+            "note: the scenario is a canary and expects {expected}, but the run {}",
+            verb(outcome.summary.verdict)
+        );
+    }
+    if code != 0 {
+        eprintln!("repeat it with:\n{}", plan.repeat);
+    }
+    Ok(code)
+}
+
+/// The summary as it is printed.
+pub(super) fn rendered(summary: &Summary, scenario: &Scenario, format: Format) -> String {
+    match format {
+        Format::Text => text::summary(summary, &scenario.title, Some(scenario.expect.verdict)),
+        Format::Json => serde_json::to_string_pretty(summary).expect("a summary is JSON") + "\n",
+    }
+}
+
+fn verb(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Held => "held",
+        Verdict::Violated => "violated an invariant",
+        Verdict::Unsettled => "did not settle",
+        Verdict::NotDeterministic => "is not deterministic",
+    }
+}
+
+fn failed(error: RunError, repeat: &str) -> Failure {
+    let code = if error.usage { USAGE } else { BUG };
+    Failure { message: error.message, code, repeat: (!error.usage).then(|| repeat.to_owned()) }
+}
+
+/// Ends a panic of the simulator with the command that repeats it.
+struct RepeatOnPanic<'a>(&'a str);
+
+impl Drop for RepeatOnPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("this is a bug of the simulator; repeat it with:\n{}", self.0);
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! The simulated account: every service, and the ways in: HTTP requests, MQTT connections, timers, finished functions
+//! and templates.
+
+use bytes::Bytes;
+use http::{Request, Response};
+
+use super::athena::Athena;
+use super::core::cx::CxParts;
+use super::core::{AwsError, Cx, Effect, Limits, Meter, Principal, Service};
+use super::dynamodb::DynamoDb;
+use super::firehose::Firehose;
+use super::front::protocol::render;
+use super::front::{Credential, Credentials, Protocol, render_error, sigv4};
+use super::glue::Glue;
+use super::iam::Iam;
+use super::iot::{Iot, Refused, RestRequest};
+use super::kinesis::Kinesis;
+use super::lambda::{FunctionError, Lambda};
+use super::s3::S3;
+use super::ssm::Ssm;
+use crate::world::seed::Seed;
+use crate::world::time::Time;
+use crate::world::trace::{Level, Trace};
+
+/// The account: its services, and what they share.
+pub struct Account {
+    pub(super) parts: CxParts,
+    credentials: Credentials,
+    owner: Principal,
+    /// The services.
+    pub services: Services,
+}
+
+/// One state machine a service.
+pub struct Services {
+    /// AWS IoT Core.
+    pub iot: Iot,
+    /// Amazon Kinesis Data Streams.
+    pub kinesis: Kinesis,
+    /// AWS Lambda.
+    pub lambda: Lambda,
+    /// Amazon Data Firehose.
+    pub firehose: Firehose,
+    /// Amazon S3.
+    pub s3: S3,
+    /// Amazon DynamoDB.
+    pub dynamodb: DynamoDb,
+    /// AWS Glue Data Catalog.
+    pub glue: Glue,
+    /// Amazon Athena.
+    pub athena: Athena,
+    /// AWS IAM.
+    pub iam: Iam,
+    /// AWS Systems Manager Parameter Store.
+    pub ssm: Ssm,
+}
+
+impl Account {
+    /// An empty account in `region`.
+    pub fn new(region: &str, seed: Seed, trace: Trace) -> Self {
+        let parts = CxParts::new(region, trace, seed.child("account").rng());
+        Account {
+            owner: Principal::new(format!("arn:aws:iam::{}:root", parts.account.id)),
+            parts,
+            credentials: Credentials::default(),
+            services: Services {
+                iot: Iot::new(),
+                kinesis: Kinesis::new(),
+                lambda: Lambda::new(),
+                firehose: Firehose::new(),
+                s3: S3::new(),
+                dynamodb: DynamoDb::new(),
+                glue: Glue::new(),
+                athena: Athena::new(),
+                iam: Iam::default(),
+                ssm: Ssm::default(),
+            },
+        }
+    }
+
+    /// Account id, twelve digits.
+    pub fn id(&self) -> &str {
+        &self.parts.account.id
+    }
+
+    /// Region.
+    pub fn region(&self) -> &str {
+        &self.parts.account.region
+    }
+
+    /// Counts of calls and other counters so far.
+    pub fn meter(&self) -> &Meter {
+        &self.parts.meter
+    }
+
+    /// The account's quotas.
+    pub fn limits(&self) -> &Limits {
+        &self.parts.limits
+    }
+
+    /// Makes an access key known.
+    pub fn add_credential(&mut self, credential: Credential) {
+        self.services.s3.add_credential(&credential);
+        self.credentials.insert(credential);
+    }
+
+    /// Lets the account's owner act on the services at `now`.
+    pub fn as_owner<T>(&mut self, now: Time, act: impl FnOnce(&mut Services, &mut Cx<'_>) -> T) -> T {
+        act(&mut self.services, &mut self.parts.cx(now, &self.owner))
+    }
+
+    /// What the services ask of the outside since the last call.
+    pub fn take_effects(&mut self) -> Vec<Effect> {
+        std::mem::take(&mut self.parts.effects)
+    }
+
+    /// When the account next wants to be woken.
+    pub fn next_due(&self) -> Option<Time> {
+        self.parts.timers.next_due()
+    }
+
+    /// Runs every wake-up that is due.
+    pub fn wake_due(&mut self, now: Time) {
+        while let Some(wake) = self.parts.timers.pop_due(now) {
+            self.as_owner(now, |s, cx| match wake.service {
+                Service::Iot => s.iot.wake(cx, &mut s.kinesis, &mut s.s3, wake.token),
+                Service::Kinesis => s.kinesis.wake(cx, wake.token),
+                Service::Lambda => s.lambda.wake(cx, &mut s.kinesis, wake.token),
+                Service::Firehose => s.firehose.wake(cx, &mut s.kinesis, &mut s.s3, &mut s.glue, wake.token),
+                Service::S3 => s.s3.wake(cx, wake.token),
+                Service::DynamoDb => unreachable!("DynamoDB asks for no wake-ups"),
+                Service::Athena => s.athena.wake(cx, &mut s.glue, &mut s.s3, wake.token),
+            });
+        }
+    }
+
+    /// A device's connection presents its certificate.
+    pub fn mqtt_open(&mut self, now: Time, connection: u64, certificate: &str, ip: &str) -> Result<(), Refused> {
+        self.as_owner(now, |s, cx| s.iot.open(cx, connection, certificate, ip))
+    }
+
+    /// Bytes arrive on a device's connection.
+    pub fn mqtt_receive(&mut self, now: Time, connection: u64, bytes: &[u8]) {
+        self.as_owner(now, |s, cx| s.iot.receive(cx, &mut s.kinesis, &mut s.s3, connection, bytes));
+    }
+
+    /// A device's connection is gone.
+    pub fn mqtt_closed(&mut self, now: Time, connection: u64) {
+        self.as_owner(now, |s, cx| s.iot.closed(cx, connection));
+    }
+
+    /// A function's invocation has ended.
+    pub fn complete(&mut self, now: Time, invocation: u64, result: Result<Bytes, FunctionError>) {
+        self.as_owner(now, |s, cx| s.lambda.complete(cx, &mut s.kinesis, invocation, result));
+    }
+
+    /// Answers one HTTP request to any service.
+    pub fn http(&mut self, now: Time, request: Request<Bytes>) -> Response<Bytes> {
+        let auth = match sigv4::authorization(request.headers()) {
+            Ok(auth) => auth,
+            Err(error) => return self.refuse(Protocol::Json11, "", &error),
+        };
+        let service = auth.service.to_owned();
+        let response = if service == "s3" {
+            self.s3_http(now, &request)
+        } else {
+            let verified = sigv4::verify(&request, &auth, &self.credentials, now).map(|c| c.principal.clone());
+            self.json_http(now, &service, &request, verified)
+        };
+        let operation =
+            request.headers().get("x-amz-target").and_then(|v| v.to_str().ok()).unwrap_or(request.uri().path());
+        self.parts.trace.event(
+            Level::Call,
+            now,
+            "front-door",
+            "http",
+            operation,
+            &[
+                ("service", service.as_str().into()),
+                ("request", crate::world::trace::Field::Bytes(request.body())),
+                ("status", u64::from(response.status().as_u16()).into()),
+                ("response", crate::world::trace::Field::Bytes(response.body())),
+            ],
+        );
+        response
+    }
+
+    fn s3_http(&mut self, now: Time, request: &Request<Bytes>) -> Response<Bytes> {
+        let request = request.clone();
+        self.as_owner(now, |s, cx| s.s3.http(cx, request))
+    }
+
+    fn refuse(&mut self, protocol: Protocol, namespace: &str, error: &AwsError) -> Response<Bytes> {
+        let request_id = self.request_id();
+        render_error(protocol, namespace, &request_id, error)
+    }
+
+    fn request_id(&mut self) -> String {
+        self.parts.cx(Time::EPOCH, &self.owner).uuid()
+    }
+
+    fn json_http(
+        &mut self,
+        now: Time,
+        service: &str,
+        request: &Request<Bytes>,
+        verified: Result<Principal, AwsError>,
+    ) -> Response<Bytes> {
+        let (protocol, namespace) = match service {
+            "dynamodb" => (Protocol::Json10, super::dynamodb::ERROR_NAMESPACE),
+            "iot" | "lambda" => (Protocol::RestJson, ""),
+            _ => (Protocol::Json11, ""),
+        };
+        let result =
+            verified.and_then(|caller| self.services.route(&mut self.parts.cx(now, &caller), service, request));
+        match result {
+            Ok((status, body)) => {
+                let request_id = self.request_id();
+                render(protocol, status, &request_id, body)
+            }
+            Err(error) => self.refuse(protocol, namespace, &error),
+        }
+    }
+}
+
+impl Services {
+    fn route(&mut self, cx: &mut Cx<'_>, service: &str, request: &Request<Bytes>) -> Result<(u16, Vec<u8>), AwsError> {
+        let body = request.body();
+        let ok = |body: Vec<u8>| (200, body);
+        match service {
+            "kinesis" => self.kinesis.call(cx, operation(request, "Kinesis_20131202")?, body).map(ok),
+            "firehose" => {
+                let op = operation(request, "Firehose_20150804")?;
+                self.firehose.call(cx, &mut self.kinesis, &mut self.s3, &mut self.glue, op, body).map(ok)
+            }
+            "dynamodb" => self.dynamodb.call(cx, operation(request, "DynamoDB_20120810")?, body).map(ok),
+            "glue" => self.glue.call(cx, operation(request, "AWSGlue")?, body).map(ok),
+            "athena" => {
+                let op = operation(request, "AmazonAthena")?;
+                self.athena.call(cx, &mut self.glue, &mut self.s3, op, body).map(ok)
+            }
+            "iot" => {
+                let (path, query) = (request.uri().path(), request.uri().query().unwrap_or(""));
+                let principal = request.headers().get("x-amzn-principal").and_then(|value| value.to_str().ok());
+                self.iot.rest(cx, &RestRequest { method: request.method().as_str(), path, query, principal, body })
+            }
+            "lambda" => {
+                let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
+                self.lambda.call_rest(cx, request.method().as_str(), target, body)
+            }
+            other => Err(AwsError::not_modelled(format!("the service with the signing name {other:?}"))),
+        }
+    }
+}
+
+fn operation<'r>(request: &'r Request<Bytes>, prefix: &str) -> Result<&'r str, AwsError> {
+    let target = request.headers().get("x-amz-target").and_then(|value| value.to_str().ok()).unwrap_or("");
+    target
+        .strip_prefix(prefix)
+        .and_then(|rest| rest.strip_prefix('.'))
+        .ok_or_else(|| AwsError::unknown_operation(target))
+}

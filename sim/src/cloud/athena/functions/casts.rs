@@ -1,0 +1,202 @@
+//! `CAST` and `TRY_CAST`, with Trino's rounding, ranges and texts.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::{
+    Array as _, ArrayRef, AsArray as _, BooleanArray, Date32Array, PrimitiveArray, StringBuilder,
+    TimestampMillisecondArray,
+};
+use datafusion::arrow::compute::{CastOptions, cast, cast_with_options};
+use datafusion::arrow::datatypes::{DataType, Date32Type, Float64Type, Int64Type, TimestampMillisecondType};
+use datafusion::arrow::util::display::FormatOptions;
+use datafusion::error::Result;
+
+use super::super::engine::text;
+use super::super::engine::types::{TIMESTAMP, is_integer, is_number, timestamp_tz};
+use super::super::failure::Failure;
+use super::calendar::{day, midnight, parse_date, parse_timestamp};
+use super::framework::Function;
+
+/// `$cast_{type}` and `$try_{type}` for each type.
+pub(super) fn all() -> Vec<Function> {
+    let targets = [
+        ("varchar", DataType::Utf8),
+        ("boolean", DataType::Boolean),
+        ("tinyint", DataType::Int8),
+        ("smallint", DataType::Int16),
+        ("integer", DataType::Int32),
+        ("bigint", DataType::Int64),
+        ("real", DataType::Float32),
+        ("double", DataType::Float64),
+        ("date", DataType::Date32),
+        ("timestamp", TIMESTAMP),
+        ("timestamptz", timestamp_tz()),
+    ];
+    let one = |way: &str, safe: bool, name: &'static str, to: DataType| {
+        let target = to.clone();
+        Function::resolving(
+            &format!("${way}_{name}"),
+            move |types| match types {
+                [from] if allowed(from, &target) => Some((vec![from.clone()], target.clone())),
+                _ => None,
+            },
+            move |args, _| convert(&args[0], &to, name, safe),
+        )
+    };
+    targets
+        .into_iter()
+        .flat_map(|(name, to)| [one("cast", false, name, to.clone()), one("try", true, name, to)])
+        .chain([date_of()])
+        .collect()
+}
+
+/// `date(x)` is a cast.
+fn date_of() -> Function {
+    let from = [DataType::Utf8, DataType::Date32, TIMESTAMP, timestamp_tz()];
+    let overloads = from.into_iter().map(|kind| (vec![kind], DataType::Date32)).collect();
+    Function::new("date", overloads, |args, _| convert(&args[0], &DataType::Date32, "date", false))
+}
+
+fn allowed(from: &DataType, to: &DataType) -> bool {
+    use DataType as T;
+    let temporal = |kind: &T| matches!(kind, T::Date32 | T::Timestamp(..));
+    match (from, to) {
+        (T::Null, _) => true,
+        // How Trino writes a double as text depends on its version.
+        (T::Float32 | T::Float64 | T::Decimal128(..), T::Utf8) => false,
+        (T::Utf8 | T::Boolean, T::Utf8) => true,
+        (from, T::Utf8) => is_integer(from) || temporal(from),
+        (T::Utf8, _) => true,
+        (T::Boolean, to) => is_number(to) || *to == T::Boolean,
+        (from, T::Boolean) => is_integer(from),
+        (from, to) => (is_number(from) && is_number(to)) || (temporal(from) && temporal(to)),
+    }
+}
+
+fn convert(values: &ArrayRef, to: &DataType, name: &str, safe: bool) -> Result<ArrayRef> {
+    let from = values.data_type();
+    if from == to {
+        return Ok(Arc::clone(values));
+    }
+    match (from, to) {
+        (DataType::Null, _) => Ok(cast(values, to)?),
+        (_, DataType::Utf8) => Ok(to_text(values)),
+        (DataType::Utf8, DataType::Boolean) => {
+            let parsed = from_text(values, name, safe, boolean)?;
+            Ok(Arc::new(parsed.into_iter().collect::<BooleanArray>()))
+        }
+        (DataType::Utf8, DataType::Date32) => {
+            let parsed = from_text(values, name, safe, parse_date)?;
+            Ok(Arc::new(parsed.into_iter().collect::<Date32Array>()))
+        }
+        (DataType::Utf8, DataType::Timestamp(_, zone)) => {
+            let text = |text: &str| parse_timestamp(text.strip_suffix(" UTC").unwrap_or(text));
+            let parsed = from_text(values, name, safe, text)?;
+            let parsed = parsed.into_iter().collect::<TimestampMillisecondArray>();
+            Ok(Arc::new(parsed.with_timezone_opt(zone.clone())))
+        }
+        (DataType::Utf8, _) if is_integer(to) => {
+            let parsed = from_text(values, name, safe, |text| text.parse::<i64>().ok())?;
+            narrow(&(Arc::new(parsed.into_iter().collect::<PrimitiveArray<Int64Type>>()) as ArrayRef), to, name, safe)
+        }
+        (DataType::Utf8, _) => {
+            let parsed = from_text(values, name, safe, double)?;
+            let doubles: ArrayRef = Arc::new(parsed.into_iter().collect::<PrimitiveArray<Float64Type>>());
+            Ok(cast(&doubles, to)?)
+        }
+        (DataType::Float32 | DataType::Float64 | DataType::Decimal128(..), _) if is_integer(to) => {
+            let whole = rounded(&cast(values, &DataType::Float64)?, name, safe)?;
+            narrow(&whole, to, name, safe)
+        }
+        (_, _) if is_integer(from) && is_integer(to) => narrow(values, to, name, safe),
+        (DataType::Date32, DataType::Timestamp(_, zone)) => {
+            let days = values.as_primitive::<Date32Type>();
+            let instants = days.iter().map(|day| day.map(midnight)).collect::<TimestampMillisecondArray>();
+            Ok(Arc::new(instants.with_timezone_opt(zone.clone())))
+        }
+        (DataType::Timestamp(..), DataType::Date32) => {
+            let instants = values.as_primitive::<TimestampMillisecondType>();
+            Ok(Arc::new(instants.iter().map(|at| at.map(day)).collect::<Date32Array>()))
+        }
+        // Widening, booleans, and the time zone of an instant, which is always UTC.
+        _ => Ok(cast(values, to)?),
+    }
+}
+
+fn invalid(value: &str, target: &str) -> Failure {
+    Failure::query(format!("INVALID_CAST_ARGUMENT: Cannot cast '{value}' to {}", target.to_uppercase()))
+}
+
+fn from_text<T>(
+    values: &ArrayRef,
+    name: &str,
+    safe: bool,
+    parse: impl Fn(&str) -> Option<T>,
+) -> Result<Vec<Option<T>>> {
+    let one = |text: Option<&str>| match text {
+        None => Ok(None),
+        Some(text) => match parse(text) {
+            None if !safe => Err(invalid(text, name).into_engine()),
+            parsed => Ok(parsed),
+        },
+    };
+    values.as_string::<i32>().iter().map(one).collect()
+}
+
+fn boolean(text: &str) -> Option<bool> {
+    match text.to_ascii_lowercase().as_str() {
+        "t" | "true" | "1" => Some(true),
+        "f" | "false" | "0" => Some(false),
+        _ => None,
+    }
+}
+
+/// The texts that Java's `Double.parseDouble` takes, without its hexadecimal form and type suffixes.
+fn double(text: &str) -> Option<f64> {
+    match text.trim() {
+        "NaN" => Some(f64::NAN),
+        "Infinity" | "+Infinity" => Some(f64::INFINITY),
+        "-Infinity" => Some(f64::NEG_INFINITY),
+        number if number.bytes().any(|b| b.is_ascii_digit()) => number.parse().ok(),
+        _ => None,
+    }
+}
+
+/// Half away from zero.
+fn rounded(values: &ArrayRef, name: &str, safe: bool) -> Result<ArrayRef> {
+    // The first double beyond the range.
+    let limit = 2f64.powi(63);
+    let one = |value: Option<f64>| match value {
+        None => Ok(None),
+        Some(value) if (-limit..limit).contains(&value.round()) => {
+            let whole = value.round() as i64;
+            Ok(Some(whole))
+        }
+        Some(_) if safe => Ok(None),
+        Some(value) => Err(invalid(&value.to_string(), name).into_engine()),
+    };
+    let values = values.as_primitive::<Float64Type>().iter().map(one);
+    Ok(Arc::new(values.collect::<Result<PrimitiveArray<Int64Type>>>()?))
+}
+
+/// To a narrower whole number.
+fn narrow(values: &ArrayRef, to: &DataType, name: &str, safe: bool) -> Result<ArrayRef> {
+    let options = CastOptions { safe, format_options: FormatOptions::default() };
+    cast_with_options(values, to, &options)
+        .map_err(|_| Failure::query(format!("INVALID_CAST_ARGUMENT: Out of range for {name}")).into_engine())
+}
+
+fn to_text(values: &ArrayRef) -> ArrayRef {
+    let mut out = StringBuilder::with_capacity(values.len(), values.len() * 8);
+    let mut scratch = String::new();
+    for row in 0..values.len() {
+        if values.is_null(row) {
+            out.append_null();
+            continue;
+        }
+        scratch.clear();
+        text::write(&mut scratch, values, row);
+        out.append_value(&scratch);
+    }
+    Arc::new(out.finish())
+}

@@ -1,0 +1,264 @@
+//! The operations of the JSON API.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::buffer::Entry;
+use super::config::SourceConfig;
+use super::stream::DeliveryStream;
+use super::{Firehose, Ports};
+use crate::cloud::core::{AwsError, Cx, Outcome, TokenBucket};
+
+/// Operations that AWS has and that are not modelled.
+const NOT_MODELLED: [&str; 8] = [
+    "CreateDeliveryStream",
+    "DeleteDeliveryStream",
+    "ListTagsForDeliveryStream",
+    "StartDeliveryStreamEncryption",
+    "StopDeliveryStreamEncryption",
+    "TagDeliveryStream",
+    "UntagDeliveryStream",
+    "UpdateDestination",
+];
+
+/// Names a list of delivery streams gives when no limit is asked for.
+const DEFAULT_LIST_LIMIT: usize = 10;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct Describe {
+    delivery_stream_name: String,
+    #[serde(default, rename = "Limit")]
+    _limit: Option<u32>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct List {
+    limit: Option<usize>,
+    delivery_stream_type: Option<String>,
+    exclusive_start_delivery_stream_name: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct PutRecord {
+    delivery_stream_name: String,
+    record: Record,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct PutRecordBatch {
+    delivery_stream_name: String,
+    records: Vec<Record>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct Record {
+    data: String,
+}
+
+fn parse<T: DeserializeOwned>(operation: &str, body: &[u8]) -> Result<T, AwsError> {
+    serde_json::from_slice(body).map_err(|error| {
+        let message = error.to_string();
+        if message.starts_with("unknown field") {
+            AwsError::not_modelled(format!("firehose {operation}: {message}"))
+        } else if message.starts_with("missing field") {
+            AwsError::new("ValidationException", format!("1 validation error detected: {message}"))
+        } else {
+            AwsError::serialization(message)
+        }
+    })
+}
+
+impl Firehose {
+    /// Answers one operation and counts it.
+    pub(super) fn answer(
+        &mut self,
+        cx: &mut Cx<'_>,
+        ports: &mut Ports<'_>,
+        operation: &str,
+        body: &[u8],
+    ) -> Result<Vec<u8>, AwsError> {
+        let (name, result) = match operation {
+            "DescribeDeliveryStream" => ("DescribeDeliveryStream", self.describe(cx, body)),
+            "ListDeliveryStreams" => ("ListDeliveryStreams", self.list(cx, body)),
+            "PutRecord" => ("PutRecord", self.put_record(cx, ports, body)),
+            "PutRecordBatch" => ("PutRecordBatch", self.put_record_batch(cx, ports, body)),
+            _ => match NOT_MODELLED.iter().find(|known| **known == operation) {
+                Some(known) => (*known, Err(AwsError::not_modelled(format!("firehose {known}")))),
+                None => return Err(AwsError::unknown_operation(operation)),
+            },
+        };
+        let outcome = match &result {
+            Ok(_) => Outcome::Ok,
+            Err(error) if error.code == "ServiceUnavailableException" => Outcome::Throttled,
+            Err(error) => error.into(),
+        };
+        cx.meter.call("firehose", name, outcome);
+        result.map(|answer| answer.to_string().into_bytes())
+    }
+
+    /// Control operations have a rate of their own. The error code is unverified.
+    fn control(&mut self, cx: &Cx<'_>, operation: &'static str) -> Result<(), AwsError> {
+        let bucket = self
+            .control
+            .entry(operation)
+            .or_insert_with(|| TokenBucket::per_second(cx.limits.get("firehose", "control_api"), cx.now));
+        if bucket.try_take(cx.now, 1) { Ok(()) } else { Err(AwsError::new("ThrottlingException", "Rate exceeded")) }
+    }
+
+    fn find(&mut self, cx: &Cx<'_>, name: &str) -> Result<&mut DeliveryStream, AwsError> {
+        match self.by_name.get(name) {
+            Some(index) => Ok(&mut self.streams[*index]),
+            None => {
+                let message = format!("Firehose {name} under account {} not found.", cx.account.id);
+                Err(AwsError::new("ResourceNotFoundException", message))
+            }
+        }
+    }
+
+    fn describe(&mut self, cx: &Cx<'_>, body: &[u8]) -> Result<Value, AwsError> {
+        let request: Describe = parse("DescribeDeliveryStream", body)?;
+        self.control(cx, "DescribeDeliveryStream")?;
+        let stream = self.find(cx, &request.delivery_stream_name)?;
+        let config = &stream.config;
+        let mut extended = json!(config.described);
+        extended["EncryptionConfiguration"] = json!({"NoEncryptionConfig": "NoEncryption"});
+        extended["S3BackupMode"] = json!("Disabled");
+        let mut plain = extended.clone();
+        if let Value::Object(members) = &mut plain {
+            for member in ["ProcessingConfiguration", "DataFormatConversionConfiguration", "S3BackupMode"] {
+                members.remove(member);
+            }
+        }
+        let mut description = json!({
+            "DeliveryStreamName": config.name,
+            "DeliveryStreamARN": config.arn,
+            "DeliveryStreamStatus": "ACTIVE",
+            "DeliveryStreamType": config.kind(),
+            "DeliveryStreamEncryptionConfiguration": {"Status": "DISABLED"},
+            "VersionId": stream.version.to_string(),
+            "CreateTimestamp": stream.created.epoch_seconds(),
+            "Destinations": [{
+                "DestinationId": "destinationId-000000000001",
+                "S3DestinationDescription": plain,
+                "ExtendedS3DestinationDescription": extended,
+            }],
+            "HasMoreDestinations": false,
+        });
+        if let SourceConfig::Kinesis { described, .. } = &config.source {
+            let mut source = json!(described);
+            source["DeliveryStartTimestamp"] = json!(stream.created.epoch_seconds());
+            description["Source"] = json!({"KinesisStreamSourceDescription": source});
+        }
+        Ok(json!({"DeliveryStreamDescription": description}))
+    }
+
+    fn list(&mut self, cx: &Cx<'_>, body: &[u8]) -> Result<Value, AwsError> {
+        let request: List = parse("ListDeliveryStreams", body)?;
+        self.control(cx, "ListDeliveryStreams")?;
+        let limit = request.limit.unwrap_or(DEFAULT_LIST_LIMIT);
+        if !(1..=10_000).contains(&limit) {
+            return Err(AwsError::new("ValidationException", "Limit must be 1 to 10,000"));
+        }
+        let start = request.exclusive_start_delivery_stream_name.unwrap_or_default();
+        let wanted = request.delivery_stream_type;
+        let matching = |(name, index): (&String, &usize)| {
+            let kind = self.streams[*index].config.kind();
+            (*name > start && wanted.as_ref().is_none_or(|wanted| wanted == kind)).then(|| name.clone())
+        };
+        let mut names: Vec<String> = self.by_name.iter().filter_map(matching).take(limit + 1).collect();
+        let more = names.len() > limit;
+        names.truncate(limit);
+        Ok(json!({"DeliveryStreamNames": names, "HasMoreDeliveryStreams": more}))
+    }
+
+    fn put_record(&mut self, cx: &mut Cx<'_>, ports: &mut Ports<'_>, body: &[u8]) -> Result<Value, AwsError> {
+        let request: PutRecord = parse("PutRecord", body)?;
+        let stream = self.direct(cx, &request.delivery_stream_name)?;
+        let data = decode(cx, &request.record)?;
+        if !stream.rates.requests.try_take(cx.now, 1) || !stream.take_rates(cx, data.len()) {
+            return Err(slow_down());
+        }
+        let id = stream.accept(cx, ports, data);
+        stream.settle(cx, ports);
+        Ok(json!({"RecordId": id, "Encrypted": false}))
+    }
+
+    fn put_record_batch(&mut self, cx: &mut Cx<'_>, ports: &mut Ports<'_>, body: &[u8]) -> Result<Value, AwsError> {
+        let request: PutRecordBatch = parse("PutRecordBatch", body)?;
+        let most = cx.limits.get("firehose", "batch_records");
+        if request.records.is_empty() || request.records.len() as u64 > most {
+            return Err(AwsError::new("ValidationException", format!("Records must have 1 to {most} members")));
+        }
+        let records: Vec<Bytes> = request.records.iter().map(|record| decode(cx, record)).collect::<Result<_, _>>()?;
+        let most = cx.limits.get("firehose", "batch_bytes");
+        if records.iter().map(|data| data.len() as u64).sum::<u64>() > most {
+            return Err(AwsError::new("InvalidArgumentException", format!("Records size exceeds {most} bytes limit")));
+        }
+        let stream = self.direct(cx, &request.delivery_stream_name)?;
+        if !stream.rates.requests.try_take(cx.now, 1) {
+            return Err(slow_down());
+        }
+        let mut failed = 0;
+        let mut answers = Vec::with_capacity(records.len());
+        for data in records {
+            if stream.take_rates(cx, data.len()) {
+                answers.push(json!({"RecordId": stream.accept(cx, ports, data)}));
+            } else {
+                failed += 1;
+                answers.push(json!({"ErrorCode": "ServiceUnavailableException", "ErrorMessage": "Slow down."}));
+            }
+        }
+        stream.settle(cx, ports);
+        Ok(json!({"FailedPutCount": failed, "Encrypted": false, "RequestResponses": answers}))
+    }
+
+    fn direct(&mut self, cx: &Cx<'_>, name: &str) -> Result<&mut DeliveryStream, AwsError> {
+        let stream = self.find(cx, name)?;
+        if !stream.config.is_direct_put() {
+            let message = "This operation is not permitted on KinesisStreamAsSource delivery stream type.";
+            return Err(AwsError::new("InvalidArgumentException", message));
+        }
+        Ok(stream)
+    }
+}
+
+fn slow_down() -> AwsError {
+    AwsError::new("ServiceUnavailableException", "Slow down.").status(503)
+}
+
+fn decode(cx: &Cx<'_>, record: &Record) -> Result<Bytes, AwsError> {
+    let data = STANDARD.decode(&record.data).map_err(|error| AwsError::serialization(format!("Data: {error}")))?;
+    let most = cx.limits.get("firehose", "record_size");
+    if data.len() as u64 > most {
+        let message = format!("1 validation error detected: Data must have length less than or equal to {most}");
+        return Err(AwsError::new("ValidationException", message));
+    }
+    Ok(data.into())
+}
+
+impl DeliveryStream {
+    fn take_rates(&mut self, cx: &Cx<'_>, bytes: usize) -> bool {
+        let rates = &mut self.rates;
+        rates.records.available(cx.now) >= 1
+            && rates.bytes.try_take(cx.now, bytes as u64)
+            && rates.records.try_take(cx.now, 1)
+    }
+
+    /// Buffers a record that was put directly. Answers its id.
+    fn accept(&mut self, cx: &mut Cx<'_>, ports: &mut Ports<'_>, data: Bytes) -> String {
+        self.puts += 1;
+        cx.meter.add("firehose", "IncomingRecords", 1);
+        cx.meter.add("firehose", "IncomingBytes", data.len() as u64);
+        self.push(cx, ports, Entry { data, arrival: cx.now, sequence_number: self.puts });
+        cx.uuid()
+    }
+}

@@ -1,0 +1,117 @@
+//! Amazon Data Firehose.
+//!
+//! Modelled: `AWS::KinesisFirehose::DeliveryStream` with a Kinesis stream or direct puts as the source and an S3 bucket
+//! as the destination. Reading each shard once a second from LATEST, parents before children; buffering by size and
+//! by time; object keys with `timestamp`, `random-string` and `error-output-type` expressions; GZIP; the processor
+//! `AppendDelimiterToRecord`; JSON to Parquet by the schema of a Glue table (OpenX deserializer) with the error output
+//! of what does not convert; retries of deliveries, in order. Operations: `DescribeDeliveryStream`,
+//! `ListDeliveryStreams`, `PutRecord`, `PutRecordBatch`.
+//!
+//! Partly modelled: an upload takes no time; a Kinesis-sourced delivery is retried without end, while AWS gives up
+//! when the stream no longer keeps the records. The back-off between attempts and the amount of data that may wait are
+//! not published by AWS and are our own.
+//!
+//! Refused: every other operation, source, destination, processor, compression and serializer; dynamic partitioning,
+//! backup, encryption, logging and time zones; the Hive types timestamp, date, decimal, binary, char, varchar and
+//! uniontype.
+
+mod api;
+mod buffer;
+mod config;
+mod convert;
+mod delivery;
+mod encode;
+mod prefix;
+mod properties;
+mod source;
+mod stream;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use self::config::Config;
+use self::stream::DeliveryStream;
+use crate::cloud::core::ports::{Catalog, Objects, Streams};
+use crate::cloud::core::{AwsError, Cx, Outcome, Provisioned, Resource, TokenBucket};
+
+/// The services that a delivery stream uses.
+struct Ports<'a> {
+    streams: &'a mut dyn Streams,
+    objects: &'a mut dyn Objects,
+    catalog: &'a mut dyn Catalog,
+}
+
+/// The delivery streams of the account.
+#[derive(Default)]
+pub struct Firehose {
+    streams: Vec<DeliveryStream>,
+    by_name: BTreeMap<String, usize>,
+    /// Rates of the control operations, by operation.
+    control: BTreeMap<&'static str, TokenBucket>,
+}
+
+impl Firehose {
+    /// No delivery streams.
+    pub fn new() -> Self {
+        Firehose::default()
+    }
+
+    /// Creates `AWS::KinesisFirehose::DeliveryStream`. `Ref` is the name; attribute `Arn`. The source stream and the
+    /// table of a format conversion must exist. Delivery begins with the records that arrive from now on.
+    pub fn provision(
+        &mut self,
+        cx: &mut Cx<'_>,
+        streams: &mut dyn Streams,
+        catalog: &mut dyn Catalog,
+        resource: &Resource,
+    ) -> Result<Provisioned, AwsError> {
+        if resource.kind != "AWS::KinesisFirehose::DeliveryStream" {
+            return Err(resource.refuse("this resource type is not modelled"));
+        }
+        let config = Config::new(cx, resource.parse()?)?;
+        let name = config.name.clone();
+        if self.by_name.contains_key(&name) {
+            let message = format!("Firehose {name} under accountId {} already exists", cx.account.id);
+            return Err(AwsError::new("ResourceInUseException", message));
+        }
+        if self.streams.len() as u64 >= cx.limits.get("firehose", "streams_per_region") {
+            return Err(AwsError::new("LimitExceededException", "You have already consumed your firehose quota"));
+        }
+        let index = self.streams.len();
+        let stream = DeliveryStream::create(cx, streams, catalog, config, index)?;
+        let arn = stream.config.arn.clone();
+        self.streams.push(stream);
+        self.by_name.insert(name.clone(), index);
+        cx.meter.call("firehose", "CreateDeliveryStream", Outcome::Ok);
+        Ok(Provisioned::new(name).attribute("Arn", arn))
+    }
+
+    /// Answers one operation of the JSON API.
+    pub fn call(
+        &mut self,
+        cx: &mut Cx<'_>,
+        streams: &mut dyn Streams,
+        objects: &mut dyn Objects,
+        catalog: &mut dyn Catalog,
+        operation: &str,
+        body: &[u8],
+    ) -> Result<Vec<u8>, AwsError> {
+        self.answer(cx, &mut Ports { streams, objects, catalog }, operation, body)
+    }
+
+    /// Runs the wake-up that a delivery stream asked for.
+    pub fn wake(
+        &mut self,
+        cx: &mut Cx<'_>,
+        streams: &mut dyn Streams,
+        objects: &mut dyn Objects,
+        catalog: &mut dyn Catalog,
+        token: u64,
+    ) {
+        let (index, slot) = stream::parse_token(token);
+        if let Some(stream) = self.streams.get_mut(index) {
+            stream.wake(cx, &mut Ports { streams, objects, catalog }, slot);
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! The properties of `AWS::KinesisFirehose::DeliveryStream` that are modelled, in CloudFormation's spelling. The API
+//! spells their members alike, so `DescribeDeliveryStream` answers with the same shapes.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(super) struct Properties {
+    pub delivery_stream_name: Option<String>,
+    pub delivery_stream_type: Option<String>,
+    pub kinesis_stream_source_configuration: Option<KinesisSource>,
+    pub extended_s3_destination_configuration: Option<Destination>,
+    #[serde(default, rename = "Tags")]
+    pub _tags: Option<Value>,
+}
+
+#[derive(Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct KinesisSource {
+    #[serde(rename = "KinesisStreamARN")]
+    pub stream_arn: String,
+    #[serde(rename = "RoleARN")]
+    pub role_arn: String,
+}
+
+#[derive(Clone, Deserialize, Serialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(super) struct Destination {
+    #[serde(rename = "RoleARN")]
+    pub role_arn: String,
+    #[serde(rename = "BucketARN")]
+    pub bucket_arn: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prefix: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error_output_prefix: Option<String>,
+    pub buffering_hints: Option<BufferingHints>,
+    pub compression_format: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub processing_configuration: Option<Processing>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data_format_conversion_configuration: Option<FormatConversion>,
+}
+
+#[derive(Clone, Copy, Deserialize, Serialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(super) struct BufferingHints {
+    #[serde(rename = "SizeInMBs")]
+    pub size_mib: Option<u64>,
+    pub interval_in_seconds: Option<u64>,
+}
+
+#[derive(Clone, Deserialize, Serialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(super) struct Processing {
+    #[serde(default)]
+    pub enabled: bool,
+    #[serde(default)]
+    pub processors: Vec<Processor>,
+}
+
+#[derive(Clone, Deserialize, Serialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(super) struct Processor {
+    pub r#type: String,
+    #[serde(default)]
+    pub parameters: Vec<ProcessorParameter>,
+}
+
+#[derive(Clone, Deserialize, Serialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(super) struct ProcessorParameter {
+    pub parameter_name: String,
+    pub parameter_value: String,
+}
+
+#[derive(Clone, Deserialize, Serialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(super) struct FormatConversion {
+    #[serde(default = "yes")]
+    pub enabled: bool,
+    pub schema_configuration: Option<SchemaConfiguration>,
+    pub input_format_configuration: Option<InputFormat>,
+    pub output_format_configuration: Option<OutputFormat>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[derive(Clone, Deserialize, Serialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(super) struct SchemaConfiguration {
+    #[serde(rename = "RoleARN")]
+    pub role_arn: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub catalog_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    pub database_name: String,
+    pub table_name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version_id: Option<String>,
+}
+
+#[derive(Clone, Deserialize, Serialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(super) struct InputFormat {
+    pub deserializer: Deserializer,
+}
+
+#[derive(Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Deserializer {
+    #[serde(rename = "OpenXJsonSerDe")]
+    pub open_x: OpenX,
+}
+
+#[derive(Clone, Deserialize, Serialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(super) struct OpenX {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub case_insensitive: Option<bool>,
+}
+
+#[derive(Clone, Deserialize, Serialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(super) struct OutputFormat {
+    pub serializer: Serializer,
+}
+
+#[derive(Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Serializer {
+    #[serde(rename = "ParquetSerDe")]
+    pub parquet: ParquetSerDe,
+}
+
+#[derive(Clone, Deserialize, Serialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(super) struct ParquetSerDe {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compression: Option<String>,
+}

@@ -1,0 +1,12 @@
+//! The front door of the account: parses wire requests, checks signatures, finds the service, and renders answers
+//! and errors in the protocol of the call. It knows no operation by itself.
+//!
+//! Modelled: AWS JSON 1.0 and 1.1, REST-JSON, REST-XML (S3, by the `s3s` crate), Signature Version 4 in headers.
+//! Refused: Query, RPC v2 CBOR, event streams, presigned URLs outside S3, Signature Version 4a.
+
+pub mod credentials;
+pub mod protocol;
+pub mod sigv4;
+
+pub use credentials::{Credential, Credentials};
+pub use protocol::{Protocol, render_error};

@@ -1,0 +1,134 @@
+//! Subscriptions by topic filter, found in time that depends on the depth of the topic and not on their number.
+
+use std::collections::BTreeMap;
+
+/// All subscriptions: who subscribed to what, with which QoS.
+#[derive(Debug, Default)]
+pub(super) struct Subscriptions {
+    root: Node,
+    count: usize,
+}
+
+#[derive(Debug, Default)]
+struct Node {
+    levels: BTreeMap<Box<str>, Node>,
+    /// Filters that end at this level.
+    here: BTreeMap<u64, u8>,
+}
+
+impl Node {
+    fn is_empty(&self) -> bool {
+        self.levels.is_empty() && self.here.is_empty()
+    }
+
+    fn remove(&mut self, levels: &[&str], connection: u64) -> bool {
+        let Some((first, rest)) = levels.split_first() else {
+            return self.here.remove(&connection).is_some();
+        };
+        let Some(next) = self.levels.get_mut(*first) else { return false };
+        let removed = next.remove(rest, connection);
+        if next.is_empty() {
+            self.levels.remove(*first);
+        }
+        removed
+    }
+
+    fn matching(&self, topic: &[&str], found: &mut BTreeMap<u64, u8>) {
+        let Some((first, rest)) = topic.split_first() else {
+            return add(&self.here, found);
+        };
+        // `#` stands for one level or more: on AWS it does not match the parent.
+        if let Some(rest_of_topic) = self.levels.get("#") {
+            add(&rest_of_topic.here, found);
+        }
+        for level in ["+", first] {
+            if let Some(next) = self.levels.get(level) {
+                next.matching(rest, found);
+            }
+        }
+    }
+}
+
+fn add(subscribers: &BTreeMap<u64, u8>, found: &mut BTreeMap<u64, u8>) {
+    for (connection, qos) in subscribers {
+        let granted = found.entry(*connection).or_insert(*qos);
+        *granted = (*granted).max(*qos);
+    }
+}
+
+impl Subscriptions {
+    /// Adds a subscription, or changes its QoS.
+    pub(super) fn insert(&mut self, filter: &str, connection: u64, qos: u8) {
+        let node = filter.split('/').fold(&mut self.root, |node, level| {
+            if !node.levels.contains_key(level) {
+                node.levels.insert(level.into(), Node::default());
+            }
+            node.levels.get_mut(level).expect("it was inserted just now")
+        });
+        self.count += usize::from(node.here.insert(connection, qos).is_none());
+    }
+
+    /// Removes a subscription.
+    pub(super) fn remove(&mut self, filter: &str, connection: u64) {
+        let levels: Vec<&str> = filter.split('/').collect();
+        self.count -= usize::from(self.root.remove(&levels, connection));
+    }
+
+    /// Adds to `found` who subscribed to a topic with these levels, with the highest QoS that was granted.
+    pub(super) fn matching(&self, topic: &[&str], found: &mut BTreeMap<u64, u8>) {
+        self.root.matching(topic, found);
+    }
+
+    /// Number of subscriptions.
+    pub(super) fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether there is none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::cloud::iot::topic::Filter;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(256))]
+
+        #[test]
+        fn the_trie_agrees_with_matching_each_filter(
+            filters in proptest::collection::vec(("([ab+](/[ab+]){0,2}(/#)?|#)", 0..4_u64, 0..2_u8), 0..12),
+            removed in proptest::collection::vec(any::<prop::sample::Index>(), 0..6),
+            topic in "[ab](/[ab]?){0,3}",
+        ) {
+            let mut trie = Subscriptions::default();
+            let mut plain: BTreeMap<(String, u64), u8> = BTreeMap::new();
+            for (filter, connection, qos) in &filters {
+                trie.insert(filter, *connection, *qos);
+                plain.insert((filter.clone(), *connection), *qos);
+            }
+            for index in removed.iter().filter(|_| !filters.is_empty()) {
+                let (filter, connection, _) = index.get(&filters);
+                trie.remove(filter, *connection);
+                plain.remove(&(filter.clone(), *connection));
+            }
+            let levels: Vec<&str> = topic.split('/').collect();
+            let mut expected: BTreeMap<u64, u8> = BTreeMap::new();
+            for ((filter, connection), qos) in &plain {
+                if Filter::parse(filter).unwrap().matches(&levels) {
+                    let granted = expected.entry(*connection).or_default();
+                    *granted = (*granted).max(*qos);
+                }
+            }
+            let mut found = BTreeMap::new();
+            trie.matching(&levels, &mut found);
+            prop_assert_eq!(found, expected);
+            prop_assert_eq!(trie.len(), plain.len());
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! The registry, as far as devices need it: things, thing types, certificates and policies, and who is attached to whom.
+
+pub mod arns;
+mod certificates;
+mod things;
+
+pub use certificates::{Certificate, Policy, certificate_id};
+pub use things::{Thing, ThingType};
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::cloud::core::AwsError;
+
+/// Everything that is registered.
+#[derive(Debug, Default)]
+pub struct Registry {
+    pub(super) things: BTreeMap<Arc<str>, Thing>,
+    pub(super) thing_types: BTreeMap<Arc<str>, ThingType>,
+    pub(super) certificates: BTreeMap<Arc<str>, Certificate>,
+    pub(super) policies: BTreeMap<Arc<str>, Policy>,
+}
+
+pub(super) fn invalid(message: impl Into<String>) -> AwsError {
+    AwsError::new("InvalidRequestException", message)
+}
+
+pub(super) fn not_found(message: impl Into<String>) -> AwsError {
+    AwsError::new("ResourceNotFoundException", message).status(404)
+}
+
+pub(super) fn already_exists(kind: &str, name: &str, arn: String) -> AwsError {
+    AwsError::new("ResourceAlreadyExistsException", format!("{kind} {name} already exists with other properties"))
+        .status(409)
+        .with("resourceId", name)
+        .with("resourceArn", arn)
+}
+
+/// Checks a name against AWS's pattern for it: 1 to `max` characters, ASCII letters, digits, underscore and `others`.
+pub(super) fn check_name(kind: &str, name: &str, max: usize, others: &str) -> Result<(), AwsError> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || c == '_' || others.contains(c);
+    if name.is_empty() || name.len() > max || !name.chars().all(fits) {
+        return Err(invalid(format!(
+            "the {kind} {name:?} does not have 1 to {max} of the characters a-zA-Z0-9_{others}"
+        )));
+    }
+    Ok(())
+}

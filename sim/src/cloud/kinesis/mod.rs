@@ -1,0 +1,210 @@
+//! Amazon Kinesis Data Streams.
+//!
+//! Modelled: `CreateStream`, `DeleteStream`, `DescribeStream`, `DescribeStreamSummary`, `ListStreams`, `ListShards`,
+//! `PutRecord`, `PutRecords`, `GetShardIterator` (all five types), `GetRecords`, and `AWS::Kinesis::Stream`, for
+//! streams with provisioned shards. Records go to shards by MD5 of the partition key or by ExplicitHashKey, are kept
+//! for the retention and then gone. Enforced: 1,000 records/s and 1 MiB/s written to a shard; 5 calls/s and 2 MiB/s of
+//! `GetRecords` from a shard, 10,000 records and 10 MiB a call; 5 calls/s of `GetShardIterator` to a shard; the sizes
+//! of records, keys and requests; lifetimes of iterators and tokens; shards an account; calls/s of the control plane.
+//!
+//! Partly modelled: `CREATING` and `DELETING` last 20 s, as AWS publishes no duration; a template's stream is ACTIVE
+//! at once. The 2 MiB/s are a bucket of one second: an answer that exceeds it empties it and blocks the shard's
+//! readers for bytes / 2 MiB/s. An answer is never empty while there are records to read. `PutRecords` answers 200
+//! even when every record is throttled, and takes records in the order of the request. Tags are accepted and cannot be
+//! read back. `GetShardIterator` of consumers inside the account is counted, not limited.
+//!
+//! Refused: every other operation of the service; capacity on demand; records above 1 MiB; encryption; resharding;
+//! consumers with enhanced fan-out; `StreamId`, `DryRun`, `StreamCreationTimestamp` in requests.
+
+mod describe;
+mod get;
+mod lifecycle;
+mod log;
+mod put;
+mod quotas;
+mod routing;
+mod segment;
+mod shard;
+mod stream;
+mod token;
+mod wire;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use self::quotas::Quotas;
+use self::stream::{Status, Stream};
+use crate::cloud::core::ports::{ReadBatch, ShardCursor, ShardInfo, StartingPosition, Streams};
+use crate::cloud::core::{AwsError, Cx, Outcome, TokenBucket};
+
+const SERVICE: &str = "kinesis";
+
+/// What runs an operation.
+type Run = fn(&mut Kinesis, &mut Cx<'_>, &[u8]) -> Result<Vec<u8>, AwsError>;
+
+/// The operations of the data plane; shards limit their rates.
+const DATA_PLANE: &[(&str, Run)] = &[
+    ("PutRecord", Kinesis::put_record_call),
+    ("PutRecords", Kinesis::put_records_call),
+    ("GetRecords", Kinesis::get_records_call),
+    ("GetShardIterator", Kinesis::get_shard_iterator_call),
+    ("ListShards", Kinesis::list_shards_call),
+];
+
+/// The operations of the control plane, with the quota that limits their calls a second in the account.
+const CONTROL_PLANE: &[(&str, &str, Run)] = &[
+    ("CreateStream", "api_CreateStream", Kinesis::create_stream_call),
+    ("DeleteStream", "api_DeleteStream", Kinesis::delete_stream_call),
+    ("DescribeStream", "api_DescribeStream", Kinesis::describe_stream_call),
+    ("DescribeStreamSummary", "api_DescribeStreamSummary", Kinesis::describe_stream_summary_call),
+    ("ListStreams", "api_ListStreams", Kinesis::list_streams_call),
+];
+
+/// Operations that AWS has and that are refused.
+const NOT_MODELLED: &[&str] = &[
+    "AddTagsToStream",
+    "DecreaseStreamRetentionPeriod",
+    "DeleteResourcePolicy",
+    "DeregisterStreamConsumer",
+    "DescribeAccountSettings",
+    "DescribeLimits",
+    "DescribeStreamConsumer",
+    "DisableEnhancedMonitoring",
+    "EnableEnhancedMonitoring",
+    "GetResourcePolicy",
+    "IncreaseStreamRetentionPeriod",
+    "ListStreamConsumers",
+    "ListTagsForResource",
+    "ListTagsForStream",
+    "MergeShards",
+    "PutResourcePolicy",
+    "RegisterStreamConsumer",
+    "RemoveTagsFromStream",
+    "SplitShard",
+    "StartStreamEncryption",
+    "StopStreamEncryption",
+    "SubscribeToShard",
+    "TagResource",
+    "UntagResource",
+    "UpdateAccountSettings",
+    "UpdateMaxRecordSize",
+    "UpdateShardCount",
+    "UpdateStreamMode",
+    "UpdateStreamWarmThroughput",
+];
+
+/// The streams of the account.
+#[derive(Default)]
+pub struct Kinesis {
+    streams: BTreeMap<Arc<str>, Stream>,
+    transitions: BTreeMap<u64, Arc<str>>,
+    next_transition: u64,
+    control_plane: BTreeMap<&'static str, TokenBucket>,
+    quotas: Option<Quotas>,
+}
+
+impl Kinesis {
+    /// An account without streams.
+    pub fn new() -> Self {
+        Kinesis::default()
+    }
+
+    /// One call of the JSON API. `body` is the request as JSON; so is the answer, which is empty for operations that
+    /// answer nothing.
+    pub fn call(&mut self, cx: &mut Cx<'_>, operation: &str, body: &[u8]) -> Result<Vec<u8>, AwsError> {
+        let (name, result) = if let Some((name, run)) = DATA_PLANE.iter().find(|(name, _)| *name == operation) {
+            (*name, run(self, cx, body))
+        } else if let Some((name, quota, run)) = CONTROL_PLANE.iter().find(|(name, ..)| *name == operation) {
+            let admitted = self.admit(cx, name, quota);
+            (*name, admitted.and_then(|()| run(self, cx, body)))
+        } else if let Some(name) = NOT_MODELLED.iter().find(|name| **name == operation) {
+            (*name, Err(AwsError::not_modelled(format!("kinesis {name}"))))
+        } else {
+            return Err(AwsError::unknown_operation(operation));
+        };
+        cx.meter.call(SERVICE, name, outcome(&result));
+        result
+    }
+
+    /// Bytes that the records of a stream take in memory, as far as the stream knows: for measurements.
+    pub fn held_bytes(&self, stream: &str) -> usize {
+        self.find(stream).map_or(0, |stream| stream.shards.iter().map(|shard| shard.log.held_bytes()).sum())
+    }
+
+    fn quotas(&mut self, cx: &Cx<'_>) -> Quotas {
+        *self.quotas.get_or_insert_with(|| Quotas::new(cx.limits))
+    }
+
+    fn admit(&mut self, cx: &Cx<'_>, operation: &'static str, quota: &str) -> Result<(), AwsError> {
+        let new = || TokenBucket::per_second(cx.limits.get(SERVICE, quota), cx.now);
+        let bucket = self.control_plane.entry(operation).or_insert_with(new);
+        if bucket.try_take(cx.now, 1) { Ok(()) } else { Err(describe::rate_exceeded(None, &cx.account.id)) }
+    }
+
+    /// A stream by name or ARN.
+    fn find(&self, stream: &str) -> Option<&Stream> {
+        self.streams.get(bare_name(stream))
+    }
+
+    /// A stream that takes records: others are as good as absent.
+    fn writable(&mut self, cx: &Cx<'_>, name: &str) -> Result<&mut Stream, AwsError> {
+        let stream = self.streams.get_mut(name).filter(|stream| stream.status == Status::Active);
+        stream.ok_or_else(|| wire::not_found(name, &cx.account.id))
+    }
+}
+
+impl Streams for Kinesis {
+    fn put_record(
+        &mut self,
+        cx: &mut Cx<'_>,
+        stream: &str,
+        partition_key: &str,
+        data: Bytes,
+    ) -> Result<(Arc<str>, u128), AwsError> {
+        let result = self.put_one(cx, bare_name(stream), partition_key, data);
+        cx.meter.call(SERVICE, "PutRecord", outcome(&result));
+        result
+    }
+
+    fn list_shards(&self, stream: &str) -> Result<Vec<ShardInfo>, AwsError> {
+        let missing = || AwsError::new("ResourceNotFoundException", format!("Stream {stream} not found."));
+        let found = self.find(stream).ok_or_else(missing)?;
+        let info = |shard: &shard::Shard| ShardInfo { id: shard.id.clone(), parents: Vec::new(), closed: false };
+        Ok(found.visible_shards().iter().map(info).collect())
+    }
+
+    fn cursor(
+        &self,
+        cx: &mut Cx<'_>,
+        stream: &str,
+        shard_id: &str,
+        start: StartingPosition,
+    ) -> Result<ShardCursor, AwsError> {
+        let result = self.cursor_at(cx, stream, shard_id, start);
+        cx.meter.call(SERVICE, "GetShardIterator", outcome(&result));
+        result
+    }
+
+    fn get_records(&mut self, cx: &mut Cx<'_>, cursor: &ShardCursor, limit: usize) -> Result<ReadBatch, AwsError> {
+        let result = self.read_at(cx, cursor, limit);
+        cx.meter.call(SERVICE, "GetRecords", outcome(&result));
+        result
+    }
+}
+
+fn outcome<T>(result: &Result<T, AwsError>) -> Outcome {
+    result.as_ref().map_or_else(Outcome::from, |_| Outcome::Ok)
+}
+
+/// The name in an ARN of a stream, or the text itself.
+fn bare_name(stream: &str) -> &str {
+    match stream.strip_prefix("arn:") {
+        Some(arn) => arn.split_once(":stream/").map_or(stream, |(_, name)| name),
+        None => stream,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,38 @@
+//! Virtual devices: what they measure, how they speak MQTT, and the truth about what they sent and saw acknowledged.
+//!
+//! - `spec`: a fleet as a scenario describes it.
+//! - `plan`: the devices that follow from it (names, tenants, certificates), known before anything runs.
+//! - `model`: what a device measures and when, as a pure step.
+//! - `session`: MQTT 3.1.1 with a queue that survives reconnects, as a pure step around rumqttc's client state.
+//! - `conn`: simulated TCP with access networks and a simulated TLS handshake.
+//! - `driver`, `runner`: one task and one node a device, which turn these steps.
+//! - `truth`: the ledger of published and acknowledged readings.
+//!
+//! A device knows nothing of the cloud but the broker's address.
+//!
+//! **Modelled:** QoS 1 publishes with clean sessions, keep-alive, an in-flight window, pacing below the broker's limit
+//! of messages a second, time-outs of connects and acknowledgements, reconnects with exponential back-off and full
+//! jitter, a bounded queue, latency of the access network.
+//! **Absent:** subscriptions and commands to devices, QoS 0 and 2, MQTT 5, persistent sessions, real TLS bytes,
+//! bandwidth and packet loss of the access network, clock skew.
+
+mod alarm;
+pub mod conn;
+mod driver;
+pub mod model;
+pub mod network;
+mod payload;
+mod plan;
+mod runner;
+mod session;
+pub mod spec;
+mod truth;
+
+#[cfg(test)]
+mod tests;
+
+pub use payload::Reading;
+pub use plan::{DevicePlan, PlanError, plan};
+pub use runner::{Fleet, Stats};
+pub use session::{Command, Input, Outputs, Session, SessionEvent, Settings};
+pub use truth::{Recorded, Truth};

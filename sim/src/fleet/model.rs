@@ -1,0 +1,270 @@
+//! What a device measures, and when: pure steps from (state, now, random) to a reading. Sending is someone else's work.
+
+use std::f64::consts::TAU;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::RngExt as _;
+use rand_distr::StandardNormal;
+
+use super::payload::Reading;
+use super::plan::ModelPlan;
+use super::spec::{MetricSpec, Pace, Series, SyntheticSpec};
+use crate::world::seed::Rng;
+use crate::world::time::Time;
+
+/// Name of the one metric of replayed series.
+const REPLAYED_METRIC: &str = "value";
+/// Synthetic values are published with three decimals.
+const DECIMALS: f64 = 1_000.0;
+const SECONDS_PER_DAY: f64 = 86_400.0;
+/// Replays with recorded intervals start within so much time.
+const RECORDED_START_SPREAD: Duration = Duration::from_secs(1);
+
+/// A device's measuring part.
+#[derive(Debug)]
+pub struct Model {
+    next_seq: u64,
+    due: Option<Time>,
+    source: Source,
+}
+
+#[derive(Debug)]
+enum Source {
+    Synthetic { spec: Arc<SyntheticSpec>, start: Time, season_phase: f64 },
+    Replay { pace: Pace, series: Arc<Series>, next_row: usize },
+}
+
+impl Model {
+    /// A model at the `start` of a run. The first reading comes at a drawn phase within the interval of readings.
+    pub fn new(plan: &ModelPlan, start: Time, rng: &mut Rng) -> Self {
+        let (spread, source, empty) = match plan {
+            ModelPlan::Synthetic(spec) => {
+                let season_phase = rng.random_range(0.0..1.0);
+                (spec.publish_every, Source::Synthetic { spec: spec.clone(), start, season_phase }, false)
+            }
+            ModelPlan::Replay { pace, series } => {
+                let spread = match pace {
+                    Pace::Every(interval) => *interval,
+                    Pace::Recorded => RECORDED_START_SPREAD,
+                };
+                let source = Source::Replay { pace: *pace, series: series.clone(), next_row: 0 };
+                (spread, source, series.rows.is_empty())
+            }
+        };
+        let first = start + spread.mul_f64(rng.random_range(0.0..1.0));
+        Model { next_seq: 1, due: (!empty).then_some(first), source }
+    }
+
+    /// When the next reading is due. `None` when a replayed series is at its end.
+    pub fn due(&self) -> Option<Time> {
+        self.due
+    }
+
+    /// Whether the model plays a series, which has an end.
+    pub fn is_replay(&self) -> bool {
+        matches!(self.source, Source::Replay { .. })
+    }
+
+    /// Takes the next reading, when it is due at `now`, with the device's clock at `now`.
+    ///
+    /// A device that was held up skips the readings that it missed when they come from a formula; rows of a series are
+    /// never skipped: those that are overdue follow at once.
+    pub fn step(&mut self, now: Time, rng: &mut Rng) -> Option<Reading<'_>> {
+        let due = self.due.filter(|due| *due <= now)?;
+        let seq = self.next_seq;
+        self.next_seq += 1;
+        let ts_ms = now.unix_millis();
+        match &mut self.source {
+            Source::Synthetic { spec, start, season_phase } => {
+                self.due = Some(following(due, spec.publish_every, now));
+                let since_start = now.since(*start);
+                let value = |metric: &MetricSpec, rng: &mut Rng| {
+                    let noise: f64 = rng.sample(StandardNormal);
+                    rounded(value(metric, since_start, *season_phase) + metric.noise * noise)
+                };
+                let metrics = spec.metrics.iter().map(|m| (m.name.as_str(), value(m, rng))).collect();
+                Some(Reading { seq, ts_ms, metrics, recorded_at: None })
+            }
+            Source::Replay { pace, series, next_row } => {
+                let row = &series.rows[*next_row];
+                *next_row += 1;
+                let next = series.rows.get(*next_row);
+                self.due = next.map(|next| match pace {
+                    Pace::Every(interval) => due + *interval,
+                    Pace::Recorded => due + recorded_gap(row.recorded_us, next.recorded_us),
+                });
+                let metrics = vec![(REPLAYED_METRIC, row.value)];
+                Some(Reading { seq, ts_ms, metrics, recorded_at: Some(&row.recorded_at) })
+            }
+        }
+    }
+}
+
+/// The first instant after `now` on the grid of `due` and `interval`.
+fn following(due: Time, interval: Duration, now: Time) -> Time {
+    let next = due + interval;
+    if next > now {
+        return next;
+    }
+    let interval_us = interval.as_micros().max(1);
+    let missed = now.since(due).as_micros() / interval_us;
+    due + Duration::from_micros(u64::try_from((missed + 1) * interval_us).unwrap_or(u64::MAX))
+}
+
+fn recorded_gap(before_us: i64, after_us: i64) -> Duration {
+    Duration::from_micros(u64::try_from(after_us.saturating_sub(before_us)).unwrap_or(0))
+}
+
+/// Baseline + season + drift, without noise. `season_phase` is a fraction of the period.
+fn value(metric: &MetricSpec, since_start: Duration, season_phase: f64) -> f64 {
+    let seconds = since_start.as_secs_f64();
+    let season = if metric.season_amplitude == 0.0 {
+        0.0
+    } else {
+        let turns = seconds / metric.season_period.as_secs_f64() + season_phase;
+        metric.season_amplitude * (TAU * turns.fract()).sin()
+    };
+    metric.baseline + season + metric.drift_per_day * seconds / SECONDS_PER_DAY
+}
+
+/// To three decimals, without a negative zero.
+fn rounded(value: f64) -> f64 {
+    (value * DECIMALS).round() / DECIMALS + 0.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::spec::SeriesRow;
+    use super::*;
+    use crate::world::seed::Seed;
+
+    const START: Time = Time::from_unix_secs(1_772_323_200);
+
+    fn metric() -> MetricSpec {
+        MetricSpec {
+            name: "temp".to_owned(),
+            unit: None,
+            baseline: 20.0,
+            noise: 0.0,
+            season_amplitude: 4.0,
+            season_period: Duration::from_secs(3_600),
+            drift_per_day: 2.4,
+        }
+    }
+
+    fn synthetic(metrics: Vec<MetricSpec>, rng: &mut Rng) -> Model {
+        let spec = SyntheticSpec { publish_every: Duration::from_secs(10), metrics };
+        Model::new(&ModelPlan::Synthetic(Arc::new(spec)), START, rng)
+    }
+
+    fn replay(pace: Pace, rows: &[(i64, f64)], rng: &mut Rng) -> Model {
+        let row = |&(secs, value): &(i64, f64)| SeriesRow {
+            recorded_at: format!("at {secs}").into(),
+            recorded_us: secs * 1_000_000,
+            value,
+        };
+        let series = Arc::new(Series { name: "s".to_owned(), rows: rows.iter().map(row).collect() });
+        Model::new(&ModelPlan::Replay { pace, series }, START, rng)
+    }
+
+    #[test]
+    fn the_formula_adds_baseline_season_and_drift() {
+        let quarter = |n: u64| Duration::from_secs(900 * n);
+        let cases = [
+            (quarter(0), 0.0, 20.0),
+            (quarter(1), 0.0, 20.0 + 4.0 + 0.025),
+            (quarter(2), 0.0, 20.0 + 0.05),
+            (quarter(3), 0.0, 20.0 - 4.0 + 0.075),
+            (quarter(0), 0.25, 24.0),
+            (quarter(96), 0.75, 20.0 - 4.0 + 2.4),
+        ];
+        for (since, phase, expected) in cases {
+            let got = value(&metric(), since, phase);
+            assert!((got - expected).abs() < 1e-9, "{since:?}, phase {phase}: {got} is not {expected}");
+        }
+    }
+
+    #[test]
+    fn noise_has_the_deviation_that_was_asked_for() {
+        let mut rng = Seed::root(3).rng();
+        let noisy = MetricSpec { season_amplitude: 0.0, drift_per_day: 0.0, noise: 2.0, ..metric() };
+        let mut model = synthetic(vec![noisy], &mut rng);
+        let mut values = Vec::new();
+        while values.len() < 4_000 {
+            let due = model.due().expect("a formula has no end");
+            values.push(model.step(due, &mut rng).expect("due").metrics[0].1);
+        }
+        let mean = values.iter().sum::<f64>() / 4_000.0;
+        let deviation = (values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / 4_000.0).sqrt();
+        assert!((mean - 20.0).abs() < 0.15 && (deviation - 2.0).abs() < 0.1, "mean {mean}, deviation {deviation}");
+    }
+
+    #[test]
+    fn values_have_three_decimals() {
+        for (value, expected) in [(21.500_4, "21.5"), (-0.000_1, "0"), (1e6 + 0.123_6, "1000000.124")] {
+            assert_eq!(rounded(value).to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn readings_come_at_their_phase_and_keep_their_interval() {
+        let mut rng = Seed::root(5).rng();
+        let mut model = synthetic(vec![metric()], &mut rng);
+        let first = model.due().expect("a formula has no end");
+        assert!(first.since(START) < Duration::from_secs(10));
+        assert!(model.step(first - Duration::from_micros(1), &mut rng).is_none());
+        for seq in 1..=3 {
+            let at = first + Duration::from_secs(10 * (seq - 1));
+            assert_eq!(model.due(), Some(at));
+            // The task wakes a little late: no drift follows from it.
+            let reading = model.step(at + Duration::from_millis(3), &mut rng).expect("due");
+            assert_eq!((reading.seq, reading.ts_ms), (seq, (at + Duration::from_millis(3)).unix_millis()));
+        }
+    }
+
+    #[test]
+    fn a_formula_skips_what_it_missed_and_a_series_does_not() {
+        let mut rng = Seed::root(5).rng();
+        let mut model = synthetic(vec![metric()], &mut rng);
+        let first = model.due().expect("a formula has no end");
+        assert_eq!(model.step(first + Duration::from_secs(35), &mut rng).expect("due").seq, 1);
+        assert_eq!(model.due(), Some(first + Duration::from_secs(40)));
+
+        let mut model = replay(Pace::Every(Duration::from_secs(1)), &[(0, 1.0), (0, 2.0), (0, 3.0)], &mut rng);
+        let late = START + Duration::from_secs(60);
+        let mut played = Vec::new();
+        while let Some(reading) = model.step(late, &mut rng) {
+            played.push((reading.seq, reading.metrics[0].1));
+        }
+        assert_eq!(played, [(1, 1.0), (2, 2.0), (3, 3.0)]);
+        assert_eq!(model.due(), None);
+    }
+
+    /// Plays a series; answers (offset from the first row in seconds, recorded_at, value) of each row.
+    fn played(pace: Pace, rows: &[(i64, f64)]) -> Vec<(u64, String, f64)> {
+        let mut rng = Seed::root(1).rng();
+        let mut model = replay(pace, rows, &mut rng);
+        let first = model.due();
+        let mut out = Vec::new();
+        while let Some(due) = model.due() {
+            let reading = model.step(due, &mut rng).expect("due");
+            assert_eq!(reading.metrics[0].0, "value");
+            let offset = due.since(first.expect("a row")).as_secs();
+            out.push((offset, reading.recorded_at.expect("a recorded timestamp").to_owned(), reading.metrics[0].1));
+        }
+        out
+    }
+
+    #[test]
+    fn series_are_played_at_the_pace_that_was_asked_for() {
+        let rows = [(100, 1.5), (400, -2.0), (400, 3.0), (350, 4.0), (1_000, 5.0)];
+        let offsets = |pace| played(pace, &rows).into_iter().map(|(offset, _, _)| offset).collect::<Vec<_>>();
+        assert_eq!(offsets(Pace::Every(Duration::from_secs(2))), [0, 2, 4, 6, 8]);
+        assert_eq!(offsets(Pace::Recorded), [0, 300, 300, 300, 950]);
+        let contents: Vec<_> = played(Pace::Recorded, &rows).into_iter().map(|(_, at, value)| (at, value)).collect();
+        let expected: Vec<_> = rows.iter().map(|(secs, value)| (format!("at {secs}"), *value)).collect();
+        assert_eq!(contents, expected);
+        assert!(played(Pace::Recorded, &[]).is_empty());
+    }
+}

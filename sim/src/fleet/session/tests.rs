@@ -1,0 +1,301 @@
+use rumqttc::{ConnAck, PubAck};
+
+use super::*;
+use crate::world::seed::Seed;
+
+const START: Time = Time::from_unix_secs(1_000);
+
+/// A session with a broker that is played by the test.
+struct Bench {
+    session: Session,
+    settings: Settings,
+    rng: Rng,
+    out: Outputs,
+    now: Time,
+}
+
+impl Bench {
+    fn new(settings: Settings) -> Self {
+        Bench {
+            session: Session::new("pump-1", "tenant/acme/device/pump-1/data", START),
+            settings,
+            rng: Seed::root(1).rng(),
+            out: Outputs::default(),
+            now: START,
+        }
+    }
+
+    fn connected(settings: Settings) -> Self {
+        let mut bench = Bench::new(settings);
+        bench.connect();
+        bench
+    }
+
+    fn step(&mut self, input: Input<'_>) {
+        self.session.step(&self.settings, self.now, &mut self.rng, input, &mut self.out);
+    }
+
+    fn tick_after(&mut self, wait: Duration) {
+        self.now += wait;
+        self.step(Input::Tick);
+    }
+
+    fn enqueue(&mut self, seqs: std::ops::RangeInclusive<u64>) {
+        for seq in seqs {
+            self.session.enqueue(&self.settings, seq, Bytes::from(seq.to_string()), &mut self.out);
+        }
+        self.step(Input::Tick);
+    }
+
+    /// Waits until the session wants to connect, and lets it.
+    fn connect(&mut self) {
+        self.now = self.now.max(self.session.wake_at(&self.settings));
+        self.step(Input::Tick);
+        assert_eq!(self.out.command.take(), Some(Command::Connect));
+        self.step(Input::Connected);
+        match self.sent().as_slice() {
+            [Packet::Connect(connect)] => {
+                let told = (connect.client_id.as_str(), connect.keep_alive, connect.clean_session);
+                assert_eq!(told, ("pump-1", 60, true));
+            }
+            other => panic!("expected one CONNECT, got {other:?}"),
+        }
+        self.receive(Packet::ConnAck(ConnAck::new(ConnectReturnCode::Success, false)));
+        assert_eq!(self.out.events.remove(0), SessionEvent::Accepted);
+    }
+
+    fn receive(&mut self, packet: Packet) {
+        let mut bytes = BytesMut::new();
+        write(&packet, &mut bytes);
+        // In two parts: packets do not arrive whole.
+        let (head, tail) = bytes.split_at(1);
+        self.step(Input::Bytes(head));
+        self.step(Input::Bytes(tail));
+    }
+
+    fn acknowledge(&mut self, packet_id: u16) {
+        self.receive(Packet::PubAck(PubAck::new(packet_id)));
+    }
+
+    fn sent(&mut self) -> Vec<Packet> {
+        let mut bytes = self.out.send.split();
+        std::iter::from_fn(|| Packet::read(&mut bytes, usize::MAX).ok()).collect()
+    }
+
+    /// (packet id, DUP, payload) of the publishes that were sent since the last look.
+    fn published(&mut self) -> Vec<(u16, bool, String)> {
+        let publish = |packet| match packet {
+            Packet::Publish(p) => (p.pkid, p.dup, String::from_utf8(p.payload.to_vec()).expect("digits")),
+            other => panic!("expected publishes, got {other:?}"),
+        };
+        self.sent().into_iter().map(publish).collect()
+    }
+
+    fn seqs_published(&mut self) -> Vec<u64> {
+        self.published().into_iter().map(|(_, _, payload)| payload.parse().expect("digits")).collect()
+    }
+
+    fn events(&mut self) -> Vec<SessionEvent> {
+        std::mem::take(&mut self.out.events)
+    }
+
+    fn lost(&mut self) -> &'static str {
+        let events = self.events();
+        match events.last() {
+            Some(SessionEvent::Lost { reason }) => reason,
+            _ => panic!("expected a loss, got {events:?}"),
+        }
+    }
+}
+
+fn window(in_flight_max: u16) -> Settings {
+    Settings { in_flight_max, ..Settings::default() }
+}
+
+#[test]
+fn an_acknowledgement_opens_the_window_for_the_next_reading() {
+    let mut bench = Bench::connected(window(2));
+    bench.enqueue(1..=3);
+    assert_eq!(bench.published(), [(1, false, "1".to_owned()), (2, false, "2".to_owned())]);
+    bench.events();
+    bench.acknowledge(1);
+    assert_eq!(bench.published(), [(1, false, "3".to_owned())]);
+    let events = [SessionEvent::Acknowledged { seq: 1 }, SessionEvent::Sent { seq: 3, payload: "3".into() }];
+    assert_eq!(bench.events(), events);
+    assert_eq!(bench.session.queued(), 2);
+}
+
+#[test]
+fn after_a_reconnect_unacknowledged_readings_are_published_anew_and_in_order() {
+    let mut bench = Bench::connected(window(3));
+    bench.enqueue(1..=5);
+    bench.acknowledge(2);
+    assert_eq!(bench.seqs_published(), [1, 2, 3]);
+    bench.step(Input::Disconnected);
+    assert_eq!(bench.lost(), "closed by the broker");
+    bench.enqueue(6..=6);
+    assert!(bench.sent().is_empty());
+    bench.connect();
+    let anew = [(1, false, "1".to_owned()), (2, false, "3".to_owned()), (3, false, "4".to_owned())];
+    assert_eq!(bench.published(), anew);
+    for packet_id in [1, 2, 3, 1, 2] {
+        bench.acknowledge(packet_id);
+    }
+    assert_eq!(bench.seqs_published(), [5, 6]);
+    assert_eq!(bench.session.queued(), 0);
+}
+
+#[test]
+fn a_packet_id_that_is_still_in_use_parks_the_next_reading() {
+    let mut bench = Bench::connected(window(2));
+    bench.enqueue(1..=4);
+    bench.acknowledge(2);
+    assert_eq!(bench.seqs_published(), [1, 2], "packet id 1 is in use, so 3 waits");
+    bench.acknowledge(1);
+    assert_eq!(bench.published(), [(1, false, "3".to_owned()), (2, false, "4".to_owned())]);
+    for packet_id in [2, 1] {
+        bench.acknowledge(packet_id);
+    }
+    let acknowledged: Vec<u64> = bench.events().iter().filter_map(acknowledged_seq).collect();
+    assert_eq!(acknowledged, [2, 1, 4, 3]);
+}
+
+fn acknowledged_seq(event: &SessionEvent) -> Option<u64> {
+    match event {
+        SessionEvent::Acknowledged { seq } => Some(*seq),
+        _ => None,
+    }
+}
+
+#[test]
+fn a_full_queue_gives_up_the_oldest_reading_that_is_not_in_flight() {
+    let mut bench = Bench::connected(Settings { queue_max: 4, ..window(2) });
+    bench.enqueue(1..=6);
+    let dropped = |events: Vec<SessionEvent>| -> Vec<u64> {
+        events.iter().filter_map(|e| if let SessionEvent::Dropped { seq } = e { Some(*seq) } else { None }).collect()
+    };
+    // All six were queued before the session could send.
+    assert_eq!(dropped(bench.events()), [1, 2]);
+    assert_eq!(bench.seqs_published(), [3, 4]);
+    bench.enqueue(7..=7);
+    assert_eq!(dropped(bench.events()), [5]);
+    bench.acknowledge(1);
+    bench.acknowledge(2);
+    assert_eq!(bench.seqs_published(), [6, 7]);
+
+    let mut bench = Bench::connected(Settings { queue_max: 2, ..window(2) });
+    bench.enqueue(1..=2);
+    bench.enqueue(3..=3);
+    assert_eq!(dropped(bench.events()), [3], "all older ones are in flight");
+}
+
+#[test]
+fn publishes_are_paced_below_the_limit_of_the_broker() {
+    let mut bench = Bench::connected(Settings { publishes_per_second: 10, publish_burst: 3, ..Settings::default() });
+    bench.enqueue(1..=20);
+    assert_eq!(bench.seqs_published(), [1, 2, 3]);
+    for seq in 4..=6 {
+        let next = bench.session.wake_at(&bench.settings);
+        assert_eq!(next.since(bench.now), Duration::from_millis(100));
+        bench.tick_after(Duration::from_millis(99));
+        assert!(bench.sent().is_empty());
+        bench.tick_after(Duration::from_millis(1));
+        assert_eq!(bench.seqs_published(), [seq]);
+    }
+}
+
+#[test]
+fn an_idle_connection_pings_and_is_given_up_without_an_answer() {
+    let mut bench = Bench::connected(Settings::default());
+    assert_eq!(bench.session.wake_at(&bench.settings).since(bench.now), Duration::from_secs(45));
+    bench.tick_after(Duration::from_secs(45));
+    assert_eq!(bench.sent(), [Packet::PingReq]);
+    bench.receive(Packet::PingResp);
+    bench.tick_after(Duration::from_secs(45));
+    assert_eq!(bench.sent(), [Packet::PingReq]);
+    assert_eq!(bench.session.wake_at(&bench.settings).since(bench.now), Duration::from_secs(10));
+    bench.tick_after(Duration::from_secs(10));
+    assert_eq!(bench.out.command, Some(Command::Close));
+    assert_eq!(bench.lost(), "no PINGRESP");
+}
+
+#[test]
+fn a_publish_counts_as_a_sign_of_life() {
+    let mut bench = Bench::connected(Settings::default());
+    bench.now += Duration::from_secs(40);
+    bench.enqueue(1..=1);
+    bench.acknowledge(1);
+    bench.sent();
+    bench.tick_after(Duration::from_secs(44));
+    assert!(bench.sent().is_empty());
+}
+
+#[test]
+fn failures_close_the_connection_and_say_why() {
+    type Play = fn(&mut Bench);
+    let cases: [(&str, Play); 5] = [
+        ("no PUBACK", |bench| {
+            bench.enqueue(1..=1);
+            bench.tick_after(Duration::from_secs(30));
+        }),
+        ("malformed packet", |bench| bench.step(Input::Bytes(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff]))),
+        ("unexpected packet", |bench| bench.acknowledge(7)),
+        ("refused by the broker", |bench| {
+            bench.step(Input::Disconnected);
+            bench.now = bench.session.wake_at(&bench.settings);
+            bench.step(Input::Tick);
+            bench.step(Input::Connected);
+            bench.receive(Packet::ConnAck(ConnAck::new(ConnectReturnCode::NotAuthorized, false)));
+        }),
+        ("connect timed out", |bench| {
+            bench.step(Input::Disconnected);
+            bench.now = bench.session.wake_at(&bench.settings);
+            bench.step(Input::Tick);
+            bench.tick_after(Duration::from_secs(15));
+        }),
+    ];
+    for (reason, play) in cases {
+        let mut bench = Bench::connected(Settings::default());
+        play(&mut bench);
+        assert_eq!(bench.out.command, Some(Command::Close), "{reason}");
+        assert_eq!(bench.lost(), reason);
+    }
+}
+
+#[test]
+fn back_off_doubles_its_range_up_to_the_maximum_and_starts_again_after_an_acknowledgement() {
+    let mut longest = [Duration::ZERO; 9];
+    for seed in 0..200 {
+        let mut bench = Bench::new(Settings::default());
+        bench.rng = Seed::root(seed).rng();
+        for longest in &mut longest {
+            bench.now = bench.session.wake_at(&bench.settings);
+            bench.step(Input::Tick);
+            bench.step(Input::Disconnected);
+            *longest = (*longest).max(bench.session.wake_at(&bench.settings).since(bench.now));
+        }
+    }
+    for (n, longest) in longest.iter().enumerate() {
+        let range = Duration::from_secs(1 << n).min(Duration::from_secs(60));
+        assert!(*longest <= range && *longest > range.mul_f64(0.95), "failure {n}: {longest:?} of {range:?}");
+    }
+
+    let mut bench = Bench::connected(Settings::default());
+    bench.session.failures = 9;
+    bench.enqueue(1..=1);
+    bench.acknowledge(1);
+    bench.step(Input::Disconnected);
+    assert!(bench.session.wake_at(&bench.settings).since(bench.now) <= Duration::from_secs(1));
+}
+
+#[test]
+fn a_restart_keeps_the_queue_and_connects_at_once() {
+    let mut bench = Bench::connected(Settings::default());
+    bench.enqueue(1..=3);
+    bench.sent();
+    bench.session.restart(bench.now);
+    assert_eq!(bench.session.wake_at(&bench.settings), bench.now);
+    bench.out = Outputs::default();
+    bench.connect();
+    assert_eq!(bench.seqs_published(), [1, 2, 3]);
+}

@@ -1,0 +1,123 @@
+//! What a fleet is made of: plain values, as a scenario describes them. Components (connections, sessions, random
+//! streams) are built from these elsewhere.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+/// One `[[fleet]]` of a scenario.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FleetSpec {
+    /// Unique in the scenario; the stem of the devices' names: `{name}-00001`.
+    pub name: String,
+    /// Tenants; devices are dealt to them in turn. Never empty.
+    pub tenants: Vec<String>,
+    /// Number of devices. For replayed series: the number of series.
+    pub devices: u32,
+    /// Access network of every device.
+    pub network: Network,
+    /// What the devices measure and when they publish.
+    pub model: ModelSpec,
+}
+
+/// Access networks with a profile of latency (`fleet::conn`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Network {
+    /// A wired line.
+    Ethernet,
+    /// A wireless LAN.
+    Wifi,
+    /// A 4G mobile network.
+    Lte,
+}
+
+impl Network {
+    /// All networks, with their names in scenario files.
+    pub const ALL: [(&'static str, Network); 3] =
+        [("ethernet", Network::Ethernet), ("wifi", Network::Wifi), ("lte", Network::Lte)];
+}
+
+/// A device model.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ModelSpec {
+    /// Values from a formula.
+    Synthetic(SyntheticSpec),
+    /// Values from recorded series, one device a series.
+    Replay(ReplaySpec),
+}
+
+impl ModelSpec {
+    /// The model's name in scenario files, and the devices' type in the device directory.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            ModelSpec::Synthetic(_) => "synthetic",
+            ModelSpec::Replay(_) => "replay",
+        }
+    }
+}
+
+/// A device that publishes baseline + season + drift + noise for each metric.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SyntheticSpec {
+    /// Interval of publishes. The first one comes at a phase within the interval that is drawn per device.
+    pub publish_every: Duration,
+    /// The metrics of every reading; never empty.
+    pub metrics: Vec<MetricSpec>,
+}
+
+/// One metric of a synthetic device. `value(t) = baseline + season_amplitude * sin(2 pi t / season_period)
+/// + drift_per_day * days(t) + N(0, noise)`, with t since the start of the run and a season phase drawn per device.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MetricSpec {
+    /// Name, as in the reading.
+    pub name: String,
+    /// Unit, as the device directory declares it (`celsius`, `bar`); `None` when the directory says nothing.
+    pub unit: Option<String>,
+    /// Mean, in `unit`.
+    pub baseline: f64,
+    /// Standard deviation of Gaussian noise, in `unit`.
+    pub noise: f64,
+    /// Amplitude of the season, in `unit`.
+    pub season_amplitude: f64,
+    /// Period of the season.
+    pub season_period: Duration,
+    /// Linear drift, in `unit` a day.
+    pub drift_per_day: f64,
+}
+
+/// Devices that play recorded series.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ReplaySpec {
+    /// When rows are played.
+    pub pace: Pace,
+    /// One device a series, in the order of their paths.
+    pub series: Vec<Arc<Series>>,
+}
+
+/// When the rows of a series are played.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// One row each interval.
+    Every(Duration),
+    /// At the recorded intervals; a row that is not later than the one before follows it at once.
+    Recorded,
+}
+
+/// A recorded series.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Series {
+    /// File name without its extension: `speed_6005`.
+    pub name: String,
+    /// Rows in the file's order.
+    pub rows: Vec<SeriesRow>,
+}
+
+/// One row of a recorded series.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SeriesRow {
+    /// The recorded timestamp exactly as the file writes it; travels as `recorded_at` of the reading.
+    pub recorded_at: Box<str>,
+    /// The same, in microseconds since the Unix epoch (the file's timestamps are taken as UTC).
+    pub recorded_us: i64,
+    /// The value; travels as the metric `value`.
+    pub value: f64,
+}

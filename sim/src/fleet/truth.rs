@@ -1,0 +1,249 @@
+//! The truth about a run's readings, as the devices know it: what was published, and what was acknowledged.
+
+use std::hash::{BuildHasherDefault, Hash, Hasher};
+
+use indexmap::{Equivalent, IndexSet};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use crate::world::time::Time;
+
+/// One reading, as its device knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Recorded {
+    /// The device's own timestamp, ms since the Unix epoch.
+    pub ts_ms: u64,
+    /// When the device took the reading and queued it for publication.
+    pub published_at: Time,
+    /// When the device received the first PUBACK for it.
+    pub acknowledged_at: Option<Time>,
+}
+
+/// 24 bytes a reading.
+#[derive(Clone, Copy)]
+struct Entry {
+    ts_ms: u64,
+    published: Time,
+    /// `Time::MAX` until the acknowledgement.
+    acknowledged: Time,
+}
+
+#[derive(Clone, PartialEq, Eq)]
+struct Name {
+    tenant: Box<str>,
+    id: Box<str>,
+}
+
+#[derive(PartialEq, Eq, Hash)]
+struct NameRef<'a>(&'a str, &'a str);
+
+impl Hash for Name {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        NameRef(&self.tenant, &self.id).hash(state);
+    }
+}
+
+impl Equivalent<Name> for NameRef<'_> {
+    fn equivalent(&self, key: &Name) -> bool {
+        *self.1 == *key.id && *self.0 == *key.tenant
+    }
+}
+
+/// xxh3, chained over the parts of a key. Its seed is fixed, so that lookups cost the same in every run.
+#[derive(Default)]
+struct FixedHasher(u64);
+
+impl Hasher for FixedHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = xxh3_64_with_seed(bytes, self.0);
+    }
+
+    fn write_u8(&mut self, byte: u8) {
+        self.0 = self.0.rotate_left(8) ^ u64::from(byte);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+/// Readings of all devices. Sequence numbers of a device are consecutive from 1.
+#[derive(Clone)]
+pub struct Truth {
+    start: Time,
+    names: IndexSet<Name, BuildHasherDefault<FixedHasher>>,
+    entries: Vec<Vec<Entry>>,
+    published: u64,
+    acknowledged: u64,
+    rejected: u64,
+}
+
+impl Truth {
+    /// A fleet without devices, whose run starts at `start`.
+    pub fn new(start: Time) -> Self {
+        Truth { start, names: IndexSet::default(), entries: Vec::new(), published: 0, acknowledged: 0, rejected: 0 }
+    }
+
+    /// When the run started.
+    pub fn start(&self) -> Time {
+        self.start
+    }
+
+    /// Adds a device and answers its index, counted from 0.
+    ///
+    /// # Panics
+    /// When the tenant has a device of this name already: `plan` gives every device a name of its own.
+    pub fn add_device(&mut self, tenant: &str, id: &str) -> u32 {
+        let (index, new) = self.names.insert_full(Name { tenant: tenant.into(), id: id.into() });
+        assert!(new, "device {tenant}/{id} exists twice");
+        self.entries.push(Vec::new());
+        u32::try_from(index).expect("fewer devices than 2^32")
+    }
+
+    /// The device took a reading and will publish it.
+    ///
+    /// # Panics
+    /// When `seq` is not the next one of the device: a bug of the fleet.
+    pub fn published(&mut self, device: u32, seq: u64, at: Time, ts_ms: u64) {
+        let entries = &mut self.entries[device as usize];
+        assert_eq!(seq, entries.len() as u64 + 1, "sequence numbers of a device are consecutive from 1");
+        if entries.len() == entries.capacity() {
+            // Grows by a quarter: doubling would waste up to half of the largest structure of a run.
+            entries.reserve_exact((entries.len() / 4).max(16));
+        }
+        entries.push(Entry { ts_ms, published: at, acknowledged: Time::MAX });
+        self.published += 1;
+    }
+
+    /// The device received a PUBACK for a reading. Later ones for the same reading change nothing.
+    pub fn acknowledged(&mut self, device: u32, seq: u64, at: Time) {
+        let entry = position(seq).and_then(|index| self.entries[device as usize].get_mut(index));
+        let entry = entry.expect("only published readings are acknowledged");
+        if entry.acknowledged == Time::MAX {
+            entry.acknowledged = at;
+            self.acknowledged += 1;
+        }
+    }
+
+    /// The device gave a reading up, because its queue was full. It stays published and is never owed.
+    pub fn rejected(&mut self, _device: u32, _seq: u64) {
+        self.rejected += 1;
+    }
+
+    /// Number of devices.
+    pub fn device_count(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// The index of a device.
+    pub fn find(&self, tenant: &str, device: &str) -> Option<u32> {
+        self.names.get_index_of(&NameRef(tenant, device)).and_then(|index| u32::try_from(index).ok())
+    }
+
+    /// Tenant and name of a device.
+    ///
+    /// # Panics
+    /// When there is no such device.
+    pub fn device(&self, index: u32) -> (&str, &str) {
+        let name = &self.names[index as usize];
+        (&name.tenant, &name.id)
+    }
+
+    /// A published reading.
+    pub fn reading(&self, device: u32, seq: u64) -> Option<Recorded> {
+        let entry = self.entries.get(device as usize)?.get(position(seq)?)?;
+        Some(Recorded {
+            ts_ms: entry.ts_ms,
+            published_at: entry.published,
+            acknowledged_at: (entry.acknowledged != Time::MAX).then_some(entry.acknowledged),
+        })
+    }
+
+    /// (device, seq) of every acknowledged reading, by device and seq.
+    pub fn acknowledged_readings(&self) -> impl Iterator<Item = (u32, u64)> + '_ {
+        (0u32..).zip(&self.entries).flat_map(|(device, entries)| {
+            let owed = (1u64..).zip(entries).filter(|(_, entry)| entry.acknowledged != Time::MAX);
+            owed.map(move |(seq, _)| (device, seq))
+        })
+    }
+
+    /// Readings published so far.
+    pub fn published_count(&self) -> u64 {
+        self.published
+    }
+
+    /// Readings acknowledged so far.
+    pub fn acknowledged_count(&self) -> u64 {
+        self.acknowledged
+    }
+
+    /// Readings that devices gave up, because their queues were full.
+    pub fn rejected_count(&self) -> u64 {
+        self.rejected
+    }
+}
+
+fn position(seq: u64) -> Option<usize> {
+    usize::try_from(seq.checked_sub(1)?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn truth() -> Truth {
+        let mut truth = Truth::new(Time::from_unix_secs(100));
+        for (tenant, id) in [("acme", "pump-1"), ("acme", "pump-2"), ("globex", "pump-1"), ("ac", "mepump-1")] {
+            truth.add_device(tenant, id);
+        }
+        truth
+    }
+
+    #[test]
+    fn devices_are_found_by_tenant_and_name() {
+        let truth = truth();
+        for index in 0..4 {
+            let (tenant, id) = truth.device(index);
+            assert_eq!(truth.find(tenant, id), Some(index));
+        }
+        assert_eq!(truth.find("globex", "pump-2"), None);
+        assert_eq!(truth.device_count(), 4);
+    }
+
+    #[test]
+    #[should_panic(expected = "device acme/pump-1 exists twice")]
+    fn a_name_is_taken_once() {
+        truth().add_device("acme", "pump-1");
+    }
+
+    #[test]
+    fn readings_are_owed_from_their_first_acknowledgement() {
+        let mut truth = truth();
+        let at = Time::from_unix_secs;
+        for seq in 1..=3 {
+            truth.published(2, seq, at(100 + seq), 7_000 + seq);
+        }
+        truth.published(0, 1, at(101), 1);
+        truth.acknowledged(2, 3, at(110));
+        truth.acknowledged(2, 3, at(120));
+        truth.acknowledged(0, 1, at(111));
+        truth.rejected(2, 2);
+        assert_eq!(truth.acknowledged_readings().collect::<Vec<_>>(), [(0, 1), (2, 3)]);
+        assert_eq!((truth.published_count(), truth.acknowledged_count(), truth.rejected_count()), (4, 2, 1));
+        let expected = Recorded { ts_ms: 7_003, published_at: at(103), acknowledged_at: Some(at(110)) };
+        assert_eq!(truth.reading(2, 3), Some(expected));
+        assert_eq!(truth.reading(2, 2).expect("published").acknowledged_at, None);
+        for absent in [0, 4, u64::MAX] {
+            assert_eq!(truth.reading(2, absent), None);
+        }
+    }
+
+    #[test]
+    fn a_reading_takes_24_bytes_and_at_most_a_quarter_is_spare() {
+        let mut truth = truth();
+        for seq in 1..=360 {
+            truth.published(0, seq, Time::EPOCH, 0);
+        }
+        assert_eq!(size_of::<Entry>(), 24);
+        assert!(truth.entries[0].capacity() <= 360 * 5 / 4, "{}", truth.entries[0].capacity());
+    }
+}

@@ -1,0 +1,51 @@
+//! Invariants: what must hold at the ends of a run. Oracles compare what devices were told with what a reader of the
+//! lake and of Athena sees, through the wire. They share no code with the platform, and none with the services.
+
+mod athena;
+mod lake;
+mod ledger;
+mod quarantine;
+
+pub use athena::{AthenaReader, QueryError, Row};
+pub use lake::{LakeFile, LakeReader};
+pub use ledger::{Ledger, Tally};
+pub use quarantine::QuarantineReader;
+
+/// An invariant: its name in scenario files, failures and reports, and what it promises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Invariant {
+    /// Name.
+    pub id: &'static str,
+    /// The promise, in one sentence.
+    pub promise: &'static str,
+}
+
+/// Every reading that a device saw acknowledged is in the processed table.
+pub const CONSERVATION: Invariant = Invariant {
+    id: "conservation",
+    promise: "every reading whose PUBACK a device received is returned by Athena from the processed table, or kept in quarantine",
+};
+
+/// Readings of one device reach the lake in the order in which it took them.
+pub const ORDER: Invariant = Invariant {
+    id: "order",
+    promise: "per device, first deliveries ascend by seq, through the lake's files in order of writing and within each file",
+};
+
+/// The lake holds nothing that no device sent, and nothing changed.
+pub const INTEGRITY: Invariant = Invariant {
+    id: "integrity",
+    promise: "every row of the processed table is a reading that its device published, with the device's own timestamp",
+};
+
+/// All invariants.
+pub const ALL: &[Invariant] = &[CONSERVATION, ORDER, INTEGRITY];
+
+/// A broken promise.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Which invariant.
+    pub invariant: Invariant,
+    /// What was seen, with the first few readings concerned.
+    pub message: String,
+}

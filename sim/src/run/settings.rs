@@ -1,0 +1,36 @@
+//! The platform's settings of a run: those of the scenario's table `[platform]`, over the defaults of a simulation.
+
+use platform::{Settings, SettingsError};
+
+use super::RunError;
+use crate::scenario::Scenario;
+
+/// Name of the simulated environment, unless the scenario gives another.
+const ENVIRONMENT: &str = "sim";
+
+/// The settings, checked. The lake begins at the hour at which the run starts, unless the scenario says otherwise.
+pub(super) fn of(scenario: &Scenario) -> Result<Settings, RunError> {
+    let mut settings: Settings = scenario.platform_as()?;
+    let given = |key: &str| scenario.platform.as_ref().is_some_and(|table| table.contains_key(key));
+    let start = scenario.start.to_datetime().format("%Y/%m/%d/%H").to_string();
+    if !given("env") {
+        ENVIRONMENT.clone_into(&mut settings.env);
+    }
+    if !given("lake_start") {
+        settings.lake_start = start;
+    } else if settings.lake_start > start {
+        let problem =
+            format!("begins at {}, after the run starts: its first rows would be invisible", settings.lake_start);
+        let expected = format!("{start} or an hour before it");
+        return Err(scenario.located_error("platform.lake_start", problem, expected, "leave it out").into());
+    }
+    settings.validate().map_err(|error| match error {
+        SettingsError::Invalid { key, found, expected, hint } => {
+            scenario.located_error(&format!("platform.{key}"), format!("is {found}"), expected, hint)
+        }
+        other => {
+            scenario.located_error("platform", other.to_string(), "settings that can be deployed", "see the message")
+        }
+    })?;
+    Ok(settings)
+}

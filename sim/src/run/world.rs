@@ -1,0 +1,288 @@
+//! The world of one run, from its boot to its verdict.
+
+use std::time::Duration;
+
+use madsim::runtime::{Handle, NodeHandle};
+use platform::Settings;
+use platform::store::data_lake::PROCESSED_TABLE;
+use record::{Build, Digest, Manifest, SCHEMA_VERSION, Summary, Verdict};
+
+use super::check::{Checked, Oracles};
+use super::{Harness, Outcome, RunError, RunOptions, Status, measure};
+use crate::cloud::account::Account;
+use crate::fleet::spec::ModelSpec;
+use crate::fleet::{self, Fleet};
+use crate::invariant::{AthenaReader, LakeReader, QuarantineReader};
+use crate::scenario::Scenario;
+use crate::seam::{self, BROKER, Cloud, Deployed, Functions};
+use crate::world::clock;
+use crate::world::seed::Seed;
+use crate::world::time::Time;
+use crate::world::trace::{Event, EventSink, Level, Trace};
+
+/// How often counters are sampled and progress is told.
+const SAMPLE_EVERY: Duration = Duration::from_secs(10);
+
+/// How long after peace a run may go on to tell lost readings from late ones: at least so long, and as long as peace.
+const GRACE_MIN: Duration = Duration::from_secs(900);
+
+struct World {
+    scenario: Scenario,
+    options: RunOptions,
+    trace: Trace,
+    cloud: Cloud,
+    fleet: Fleet,
+    oracles: Oracles,
+    phase: &'static str,
+}
+
+/// Hands kept events to the run's recorder.
+struct Sink(record::Recorder);
+
+impl EventSink for Sink {
+    fn push(&mut self, event: Event) {
+        self.0.event(&record::EventRow {
+            seq: event.seq,
+            time_us: i64::try_from(event.time.unix_micros()).unwrap_or(i64::MAX),
+            level: event.level,
+            source: event.source,
+            kind: event.kind.into(),
+            subject: event.subject,
+            detail: event.detail,
+            digest: event.digest,
+        });
+    }
+}
+
+/// Runs the scenario in the simulation that is current.
+pub(super) async fn run(
+    scenario: Scenario,
+    settings: Settings,
+    options: RunOptions,
+    harness: Harness,
+) -> Result<Outcome, RunError> {
+    let trace = match &options.record {
+        Some((recorder, level)) => Trace::keeping(*level, Box::new(Sink(recorder.clone()))),
+        None => Trace::new(),
+    };
+    let mut world = World::boot(scenario, settings, options, harness, trace)?;
+    world.hardship().await;
+    let (verdict, checked) = world.peace().await?;
+    Ok(world.outcome(verdict, checked))
+}
+
+impl World {
+    fn boot(
+        scenario: Scenario,
+        settings: Settings,
+        options: RunOptions,
+        harness: Harness,
+        trace: Trace,
+    ) -> Result<Self, RunError> {
+        let seed = Seed::root(options.seed);
+        let now = clock::now();
+        let mut account = Account::new(&settings.region, seed, trace.clone());
+        let change = harness.change_template;
+        let change = |stack: &str, body: String| change.as_ref().map_or(body.clone(), |change| change(stack, body));
+        let deployed = seam::boot(&mut account, now, &settings, change).map_err(RunError::failed)?;
+        let plan = fleet::plan(&scenario.fleets, seed)
+            .map_err(|error| RunError { message: error.to_string(), usage: true })?;
+        for device in &plan {
+            seam::register_device(&mut account, now, &deployed, device).map_err(RunError::failed)?;
+        }
+        let functions = seam::functions(&mut account);
+        let oracle = seam::session_credential("oracle", &format!("arn:aws:iam::{}:user/oracle", account.id()));
+        account.add_credential(oracle.clone());
+        let cloud = Cloud::new(account, seed.child("cloud"));
+        let aws = node("aws", "10.0.0.1");
+        cloud.set_functions(Functions::new(node("lambda", "10.0.0.2"), functions, harness.wrap_function));
+        cloud.spawn_pump(&aws);
+        seam::serve(&cloud, &aws);
+        let oracles = oracles(&seam::sdk_config(&cloud, &oracle), &deployed);
+        let broker = BROKER.parse().expect("a constant address");
+        let fleet = Fleet::start(plan, seed, broker, now, trace.clone());
+        let world = World { scenario, options, trace, cloud, fleet, oracles, phase: "boot" };
+        let fields = [("scenario", world.scenario.source.name.as_str().into()), ("seed", world.options.seed.into())];
+        world.trace.event(Level::Run, now, "run", "begin", &world.scenario.title, &fields);
+        Ok(world)
+    }
+
+    /// Devices publish until hardship is over, or until recorded series have come to their end.
+    async fn hardship(&mut self) {
+        self.enter_phase("hardship");
+        let end = self.scenario.start + self.scenario.phase.hardship;
+        let can_end = self.scenario.fleets.iter().all(|fleet| matches!(fleet.model, ModelSpec::Replay(_)));
+        while clock::now() < end && !(can_end && self.fleet.finished()) {
+            clock::sleep_until((clock::now() + SAMPLE_EVERY).min(end)).await;
+            self.sample();
+        }
+        self.fleet.stop_publishing();
+    }
+
+    /// Devices drain, and everything that is owed has until the end of peace to arrive.
+    async fn peace(&mut self) -> Result<(Verdict, Checked), RunError> {
+        self.enter_phase("peace");
+        let peace = self.scenario.phase.peace;
+        let end = clock::now() + peace;
+        if let Some(checked) = self.settle_until(end).await? {
+            return Ok((Verdict::Held, checked));
+        }
+        self.enter_phase("grace");
+        if let Some(checked) = self.settle_until(clock::now() + peace.max(GRACE_MIN)).await? {
+            return Ok((Verdict::Unsettled, checked));
+        }
+        Ok((Verdict::Violated, self.check().await?))
+    }
+
+    /// Waits until nothing is missing; `None` when something still is at `end`.
+    async fn settle_until(&mut self, end: Time) -> Result<Option<Checked>, RunError> {
+        loop {
+            let now = clock::now();
+            let acknowledged = self.fleet.stats().acknowledged;
+            let arrived = self.fleet.drained() && self.oracles.rows().await.map_err(RunError::failed)? >= acknowledged;
+            if arrived || now >= end {
+                // A look takes time: what was written while the oracles read came after the end.
+                let checked = self.check().await?;
+                if checked.tally.missing == 0 && checked.last_written <= end {
+                    return Ok(Some(checked));
+                }
+            }
+            if now >= end {
+                return Ok(None);
+            }
+            clock::sleep_until((clock::now() + SAMPLE_EVERY).min(end)).await;
+            self.sample();
+        }
+    }
+
+    async fn check(&mut self) -> Result<Checked, RunError> {
+        let phase = std::mem::replace(&mut self.phase, "check");
+        self.tell();
+        // A copy: devices go on living while the oracles read.
+        let truth = self.fleet.truth().lock().expect("one thread runs the simulation").clone();
+        let checked = self.oracles.check(&truth).await.map_err(RunError::failed)?;
+        self.phase = phase;
+        Ok(checked)
+    }
+
+    fn enter_phase(&mut self, phase: &'static str) {
+        self.phase = phase;
+        self.trace.event(Level::Run, clock::now(), "run", "phase", phase, &[]);
+        self.sample();
+    }
+
+    fn sample(&mut self) {
+        if let Some((recorder, _)) = &self.options.record {
+            let counts = self.fleet.stats();
+            self.cloud.look(|account| measure::sample(recorder, clock::now(), account.meter(), &counts));
+        }
+        self.tell();
+    }
+
+    fn tell(&mut self) {
+        let phase = &self.scenario.phase;
+        let counts = self.fleet.stats();
+        if let Some(progress) = &mut self.options.progress {
+            progress(&Status {
+                phase: self.phase,
+                simulated: clock::now().since(self.scenario.start),
+                simulated_max: phase.hardship + phase.peace,
+                published: counts.published,
+                acknowledged: counts.acknowledged,
+            });
+        }
+    }
+
+    fn outcome(self, settled: Verdict, checked: Checked) -> Outcome {
+        let now = clock::now();
+        let mut summary = Summary::new(&self.scenario.source.name, self.options.seed);
+        let counts = self.fleet.stats();
+        summary.simulated_s = now.since(self.scenario.start).as_secs_f64();
+        summary.devices = counts.devices;
+        summary.published = counts.published;
+        summary.acknowledged = counts.acknowledged;
+        summary.rejected = counts.rejected;
+        summary.delivered = checked.tally.delivered;
+        summary.duplicates = checked.tally.duplicates;
+        summary.missing = checked.tally.missing;
+        summary.spurious = checked.tally.spurious;
+        summary.corrupt = checked.tally.corrupt;
+        summary.quarantined = checked.tally.quarantined;
+        summary.out_of_order = checked.out_of_order;
+        summary.latency_ms = checked.latency;
+        self.cloud.look(|account| measure::count_calls(&mut summary, account.meter()));
+        summary.counters.insert("athena:rows".to_owned(), checked.rows);
+        summary.counters.insert("fleet:sessions".to_owned(), counts.sessions);
+        summary.counters.insert("fleet:connection_losses".to_owned(), counts.losses);
+        summary.counters.insert("fleet:queued_readings".to_owned(), counts.queued);
+        summary.violations = violations(&self.scenario, settled, &checked);
+        summary.verdict = match settled {
+            Verdict::Unsettled if summary.violations.is_empty() => Verdict::Unsettled,
+            _ if summary.violations.is_empty() => Verdict::Held,
+            _ => Verdict::Violated,
+        };
+        self.trace.event(Level::Run, now, "run", "verdict", summary.verdict.as_str(), &[("rows", checked.rows.into())]);
+        summary.digest = Digest(self.trace.digest());
+        Outcome { manifest: manifest(&self.scenario, &self.options), summary }
+    }
+}
+
+fn node(name: &str, ip: &str) -> NodeHandle {
+    let ip = ip.parse().expect("a constant address");
+    Handle::current().create_node().name(name).ip(ip).build()
+}
+
+fn oracles(config: &aws_types::SdkConfig, deployed: &Deployed) -> Oracles {
+    Oracles::new(
+        AthenaReader::new(config, &deployed.workgroup, &deployed.database),
+        LakeReader::new(config, &deployed.processed_bucket, &format!("{PROCESSED_TABLE}/")),
+        QuarantineReader::new(config, &deployed.processed_bucket, "quarantine/"),
+        PROCESSED_TABLE,
+    )
+}
+
+/// Broken promises that the scenario asks for. What was only late breaks no promise: it is unsettled.
+fn violations(scenario: &Scenario, settled: Verdict, checked: &Checked) -> Vec<record::Violation> {
+    let asked = |id: &str| scenario.expect.invariants.iter().any(|wanted| wanted == id);
+    let mut violations: Vec<record::Violation> = checked
+        .violations
+        .iter()
+        .filter(|violation| asked(violation.invariant.id))
+        .map(|violation| record::Violation {
+            invariant: violation.invariant.id.to_owned(),
+            message: format!("{}; promised: {}", violation.message, violation.invariant.promise),
+        })
+        .collect();
+    if let (Verdict::Held, Some(limit), Some(p99)) = (settled, scenario.expect.budget.latency_p99, checked.latency.p99)
+    {
+        let limit_ms = limit.as_secs_f64() * 1_000.0;
+        if p99 > limit_ms {
+            violations.push(record::Violation {
+                invariant: "budget.latency_p99".to_owned(),
+                message: format!("latency p99 is {p99:.0} ms; the scenario's budget is {limit_ms:.0} ms"),
+            });
+        }
+    }
+    violations
+}
+
+fn manifest(scenario: &Scenario, options: &RunOptions) -> Manifest {
+    let mut cfg = Vec::new();
+    for (name, set) in [("madsim", cfg!(madsim)), ("debug_assertions", cfg!(debug_assertions))] {
+        if set {
+            cfg.push(name.to_owned());
+        }
+    }
+    Manifest {
+        schema_version: SCHEMA_VERSION,
+        scenario: scenario.source.clone(),
+        seed: options.seed,
+        build: Build {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            cfg,
+            target: format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS),
+        },
+        start: scenario.start.rfc3339(),
+        settings: options.settings.clone(),
+    }
+}

@@ -1,0 +1,121 @@
+//! `[[fleet]]`: what devices there are.
+
+use std::time::Duration;
+
+use super::error::ScenarioError;
+use super::reader::Table;
+use super::schema::{REPLAY, SYNTHETIC};
+use super::series;
+use crate::fleet::spec::{FleetSpec, MetricSpec, ModelSpec, Network, Pace, ReplaySpec, SyntheticSpec};
+
+/// Most metrics of a synthetic device.
+const METRICS_MAX: usize = 64;
+
+/// The metrics of a synthetic fleet that names none: air temperature and pressure over a day.
+pub fn default_metrics() -> Vec<MetricSpec> {
+    let day = Duration::from_secs(86_400);
+    let metric = |name: &str, unit: &str, baseline, noise, season_amplitude| MetricSpec {
+        name: name.to_owned(),
+        unit: Some(unit.to_owned()),
+        baseline,
+        noise,
+        season_amplitude,
+        season_period: day,
+        drift_per_day: 0.0,
+    };
+    vec![metric("temp", "celsius", 20.0, 0.5, 4.0), metric("pressure", "bar", 1.013, 0.002, 0.01)]
+}
+
+/// Reads one `[[fleet]]`.
+pub(super) fn read(table: &Table<'_>) -> Result<FleetSpec, ScenarioError> {
+    let kind = [SYNTHETIC, REPLAY][table.require("kind")?.choice()?];
+    table.only_keys_of(kind)?;
+    let name = table.get("name").map_or(Ok(kind.to_owned()), |name| name.word())?;
+    let tenants = tenants(table)?;
+    let network = match table.get("network") {
+        None => Network::Ethernet,
+        Some(network) => Network::ALL[network.choice()?].1,
+    };
+    let (devices, model) = if kind == SYNTHETIC { synthetic(table)? } else { replay(table)? };
+    Ok(FleetSpec { name, tenants, devices, network, model })
+}
+
+fn tenants(table: &Table<'_>) -> Result<Vec<String>, ScenarioError> {
+    let stem = table.require("tenant")?.word()?;
+    let count = table.get("tenants").map_or(Ok(1), |n| n.whole())?;
+    if count == 1 {
+        return Ok(vec![stem]);
+    }
+    let digits = count.to_string().len().max(2);
+    Ok((1..=count).map(|n| format!("{stem}-{n:0digits$}")).collect())
+}
+
+fn synthetic(table: &Table<'_>) -> Result<(u32, ModelSpec), ScenarioError> {
+    let devices = table.require("devices")?.whole()?;
+    let devices = u32::try_from(devices).expect("the schema's largest number of devices fits");
+    let publish_every = table.require("publish_every")?.duration()?;
+    let mut metrics: Vec<MetricSpec> = Vec::new();
+    match table.get("metric") {
+        None => metrics = default_metrics(),
+        Some(entry) => {
+            for table in entry.tables()? {
+                let metric = metric(&table)?;
+                if metrics.iter().any(|m| m.name == metric.name) {
+                    let hint = "give each metric of a fleet its own name";
+                    return Err(table.require("name")?.error(format!("is {:?} a second time", metric.name), hint));
+                }
+                metrics.push(metric);
+            }
+            if metrics.len() > METRICS_MAX {
+                let problem = format!("has {} tables, more than {METRICS_MAX}", metrics.len());
+                return Err(entry.error(problem, "split the metrics over two fleets"));
+            }
+        }
+    }
+    Ok((devices, ModelSpec::Synthetic(SyntheticSpec { publish_every, metrics })))
+}
+
+fn metric(table: &Table<'_>) -> Result<MetricSpec, ScenarioError> {
+    let number = |name: &str| table.get(name).map_or(Ok(0.0), |n| n.number());
+    Ok(MetricSpec {
+        name: table.require("name")?.label()?,
+        unit: table.get("unit").map(|u| u.label()).transpose()?,
+        baseline: number("baseline")?,
+        noise: number("noise")?,
+        season_amplitude: number("season_amplitude")?,
+        season_period: table
+            .get("season_period")
+            .map_or(Ok(Duration::from_secs(86_400)), |period| period.duration())?,
+        drift_per_day: number("drift_per_day")?,
+    })
+}
+
+fn replay(table: &Table<'_>) -> Result<(u32, ModelSpec), ScenarioError> {
+    let pace = match table.get("pace") {
+        None => Pace::Every(Duration::from_secs(1)),
+        Some(pace) => pace.pace()?.map_or(Pace::Recorded, Pace::Every),
+    };
+    let series = series::load(&table.require("series")?)?;
+    let devices = u32::try_from(series.len()).expect("a folder holds fewer files");
+    Ok((devices, ModelSpec::Replay(ReplaySpec { pace, series })))
+}
+
+/// Readings that a fleet publishes in `hardship`, at most.
+pub fn readings_max(fleet: &FleetSpec, hardship: Duration) -> u64 {
+    let steps = |every: Duration| u64::try_from(hardship.as_micros() / every.as_micros().max(1)).unwrap_or(u64::MAX);
+    match &fleet.model {
+        ModelSpec::Synthetic(model) => u64::from(fleet.devices).saturating_mul(steps(model.publish_every) + 1),
+        ModelSpec::Replay(model) => match model.pace {
+            Pace::Every(every) => model.series.iter().map(|s| (s.rows.len() as u64).min(steps(every) + 1)).sum(),
+            Pace::Recorded => model.series.iter().map(|s| series::rows_within(s, hardship)).sum(),
+        },
+    }
+}
+
+/// Rows of a fleet's series; zero for a fleet that plays none.
+pub fn rows(fleet: &FleetSpec) -> u64 {
+    match &fleet.model {
+        ModelSpec::Synthetic(_) => 0,
+        ModelSpec::Replay(model) => model.series.iter().map(|s| s.rows.len() as u64).sum(),
+    }
+}

@@ -1,0 +1,266 @@
+//! Scenario files: what a run is made of, as TOML. The keys are data in [`schema`]; errors name file, line and key.
+
+mod check;
+pub mod duration;
+mod error;
+mod fleet;
+mod overrides;
+mod reader;
+mod readme;
+pub mod schema;
+mod series;
+pub mod suggest;
+#[cfg(test)]
+mod tests;
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use record::{ScenarioSource, Verdict};
+use serde::de::DeserializeOwned;
+use toml::de::DeTable;
+
+pub use error::{Place, ScenarioError};
+pub use fleet::default_metrics;
+pub use overrides::Overrides;
+pub use readme::readme;
+
+use crate::fleet::spec::FleetSpec;
+use crate::invariant;
+use crate::world::time::Time;
+use reader::{Document, Table};
+
+/// Verdicts that a scenario can expect.
+const VERDICTS: [Verdict; 3] = [Verdict::Held, Verdict::Violated, Verdict::Unsettled];
+/// 2026-03-01T00:00:00Z.
+const START: Time = Time::from_unix_secs(1_772_323_200);
+
+/// A scenario: everything that decides a run beside its seed and the build.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scenario {
+    /// Where it came from, and the whole file.
+    pub source: ScenarioSource,
+    /// What happens, in one line.
+    pub title: String,
+    /// Why the scenario is kept.
+    pub why: String,
+    /// Seeds that are worth running; never empty.
+    pub seeds: Vec<u64>,
+    /// Simulated instant at which the run begins.
+    pub start: Time,
+    /// The devices; never empty.
+    pub fleets: Vec<FleetSpec>,
+    /// How long the run is.
+    pub phase: Phase,
+    /// The table `[platform]`, as it is written.
+    pub platform: Option<toml::Table>,
+    /// What the run must come to.
+    pub expect: Expect,
+}
+
+/// How long a run is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Phase {
+    /// How long devices publish.
+    pub hardship: Duration,
+    /// How long the platform may take afterwards until everything owed has arrived.
+    pub peace: Duration,
+}
+
+/// What a run must come to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expect {
+    /// The verdict. Anything but [`Verdict::Held`] makes the scenario a canary.
+    pub verdict: Verdict,
+    /// Ids of the invariants that are checked, each of [`invariant::ALL`]; never empty.
+    pub invariants: Vec<String>,
+    /// What a run that holds may need.
+    pub budget: Budget,
+}
+
+/// What a run that holds may need.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Budget {
+    /// 99 of 100 readings are visible in Athena at most this long after their publish.
+    pub latency_p99: Option<Duration>,
+}
+
+impl Scenario {
+    /// Reads a scenario file and the series that it names, and checks both.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, with its file, line and key.
+    pub fn load(path: &Path) -> Result<Self, ScenarioError> {
+        let text = fs::read_to_string(path).map_err(|e| unreadable(path, &e))?;
+        Self::parse(&text, path)
+    }
+
+    /// Parses the text of a scenario file. `path` names it, and relative paths in it begin at the folder of `path`.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, with its file, line and key.
+    pub fn parse(text: &str, path: &Path) -> Result<Self, ScenarioError> {
+        let shown = path.display().to_string();
+        let doc = Document { path: &shown, text };
+        let parsed = DeTable::parse(text).map_err(|e| syntax_error(&doc, &e))?;
+        let root = Table::new(&doc, "", String::new(), parsed.get_ref(), 0..0)?;
+        root.known_keys_only()?;
+        let source = ScenarioSource {
+            name: path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+            path: shown.clone(),
+            text: text.to_owned(),
+        };
+        let scenario = Scenario {
+            source,
+            title: root.require("title")?.text()?,
+            why: root.require("why")?.text()?,
+            seeds: root.get("seeds").map_or(Ok(vec![1]), |seeds| seeds.seeds())?,
+            start: root.get("start").map_or(Ok(START), |start| start.instant())?,
+            phase: phase(&root)?,
+            expect: expect(&root)?,
+            platform: platform(&root, text)?,
+            fleets: root.require("fleet")?.tables()?.iter().map(fleet::read).collect::<Result<_, _>>()?,
+        };
+        scenario.check()?;
+        Ok(scenario)
+    }
+
+    /// Devices of all fleets.
+    pub fn devices(&self) -> u64 {
+        self.fleets.iter().map(|f| u64::from(f.devices)).sum()
+    }
+
+    /// Longest simulated time that a run takes before its verdict.
+    pub fn duration(&self) -> Duration {
+        self.phase.hardship + self.phase.peace
+    }
+
+    /// Readings that the fleets publish at most.
+    pub fn readings_max(&self) -> u64 {
+        self.fleets.iter().map(|f| fleet::readings_max(f, self.phase.hardship)).sum()
+    }
+
+    /// What a reader of the scenario may not expect, such as rows of a series that are not played.
+    pub fn notes(&self) -> Vec<String> {
+        let played = |f: &FleetSpec| (fleet::readings_max(f, self.phase.hardship), fleet::rows(f));
+        let short = self.fleets.iter().map(|f| (f, played(f))).filter(|(_, (played, rows))| played < rows);
+        let note = |(f, (played, rows)): (&FleetSpec, (u64, u64))| {
+            let hardship = duration::format(self.phase.hardship);
+            format!("fleet `{}` plays {played} of {rows} recorded rows: the others do not fit into {hardship}", f.name)
+        };
+        short.map(note).collect()
+    }
+
+    /// An error about a key of this scenario's file, such as `platform.enrichment.batch_size` or `fleet[1].devices`.
+    /// When the key is not in the file, the nearest table around it is shown.
+    pub fn located_error(
+        &self,
+        key_path: &str,
+        problem: impl Into<String>,
+        expected: impl Into<String>,
+        hint: impl Into<String>,
+    ) -> ScenarioError {
+        let doc = Document { path: &self.source.path, text: &self.source.text };
+        let mut error = doc.error(0..0, key_path, problem, expected, hint);
+        let span = DeTable::parse(&self.source.text).ok().and_then(|t| check::span_of(t.get_ref(), key_path));
+        error.place = span.map(|span| Place::of(&self.source.text, span));
+        error
+    }
+
+    /// The table `[platform]` as a type of the platform; its default when the table is absent.
+    ///
+    /// # Errors
+    /// When the type refuses a key or a value: with its line.
+    pub fn platform_as<T: DeserializeOwned + Default>(&self) -> Result<T, ScenarioError> {
+        #[derive(serde::Deserialize)]
+        struct Only<T> {
+            platform: T,
+        }
+        if self.platform.is_none() {
+            return Ok(T::default());
+        }
+        toml::from_str::<Only<T>>(&self.source.text).map(|only| only.platform).map_err(|e| {
+            let parsed = DeTable::parse(&self.source.text).ok();
+            let path = parsed.zip(e.span()).and_then(|(table, span)| check::path_at(table.get_ref(), span.start));
+            self.foreign_error(&path.unwrap_or_else(|| "platform".to_owned()), e.message(), e.span())
+        })
+    }
+
+    fn foreign_error(&self, key: &str, message: &str, span: Option<std::ops::Range<usize>>) -> ScenarioError {
+        let (problem, expected) =
+            message.split_once(", expected ").unwrap_or((message, "a value that the platform accepts"));
+        let known: Vec<&str> = expected.split('`').skip(1).step_by(2).collect();
+        let word = key.rsplit('.').next().unwrap_or(key);
+        let hint = suggest::did_you_mean(word, known, "the keys are those of the platform's settings file");
+        let mut error = self.located_error(key, format!("is refused by the platform: {problem}"), expected, hint);
+        if let Some(span) = span {
+            error.place = Some(Place::of(&self.source.text, span));
+        }
+        error
+    }
+}
+
+fn phase(root: &Table<'_>) -> Result<Phase, ScenarioError> {
+    let table = root.require("phase")?.table()?;
+    Ok(Phase { hardship: table.require("hardship")?.duration()?, peace: table.require("peace")?.duration()? })
+}
+
+fn expect(root: &Table<'_>) -> Result<Expect, ScenarioError> {
+    let all = || invariant::ALL.iter().map(|i| i.id.to_owned()).collect();
+    let mut expect = Expect { verdict: Verdict::Held, invariants: all(), budget: Budget::default() };
+    let Some(entry) = root.get("expect") else { return Ok(expect) };
+    let table = entry.table()?;
+    if let Some(verdict) = table.get("verdict") {
+        expect.verdict = VERDICTS[verdict.choice()?];
+    }
+    if let Some(invariants) = table.get("invariants") {
+        expect.invariants = invariants.choices()?;
+    }
+    if let Some(budget) = table.get("budget") {
+        expect.budget.latency_p99 = budget.table()?.get("latency_p99").map(|p99| p99.duration()).transpose()?;
+    }
+    Ok(expect)
+}
+
+fn platform(root: &Table<'_>, text: &str) -> Result<Option<toml::Table>, ScenarioError> {
+    let Some(entry) = root.get("platform") else { return Ok(None) };
+    entry.foreign()?;
+    let whole: toml::Table = text.parse().map_err(|e: toml::de::Error| entry.error("is not TOML", e.message()))?;
+    Ok(whole.get("platform").and_then(|platform| platform.as_table()).cloned())
+}
+
+fn syntax_error(doc: &Document<'_>, error: &toml::de::Error) -> ScenarioError {
+    let span = error.span().unwrap_or(0..0);
+    let place = Place::of(doc.text, span.clone());
+    let key = place.text.split_once('=').map_or("", |(key, _)| key.trim());
+    let is_key = !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b));
+    let message = error.message().replace('\n', ", ");
+    let (problem, expected) = message.split_once(", expected ").unwrap_or((&message, "TOML: key = value"));
+    let hint = "texts and durations need quotes; tables are headed [phase] or [[fleet]]";
+    doc.error(span, if is_key { key } else { "" }, format!("is not TOML: {problem}"), expected, hint)
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> ScenarioError {
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let names: Vec<String> = fs::read_dir(folder).map_or_else(
+        |_| Vec::new(),
+        |entries| entries.flatten().map(|e| e.file_name().to_string_lossy().into_owned()).collect(),
+    );
+    let mut scenarios: Vec<&str> = names.iter().map(String::as_str).filter(|n| n.ends_with(".toml")).collect();
+    scenarios.sort_unstable();
+    let wanted = path.file_name().unwrap_or_default().to_string_lossy();
+    let near = suggest::nearest(&wanted, scenarios).map(|n| path.with_file_name(n));
+    let list = "`cargo sim list` shows the scenarios";
+    ScenarioError {
+        file: Some(path.display().to_string()),
+        place: None,
+        key: String::new(),
+        problem: match error.kind() {
+            std::io::ErrorKind::NotFound => "does not exist".to_owned(),
+            _ => format!("cannot be read: {error}"),
+        },
+        expected: "a scenario file (TOML)".to_owned(),
+        hint: near.map_or_else(|| list.to_owned(), |n| format!("did you mean `{}`? {list}", n.display())),
+    }
+}

@@ -1,0 +1,278 @@
+//! Every key of a scenario file, as data. The parser's lists of allowed keys, its ranges and its errors, the generated
+//! `scenarios/README.md` and the tests all come from this table.
+
+use crate::fleet::spec::Network;
+use crate::invariant;
+
+/// Shortest interval of publishes: AWS IoT Core takes 100 publishes a second from one connection
+/// (AWS General Reference, "AWS IoT Core endpoints and quotas").
+pub const PUBLISH_EVERY_MIN: &str = "10ms";
+/// Most devices of one fleet, and of all fleets together: the default quota of concurrent connections of an account
+/// in the largest Regions (same source).
+pub const DEVICES_MAX: u64 = 500_000;
+/// Most readings that a run may publish: what the ledger of a run is made for.
+pub const READINGS_MAX: u64 = 100_000_000;
+
+/// What a key takes.
+#[derive(Clone, Copy, Debug)]
+pub enum Takes {
+    /// A sentence.
+    Text,
+    /// A word that may stand in topics and resource names.
+    Word,
+    /// A word that may name a metric or a unit.
+    Label,
+    /// A whole number.
+    Whole {
+        /// Smallest.
+        min: u64,
+        /// Largest.
+        max: u64,
+    },
+    /// A list of seeds.
+    Seeds,
+    /// An instant.
+    Instant,
+    /// A duration.
+    Duration {
+        /// Shortest.
+        min: &'static str,
+        /// Longest.
+        max: &'static str,
+    },
+    /// A duration or the word `recorded`.
+    Pace,
+    /// A finite number.
+    Number {
+        /// Whether it may be negative.
+        negative: bool,
+    },
+    /// One of some words.
+    Choice(fn() -> Vec<&'static str>),
+    /// A list of some words.
+    Choices(fn() -> Vec<&'static str>),
+    /// A file or a folder.
+    Path,
+    /// A table; its keys are those of the section of this name.
+    Table(&'static str),
+    /// Tables; their keys are those of the section of this name.
+    Tables(&'static str),
+    /// A table whose keys are checked elsewhere.
+    Foreign,
+}
+
+/// What holds when a key is absent.
+#[derive(Clone, Copy, Debug)]
+pub enum Absent {
+    /// The key must be there.
+    Required,
+    /// The same as if this had been written.
+    Toml(&'static str),
+    /// What the words say.
+    Words(&'static str),
+}
+
+/// One key.
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    /// The table that holds it: empty for the top of the file, or a name such as `fleet.metric`.
+    pub section: &'static str,
+    /// Name.
+    pub name: &'static str,
+    /// The only `kind` of fleet that has it; absent when all have.
+    pub only: Option<&'static str>,
+    /// What it takes.
+    pub takes: Takes,
+    /// What holds when it is absent.
+    pub absent: Absent,
+    /// What it decides.
+    pub meaning: &'static str,
+    /// A value, as TOML, that is not the default: for the document, and for the test that it changes something.
+    pub example: &'static str,
+}
+
+/// A table of keys, in the order of the document.
+#[derive(Clone, Copy, Debug)]
+pub struct Section {
+    /// Name, as in [`Key::section`].
+    pub name: &'static str,
+    /// How its header is written.
+    pub header: &'static str,
+    /// What it is about.
+    pub about: &'static str,
+}
+
+/// All sections.
+pub const SECTIONS: &[Section] = &[
+    Section { name: "", header: "Top of the file", about: "What the scenario is, and what decides its runs." },
+    Section {
+        name: "fleet",
+        header: "[[fleet]]",
+        about: "Devices of one model. The table may be repeated. Devices are named `{name}-00001` and so on, and are dealt to the tenants in turn.",
+    },
+    Section {
+        name: "fleet.metric",
+        header: "[[fleet.metric]]",
+        about: "One metric of every device of the synthetic fleet above it: `baseline + season_amplitude * sin(2 pi t / season_period + phase) + drift_per_day * days + noise`, where the phase is drawn for each device.",
+    },
+    Section { name: "phase", header: "[phase]", about: "How long the run is." },
+    Section { name: "expect", header: "[expect]", about: "What the run must come to." },
+    Section { name: "expect.budget", header: "[expect.budget]", about: "What a run that holds may need." },
+];
+
+/// The kinds of fleet.
+pub const SYNTHETIC: &str = "synthetic";
+/// See [`SYNTHETIC`].
+pub const REPLAY: &str = "replay";
+
+const ANY: Option<&str> = None;
+const SYN: Option<&str> = Some(SYNTHETIC);
+const REP: Option<&str> = Some(REPLAY);
+
+const fn key(
+    section: &'static str,
+    name: &'static str,
+    only: Option<&'static str>,
+    takes: Takes,
+    absent: Absent,
+    example: &'static str,
+    meaning: &'static str,
+) -> Key {
+    Key { section, name, only, takes, absent, meaning, example }
+}
+
+/// All keys, in the order of the document.
+#[rustfmt::skip]
+pub const KEYS: &[Key] = &[
+    key("", "title", ANY, Takes::Text, Absent::Required, "\"Half the fleet reconnects\"",
+        "What happens, in one line."),
+    key("", "why", ANY, Takes::Text, Absent::Required, "\"reconnects once lost readings\"",
+        "Why the scenario is kept: what it shows, or what once broke."),
+    key("", "seeds", ANY, Takes::Seeds, Absent::Toml("[1]"), "[1, 7, 20260823]",
+        "Seeds that are worth running. `sim run` takes the first unless `--seed` gives another."),
+    key("", "start", ANY, Takes::Instant, Absent::Toml("2026-03-01T00:00:00Z"), "2026-06-01T06:00:00Z",
+        "Simulated instant at which the run begins. Tables of the lake know no hour before `platform.lake_start`."),
+    key("", "fleet", ANY, Takes::Tables("fleet"), Absent::Required, "",
+        "The devices."),
+    key("", "phase", ANY, Takes::Table("phase"), Absent::Required, "",
+        "How long the run is."),
+    key("", "platform", ANY, Takes::Foreign, Absent::Words("the platform's defaults"), "{ raw_shards = 4 }",
+        "Settings of the platform, with the keys of its settings file: `raw_shards`, `enriched_shards`, `enrichment.batch_size` and so on."),
+    key("", "expect", ANY, Takes::Table("expect"), Absent::Words("all invariants hold"), "",
+        "What the run must come to."),
+
+    key("fleet", "kind", ANY, Takes::Choice(kinds), Absent::Required, "",
+        "The device model: values from a formula, or recorded series with one device for each."),
+    key("fleet", "name", ANY, Takes::Word, Absent::Words("the kind"), "\"pumps\"",
+        "Name of the fleet, unique in the scenario; the stem of the devices' names."),
+    key("fleet", "tenant", ANY, Takes::Word, Absent::Required, "\"globex\"",
+        "Tenant that owns the devices; the stem of the tenants' names when there are several."),
+    key("fleet", "tenants", ANY, Takes::Whole { min: 1, max: 10_000 }, Absent::Toml("1"), "2",
+        "Number of tenants. With two or more they are named `{tenant}-01` and so on."),
+    key("fleet", "network", ANY, Takes::Choice(networks), Absent::Toml("\"ethernet\""), "\"lte\"",
+        "Access network of the devices, which decides their latency."),
+    key("fleet", "devices", SYN, Takes::Whole { min: 1, max: DEVICES_MAX }, Absent::Required, "3",
+        "Number of devices. All fleets together may have as many as one."),
+    key("fleet", "publish_every", SYN, Takes::Duration { min: PUBLISH_EVERY_MIN, max: "7d" }, Absent::Required, "\"20s\"",
+        "Interval of a device's readings. The first comes at a phase within the interval that is drawn for each device. AWS takes at most 100 a second from one device."),
+    key("fleet", "metric", SYN, Takes::Tables("fleet.metric"), Absent::Words("`temp` and `pressure`, see below"), "",
+        "Metrics of every reading, at most 64."),
+    key("fleet", "series", REP, Takes::Path, Absent::Required, "\"other\"",
+        "A CSV file, or a folder that is searched with its subfolders for `*.csv`, one device for each file in the order of their paths. Relative to the scenario file."),
+    key("fleet", "pace", REP, Takes::Pace, Absent::Toml("\"1s\""), "\"recorded\"",
+        "Interval of the rows, or `recorded` for the intervals of their timestamps. Rows that do not fit into `phase.hardship` are not played."),
+
+    key("fleet.metric", "name", ANY, Takes::Label, Absent::Required, "\"rpm\"",
+        "Name of the metric, as in the reading."),
+    key("fleet.metric", "unit", ANY, Takes::Label, Absent::Words("not declared"), "\"kPa\"",
+        "Unit, as the device directory declares it; the platform converts known units into canonical ones."),
+    key("fleet.metric", "baseline", ANY, Takes::Number { negative: true }, Absent::Toml("0.0"), "900.0",
+        "Mean, in the unit."),
+    key("fleet.metric", "noise", ANY, Takes::Number { negative: false }, Absent::Toml("0.0"), "2.5",
+        "Standard deviation of Gaussian noise, in the unit."),
+    key("fleet.metric", "season_amplitude", ANY, Takes::Number { negative: false }, Absent::Toml("0.0"), "4.0",
+        "Amplitude of the season, in the unit."),
+    key("fleet.metric", "season_period", ANY, Takes::Duration { min: "1s", max: "366d" }, Absent::Toml("\"1d\""), "\"8h\"",
+        "Period of the season."),
+    key("fleet.metric", "drift_per_day", ANY, Takes::Number { negative: true }, Absent::Toml("0.0"), "-0.25",
+        "Linear drift, in the unit a day."),
+
+    key("phase", "hardship", ANY, Takes::Duration { min: "1s", max: "366d" }, Absent::Required, "\"2h\"",
+        "How long devices publish. At least one interval of every synthetic fleet."),
+    key("phase", "peace", ANY, Takes::Duration { min: "1s", max: "7d" }, Absent::Required, "\"4min\"",
+        "How long the platform may take afterwards until everything owed has arrived."),
+
+    key("expect", "verdict", ANY, Takes::Choice(verdicts), Absent::Toml("\"held\""), "\"unsettled\"",
+        "`held`: no invariant is broken and everything owed arrives. `unsettled`: something owed has not arrived when peace ends. `violated`: an invariant is broken. Anything but `held` makes the scenario a canary."),
+    key("expect", "invariants", ANY, Takes::Choices(invariants), Absent::Words("all"), "[\"conservation\"]",
+        "Invariants that are checked."),
+    key("expect", "budget", ANY, Takes::Table("expect.budget"), Absent::Words("no limit"), "",
+        "What a run that holds may need."),
+    key("expect.budget", "latency_p99", ANY, Takes::Duration { min: "1ms", max: "7d" }, Absent::Words("no limit"), "\"3min\"",
+        "99 of 100 readings are visible in Athena at most this long after their publish."),
+];
+
+fn kinds() -> Vec<&'static str> {
+    vec![SYNTHETIC, REPLAY]
+}
+
+fn networks() -> Vec<&'static str> {
+    Network::ALL.iter().map(|(name, _)| *name).collect()
+}
+
+fn verdicts() -> Vec<&'static str> {
+    super::VERDICTS.iter().map(|v| v.as_str()).collect()
+}
+
+fn invariants() -> Vec<&'static str> {
+    invariant::ALL.iter().map(|i| i.id).collect()
+}
+
+/// The key `name` of a section.
+///
+/// # Panics
+/// When the table has no such key: a bug of the parser.
+pub fn find(section: &str, name: &str) -> &'static Key {
+    let key = KEYS.iter().find(|k| k.section == section && k.name == name);
+    key.unwrap_or_else(|| panic!("the schema has no key `{name}` in section `{section}`"))
+}
+
+/// The keys of a section, in the order of the document.
+pub fn keys_of(section: &str) -> impl Iterator<Item = &'static Key> {
+    KEYS.iter().filter(move |k| k.section == section)
+}
+
+impl Takes {
+    /// What is accepted, in words.
+    pub fn expected(self) -> String {
+        match self {
+            Takes::Text => "a text that is not empty".to_owned(),
+            Takes::Word => "1 to 32 of a-z, 0-9 and -, beginning with a letter and not ending with -".to_owned(),
+            Takes::Label => {
+                "1 to 32 of letters, digits and _ - . / %, beginning with a letter, a digit or %".to_owned()
+            }
+            Takes::Whole { min, max } => format!("a whole number from {min} to {max}"),
+            Takes::Seeds => "a list of at least one whole number, each once, such as [1, 7]".to_owned(),
+            Takes::Instant => {
+                "an instant from 2023 to 2100 as RFC 3339 writes it, such as 2026-03-01T00:00:00Z".to_owned()
+            }
+            Takes::Duration { min, max } => {
+                format!("a duration from \"{min}\" to \"{max}\", with the units d, h, min, s, ms")
+            }
+            Takes::Pace => format!(
+                "a duration from \"{PUBLISH_EVERY_MIN}\" to \"7d\", with the units d, h, min, s, ms, or \"recorded\""
+            ),
+            Takes::Number { negative: true } => "a finite number".to_owned(),
+            Takes::Number { negative: false } => "a finite number that is not negative".to_owned(),
+            Takes::Choice(words) => format!("one of {}", quoted(&words())),
+            Takes::Choices(words) => format!("a list of at least one of {}", quoted(&words())),
+            Takes::Path => "a path, relative to the scenario file".to_owned(),
+            Takes::Table(_) | Takes::Foreign => "a table".to_owned(),
+            Takes::Tables(section) => format!("at least one table [[{section}]]"),
+        }
+    }
+}
+
+fn quoted(words: &[&str]) -> String {
+    words.iter().map(|w| format!("\"{w}\"")).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,159 @@
+//! Boots the simulated account from the templates that production deploys, in the order of the stages, and registers
+//! the fleet's devices as their owner would.
+
+use std::fmt;
+
+use platform::Settings;
+use platform::ingest::device_registry::{self, TENANT_ATTRIBUTE, directory};
+use platform::ingest::iot_core;
+use platform::insights::analytics;
+use platform::naming::Naming;
+use platform::store::data_lake;
+use platform::template::Published;
+use serde_json::json;
+
+use super::functions::FunctionDefinition;
+use crate::cloud::account::Account;
+use crate::cloud::cloudformation::create_stack;
+use crate::cloud::core::{AwsError, Principal};
+use crate::cloud::front::Credential;
+use crate::cloud::iot::DeviceRegistration;
+use crate::fleet::DevicePlan;
+use crate::world::time::Time;
+
+/// A template that the account refused, or a device that it did not take.
+#[derive(Debug)]
+pub struct BootError {
+    /// What was being done: a stack's name, a device's registration.
+    pub what: String,
+    /// The account's answer; it names the resource.
+    pub error: AwsError,
+}
+
+impl fmt::Display for BootError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.what, self.error)
+    }
+}
+
+impl std::error::Error for BootError {}
+
+/// What the platform published for those who use it, read from the account's parameters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deployed {
+    /// Workgroup for queries.
+    pub workgroup: String,
+    /// Glue database of the lake.
+    pub database: String,
+    /// Bucket of processed readings.
+    pub processed_bucket: String,
+    /// Policy of devices' certificates.
+    device_policy: String,
+    /// Type of devices' things.
+    thing_type: String,
+    /// Table of the device directory.
+    directory_table: String,
+}
+
+/// Creates every stack of the platform. `after_synth` may change a template before it is deployed: tests plant their
+/// bugs there.
+pub fn boot(
+    account: &mut Account,
+    now: Time,
+    settings: &Settings,
+    after_synth: impl Fn(&str, String) -> String,
+) -> Result<Deployed, BootError> {
+    for stack in platform::stacks(settings) {
+        let body = after_synth(&stack.name, stack.template.to_json());
+        create_stack(account, now, &stack.name, &body)
+            .map_err(|error| BootError { what: format!("stage {}, stack {}", stack.stage, stack.name), error })?;
+    }
+    let naming = Naming::new(settings);
+    let analytics = analytics::Outputs::new(naming);
+    let lake = data_lake::Outputs::new(naming);
+    let registry = device_registry::Outputs::new(naming);
+    Ok(Deployed {
+        workgroup: read(account, &analytics.workgroup_name)?,
+        database: read(account, &lake.database_name)?,
+        processed_bucket: read(account, &lake.processed_bucket_name)?,
+        device_policy: read(account, &iot_core::Outputs::new(naming).device_policy_name)?,
+        thing_type: read(account, &registry.thing_type_name)?,
+        directory_table: read(account, &registry.directory_table_name)?,
+    })
+}
+
+fn read(account: &Account, published: &Published) -> Result<String, BootError> {
+    account.services.ssm.get(published.path()).map(str::to_owned).ok_or_else(|| BootError {
+        what: format!("the parameter {}", published.path()),
+        error: AwsError::new("ParameterNotFound", "no stack published it"),
+    })
+}
+
+/// The account's functions, each with the keys of a session of its role. The keys are made known to the account.
+pub fn functions(account: &mut Account) -> Vec<FunctionDefinition> {
+    let owner = account.id().to_owned();
+    let definitions: Vec<FunctionDefinition> = account
+        .services
+        .lambda
+        .functions()
+        .map(|function| {
+            let role = function.role_arn.rsplit('/').next().unwrap_or(&function.role_arn);
+            let session = format!("arn:aws:sts::{owner}:assumed-role/{role}/{}", function.name);
+            FunctionDefinition {
+                name: function.name.clone(),
+                handler: function.handler.clone(),
+                environment: function.environment.clone(),
+                credential: session_credential(&function.name, &session),
+            }
+        })
+        .collect();
+    for definition in &definitions {
+        account.add_credential(definition.credential.clone());
+    }
+    definitions
+}
+
+/// Keys of a role's session. They are names, not secrets: nothing outside of a run can use them.
+pub fn session_credential(name: &str, principal: &str) -> Credential {
+    let id: String = name.bytes().filter(u8::is_ascii_alphanumeric).map(|b| b.to_ascii_uppercase() as char).collect();
+    Credential {
+        access_key_id: format!("ASIA{id}"),
+        secret_access_key: format!("secret of {principal}"),
+        session_token: Some(format!("session of {principal}")),
+        expires: None,
+        principal: Principal::new(principal),
+    }
+}
+
+/// Registers a device: its thing and certificate in the registry, its item in the device directory.
+pub fn register_device(
+    account: &mut Account,
+    now: Time,
+    deployed: &Deployed,
+    device: &DevicePlan,
+) -> Result<(), BootError> {
+    let registration = DeviceRegistration {
+        thing_name: device.id.clone(),
+        thing_type: Some(deployed.thing_type.clone()),
+        attributes: [(TENANT_ATTRIBUTE.to_owned(), device.tenant.clone())].into(),
+        certificate_id: device.certificate_id.clone(),
+        policy_name: deployed.device_policy.clone(),
+    };
+    let units: serde_json::Map<String, serde_json::Value> =
+        device.units.iter().map(|(metric, unit)| (metric.clone(), json!({ "S": unit }))).collect();
+    let item = json!({
+        "TableName": deployed.directory_table,
+        "Item": {
+            directory::DEVICE_KEY: { "S": directory::device_key(&device.tenant, &device.id) },
+            directory::TENANT_ID: { "S": device.tenant },
+            directory::DEVICE_ID: { "S": device.id },
+            directory::DEVICE_TYPE: { "S": device.kind },
+            directory::UNITS: { "M": units },
+        },
+    });
+    let registered = account.as_owner(now, |services, cx| {
+        services.iot.register_device(cx, &registration)?;
+        services.dynamodb.call(cx, "PutItem", item.to_string().as_bytes())
+    });
+    registered.map(drop).map_err(|error| BootError { what: format!("registration of device {}", device.id), error })
+}

@@ -1,0 +1,143 @@
+//! A shared handle to the simulated account, and the task that turns its timers.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use tokio::sync::Notify;
+
+use super::broker::Writer;
+use super::functions::Functions;
+use super::latency::Latency;
+use crate::cloud::account::Account;
+use crate::cloud::core::Effect;
+use crate::world::clock;
+use crate::world::seed::Seed;
+use crate::world::time::Time;
+
+/// The simulated account as the rest of the simulator uses it.
+#[derive(Clone)]
+pub struct Cloud(Arc<Shared>);
+
+struct Shared {
+    account: Mutex<Account>,
+    region: String,
+    latency: Mutex<Latency>,
+    functions: Mutex<Option<Functions>>,
+    connections: Mutex<BTreeMap<u64, Writer>>,
+    scheduled: Mutex<Time>,
+    pump: Notify,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().expect("one thread runs the simulation, and a panic in it ends the run")
+}
+
+impl fmt::Debug for Cloud {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cloud").field("region", &self.0.region).finish_non_exhaustive()
+    }
+}
+
+impl Cloud {
+    /// Wraps an account. Call [`Cloud::spawn_pump`] before anything is to happen by itself.
+    pub fn new(account: Account, seed: Seed) -> Self {
+        Cloud(Arc::new(Shared {
+            region: account.region().to_owned(),
+            account: Mutex::new(account),
+            latency: Mutex::new(Latency::new(seed)),
+            functions: Mutex::new(None),
+            connections: Mutex::new(BTreeMap::new()),
+            scheduled: Mutex::new(Time::MAX),
+            pump: Notify::new(),
+        }))
+    }
+
+    /// Region of the account.
+    pub fn region(&self) -> String {
+        self.0.region.clone()
+    }
+
+    /// Acts on the account now, and carries out what its services ask of the outside.
+    pub fn enter<T>(&self, act: impl FnOnce(&mut Account, Time) -> T) -> T {
+        let now = clock::now();
+        let (answer, effects, due) = {
+            let mut account = lock(&self.0.account);
+            let answer = act(&mut account, now);
+            (answer, account.take_effects(), account.next_due())
+        };
+        self.carry_out(effects);
+        if let Some(due) = due
+            && due < *lock(&self.0.scheduled)
+        {
+            self.0.pump.notify_one();
+        }
+        answer
+    }
+
+    /// Looks at the account. Nothing in the world notices.
+    pub fn look<T>(&self, look: impl FnOnce(&Account) -> T) -> T {
+        look(&lock(&self.0.account))
+    }
+
+    /// Draws from the latency model.
+    pub fn draw_latency<T>(&self, draw: impl FnOnce(&mut Latency) -> T) -> T {
+        draw(&mut lock(&self.0.latency))
+    }
+
+    /// Says who runs the functions' code.
+    pub fn set_functions(&self, functions: Functions) {
+        *lock(&self.0.functions) = Some(functions);
+    }
+
+    pub(super) fn add_connection(&self, connection: u64, writer: Writer) {
+        lock(&self.0.connections).insert(connection, writer);
+    }
+
+    pub(super) fn remove_connection(&self, connection: u64) {
+        lock(&self.0.connections).remove(&connection);
+    }
+
+    fn carry_out(&self, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::MqttSend { connection, bytes } => {
+                    if let Some(writer) = lock(&self.0.connections).get_mut(&connection) {
+                        writer.send(&bytes);
+                    }
+                }
+                Effect::MqttClose { connection } => {
+                    if let Some(mut writer) = lock(&self.0.connections).remove(&connection) {
+                        writer.close();
+                    }
+                }
+                Effect::Invoke { invocation, function, payload, request_id, deadline, cold } => {
+                    let functions = lock(&self.0.functions);
+                    let functions = functions.as_ref().expect("functions are set before the first stream is read");
+                    functions.invoke(self, invocation, &function, payload, request_id, deadline, cold);
+                }
+            }
+        }
+    }
+
+    /// Turns the account's timers for as long as the simulation runs.
+    pub fn spawn_pump(&self, node: &madsim::runtime::NodeHandle) {
+        let cloud = self.clone();
+        node.spawn(async move {
+            loop {
+                let due = lock(&cloud.0.account).next_due().unwrap_or(Time::MAX);
+                *lock(&cloud.0.scheduled) = due;
+                if due > clock::now() {
+                    let sleep = clock::sleep_until(due.min(clock::now() + std::time::Duration::from_secs(3_600)));
+                    futures::pin_mut!(sleep);
+                    let notified = cloud.0.pump.notified();
+                    futures::pin_mut!(notified);
+                    futures::future::select(sleep, notified).await;
+                }
+                // While this wakes the account, whatever it schedules is seen at the top of the loop.
+                *lock(&cloud.0.scheduled) = Time::EPOCH;
+                cloud.enter(|account, now| account.wake_due(now));
+            }
+        });
+    }
+}

@@ -1,0 +1,17 @@
+//! The seam: the only place that knows both the platform and the simulated account. It hands the platform an
+//! `SdkConfig` whose HTTP client, sleep, clock and keys belong to the simulated world, runs its functions when Lambda
+//! says so, carries MQTT between devices and IoT Core, and turns the account's timers.
+
+mod boot;
+mod broker;
+mod functions;
+mod handle;
+mod http_client;
+mod latency;
+
+pub use boot::{BootError, Deployed, boot, functions, register_device, session_credential};
+pub use broker::{BROKER, serve};
+pub use functions::{FunctionDefinition, FunctionFactory, Functions};
+pub use handle::Cloud;
+pub use http_client::sdk_config;
+pub use latency::Latency;

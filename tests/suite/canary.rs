@@ -1,0 +1,124 @@
+//! Canaries: bugs that are planted on purpose, each of which an invariant must catch. A harness that cannot fail is
+//! always green.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use platform::function::{Function, FunctionError, InvocationContext};
+use record::Verdict;
+use serde_json::Value;
+use sim::run::{Harness, RunOptions, run_with};
+use sim::scenario::{Overrides, Scenario};
+
+use crate::support::{rescaled, scenario, summary, summary_with};
+
+/// A change to the records of each batch before the handler sees them.
+type Sabotage = fn(&mut Vec<Value>);
+
+struct Sabotaged {
+    inner: Box<dyn Function>,
+    sabotage: Sabotage,
+}
+
+#[async_trait]
+impl Function for Sabotaged {
+    async fn invoke(&self, event: &[u8], context: &InvocationContext) -> Result<Vec<u8>, FunctionError> {
+        let mut event: Value = serde_json::from_slice(event).expect("Lambda sends JSON");
+        (self.sabotage)(event["Records"].as_array_mut().expect("a batch has records"));
+        self.inner.invoke(event.to_string().as_bytes(), context).await
+    }
+}
+
+fn planted(sabotage: Sabotage) -> Harness {
+    Harness {
+        wrap_function: Some(Arc::new(move |_, inner| Box::new(Sabotaged { inner, sabotage }))),
+        ..Harness::default()
+    }
+}
+
+/// A small fleet whose batches hold several readings of one device.
+fn small() -> Scenario {
+    let overrides = Overrides { devices: Some(4), hardship: Some(Duration::from_secs(120)), ..Overrides::default() };
+    let mut scenario = rescaled("smoke", &overrides);
+    for fleet in &mut scenario.fleets {
+        if let sim::fleet::spec::ModelSpec::Synthetic(model) = &mut fleet.model {
+            model.publish_every = Duration::from_millis(200);
+        }
+    }
+    scenario
+}
+
+/// The planted bug is caught, by the invariant that promises its absence.
+fn assert_caught(sabotage: Sabotage, invariant: &str) {
+    let summary = summary_with(&small(), 7, planted(sabotage));
+    assert_eq!(summary.verdict, Verdict::Violated, "{invariant}");
+    let broken: Vec<&str> = summary.violations.iter().map(|violation| violation.invariant.as_str()).collect();
+    assert!(broken.contains(&invariant), "expected {invariant}, found {broken:?}");
+}
+
+#[test]
+fn the_world_of_the_canaries_holds_without_them() {
+    let summary = summary(&small(), 7);
+    assert_eq!(summary.verdict, Verdict::Held, "{:?}", summary.violations);
+}
+
+#[test]
+fn forgetting_the_last_record_of_a_batch_breaks_conservation() {
+    assert_caught(|records| drop(records.pop()), "conservation");
+}
+
+#[test]
+fn writing_a_batch_backwards_breaks_order() {
+    assert_caught(|records| records.reverse(), "order");
+}
+
+#[test]
+fn changing_a_timestamp_breaks_integrity() {
+    let one_ms_later: Sabotage = |records| {
+        let data = &mut records[0]["kinesis"]["data"];
+        let bytes = STANDARD.decode(data.as_str().expect("data is text")).expect("data is base64");
+        let mut reading: Value = serde_json::from_slice(&bytes).expect("a reading is JSON");
+        reading["ts"] = (reading["ts"].as_u64().expect("ts is a number") + 1).into();
+        *data = STANDARD.encode(reading.to_string()).into();
+    };
+    assert_caught(one_ms_later, "integrity");
+}
+
+#[test]
+fn too_short_a_peace_is_unsettled_and_not_violated() {
+    let scenario = scenario("canary-short-peace");
+    let summary = summary(&scenario, scenario.seeds[0]);
+    assert_eq!(summary.verdict, Verdict::Unsettled, "{:?}", summary.violations);
+    assert_eq!(summary.missing, 0, "what was late has arrived afterwards");
+}
+
+#[test]
+fn a_template_that_misses_a_resource_or_a_trust_fails_the_boot_and_is_named() {
+    for (from, to, expected) in [
+        ("\"lambda.amazonaws.com\"", "\"ec2.amazonaws.com\"", "cannot be assumed by lambda.amazonaws.com"),
+        ("\"TRIM_HORIZON\"", "\"SOMEWHERE\"", "SOMEWHERE"),
+        ("\"AWS::Lambda::Function\"", "\"AWS::Lambda::Functional\"", "AWS::Lambda::Functional"),
+        ("streaming/raw-stream-arn", "streaming/gone", "streaming/gone"),
+    ] {
+        let change = move |stack: &str, body: String| {
+            if stack.ends_with("-enrichment") { body.replace(from, to) } else { body }
+        };
+        let harness = Harness { change_template: Some(Arc::new(change)), ..Harness::default() };
+        let error = run_with(&small(), RunOptions::seeded(1), harness).expect_err(expected).to_string();
+        assert!(error.contains(expected) && error.contains("enrichment"), "{error}");
+    }
+}
+
+#[test]
+fn a_policy_for_another_topic_lets_nothing_in() {
+    let change = |stack: &str, body: String| {
+        if stack.ends_with("-iot-core") { body.replace("/data", "/elsewhere") } else { body }
+    };
+    let harness = Harness { change_template: Some(Arc::new(change)), ..Harness::default() };
+    let summary = summary_with(&small(), 1, harness);
+    assert_eq!((summary.acknowledged, summary.delivered), (0, 0));
+    assert!(summary.published > 0, "devices tried");
+}

@@ -1,0 +1,92 @@
+//! Scenarios with the verdicts that they promise.
+
+use std::time::Duration;
+
+use record::{Summary, Verdict};
+use sim::scenario::Overrides;
+
+use crate::support::{rescaled, root, scenario, summary};
+
+/// Nothing lost, nothing invented, nothing changed, nothing out of order.
+fn assert_held(summary: &Summary) {
+    let context = format!("{} --seed {}", summary.scenario, summary.seed);
+    assert_eq!(summary.verdict, Verdict::Held, "{context}: {:?}", summary.violations);
+    assert_eq!((summary.missing, summary.spurious, summary.corrupt, summary.out_of_order), (0, 0, 0, 0), "{context}");
+    assert!(summary.acknowledged > 0, "{context}: nothing was acknowledged, so nothing was proven");
+    assert_eq!(
+        summary.delivered + summary.duplicates,
+        summary.counters["athena:rows"],
+        "{context}: the rows that were read are the rows that SELECT count(*) counts"
+    );
+    let latency = summary.latency_ms;
+    let (Some(p50), Some(p99), Some(max)) = (latency.p50, latency.p99, latency.max) else {
+        panic!("{context}: no latency was measured");
+    };
+    assert!(0.0 < p50 && p50 <= p99 && p99 <= max, "{context}: {latency:?}");
+}
+
+#[test]
+fn smoke_holds_for_each_of_its_seeds() {
+    let scenario = scenario("smoke");
+    assert!(scenario.seeds.len() >= 3, "smoke names at least three seeds");
+    let mut digests = Vec::new();
+    for seed in &scenario.seeds {
+        let summary = summary(&scenario, *seed);
+        assert_held(&summary);
+        // 50 devices for 600 s, one reading each 10 s, except while they connect.
+        assert_eq!(summary.devices, 50);
+        assert!((2_800..=3_000).contains(&summary.published), "{} readings", summary.published);
+        assert_eq!(summary.published, summary.acknowledged);
+        digests.push(summary.digest);
+    }
+    digests.dedup();
+    assert_eq!(digests.len(), scenario.seeds.len(), "different seeds give different worlds");
+}
+
+#[test]
+fn every_recorded_row_reaches_the_lake_and_is_counted_by_athena() {
+    let mut rows = 0;
+    let mut files = 0;
+    for folder in std::fs::read_dir(root().join("data/nab/data")).expect("the recorded series are in the repository") {
+        for file in std::fs::read_dir(folder.expect("a folder").path()).expect("a folder of series") {
+            let text = std::fs::read_to_string(file.expect("a file").path()).expect("a series");
+            rows += text.lines().count() as u64 - 1;
+            files += 1;
+        }
+    }
+    let summary = summary(&scenario("replay-nab"), 1);
+    assert_held(&summary);
+    assert_eq!((summary.devices, files), (58, 58));
+    assert_eq!(summary.published, rows, "every row was played");
+    assert_eq!(summary.delivered, rows, "every row was delivered");
+    assert_eq!(summary.counters["athena:rows"] - summary.duplicates, rows, "every row is counted by Athena");
+}
+
+#[test]
+fn a_large_fleet_holds_when_it_is_shortened() {
+    let overrides = Overrides {
+        devices: Some(1_000),
+        hardship: Some(Duration::from_secs(180)),
+        peace: Some(Duration::from_secs(180)),
+    };
+    let summary = summary(&rescaled("fleet-10k", &overrides), 3);
+    assert_held(&summary);
+    assert_eq!(summary.devices, 1_000);
+}
+
+#[test]
+fn the_same_seed_gives_the_same_summary_whatever_is_recorded() {
+    let overrides = Overrides { devices: Some(10), hardship: Some(Duration::from_secs(60)), ..Overrides::default() };
+    let scenario = rescaled("smoke", &overrides);
+    let plain = summary(&scenario, 5);
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let record = record::RunFolder::create(&folder.path().join("run")).expect("a new folder");
+    let options = sim::run::RunOptions {
+        record: Some((record.recorder(), sim::world::trace::Level::Message)),
+        progress: Some(Box::new(|status| assert!(status.published >= status.acknowledged))),
+        ..sim::run::RunOptions::seeded(5)
+    };
+    let recorded = sim::run::run(&scenario, options).expect("the run ends");
+    assert_eq!(plain.digest, recorded.summary.digest);
+    assert_eq!(plain, recorded.summary);
+}
