@@ -6,7 +6,7 @@ use http::{Request, Response};
 
 use super::athena::Athena;
 use super::core::cx::CxParts;
-use super::core::{AwsError, Cx, Effect, Limits, Meter, Principal, Service};
+use super::core::{AwsError, Cx, Effect, Meter, Principal, Service};
 use super::dynamodb::DynamoDb;
 use super::firehose::Firehose;
 use super::front::protocol::render;
@@ -20,7 +20,7 @@ use super::s3::S3;
 use super::ssm::Ssm;
 use crate::world::seed::Seed;
 use crate::world::time::Time;
-use crate::world::trace::{Level, Trace};
+use crate::world::trace::{Field, Level, Trace};
 
 /// The account: its services, and what they share.
 pub struct Account {
@@ -58,7 +58,8 @@ pub struct Services {
 impl Account {
     /// An empty account in `region`.
     pub fn new(region: &str, seed: Seed, trace: Trace) -> Self {
-        let parts = CxParts::new(region, trace, seed.child("account").rng());
+        let seed = seed.child("account");
+        let parts = CxParts { ids: seed.child("ids").rng(), ..CxParts::new(region, trace, seed.rng()) };
         Account {
             owner: Principal::new(format!("arn:aws:iam::{}:root", parts.account.id)),
             parts,
@@ -93,11 +94,6 @@ impl Account {
         &self.parts.meter
     }
 
-    /// The account's quotas.
-    pub fn limits(&self) -> &Limits {
-        &self.parts.limits
-    }
-
     /// Makes an access key known.
     pub fn add_credential(&mut self, credential: Credential) {
         self.services.s3.add_credential(&credential);
@@ -128,7 +124,6 @@ impl Account {
                 Service::Lambda => s.lambda.wake(cx, &mut s.kinesis, wake.token),
                 Service::Firehose => s.firehose.wake(cx, &mut s.kinesis, &mut s.s3, &mut s.glue, wake.token),
                 Service::S3 => s.s3.wake(cx, wake.token),
-                Service::DynamoDb => unreachable!("DynamoDB asks for no wake-ups"),
                 Service::Athena => s.athena.wake(cx, &mut s.glue, &mut s.s3, wake.token),
             });
         }
@@ -156,17 +151,7 @@ impl Account {
 
     /// Answers one HTTP request to any service.
     pub fn http(&mut self, now: Time, request: Request<Bytes>) -> Response<Bytes> {
-        let auth = match sigv4::authorization(request.headers()) {
-            Ok(auth) => auth,
-            Err(error) => return self.refuse(Protocol::Json11, "", &error),
-        };
-        let service = auth.service.to_owned();
-        let response = if service == "s3" {
-            self.s3_http(now, &request)
-        } else {
-            let verified = sigv4::verify(&request, &auth, &self.credentials, now).map(|c| c.principal.clone());
-            self.json_http(now, &service, &request, verified)
-        };
+        let (service, response) = self.answer(now, &request);
         let operation =
             request.headers().get("x-amz-target").and_then(|v| v.to_str().ok()).unwrap_or(request.uri().path());
         self.parts.trace.event(
@@ -177,17 +162,33 @@ impl Account {
             operation,
             &[
                 ("service", service.as_str().into()),
-                ("request", crate::world::trace::Field::Bytes(request.body())),
+                ("request", Field::Bytes(request.body())),
                 ("status", u64::from(response.status().as_u16()).into()),
-                ("response", crate::world::trace::Field::Bytes(response.body())),
+                ("response", Field::Bytes(response.body())),
             ],
         );
         response
     }
 
-    fn s3_http(&mut self, now: Time, request: &Request<Bytes>) -> Response<Bytes> {
-        let request = request.clone();
-        self.as_owner(now, |s, cx| s.s3.http(cx, request))
+    /// The signing name of the service that answers (empty when none does), and its answer.
+    fn answer(&mut self, now: Time, request: &Request<Bytes>) -> (String, Response<Bytes>) {
+        let auth = sigv4::authorization(request.headers());
+        // Requests to S3 need no Authorization header: presigned, posted by a form, or anonymous. S3 judges them itself.
+        if addresses_s3(request) || auth.as_ref().is_ok_and(|auth| auth.service == "s3") {
+            let signer = auth.ok().and_then(|auth| self.credentials.get(auth.access_key_id));
+            let caller = signer.map_or_else(|| self.owner.clone(), |credential| credential.principal.clone());
+            let response = self.services.s3.http(&mut self.parts.cx(now, &caller), request.clone());
+            return ("s3".to_owned(), response);
+        }
+        let auth = match auth {
+            Ok(auth) => auth,
+            Err(error) => return (String::new(), self.refuse(Protocol::Json11, "", &error)),
+        };
+        let region = &self.parts.account.region;
+        let verified = sigv4::verify(request, &auth, &self.credentials, region, now)
+            .map(|credential| credential.principal.clone());
+        let response = self.json_http(now, auth.service, request, verified);
+        (auth.service.to_owned(), response)
     }
 
     fn refuse(&mut self, protocol: Protocol, namespace: &str, error: &AwsError) -> Response<Bytes> {
@@ -211,6 +212,8 @@ impl Account {
             "iot" | "lambda" => (Protocol::RestJson, ""),
             _ => (Protocol::Json11, ""),
         };
+        // Errors of a signature: 403 in REST-JSON, 400 in the JSON protocols ("Denial message" of the AWS facts on IAM).
+        let verified = verified.map_err(|error| if protocol == Protocol::RestJson { error.status(403) } else { error });
         let result =
             verified.and_then(|caller| self.services.route(&mut self.parts.cx(now, &caller), service, request));
         match result {
@@ -259,4 +262,83 @@ fn operation<'r>(request: &'r Request<Bytes>, prefix: &str) -> Result<&'r str, A
         .strip_prefix(prefix)
         .and_then(|rest| rest.strip_prefix('.'))
         .ok_or_else(|| AwsError::unknown_operation(target))
+}
+
+/// Whether a request's host is one of S3's: `s3.{region}.amazonaws.com`, `{bucket}.s3.{region}.amazonaws.com`.
+fn addresses_s3(request: &Request<Bytes>) -> bool {
+    let header = request.headers().get("host").and_then(|value| value.to_str().ok());
+    let authority = request.uri().authority().map(|authority| authority.as_str());
+    [header, authority].into_iter().flatten().any(|host| host.starts_with("s3.") || host.contains(".s3."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Time = Time::from_unix_secs(1_772_323_200);
+
+    fn request(uri: &str, headers: &[(&str, &str)]) -> Request<Bytes> {
+        let mut request = Request::builder().uri(uri);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request.body(Bytes::new()).expect("a valid request")
+    }
+
+    /// Status, the code's header, and the body of the answer to a request. Every request must leave an event.
+    fn ask(uri: &str, headers: &[(&str, &str)]) -> (u16, String, String) {
+        let trace = Trace::new();
+        let mut account = Account::new("eu-west-1", Seed::root(1), trace.clone());
+        let response = account.http(NOW, request(uri, headers));
+        assert!(!trace.is_empty(), "{uri} left no event");
+        let code = response.headers().get("x-amzn-errortype").map_or("", |code| code.to_str().expect("a code"));
+        let body = String::from_utf8(response.body().to_vec()).expect("errors are texts");
+        (response.status().as_u16(), code.to_owned(), body)
+    }
+
+    #[test]
+    fn s3_answers_requests_without_an_authorization_header() {
+        let posted = [("host", "lake.s3.amazonaws.com"), ("content-type", "multipart/form-data")];
+        type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], u16, &'a str);
+        let cases: [Case<'_>; 3] = [
+            ("https://lake.s3.eu-west-1.amazonaws.com/key", &[], 403, "AccessDenied"),
+            ("https://s3.eu-west-1.amazonaws.com/lake/key?X-Amz-Signature=00", &[], 501, "NotImplemented"),
+            ("/key", &posted, 501, "NotImplemented"),
+        ];
+        for (uri, headers, status, code) in cases {
+            let (found, _, body) = ask(uri, headers);
+            assert_eq!(found, status, "{uri}: {body}");
+            assert!(body.contains(&format!("<Code>{code}</Code>")), "{uri}: {body}");
+        }
+    }
+
+    #[test]
+    fn other_services_refuse_requests_without_an_authorization_header() {
+        let (status, _, body) = ask("https://kinesis.eu-west-1.amazonaws.com/", &[]);
+        assert_eq!(status, 403);
+        assert!(body.contains("MissingAuthenticationTokenException"), "{body}");
+    }
+
+    #[test]
+    fn errors_of_a_signature_have_the_status_of_their_protocol() {
+        for (service, status) in [("kinesis", 400), ("dynamodb", 400), ("iot", 403), ("lambda", 403)] {
+            let authorization = format!(
+                "AWS4-HMAC-SHA256 Credential=AKIAUNKNOWN/20260301/eu-west-1/{service}/aws4_request, \
+                 SignedHeaders=host, Signature=00"
+            );
+            let uri = format!("https://{service}.eu-west-1.amazonaws.com/");
+            let (found, header, body) = ask(&uri, &[("authorization", authorization.as_str())]);
+            assert_eq!(found, status, "{service}: {body}");
+            let code = "UnrecognizedClientException";
+            assert!(header == code || body.contains(code), "{service}: {header} {body}");
+        }
+    }
+
+    #[test]
+    fn the_region_of_a_run_is_the_region_of_its_quotas() {
+        for (region, rate) in [("eu-west-1", 3_000), ("ca-central-1", 100)] {
+            let account = Account::new(region, Seed::root(1), Trace::new());
+            assert_eq!(account.parts.limits.get("iot-core", "connect_rate_per_account"), rate, "{region}");
+        }
+    }
 }

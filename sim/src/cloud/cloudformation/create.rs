@@ -23,7 +23,7 @@ pub struct Stack {
 /// Creates every resource of the template, in dependency order. The first failure ends the creation and names the
 /// stack, the logical id and the type; rollback comes with updates and is not modelled: a run ends there.
 pub fn create_stack(account: &mut Account, now: Time, name: &str, body: &str) -> Result<Stack, AwsError> {
-    let template = Template::parse(body)?;
+    let template = Template::parse(body, &account.parts.limits)?;
     let order = template.creation_order()?;
     let stack_id = account.as_owner(now, |_, cx| {
         let uuid = cx.uuid();
@@ -51,8 +51,15 @@ pub fn create_stack(account: &mut Account, now: Time, name: &str, body: &str) ->
     }
     let mut outputs = BTreeMap::new();
     for (output, declared) in &template.outputs {
-        let value = evaluate(account, name, &stack_id, &created, &declared["Value"])?;
-        outputs.insert(output.clone(), value.as_str().unwrap_or_default().to_owned());
+        let value = evaluate(account, name, &stack_id, &created, &declared.value)
+            .map_err(|e| invalid(format!("{name} output {output}: {}", e.message)))?;
+        match value {
+            serde_json::Value::String(text) => drop(outputs.insert(output.clone(), text)),
+            other => {
+                let why = "Template format error: The Value field of every Outputs member must evaluate to a String";
+                return Err(invalid(format!("{name} output {output}: {why}, not {other}")));
+            }
+        }
     }
     Ok(Stack { name: name.to_owned(), resources: created, outputs })
 }
@@ -94,6 +101,9 @@ fn provision(s: &mut Services, cx: &mut Cx<'_>, resource: &Resource) -> Result<P
     }
 }
 
+/// Members that hold the ARN of a role.
+const ROLE_MEMBERS: [&str; 3] = ["Role", "RoleArn", "RoleARN"];
+
 /// Every role that a resource names must exist and trust the service that acts in it.
 fn check_roles(services: &Services, resource: &Resource) -> Result<(), AwsError> {
     let trusted = match resource.kind.as_str() {
@@ -107,13 +117,73 @@ fn check_roles(services: &Services, resource: &Resource) -> Result<(), AwsError>
     roles.iter().try_for_each(|arn| services.iam.check_assumable(arn, trusted))
 }
 
-fn collect_roles(value: &serde_json::Value, into: &mut Vec<String>) {
+fn collect_roles<'v>(value: &'v serde_json::Value, into: &mut Vec<&'v str>) {
     match value {
-        serde_json::Value::String(text) if text.starts_with("arn:aws:iam::") && text.contains(":role/") => {
-            into.push(text.clone());
-        }
         serde_json::Value::Array(items) => items.iter().for_each(|item| collect_roles(item, into)),
-        serde_json::Value::Object(map) => map.values().for_each(|item| collect_roles(item, into)),
+        serde_json::Value::Object(map) => {
+            for (name, item) in map {
+                match item {
+                    serde_json::Value::String(arn) if ROLE_MEMBERS.contains(&name.as_str()) => into.push(arn),
+                    // Names of a function's environment are its author's.
+                    _ if name == "Variables" => {}
+                    _ => collect_roles(item, into),
+                }
+            }
+        }
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::world::seed::Seed;
+    use crate::world::trace::Trace;
+
+    fn create(template: &serde_json::Value) -> Result<Stack, String> {
+        let mut account = Account::new("eu-west-1", Seed::root(1), Trace::new());
+        create_stack(&mut account, Time::EPOCH, "stack", &template.to_string()).map_err(|error| error.message)
+    }
+
+    fn parameter(value: &serde_json::Value) -> serde_json::Value {
+        json!({"Type": "AWS::SSM::Parameter", "Properties": {"Name": "/a", "Type": "String", "Value": value}})
+    }
+
+    #[test]
+    fn outputs_are_evaluated_and_are_texts() {
+        let with_output = |value: serde_json::Value| {
+            create(&json!({"Resources": {"A": parameter(&json!("v"))}, "Outputs": {"Out": {"Value": value}}}))
+        };
+        let stack = with_output(json!({"Fn::Sub": "${A}-${A.Value}"})).unwrap();
+        assert_eq!(stack.outputs["Out"], "/a-v");
+        for (value, expected) in [
+            (json!(5), "stack output Out: Template format error: The Value field of every Outputs member"),
+            (json!(null), "must evaluate to a String, not null"),
+            (json!(["a"]), "must evaluate to a String, not [\"a\"]"),
+            (json!({"Ref": "AWS::NoValue"}), "must evaluate to a String, not null"),
+            (
+                json!({"Ref": "Gone"}),
+                "stack output Out: Template format error: Unresolved resource dependencies [Gone]",
+            ),
+        ] {
+            let error = with_output(value).unwrap_err();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn roles_are_what_stands_in_members_for_roles() {
+        let properties = json!({
+            "Role": "one",
+            "Environment": {"Variables": {"Role": "arn:aws:iam::123456789012:role/of-another-account"}},
+            "Description": "arn:aws:iam::123456789012:role/in-a-text",
+            "Actions": [{"Kinesis": {"RoleArn": "two", "StreamName": "s"}}, {"S3": {"RoleARN": "three"}}],
+        });
+        let mut roles = Vec::new();
+        collect_roles(&properties, &mut roles);
+        roles.sort_unstable();
+        assert_eq!(roles, ["one", "three", "two"]);
     }
 }

@@ -231,6 +231,11 @@ impl Scope<'_> {
             let name = reference
                 .strip_prefix("ssm:")
                 .ok_or_else(|| invalid(format!("the dynamic reference {{{{resolve:{reference}}}}} is not modelled")))?;
+            if name.contains(':') {
+                return Err(invalid(format!(
+                    "versions in dynamic references are not modelled: {{{{resolve:{reference}}}}}"
+                )));
+            }
             let value = self.ssm.get(name).ok_or_else(|| {
                 invalid(format!("Parameters: [ssm:{name}] cannot be found: does a stack of an earlier stage write it?"))
             })?;
@@ -280,6 +285,7 @@ mod tests {
             (json!({"Fn::GetAtt": ["Bucket", "Nope"]}), "does not support attribute type Nope"),
             (json!("{{resolve:ssm:/iot-platform/x}}"), "/iot-platform/x"),
             (json!("{{resolve:secretsmanager:x}}"), "secretsmanager"),
+            (json!("{{resolve:ssm:/iot-platform/x:3}}"), "versions in dynamic references are not modelled"),
         ] {
             let error = evaluate(expression).unwrap_err();
             assert!(error.contains(expected), "{error}");

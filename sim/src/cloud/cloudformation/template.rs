@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::intrinsics;
-use crate::cloud::core::AwsError;
+use crate::cloud::core::{AwsError, Limits};
 
 /// A template, parsed and not yet evaluated.
 #[derive(Clone, Debug, Deserialize)]
@@ -23,7 +23,17 @@ pub struct Template {
     pub resources: IndexMap<String, TemplateResource>,
     /// Outputs by name.
     #[serde(default)]
-    pub outputs: IndexMap<String, Value>,
+    pub outputs: IndexMap<String, TemplateOutput>,
+}
+
+/// A declared output. Exports and conditions are refused.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub struct TemplateOutput {
+    /// The value with intrinsic functions; it must evaluate to a text.
+    pub value: Value,
+    #[serde(default, rename = "Description")]
+    _description: Option<String>,
 }
 
 /// A declared resource.
@@ -55,8 +65,15 @@ enum DependsOn {
 }
 
 impl Template {
-    /// Parses a template body in JSON.
-    pub fn parse(body: &str) -> Result<Self, AwsError> {
+    /// Parses a template body in JSON, given directly (not by way of S3, where it could be larger).
+    pub fn parse(body: &str, limits: &Limits) -> Result<Self, AwsError> {
+        let body_bytes_max = limits.get("cloudformation", "template_body");
+        if body.len() as u64 > body_bytes_max {
+            return Err(invalid(format!(
+                "1 validation error detected: Value at 'templateBody' failed to satisfy constraint: Member must have \
+                 length less than or equal to {body_bytes_max}"
+            )));
+        }
         let template: Template = serde_json::from_str(body).map_err(|error| {
             if error.is_syntax() || error.is_eof() {
                 let (line, column) = (error.line(), error.column());
@@ -68,7 +85,23 @@ impl Template {
         if template.resources.is_empty() {
             return Err(invalid("Template format error: At least one Resources member must be defined."));
         }
+        template.check_names(limits)?;
         Ok(template)
+    }
+
+    /// How many resources there are, and what they and the outputs are called (texts unverified).
+    fn check_names(&self, limits: &Limits) -> Result<(), AwsError> {
+        let (resources, most) = (self.resources.len(), limits.get("cloudformation", "resources"));
+        if resources as u64 > most {
+            return Err(invalid(format!(
+                "Template format error: Number of resources, {resources}, is greater than maximum allowed, {most}"
+            )));
+        }
+        let mut ids = self.resources.keys().chain(self.outputs.keys());
+        match ids.find(|id| id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_alphanumeric())) {
+            Some(id) => Err(invalid(format!("Template format error: Resource name {id} is non alphanumeric."))),
+            None => Ok(()),
+        }
     }
 
     /// Logical ids in an order in which every resource comes after those it needs.
@@ -119,7 +152,7 @@ mod tests {
     use super::*;
 
     fn order(body: &str) -> Result<Vec<String>, String> {
-        let template = Template::parse(body).map_err(|e| e.message)?;
+        let template = Template::parse(body, &Limits::for_region("eu-west-1")).map_err(|e| e.message)?;
         let order = template.creation_order().map_err(|e| e.message)?;
         Ok(order.into_iter().map(str::to_owned).collect())
     }
@@ -145,8 +178,44 @@ mod tests {
             (r#"{"Conditions": {}, "Resources": {"A": {"Type": "T"}}}"#, "unknown field `Conditions`"),
             (r#"{"Resources": {}}"#, "At least one Resources member"),
             (r#"{"Resources": "#, "not well-formed. (line 1"),
+            (r#"{"Resources": {"A-B": {"Type": "T"}}}"#, "Resource name A-B is non alphanumeric"),
         ] {
             let error = order(body).unwrap_err();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_output_has_a_value_and_nothing_that_is_not_modelled() {
+        for (output, expected) in [
+            (r#""O": {"Description": "no value"}"#, "missing field `Value`"),
+            (r#""O": {"Vaule": "x"}"#, "unknown field `Vaule`"),
+            (r#""O": {"Value": "x", "Export": {"Name": "e"}}"#, "unknown field `Export`"),
+            (r#""O": {"Value": "x", "Condition": "C"}"#, "unknown field `Condition`"),
+            (r#""O-1": {"Value": "x"}"#, "O-1 is non alphanumeric"),
+        ] {
+            let body = format!(r#"{{"Resources": {{"A": {{"Type": "T"}}}}, "Outputs": {{{output}}}}}"#);
+            let error = order(&body).unwrap_err();
+            assert!(error.contains(expected), "{error}");
+        }
+        let body =
+            r#"{"Resources": {"A": {"Type": "T"}}, "Outputs": {"O": {"Value": {"Ref": "A"}, "Description": "d"}}}"#;
+        assert_eq!(order(body).unwrap(), ["A"]);
+    }
+
+    #[test]
+    fn templates_are_bounded() {
+        let template = |resources: usize, bytes: usize| {
+            let resources: Vec<String> = (0..resources).map(|n| format!(r#""R{n}":{{"Type":"T"}}"#)).collect();
+            let body = format!(r#"{{"Resources":{{{}}}}}"#, resources.join(","));
+            format!("{body:<bytes$}")
+        };
+        assert_eq!(order(&template(500, 51_200)).unwrap().len(), 500);
+        for (body, expected) in [
+            (template(501, 0), "Number of resources, 501, is greater than maximum allowed, 500"),
+            (template(1, 51_201), "less than or equal to 51200"),
+        ] {
+            let error = order(&body).unwrap_err();
             assert!(error.contains(expected), "{error}");
         }
     }

@@ -88,8 +88,10 @@ pub struct Cx<'a> {
     pub meter: &'a mut Meter,
     /// Where wake-ups are asked for.
     pub timers: &'a mut Timers,
-    /// Where ids come from. Derived from the run's seed.
+    /// Where delays and choices come from. Derived from the run's seed.
     pub rng: &'a mut Rng,
+    /// Where ids come from: a stream of its own, so that one more call moves no later delay.
+    pub ids: &'a mut Rng,
     /// What the outside has to do.
     pub effects: &'a mut Vec<Effect>,
 }
@@ -106,13 +108,14 @@ impl Cx<'_> {
             meter: self.meter,
             timers: self.timers,
             rng: self.rng,
+            ids: self.ids,
             effects: self.effects,
         }
     }
 
     /// A random (version 4) UUID from the run's seed.
     pub fn uuid(&mut self) -> String {
-        uuid::Builder::from_random_bytes(self.rng.random()).into_uuid().to_string()
+        uuid::Builder::from_random_bytes(self.ids.random()).into_uuid().to_string()
     }
 }
 
@@ -130,20 +133,25 @@ pub struct CxParts {
     pub timers: Timers,
     /// See [`Cx::rng`].
     pub rng: Rng,
+    /// See [`Cx::ids`].
+    pub ids: Rng,
     /// See [`Cx::effects`].
     pub effects: Vec<Effect>,
 }
 
 impl CxParts {
-    /// Parts for account `123456789012` in `region`.
+    /// Parts for account `123456789012` in `region`. Ids come from another stream of the same seed as `rng`.
     pub fn new(region: &str, trace: Trace, rng: Rng) -> Self {
+        let mut ids = rng.clone();
+        ids.set_stream(rng.get_stream().wrapping_add(1));
         CxParts {
             account: AccountInfo { id: "123456789012".to_owned(), region: region.to_owned() },
-            limits: Limits::aws_defaults(),
+            limits: Limits::for_region(region),
             trace,
             meter: Meter::default(),
             timers: Timers::default(),
             rng,
+            ids,
             effects: Vec::new(),
         }
     }
@@ -159,7 +167,29 @@ impl CxParts {
             meter: &mut self.meter,
             timers: &mut self.timers,
             rng: &mut self.rng,
+            ids: &mut self.ids,
             effects: &mut self.effects,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::world::seed::Seed;
+
+    #[test]
+    fn ids_move_no_later_delay() {
+        let caller = Principal::new("arn:aws:iam::123456789012:root");
+        let delay_after = |ids: usize| {
+            let mut parts = CxParts::new("eu-west-1", Trace::new(), Seed::root(1).rng());
+            let mut cx = parts.cx(Time::EPOCH, &caller);
+            let ids: Vec<String> = (0..ids).map(|_| cx.uuid()).collect();
+            (cx.rng.random::<u64>(), ids)
+        };
+        let (delay, ids) = delay_after(3);
+        assert_eq!(delay, delay_after(0).0);
+        assert_eq!(ids, delay_after(3).1);
+        assert!(ids[0] != ids[1] && ids[1] != ids[2], "{ids:?}");
     }
 }

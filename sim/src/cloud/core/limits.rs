@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+/// Regions that a row's `value` is for. Every other Region is one of the `other` of `by_region`.
+const VALUE_REGIONS: [&str; 2] = ["us-east-1", "eu-west-1"];
+
 /// One quota.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Quota {
@@ -11,12 +14,24 @@ pub struct Quota {
     pub service: String,
     /// Name, such as `shard_write_records`.
     pub name: String,
-    /// Default value in us-east-1 and eu-west-1 unless `by_region` says otherwise.
+    /// Default value in us-east-1 and eu-west-1 unless `by_region` says otherwise, and everywhere without `by_region`.
     pub value: toml::Value,
+    /// Values that differ by Region. `other` stands for the Regions that are neither named here nor us-east-1 or
+    /// eu-west-1.
+    #[serde(default)]
+    pub by_region: BTreeMap<String, toml::Value>,
     /// Unit of the value.
     pub unit: String,
     /// Where the value was read.
     pub source: String,
+}
+
+impl Quota {
+    /// The value in `region`, as the table writes it.
+    fn in_region(&self, region: &str) -> &toml::Value {
+        let other = if VALUE_REGIONS.contains(&region) { None } else { self.by_region.get("other") };
+        self.by_region.get(region).or(other).unwrap_or(&self.value)
+    }
 }
 
 #[derive(Deserialize)]
@@ -24,30 +39,85 @@ struct Table {
     quota: Vec<Quota>,
 }
 
-/// The quotas of the simulated account.
+/// The quotas of the simulated account in its Region.
 #[derive(Clone, Debug)]
-pub struct Limits(BTreeMap<(String, String), Quota>);
+pub struct Limits {
+    region: String,
+    quotas: BTreeMap<(String, String), Quota>,
+}
 
 impl Limits {
-    /// AWS's defaults, as the table gives them.
-    pub fn aws_defaults() -> Self {
+    /// AWS's defaults in `region`, as the table gives them.
+    pub fn for_region(region: &str) -> Self {
         let table: Table =
             toml::from_str(include_str!("../data/quotas.toml")).expect("the quota table is part of the build");
-        Limits(table.quota.into_iter().map(|q| ((q.service.clone(), q.name.clone()), q)).collect())
+        let quotas = table.quota.into_iter().map(|q| ((q.service.clone(), q.name.clone()), q)).collect();
+        Limits { region: region.to_owned(), quotas }
     }
 
-    /// The value of a quota as a whole number.
+    /// AWS's defaults in us-east-1, the largest Region.
+    pub fn aws_defaults() -> Self {
+        Limits::for_region("us-east-1")
+    }
+
+    /// The value of a quota in the account's Region, as a whole number.
     ///
     /// # Panics
-    /// When the table has no such row, or its value is not a whole number: a bug of the simulator.
+    /// When the table has no such row, or gives the Region no whole number (`1000 or 6000`): nothing is guessed.
     pub fn get(&self, service: &str, name: &str) -> u64 {
         let key = (service.to_owned(), name.to_owned());
-        let quota = self.0.get(&key).unwrap_or_else(|| panic!("quota {service}/{name} is not in quotas.toml"));
-        match &quota.value {
+        let quota = self.quotas.get(&key).unwrap_or_else(|| panic!("quota {service}/{name} is not in quotas.toml"));
+        let region = &self.region;
+        match quota.in_region(region) {
             toml::Value::Integer(n) => {
-                u64::try_from(*n).unwrap_or_else(|_| panic!("quota {service}/{name} is negative"))
+                u64::try_from(*n).unwrap_or_else(|_| panic!("quota {service}/{name} of {region} is negative"))
             }
-            other => panic!("quota {service}/{name} is not a whole number: {other}"),
+            other => panic!(
+                "quota {service}/{name} of {region} is {other} in quotas.toml, which is not a whole number: add this \
+                 Region to the row's by_region, or simulate one of {VALUE_REGIONS:?}"
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_region_selects_the_value() {
+        for (service, name, region, expected) in [
+            // A row with `other` alone: its value is for the two largest Regions.
+            ("iot-core", "connect_rate_per_account", "us-east-1", 3_000),
+            ("iot-core", "connect_rate_per_account", "eu-west-1", 3_000),
+            ("iot-core", "connect_rate_per_account", "ca-central-1", 100),
+            // A row that names Regions, with and without `other`.
+            ("athena", "active_dml_queries", "us-east-1", 200),
+            ("athena", "active_dml_queries", "eu-west-1", 150),
+            ("athena", "start_query_execution", "ca-central-1", 20),
+            ("athena", "start_query_burst", "ca-central-1", 5),
+            // A row that is the same everywhere.
+            ("kinesis", "shard_write_records", "eu-west-1", 1_000),
+            ("kinesis", "shard_write_records", "ca-central-1", 1_000),
+        ] {
+            assert_eq!(Limits::for_region(region).get(service, name), expected, "{service}/{name} of {region}");
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "quota athena/active_dml_queries of ca-central-1 is")]
+    fn a_value_that_the_table_leaves_open_is_not_guessed() {
+        Limits::for_region("ca-central-1").get("athena", "active_dml_queries");
+    }
+
+    #[test]
+    fn every_row_has_a_value_in_the_largest_regions() {
+        for region in VALUE_REGIONS {
+            let limits = Limits::for_region(region);
+            for quota in limits.quotas.values().filter(|quota| quota.in_region("other-1") != quota.in_region(region)) {
+                let value = quota.in_region(region);
+                assert!(value.is_integer(), "{}/{} of {region} is {value}", quota.service, quota.name);
+            }
         }
     }
 }

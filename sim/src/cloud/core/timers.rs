@@ -18,8 +18,6 @@ pub enum Service {
     Firehose,
     /// Amazon S3.
     S3,
-    /// Amazon DynamoDB.
-    DynamoDb,
     /// Amazon Athena.
     Athena,
 }

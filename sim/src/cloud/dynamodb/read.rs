@@ -127,6 +127,7 @@ impl DynamoDb {
             return Err(too_short("requestItems"));
         }
         let mut wanted = Vec::with_capacity(items.len());
+        let mut tables = BTreeSet::new();
         let mut count = 0;
         for (given, request) in items {
             let wire_keys = request.keys.ok_or_else(|| missing("requestItems.member.keys"))?;
@@ -135,6 +136,11 @@ impl DynamoDb {
             }
             count += wire_keys.len() as u64;
             let table = self.table(cx, Some(&given))?;
+            if !tables.insert(table.name.clone()) {
+                // The text is unverified.
+                let name = &table.name;
+                return Err(validation(format!("Provided list of tables names the table {name} more than once")));
+            }
             let mut distinct = BTreeSet::new();
             let mut keys = Vec::with_capacity(wire_keys.len());
             for wire_key in wire_keys {

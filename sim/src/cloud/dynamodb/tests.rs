@@ -131,6 +131,10 @@ fn invalid_requests_are_refused_with_awss_words() {
     let get = |key: Value| ("GetItem", json!({ "TableName": "directory", "Key": key }));
     let batch = |keys: Value| ("BatchGetItem", json!({ "RequestItems": { "directory": { "Keys": keys } } }));
     let many: Vec<Value> = (0..101).map(|n| json!({ "device": { "S": format!("{n}") } })).collect();
+    let twice = json!({
+        "directory": { "Keys": [{ "device": { "S": "a" } }] },
+        "arn:aws:dynamodb:eu-west-1:123456789012:table/directory": { "Keys": [{ "device": { "S": "b" } }] },
+    });
     let validation = "ValidationException";
     for ((operation, request), code, text) in [
         (put(json!({"site": {"S": "x"}})), validation, "Missing the key device in the item"),
@@ -149,6 +153,7 @@ fn invalid_requests_are_refused_with_awss_words() {
         (batch(json!([])), validation, "greater than or equal to 1"),
         (batch(json!([{"device": {"S": "a"}}, {"device": {"S": "a"}}])), validation, "contains duplicates"),
         (batch(json!(many)), validation, "Too many items requested for the BatchGetItem call"),
+        (("BatchGetItem", json!({"RequestItems": twice})), validation, "the table directory more than once"),
         (("BatchGetItem", json!({"RequestItems": {}})), validation, "requestItems"),
         (("GetItem", json!({"TableName": "directory"})), validation, "Value null at 'key'"),
         (("GetItem", json!({"Key": {}})), validation, "Value null at 'tableName'"),

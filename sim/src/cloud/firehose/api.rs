@@ -183,7 +183,7 @@ impl Firehose {
     fn put_record(&mut self, cx: &mut Cx<'_>, ports: &mut Ports<'_>, body: &[u8]) -> Result<Value, AwsError> {
         let request: PutRecord = parse("PutRecord", body)?;
         let stream = self.direct(cx, &request.delivery_stream_name)?;
-        let data = decode(cx, &request.record)?;
+        let data = decode(&request.record, cx.limits.get("firehose", "record_size"))?;
         if !stream.rates.requests.try_take(cx.now, 1) || !stream.take_rates(cx, data.len()) {
             return Err(slow_down());
         }
@@ -198,7 +198,9 @@ impl Firehose {
         if request.records.is_empty() || request.records.len() as u64 > most {
             return Err(AwsError::new("ValidationException", format!("Records must have 1 to {most} members")));
         }
-        let records: Vec<Bytes> = request.records.iter().map(|record| decode(cx, record)).collect::<Result<_, _>>()?;
+        let record_max = cx.limits.get("firehose", "record_size");
+        let records = request.records.iter().map(|record| decode(record, record_max));
+        let records: Vec<Bytes> = records.collect::<Result<_, AwsError>>()?;
         let most = cx.limits.get("firehose", "batch_bytes");
         if records.iter().map(|data| data.len() as u64).sum::<u64>() > most {
             return Err(AwsError::new("InvalidArgumentException", format!("Records size exceeds {most} bytes limit")));
@@ -225,7 +227,7 @@ impl Firehose {
         let stream = self.find(cx, name)?;
         if !stream.config.is_direct_put() {
             let message = "This operation is not permitted on KinesisStreamAsSource delivery stream type.";
-            return Err(AwsError::new("InvalidArgumentException", message));
+            return Err(AwsError::new("InvalidSourceException", message));
         }
         Ok(stream)
     }
@@ -235,9 +237,9 @@ fn slow_down() -> AwsError {
     AwsError::new("ServiceUnavailableException", "Slow down.").status(503)
 }
 
-fn decode(cx: &Cx<'_>, record: &Record) -> Result<Bytes, AwsError> {
+/// The payload of a record, which has at most `most` bytes.
+fn decode(record: &Record, most: u64) -> Result<Bytes, AwsError> {
     let data = STANDARD.decode(&record.data).map_err(|error| AwsError::serialization(format!("Data: {error}")))?;
-    let most = cx.limits.get("firehose", "record_size");
     if data.len() as u64 > most {
         let message = format!("1 validation error detected: Data must have length less than or equal to {most}");
         return Err(AwsError::new("ValidationException", message));

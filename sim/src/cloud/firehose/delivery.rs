@@ -97,6 +97,7 @@ impl Outbox {
                     trace_failure(cx, config, &error);
                     if context.is_lost(cx, delivery) {
                         cx.trace.event(Level::Call, cx.now, "firehose", "lost", &config.name, &[]);
+                        self.failures = 0;
                         self.queue.pop_front();
                         continue;
                     }
@@ -199,7 +200,7 @@ fn key(cx: &mut Cx<'_>, config: &Config, version: u64, prefix: &Prefix, oldest: 
 
 fn random_string(cx: &mut Cx<'_>) -> String {
     const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-    (0..RANDOM_STRING_CHARACTERS).map(|_| char::from(ALPHABET[cx.rng.random_range(0..ALPHABET.len())])).collect()
+    (0..RANDOM_STRING_CHARACTERS).map(|_| char::from(ALPHABET[cx.ids.random_range(0..ALPHABET.len())])).collect()
 }
 
 fn trace_failure(cx: &Cx<'_>, config: &Config, error: &AwsError) {

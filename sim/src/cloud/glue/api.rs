@@ -147,10 +147,11 @@ impl PartitionValueList {
     }
 }
 
-/// One page of `all`, which are ordered, beginning after the token; and the next token.
+/// One page of `all`, beginning after the token; and the next token. The items are in the order of their `place`, and a
+/// token tells the place of the last item, so that a listing goes on even when that item is gone.
 pub(super) fn page<T>(
     all: impl Iterator<Item = T>,
-    name: impl Fn(&T) -> String,
+    place: impl Fn(&T) -> String,
     token: Option<&str>,
     max_results: Option<i64>,
 ) -> Result<(Vec<T>, Option<String>), AwsError> {
@@ -163,17 +164,11 @@ pub(super) fn page<T>(
     if let Some(token) = token {
         let last = hex::decode(token).ok().and_then(|bytes| String::from_utf8(bytes).ok());
         let last = last.ok_or_else(|| invalid("NextToken is not one that this operation gave"))?;
-        let mut found = false;
-        while !found {
-            match all.next() {
-                Some(item) => found = name(&item) == last,
-                None => return Ok((Vec::new(), None)),
-            }
-        }
+        while all.next_if(|item| place(item) <= last).is_some() {}
     }
     let page: Vec<T> = all.by_ref().take(max).collect();
     let next = match (all.peek(), page.last()) {
-        (Some(_), Some(last)) => Some(hex::encode(name(last))),
+        (Some(_), Some(last)) => Some(hex::encode(place(last))),
         _ => None,
     };
     Ok((page, next))

@@ -195,9 +195,9 @@ impl Glue {
                 let request: api::GetTableVersions = parse(name, body)?;
                 check_catalog(request.catalog_id.as_deref(), cx.account)?;
                 let table = self.store.table(&request.database_name, &request.table_name)?;
-                let version_id = |version: &&store::Version| version.id.to_string();
-                let (found, next) =
-                    page(table.versions(), version_id, request.next_token.as_deref(), request.max_results)?;
+                // The newest comes first.
+                let place = |version: &&store::Version| format!("{:020}", u64::MAX - version.id);
+                let (found, next) = page(table.versions(), place, request.next_token.as_deref(), request.max_results)?;
                 let shown: Result<Vec<Value>, AwsError> =
                     found.iter().map(|version| version_json(table, version, cx)).collect();
                 Ok(list_json("TableVersions", shown?, next))

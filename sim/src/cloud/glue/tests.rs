@@ -144,6 +144,55 @@ fn pages_put_together_are_all_tables() {
 }
 
 #[test]
+fn a_listing_goes_on_when_its_last_item_is_gone() {
+    let mut fixture = Fixture::new();
+    fixture.call("CreateDatabase", &json!({"DatabaseInput": {"Name": "iot"}})).unwrap();
+    for name in ["a", "b", "c", "d"] {
+        fixture.call("CreateTable", &json!({"DatabaseName": "iot", "TableInput": {"Name": name}})).unwrap();
+    }
+    let page = |fixture: &mut Fixture, token: Option<&Value>| {
+        let mut body = json!({"DatabaseName": "iot", "MaxResults": 2});
+        body.as_object_mut().unwrap().extend(token.map(|token| ("NextToken".to_owned(), token.clone())));
+        let answer = fixture.call("GetTables", &body).unwrap();
+        let names: Vec<Value> = answer["TableList"].as_array().unwrap().iter().map(|t| t["Name"].clone()).collect();
+        (json!(names), answer.get("NextToken").cloned())
+    };
+    let (names, token) = page(&mut fixture, None);
+    assert_eq!(names, json!(["a", "b"]));
+    fixture.call("DeleteTable", &json!({"DatabaseName": "iot", "Name": "b"})).unwrap();
+    assert_eq!(page(&mut fixture, token.as_ref()), (json!(["c", "d"]), None));
+}
+
+#[test]
+fn versions_are_paged_from_the_newest_even_when_one_is_replaced() {
+    let mut fixture = with_table();
+    let update = |skip: bool| json!({"DatabaseName": "iot", "TableInput": readings("s3://b/"), "SkipArchive": skip});
+    // The ninth and the tenth update show that versions are ordered as numbers.
+    for _ in 0..10 {
+        fixture.call("UpdateTable", &update(false)).unwrap();
+    }
+    let page = |fixture: &mut Fixture, token: Option<&Value>| {
+        let mut body = json!({"DatabaseName": "iot", "TableName": "readings", "MaxResults": 1});
+        body.as_object_mut().unwrap().extend(token.map(|token| ("NextToken".to_owned(), token.clone())));
+        let answer = fixture.call("GetTableVersions", &body).unwrap();
+        (answer["TableVersions"][0]["VersionId"].clone(), answer.get("NextToken").cloned())
+    };
+    let (first, token) = page(&mut fixture, None);
+    assert_eq!(first, "10");
+    fixture.call("UpdateTable", &update(true)).unwrap();
+    let (second, token) = page(&mut fixture, token.as_ref());
+    assert_eq!(second, "9");
+    let mut rest = Vec::new();
+    let mut token = token;
+    while token.is_some() {
+        let (version, next) = page(&mut fixture, token.as_ref());
+        rest.push(version);
+        token = next;
+    }
+    assert_eq!(json!(rest), json!(["8", "7", "6", "5", "4", "3", "2", "1", "0"]));
+}
+
+#[test]
 fn partitions_are_never_registered_and_say_so() {
     let mut fixture = with_table();
     let table = json!({"DatabaseName": "iot", "TableName": "readings"});

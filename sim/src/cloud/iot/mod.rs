@@ -7,17 +7,21 @@
 //! DescribeEndpoint (iot:Data-ATS), CreateTopicRule, GetTopicRule; rules (`rules`) and their SQL (`sql`).
 //!
 //! Partly modelled: the rate of 512 KiB/s a connection delays what devices send, and is only counted for what they
-//! receive. An inbound QoS 1 message is acknowledged in the step that accepts it, so the window of 100 unacknowledged
-//! ones is never full. A message that was delivered is not delivered again while the connection lasts. Permissions are
-//! worked out when a client connects; a policy that is attached later counts from the next connection on.
+//! receive; a delayed connection goes on after at most 50 ms more than its next packet needs. An inbound QoS 1 message
+//! is acknowledged in the step that accepts it, so the window of 100 unacknowledged ones is never full. A message that
+//! was delivered is not delivered again while the connection lasts. Permissions are worked out when a client connects;
+//! a policy that is attached later counts from the next connection on. Deliveries that wait behind a full window are
+//! dropped after an hour (metric `PublishOut.Expired`, a name of this simulator).
 //!
-//! Refused, with a CONNACK or a closed connection and an event that says why: MQTT 5, persistent sessions, wills, QoS 2,
-//! retained messages, reserved topics (Basic Ingest, shadows, jobs), shared subscriptions. Refused with an error: every
-//! other operation of the control plane. Absent: lifecycle and registry events, HTTPS publish, WebSockets.
+//! Refused, with a CONNACK or a closed connection and an event that says why: MQTT 5, persistent sessions, wills, QoS
+//! 2, retained messages, reserved topics (Basic Ingest, shadows, jobs), shared subscriptions. Refused with an error:
+//! every other operation of the control plane. Absent: lifecycle and registry events, HTTPS publish, WebSockets.
 //!
-//! Not stated by AWS, decided here, and listed in `docs/gaps.md`: an unauthorized publish closes the connection; CONNACK
-//! codes of refusals; how a topic or payload beyond its limit is answered (the connection is closed); the order of the
-//! checks; a subscriber gets one copy of a message however many of its filters match.
+//! Not stated by AWS, decided here, and listed in `docs/gaps.md`: an unauthorized publish closes the connection;
+//! CONNACK codes of refusals; how a topic or payload beyond its limit is answered (the connection is closed); the order
+//! of the checks; a connection with more than 16 seconds' bytes (8 MiB) waiting for its rate is closed as `THROTTLED`;
+//! a policy action that matches no name of AWS is refused; a subscriber gets one copy of a message however many of its
+//! filters match.
 
 mod broker;
 mod policy;
@@ -28,6 +32,7 @@ mod rest;
 mod rules;
 mod sql;
 mod topic;
+mod trie;
 mod wakeup;
 
 #[cfg(test)]

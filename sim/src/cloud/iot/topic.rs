@@ -7,48 +7,39 @@ pub const LENGTH_MAX: usize = 256;
 /// See [`LENGTH_MAX`].
 pub const SLASHES_MAX: usize = 7;
 
-/// A topic filter, taken apart once.
+/// A topic filter, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Filter {
-    reserved: bool,
-    levels: Vec<Level>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Level {
-    Exact(Box<str>),
-    /// `+`: any one level.
-    One,
-    /// `#`: one level or more. Unlike the standard it does not match the parent.
-    Rest,
-}
+pub struct Filter(Box<str>);
 
 impl Filter {
-    /// Takes a filter apart, or says why it is none.
+    /// Checks a filter, or says why it is none.
     pub fn parse(text: &str) -> Result<Filter, &'static str> {
         check_filter(text)?;
-        let levels = text.split('/').map(|level| match level {
-            "+" => Level::One,
-            "#" => Level::Rest,
-            exact => Level::Exact(exact.into()),
-        });
-        Ok(Filter { reserved: text.starts_with('$'), levels: levels.collect() })
+        Ok(Filter(text.into()))
+    }
+
+    /// The filter as it was written.
+    pub fn as_str(&self) -> &str {
+        &self.0
     }
 
     /// Whether the filter names reserved topics, which begin with `$`.
     pub fn is_reserved(&self) -> bool {
-        self.reserved
+        self.0.starts_with('$')
     }
 
-    /// Whether the filter matches a topic with these segments.
+    /// Whether the filter matches a topic with these segments: the plain form of what the trie answers. `#` stands for
+    /// one level or more; unlike the standard it does not match the parent.
+    #[cfg(test)]
     pub fn matches(&self, segments: &[&str]) -> bool {
         let mut rest = segments;
-        for level in &self.levels {
+        for level in self.0.split('/') {
             let Some((first, others)) = rest.split_first() else { return false };
             match level {
-                Level::Exact(text) if &**text != *first => return false,
-                Level::Exact(_) | Level::One => rest = others,
-                Level::Rest => return true,
+                "#" => return true,
+                "+" => rest = others,
+                exact if exact == *first => rest = others,
+                _ => return false,
             }
         }
         rest.is_empty()

@@ -172,6 +172,7 @@ impl Log {
     }
 
     /// Bytes that the records take: segments as packed, the tail plain with what the records need around them.
+    #[cfg(test)]
     pub fn held_bytes(&self) -> usize {
         let segments: usize = self.segments.iter().map(Segment::held_bytes).sum();
         segments + self.tail_bytes + self.tail.len() * (size_of::<Stored>() + 2 * size_of::<usize>())

@@ -129,7 +129,8 @@ impl Kinesis {
     }
 
     /// Bytes that the records of a stream take in memory, as far as the stream knows: for measurements.
-    pub fn held_bytes(&self, stream: &str) -> usize {
+    #[cfg(test)]
+    fn held_bytes(&self, stream: &str) -> usize {
         self.find(stream).map_or(0, |stream| stream.shards.iter().map(|shard| shard.log.held_bytes()).sum())
     }
 

@@ -70,6 +70,7 @@ impl Segment {
     }
 
     /// Bytes that the segment takes.
+    #[cfg(test)]
     pub fn held_bytes(&self) -> usize {
         self.packed.len() + size_of::<Segment>()
     }

@@ -133,9 +133,12 @@ pub(super) fn shard_not_found(shard_id: &str, stream: &str, account: &str) -> Aw
     AwsError::new("ResourceNotFoundException", message)
 }
 
-/// An instant in a request: seconds since the Unix epoch, to the millisecond.
+/// An instant in a request: seconds since the Unix epoch, to the millisecond. What lies beyond the instants that a
+/// [`Time`] can tell becomes the nearest one that is far enough away.
 pub(super) fn time(epoch_seconds: f64) -> Time {
-    Time::from_unix_millis((epoch_seconds * 1_000.0).round().max(0.0) as u64)
+    const MILLIS_MAX: f64 = 9e15;
+    let millis = (epoch_seconds * 1_000.0).round().clamp(0.0, MILLIS_MAX) as u64;
+    Time::from_unix_micros(millis * 1_000)
 }
 
 /// Appends formatted text to an answer.

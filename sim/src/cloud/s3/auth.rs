@@ -14,7 +14,9 @@ use s3s::S3Result;
 use s3s::access::{S3Access, S3AccessContext};
 use s3s::auth::{S3Auth, SecretKey};
 use s3s::host::{S3Host, VirtualHost};
+use url::form_urlencoded;
 
+use super::checksum;
 use super::errors::{access_denied, into_s3_error};
 use super::state::{Shared, State};
 use crate::cloud::core::{AccountInfo, AwsError};
@@ -137,6 +139,9 @@ fn check_headers(headers: &HeaderMap, account_id: &str) -> Result<(), AwsError> 
             }
             "x-amz-server-side-encryption" if value != "AES256" => return Err(not_modelled(name, value)),
             "x-amz-storage-class" if value != "STANDARD" => return Err(not_modelled(name, value)),
+            "x-amz-trailer" if !value.split(',').all(|name| checksum::is_checksum(&name.trim().to_lowercase())) => {
+                return Err(not_modelled(name, value));
+            }
             _ if name.starts_with("x-amz-grant-") => {
                 return Err(AwsError::new("AccessControlListNotSupported", "The bucket does not allow ACLs"));
             }
@@ -154,6 +159,7 @@ fn not_modelled(name: &str, value: &str) -> AwsError {
 fn is_known(name: &str) -> bool {
     const KNOWN: [&str; 20] = [
         "x-amz-checksum-mode",
+        "x-amz-checksum-type",
         "x-amz-content-sha256",
         "x-amz-copy-source",
         "x-amz-copy-source-if-match",
@@ -166,7 +172,6 @@ fn is_known(name: &str) -> bool {
         "x-amz-metadata-directive",
         "x-amz-request-payer",
         "x-amz-sdk-checksum-algorithm",
-        "x-amz-checksum-algorithm",
         "x-amz-security-token",
         "x-amz-server-side-encryption",
         "x-amz-source-expected-bucket-owner",
@@ -174,13 +179,13 @@ fn is_known(name: &str) -> bool {
         "x-amz-trailer",
         "x-amz-user-agent",
     ];
-    KNOWN.contains(&name) || name.starts_with(super::METADATA_PREFIX) || name.starts_with("x-amz-checksum-")
+    KNOWN.contains(&name) || name.starts_with(super::METADATA_PREFIX) || checksum::is_checksum(name)
 }
 
+/// Parameters that would change the answer are refused by name, never ignored.
 fn check_query(query: Option<&str>) -> Result<(), AwsError> {
-    let names = query.unwrap_or("").split('&').map(|pair| pair.split('=').next().unwrap_or(""));
-    for name in names {
-        if matches!(name, "versionId" | "partNumber") {
+    for (name, _) in form_urlencoded::parse(query.unwrap_or("").as_bytes()) {
+        if matches!(&*name, "versionId" | "partNumber") || name.starts_with("response-") {
             return Err(AwsError::not_modelled(format!("s3: the parameter {name}")));
         }
     }
@@ -234,6 +239,14 @@ mod tests {
             ("x-amz-tagging", "a=b", Err("NotImplemented")),
             ("x-amz-server-side-encryption", "aws:kms", Err("NotImplemented")),
             ("x-amz-server-side-encryption-customer-key", "x", Err("NotImplemented")),
+            ("x-amz-checksum-crc32c", "x", Ok(())),
+            ("x-amz-checksum-mode", "ENABLED", Ok(())),
+            ("x-amz-checksum-type", "FULL_OBJECT", Ok(())),
+            ("x-amz-checksum-algorithm", "SHA256", Err("NotImplemented")),
+            ("x-amz-checksum-xxhash64", "x", Err("NotImplemented")),
+            ("x-amz-sdk-checksum-algorithm", "CRC32", Ok(())),
+            ("x-amz-trailer", "x-amz-checksum-crc32", Ok(())),
+            ("x-amz-trailer", "x-amz-checksum-xxhash64", Err("NotImplemented")),
             ("x-amz-acl", "public-read", Err("AccessControlListNotSupported")),
             ("x-amz-expected-bucket-owner", "123456789012", Ok(())),
             ("x-amz-expected-bucket-owner", "210987654321", Err("AccessDenied")),
@@ -242,5 +255,25 @@ mod tests {
             headers.insert(name, value.parse().unwrap());
             assert_eq!(check_headers(&headers, "123456789012").map_err(|e| e.code), expected, "{name}: {value}");
         }
+    }
+
+    #[test]
+    fn parameters_that_would_change_the_answer_are_refused_by_name() {
+        for (query, refused) in [
+            ("", None),
+            ("x-id=GetObject&prefix=response-", None),
+            ("versionId=v", Some("versionId")),
+            ("x-id=GetObject&partNumber=1", Some("partNumber")),
+            ("response-content-type=text%2Fplain", Some("response-content-type")),
+            ("x-id=GetObject&response%2Dexpires=0", Some("response-expires")),
+            ("response-anything", Some("response-anything")),
+        ] {
+            let error = check_query(Some(query)).err();
+            assert_eq!(error.is_some(), refused.is_some(), "{query}");
+            let (Some(error), Some(refused)) = (error, refused) else { continue };
+            assert_eq!(error.code, "NotImplemented", "{query}");
+            assert!(error.message.contains(refused), "{query}: {error}");
+        }
+        assert_eq!(check_query(None), Ok(()));
     }
 }

@@ -40,6 +40,11 @@ pub(super) fn verify(body: &[u8], headers: &HeaderMap, trailers: Option<&HeaderM
     }
 }
 
+/// Whether a header or a trailer with this name carries a checksum that [`verify`] can check.
+pub(super) fn is_checksum(name: &str) -> bool {
+    ALGORITHMS.iter().any(|(header, _)| *header == name)
+}
+
 /// Whether the caller says anything of the body that [`verify`] can check.
 pub(super) fn is_claimed(headers: &HeaderMap) -> bool {
     headers.contains_key("content-md5") || ALGORITHMS.iter().any(|(header, _)| headers.contains_key(*header))

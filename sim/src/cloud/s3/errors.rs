@@ -42,7 +42,7 @@ pub(super) fn invalid_argument(message: impl Into<String>) -> AwsError {
     AwsError::new("InvalidArgument", message)
 }
 
-/// The error as `s3s` renders it.
+/// The error as `s3s` renders it: its further members are written in `exchange`.
 pub(super) fn into_s3_error(error: &AwsError) -> S3Error {
     let code = S3ErrorCode::from_bytes(error.code.as_bytes()).unwrap_or(S3ErrorCode::InternalError);
     let mut rendered = S3Error::with_message(code, error.message.clone());

@@ -5,6 +5,7 @@ use futures::FutureExt as _;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, DATE, HOST, SERVER};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use s3s::{Body, HttpResponse};
+use serde_json::Value;
 
 use super::errors::{into_s3_error, text_of};
 use super::state::{Done, Failure};
@@ -28,7 +29,13 @@ impl S3 {
         };
         let (head, body) = into_bytes(rendered);
         let done = self.shared.lock().call.done.take();
-        done.unwrap_or_else(|| self.unfinished(&path, &body)).record(cx);
+        let done = done.unwrap_or_else(|| self.unfinished(&path, &body));
+        done.record(cx);
+        let members = match &admitted {
+            Ok(()) => done.failure.as_ref().map(|failure| failure.members.as_slice()).unwrap_or_default(),
+            Err(error) => error.extra.as_slice(),
+        };
+        let body = if is_error(&head) { with_members(&body, members) } else { body };
         finish(cx, head, body, is_head, &path)
     }
 
@@ -55,7 +62,7 @@ impl S3 {
     fn unfinished(&self, path: &str, body: &[u8]) -> Done {
         let operation = self.shared.lock().call.operation.take().unwrap_or("Refused");
         let code = element(body, "Code").unwrap_or("InternalError").to_owned();
-        let failure = Failure { code, outcome: Outcome::Error };
+        let failure = Failure { code, outcome: Outcome::Error, members: Vec::new() };
         Done { failure: Some(failure), ..Done::new(operation, path.trim_start_matches('/'), "") }
     }
 }
@@ -83,14 +90,29 @@ fn into_bytes(response: HttpResponse) -> (http::response::Parts, Bytes) {
     (head, collected.expect("a body in memory can be read"))
 }
 
+fn is_error(head: &http::response::Parts) -> bool {
+    head.status.as_u16() >= 400 && head.headers.get(CONTENT_TYPE).is_some_and(|t| t == "application/xml")
+}
+
+/// Adds to an error what AWS tells of its code beyond code and message.
+fn with_members(body: &Bytes, members: &[(&'static str, Value)]) -> Bytes {
+    let text = std::str::from_utf8(body).ok().and_then(|text| text.strip_suffix("</Error>"));
+    let (Some(open), false) = (text, members.is_empty()) else { return body.clone() };
+    let mut whole = open.to_owned();
+    for (name, value) in members {
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        whole.push_str(&format!("<{name}>{}</{name}>", escape(&text)));
+    }
+    whole.push_str("</Error>");
+    Bytes::from(whole)
+}
+
 /// Adds what AWS adds to every answer.
 fn finish(cx: &mut Cx<'_>, head: http::response::Parts, body: Bytes, is_head: bool, path: &str) -> Response<Bytes> {
     let id = cx.uuid().replace('-', "").to_uppercase();
     let (request_id, host_id) = id.split_at(16);
-    let is_error =
-        head.status.as_u16() >= 400 && head.headers.get(CONTENT_TYPE).is_some_and(|t| t == "application/xml");
     let bodyless = is_head || matches!(head.status, StatusCode::NOT_MODIFIED | StatusCode::NO_CONTENT);
-    let body = match (bodyless, is_error) {
+    let body = match (bodyless, is_error(&head)) {
         (true, _) => Bytes::new(),
         (false, true) => complete_error(&body, path, request_id, host_id),
         (false, false) => body,
@@ -140,6 +162,18 @@ fn element<'b>(body: &'b [u8], name: &str) -> Option<&'b str> {
     rest.split_once(&format!("</{name}>")).map(|(value, _)| value)
 }
 
+/// Text as XML writes it. A control character, which a key may hold, becomes a reference.
 fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('\'', "&apos;")
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '\'' => out.push_str("&apos;"),
+            c if c.is_control() => out.push_str(&format!("&#x{:x};", u32::from(c))),
+            c => out.push(c),
+        }
+    }
+    out
 }

@@ -12,7 +12,8 @@
 //! ever let in); identity policies (every verified key of the account may do everything).
 //!
 //! Refused, by name: every other operation, presigned URLs, `PostObject`, Signature Version 2, versions, parts, tags of
-//! objects, ACLs, KMS and customer keys, storage classes, locks, lifecycle, notifications, other properties of a bucket.
+//! objects, ACLs, KMS and customer keys, storage classes, locks, lifecycle, notifications, other properties of a bucket;
+//! `response-*` parameters, further algorithms of checksums, and `x-amz-checksum-algorithm` (of `CopyObject`).
 
 mod auth;
 mod checksum;

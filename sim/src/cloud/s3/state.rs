@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
+use serde_json::Value;
 
 use super::store::{Object, Store};
 use crate::cloud::core::{AccountInfo, AwsError, Cx, Outcome};
@@ -52,11 +53,13 @@ pub(super) struct Done {
 pub(super) struct Failure {
     pub code: String,
     pub outcome: Outcome,
+    /// Further members of the error body.
+    pub members: Vec<(&'static str, Value)>,
 }
 
 impl From<&AwsError> for Failure {
     fn from(error: &AwsError) -> Self {
-        Failure { code: error.code.to_owned(), outcome: error.into() }
+        Failure { code: error.code.to_owned(), outcome: error.into(), members: error.extra.clone() }
     }
 }
 

@@ -8,7 +8,7 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::config::{BehaviorVersion, Builder, Region, StalledStreamProtectionConfig};
 use aws_sdk_s3::error::ProvideErrorMetadata;
 use aws_sdk_s3::primitives::{ByteStream, SdkBody};
-use aws_sdk_s3::types::{Delete, ObjectIdentifier};
+use aws_sdk_s3::types::{ChecksumAlgorithm, Delete, ObjectIdentifier};
 use aws_smithy_async::rt::sleep::{AsyncSleep, SharedAsyncSleep, Sleep};
 use aws_smithy_async::time::{SharedTimeSource, TimeSource};
 use aws_smithy_runtime_api::client::http::{
@@ -418,8 +418,33 @@ fn an_error_names_resource_and_request() {
     let text = String::from_utf8(error.raw_response().unwrap().body().bytes().unwrap().to_vec()).unwrap();
     let id = fixture.header("x-amz-request-id").unwrap();
     assert!(text.contains(&format!("<RequestId>{id}</RequestId>")), "{text}");
-    assert!(text.contains("<Code>NoSuchKey</Code><Message>The specified key does not exist.</Message>"), "{text}");
+    let expected = "<Code>NoSuchKey</Code><Message>The specified key does not exist.</Message><Key>a&amp;b</Key>";
+    assert!(text.contains(expected), "{text}");
     assert_eq!(fixture.header("date").as_deref(), Some("Sun, 01 Mar 2026 00:00:00 GMT"));
+}
+
+#[test]
+fn an_error_has_the_members_of_its_code() {
+    let fixture = Fixture::new();
+    let s3 = fixture.client();
+    let elsewhere = fixture.client_with("ASIATEST", "secret of ASIATEST", "session of ASIATEST", |config| {
+        config.region(Region::new("us-west-2"))
+    });
+    fn text<E: std::fmt::Debug>(error: SdkError<E, HttpResponse>) -> String {
+        String::from_utf8(error.raw_response().unwrap().body().bytes().unwrap().to_vec()).unwrap()
+    }
+    block_on(async {
+        let absent = text(s3.get_object().bucket("absent").key("k").send().await.unwrap_err());
+        assert!(absent.contains("<BucketName>absent</BucketName>"), "{absent}");
+        s3.put_object().bucket("lake").key("k").body(body("x")).send().await.unwrap();
+        let stale = text(s3.get_object().bucket("lake").key("k").if_match("\"0\"").send().await.unwrap_err());
+        assert!(stale.contains("<Condition>If-Match</Condition>"), "{stale}");
+        let wrong = text(elsewhere.list_buckets().send().await.unwrap_err());
+        assert!(wrong.contains("<Region>eu-west-1</Region>"), "{wrong}");
+        // A failure leaves nothing behind for the next one.
+        let plain = text(s3.get_bucket_acl().bucket("lake").send().await.unwrap_err());
+        assert!(!plain.contains("<Region>") && !plain.contains("<Condition>"), "{plain}");
+    });
 }
 
 #[test]
@@ -478,8 +503,12 @@ fn what_is_not_modelled_is_refused_by_name_and_not_retried() {
         let tagged = s3.put_object().bucket("lake").key("k").tagging("a=b").body(body("x")).send().await;
         assert_eq!(code(tagged), "NotImplemented");
         assert_eq!(code(s3.get_object().bucket("lake").key("k").version_id("v").send().await), "NotImplemented");
+        let renamed = s3.get_object().bucket("lake").key("k").response_content_type("text/plain").send().await;
+        assert_eq!(code(renamed), "NotImplemented");
+        let copy = s3.copy_object().bucket("lake").key("k").copy_source("lake/from");
+        assert_eq!(code(copy.checksum_algorithm(ChecksumAlgorithm::Sha256).send().await), "NotImplemented");
     });
-    assert_eq!(fixture.requests(), 5);
+    assert_eq!(fixture.requests(), 7);
 }
 
 #[test]

@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::super::buffer::Entry;
 use super::super::config::Conversion;
 use crate::cloud::core::Cx;
+use crate::cloud::core::ports::render_sequence_number;
 
 /// A record that did not convert.
 pub(in crate::cloud::firehose) struct Failure {
@@ -61,7 +62,7 @@ pub(in crate::cloud::firehose) fn error_object(failures: &[Failure], conversion:
             last_error_message: &failure.message,
             attempt_ending_timestamp: cx.now.unix_millis(),
             raw_data: STANDARD.encode(&failure.entry.data),
-            sequence_number: failure.entry.sequence_number.to_string(),
+            sequence_number: render_sequence_number(failure.entry.sequence_number),
             sub_sequence_number: 0,
             data_catalog_table: &table,
         };

@@ -4,6 +4,9 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, FieldRef, Fields};
 
+/// Most levels of types within one another. Not published by AWS.
+const DEPTH_MAX: usize = 100;
+
 /// A Hive type that is modelled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum HiveType {
@@ -24,7 +27,7 @@ pub(super) enum HiveType {
 impl HiveType {
     /// Parses a type. The error says which part is not modelled.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let mut parser = Parser { text, rest: text };
+        let mut parser = Parser { text, rest: text, depth: 0 };
         let parsed = parser.any()?;
         match parser.rest.trim_start() {
             "" => Ok(parsed),
@@ -64,6 +67,8 @@ impl HiveType {
 struct Parser<'t> {
     text: &'t str,
     rest: &'t str,
+    /// Types that are open.
+    depth: usize,
 }
 
 impl Parser<'_> {
@@ -103,9 +108,14 @@ impl Parser<'_> {
     }
 
     fn within(&mut self, inner: impl FnOnce(&mut Self) -> Result<HiveType, String>) -> Result<HiveType, String> {
+        if self.depth == DEPTH_MAX {
+            return Err(format!("a Hive type nested deeper than {DEPTH_MAX} levels"));
+        }
+        self.depth += 1;
         self.expect('<')?;
         let parsed = inner(self)?;
         self.expect('>')?;
+        self.depth -= 1;
         Ok(parsed)
     }
 
@@ -139,6 +149,20 @@ mod tests {
                 ("B".to_owned(), HiveType::Array(Box::new(inner))),
             ])
         );
+    }
+
+    #[test]
+    fn types_are_nested_to_a_depth_only() {
+        for (open, close) in [("array<", ">"), ("map<string,", ">"), ("struct<a:", ">")] {
+            let nested = |depth: usize| format!("{}int{}", open.repeat(depth), close.repeat(depth));
+            assert!(HiveType::parse(&nested(100)).is_ok(), "{open}");
+            for depth in [101, 100_000] {
+                let error = HiveType::parse(&nested(depth)).unwrap_err();
+                assert_eq!(error, "a Hive type nested deeper than 100 levels", "{open}");
+            }
+        }
+        let wide = format!("struct<{}>", ["a:array<int>"; 200].join(","));
+        assert!(HiveType::parse(&wide).is_ok(), "types beside one another are not nested");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use self::fakes::{Shard, World, converting, properties, shard_id, table, unzip};
+use crate::cloud::core::ports::parse_sequence_number;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -189,7 +190,8 @@ fn records_convert_by_the_table_and_the_rest_goes_to_the_error_output() {
     let codes: Vec<&str> = lines.iter().map(|line| line["lastErrorCode"].as_str().unwrap()).collect();
     assert_eq!(codes, ["DataFormatConversion.MalformedData", "DataFormatConversion.ParseError"]);
     assert_eq!(lines[1]["rawData"], "ew==");
-    assert_eq!((&lines[0]["sequenceNumber"], &lines[0]["attemptsMade"]), (&json!("2"), &json!(1)));
+    let sequence_number = lines[0]["sequenceNumber"].as_str().and_then(parse_sequence_number);
+    assert_eq!((sequence_number, &lines[0]["attemptsMade"]), (Some(2), &json!(1)));
     assert_eq!(lines[0]["arrivalTimestamp"], 1_772_323_200_000_u64);
     assert_eq!(lines[0]["dataCatalogTable"]["tableName"], "processed");
     assert_eq!((world.counter("SucceedConversion.Records"), world.counter("FailedConversion.Records")), (2, 2));
@@ -332,8 +334,20 @@ fn records_are_put_directly_to_direct_put_streams_only() {
     assert_eq!((&answer["FailedPutCount"], answer["RequestResponses"].as_array().unwrap().len()), (&json!(0), 2));
     world.advance(SECOND * 60);
     assert_eq!(world.bucket.objects[0].2, "onetwothree");
+    let large = json!({"Data": "A".repeat(1_400 << 10)}); // 1,050 KiB
     for (operation, body, code) in [
-        ("PutRecord", put("raw"), "InvalidArgumentException"),
+        ("PutRecord", put("raw"), "InvalidSourceException"),
+        (
+            "PutRecordBatch",
+            json!({"DeliveryStreamName": "raw", "Records": [{"Data": "b25l"}]}),
+            "InvalidSourceException",
+        ),
+        ("PutRecord", json!({"DeliveryStreamName": "direct", "Record": large}), "ValidationException"),
+        (
+            "PutRecordBatch",
+            json!({"DeliveryStreamName": "direct", "Records": [{"Data": "b25l"}, large]}),
+            "ValidationException",
+        ),
         ("PutRecord", put("absent"), "ResourceNotFoundException"),
         ("PutRecord", json!({"DeliveryStreamName": "direct"}), "ValidationException"),
         ("PutRecord", json!({"DeliveryStreamName": "direct", "Record": {"Data": "*"}}), "SerializationException"),
@@ -378,6 +392,28 @@ fn direct_puts_are_lost_after_a_day_of_failures() {
     world.advance(SECOND * 3600);
     assert!(world.bucket.objects.is_empty());
     assert_eq!(world.wakes(), 0);
+}
+
+#[test]
+fn what_follows_a_lost_delivery_is_tried_with_short_pauses_again() {
+    let mut world = World::new(1);
+    world.create(direct("direct")).unwrap();
+    world.bucket.failures = u32::MAX;
+    let put = |data: &str| json!({"DeliveryStreamName": "direct", "Record": {"Data": data}});
+    world.call("PutRecord", &put("b25l")).unwrap();
+    world.advance(SECOND * 3600 * 23);
+    world.call("PutRecord", &put("dHdv")).unwrap();
+    // When the first delivery is given up, the second is tried in the same instant.
+    let is_given_up = |world: &mut World| {
+        let before = world.bucket.failures;
+        world.advance(SECOND);
+        before - world.bucket.failures == 2
+    };
+    assert!((0..7_200).any(|_| is_given_up(&mut world)));
+    world.bucket.failures = 0;
+    world.advance(SECOND);
+    assert_eq!(world.bucket.objects.len(), 1);
+    assert_eq!(world.bucket.objects[0].2, "two");
 }
 
 #[test]

@@ -92,6 +92,7 @@ impl Iot {
         }
         let name: Arc<str> = client.into();
         let rate = quotas.connects_per_client;
+        self.broker.forget_idle_clients(cx.now, rate);
         let known = self.broker.clients.entry(name.clone());
         let known =
             known.or_insert_with(|| Client { connection: None, connects: TokenBucket::per_second(rate, cx.now) });

@@ -23,6 +23,7 @@ impl Iot {
             return;
         }
         let quotas = self.quotas.get_or_insert_with(|| Quotas::new(cx));
+        let age_max = Duration::from_secs(quotas.redelivery_s);
         let mut subscribers = BTreeMap::new();
         self.broker.subscriptions.matching(segments, &mut subscribers);
         for (connection, granted) in subscribers {
@@ -44,6 +45,7 @@ impl Iot {
             } else if session.outbound.unacknowledged.len() < quotas.outbound_unacked {
                 send(cx, connection, session, &packet.topic, &packet.payload, QoS::AtLeastOnce);
             } else {
+                drop_expired(cx, session, age_max);
                 let (topic, payload) = (Arc::from(packet.topic.as_str()), Bytes::copy_from_slice(&packet.payload));
                 session.outbound.waiting.push_back(Waiting { since: cx.now, topic, payload });
             }
@@ -57,12 +59,27 @@ impl Iot {
         let Some(session) = state.and_then(|state| state.session.as_mut()) else { return };
         session.outbound.unacknowledged.remove(&packet_id);
         let age_max = Duration::from_secs(quotas.redelivery_s);
+        drop_expired(cx, session, age_max);
         while session.outbound.unacknowledged.len() < quotas.outbound_unacked {
-            let Some(Waiting { since, topic, payload }) = session.outbound.waiting.pop_front() else { return };
-            if cx.now.since(since) <= age_max {
-                send(cx, connection, session, &topic, &payload, QoS::AtLeastOnce);
-            }
+            let Some(Waiting { topic, payload, .. }) = session.outbound.waiting.pop_front() else { return };
+            send(cx, connection, session, &topic, &payload, QoS::AtLeastOnce);
         }
+    }
+}
+
+/// Drops what has waited for longer than AWS tries to deliver to a connected client, and counts it. AWS states no number
+/// of messages that may wait; their age and the rate of deliveries to a connection bound it.
+fn drop_expired(cx: &mut Cx<'_>, session: &mut Session, age_max: Duration) {
+    let waiting = &mut session.outbound.waiting;
+    let mut expired = 0_u64;
+    while waiting.front().is_some_and(|oldest| cx.now.since(oldest.since) > age_max) {
+        waiting.pop_front();
+        expired += 1;
+    }
+    if expired > 0 {
+        cx.meter.add("iot", "PublishOut.Expired", expired);
+        let fields = [("messages", expired.into())];
+        cx.trace.event(Level::Call, cx.now, "iot", "deliver-expired", &session.client, &fields);
     }
 }
 

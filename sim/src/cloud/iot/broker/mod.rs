@@ -5,7 +5,6 @@ mod delivery;
 mod publish;
 mod session;
 mod subscribe;
-mod trie;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,24 +14,56 @@ use rumqttc::mqttbytes::v4::{Packet, PingResp};
 use rumqttc::mqttbytes::{Error, check};
 
 use self::session::{Client, Connection, Disconnect};
-use self::trie::Subscriptions;
 use super::rules::Ports;
+use super::trie::FilterTrie;
 use super::wakeup::Wakeup;
 use super::{Iot, Refused};
 use crate::cloud::core::ports::{Objects, Streams};
 use crate::cloud::core::{Cx, Effect, Service};
+use crate::world::time::Time;
 use crate::world::trace::Level;
+
+/// What a connection that is delayed may have waiting, in seconds of its rate of bytes. AWS delays and states no bound;
+/// beyond this one the connection is closed (unverified). It is shorter than the shortest silence that ends a connection,
+/// so that a delayed connection does not count as silent.
+const BACKLOG_S: u64 = 16;
+/// A delayed connection waits for at least this part of a second's bytes, if that much waits: one wake-up works on many
+/// packets.
+const WAITS_A_SECOND: u64 = 20;
+/// Client ids that are remembered before those without a connection are looked through.
+const CLIENTS_MIN: usize = 4096;
 
 /// Connections, clients and subscriptions.
 #[derive(Debug, Default)]
 pub struct Broker {
     connections: BTreeMap<u64, Connection>,
     clients: BTreeMap<Arc<str>, Client>,
-    subscriptions: Subscriptions,
+    /// Number of client ids at which they are looked through again.
+    clients_limit: usize,
+    subscriptions: FilterTrie,
     /// Reused for the bytes that are worked on.
     input: BytesMut,
     /// Reused for the answers to them.
     output: BytesMut,
+}
+
+impl Broker {
+    /// Forgets client ids without a connection whose rate of connects is untouched: nothing is lost with them. Happens
+    /// whenever their number has doubled.
+    fn forget_idle_clients(&mut self, now: Time, connects_per_second: u64) {
+        if self.clients.len() < self.clients_limit.max(CLIENTS_MIN) {
+            return;
+        }
+        self.clients
+            .retain(|_, client| client.connection.is_some() || client.connects.available(now) < connects_per_second);
+        self.clients_limit = self.clients.len() * 2;
+    }
+
+    /// Number of client ids that are remembered.
+    #[cfg(test)]
+    pub(super) fn clients_len(&self) -> usize {
+        self.clients.len()
+    }
 }
 
 /// What the bytes of a connection begin with.
@@ -77,27 +108,39 @@ impl Iot {
         connection: u64,
         bytes: &[u8],
     ) {
+        let backlog_max = self.quotas(cx).bytes_per_connection.saturating_mul(BACKLOG_S);
         let Some(state) = self.broker.connections.get_mut(&connection) else { return };
         if state.paused {
+            if (state.pending.len() + bytes.len()) as u64 > backlog_max {
+                let why = "the connection sends faster than its rate of bytes for too long";
+                return self.disconnect(cx, connection, &Disconnect::Throttled(why));
+            }
             state.pending.extend_from_slice(bytes);
             return;
         }
-        let mut input = std::mem::take(&mut self.broker.input);
-        input.extend_from_slice(&state.pending);
-        state.pending.clear();
-        input.extend_from_slice(bytes);
-        self.work(cx, &mut Ports { streams, objects }, connection, &mut input);
-        self.broker.input = input;
+        let ports = &mut Ports { streams, objects };
+        if state.pending.is_empty() {
+            let mut input = std::mem::take(&mut self.broker.input);
+            input.extend_from_slice(bytes);
+            self.work(cx, ports, connection, &mut input);
+            if !input.is_empty()
+                && let Some(state) = self.broker.connections.get_mut(&connection)
+            {
+                state.pending.extend_from_slice(&input);
+            }
+            input.clear();
+            self.broker.input = input;
+        } else {
+            state.pending.extend_from_slice(bytes);
+            self.work_on_pending(cx, ports, connection);
+        }
     }
 
     /// The rate of a connection's bytes allows it to go on.
     pub(super) fn resume(&mut self, cx: &mut Cx<'_>, ports: &mut Ports<'_>, connection: u64) {
         let Some(state) = self.broker.connections.get_mut(&connection) else { return };
         state.paused = false;
-        let mut input = std::mem::take(&mut self.broker.input);
-        input.extend_from_slice(&std::mem::take(&mut state.pending));
-        self.work(cx, ports, connection, &mut input);
-        self.broker.input = input;
+        self.work_on_pending(cx, ports, connection);
     }
 
     /// The connection is gone without a goodbye.
@@ -117,7 +160,20 @@ impl Iot {
         }
     }
 
-    /// Works on all complete packets of `input`; what is left of it is kept with the connection.
+    /// Works on what is kept with the connection, in place: what is left stays where it is and is not copied.
+    fn work_on_pending(&mut self, cx: &mut Cx<'_>, ports: &mut Ports<'_>, connection: u64) {
+        let Some(state) = self.broker.connections.get_mut(&connection) else { return };
+        let mut input = std::mem::take(&mut state.pending);
+        self.work(cx, ports, connection, &mut input);
+        if !input.is_empty()
+            && let Some(state) = self.broker.connections.get_mut(&connection)
+        {
+            state.pending = input;
+        }
+    }
+
+    /// Works on the complete packets of `input` and takes them from it, until the rate of the connection's bytes is used
+    /// up.
     fn work(&mut self, cx: &mut Cx<'_>, ports: &mut Ports<'_>, connection: u64, input: &mut BytesMut) {
         let mut output = std::mem::take(&mut self.broker.output);
         let end = loop {
@@ -136,16 +192,14 @@ impl Iot {
             output.clear();
         }
         self.broker.output = output;
-        match (end, self.broker.connections.get_mut(&connection)) {
-            (Some(reason), _) => self.disconnect(cx, connection, &reason),
-            (None, Some(state)) if !input.is_empty() => state.pending.extend_from_slice(input),
-            (None, _) => {}
+        if let Some(reason) = end {
+            self.disconnect(cx, connection, &reason);
         }
-        input.clear();
     }
 
     fn next(&mut self, cx: &mut Cx<'_>, connection: u64, input: &mut BytesMut) -> Next {
-        let packet_size = self.quotas(cx).packet_size;
+        let quotas = self.quotas(cx);
+        let (packet_size, bytes_per_second) = (quotas.packet_size, quotas.bytes_per_connection);
         let Some(state) = self.broker.connections.get_mut(&connection) else { return Next::Wait };
         let length = match check(input.iter(), packet_size) {
             Ok(header) => header.frame_length(),
@@ -155,8 +209,9 @@ impl Iot {
         if let Some(session) = &mut state.session {
             let size = length as u64;
             if !session.throughput.try_take(cx.now, size) {
+                let wanted = size.max((bytes_per_second / WAITS_A_SECOND).min(input.len() as u64));
                 let wait =
-                    session.throughput.wait_for(cx.now, size).expect("no packet is larger than a second's bytes");
+                    session.throughput.wait_for(cx.now, wanted).expect("no packet is larger than a second's bytes");
                 cx.timers.at(cx.now + wait, Service::Iot, Wakeup::Resume(connection).token());
                 state.paused = true;
                 return Next::Wait;

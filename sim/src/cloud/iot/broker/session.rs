@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use crate::cloud::core::TokenBucket;
 use crate::cloud::iot::policy::Permissions;
@@ -16,7 +16,7 @@ pub(super) struct Connection {
     pub(super) certificate: Arc<str>,
     pub(super) ip: Box<str>,
     /// Bytes that are no complete packet yet, or that have to wait.
-    pub(super) pending: Vec<u8>,
+    pub(super) pending: BytesMut,
     /// Whether the connection waits until its rate of bytes allows more.
     pub(super) paused: bool,
     /// Set by CONNECT.
@@ -25,7 +25,7 @@ pub(super) struct Connection {
 
 impl Connection {
     pub(super) fn new(certificate: Arc<str>, ip: &str) -> Self {
-        Connection { certificate, ip: ip.into(), pending: Vec::new(), paused: false, session: None }
+        Connection { certificate, ip: ip.into(), pending: BytesMut::new(), paused: false, session: None }
     }
 }
 
@@ -88,6 +88,7 @@ pub(super) enum Disconnect {
     DuplicateClientId,
     KeepAliveTimeout,
     AuthError(&'static str),
+    Throttled(&'static str),
     /// The CONNECT was refused; the event of the refusal says why.
     Refused,
     /// AWS can do this and the simulator cannot.
@@ -107,6 +108,7 @@ impl Disconnect {
             Disconnect::DuplicateClientId => "DUPLICATE_CLIENTID",
             Disconnect::KeepAliveTimeout => "MQTT_KEEP_ALIVE_TIMEOUT",
             Disconnect::AuthError(_) => "AUTH_ERROR",
+            Disconnect::Throttled(_) => "THROTTLED",
             Disconnect::Refused => "refused",
             Disconnect::NotModelled(_) => "not modelled",
         }
@@ -115,7 +117,7 @@ impl Disconnect {
     pub(super) fn detail(&self) -> &str {
         match self {
             Disconnect::ClientError(detail) => detail,
-            Disconnect::AuthError(detail) | Disconnect::NotModelled(detail) => detail,
+            Disconnect::AuthError(detail) | Disconnect::Throttled(detail) | Disconnect::NotModelled(detail) => detail,
             _ => "",
         }
     }

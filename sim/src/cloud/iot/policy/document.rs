@@ -117,14 +117,36 @@ fn texts<'v>(members: &'v Map<String, Value>, name: &str) -> Result<Vec<&'v str>
     }
 }
 
-/// The actions of the broker that a pattern covers. Actions on shadows, jobs and the like are names without effect here:
-/// what they allow is refused anyway.
+/// The other actions that policies of AWS IoT know, on retained messages, shadows, jobs and role aliases. They have no
+/// effect here: what they allow is refused anyway.
+const WITHOUT_EFFECT: [&str; 12] = [
+    "iot:RetainPublish",
+    "iot:GetRetainedMessage",
+    "iot:ListRetainedMessages",
+    "iot:GetThingShadow",
+    "iot:UpdateThingShadow",
+    "iot:DeleteThingShadow",
+    "iot:ListNamedShadowsForThing",
+    "iot:DescribeJobExecution",
+    "iot:GetPendingJobExecutions",
+    "iot:StartNextPendingJobExecution",
+    "iot:UpdateJobExecution",
+    "iot:AssumeRoleWithCertificate",
+];
+
+/// The actions of the broker that a pattern covers. A pattern that covers no action at all is refused: such a statement
+/// would grant nothing and say nothing. How AWS answers it is not stated, hence as not modelled.
 fn action(pattern: &str) -> Result<Vec<Action>, AwsError> {
     if pattern != "*" && !pattern.to_ascii_lowercase().starts_with("iot:") {
         return Err(malformed(format!("{pattern:?} is no action of AWS IoT")));
     }
-    let pattern = pattern.to_ascii_lowercase();
-    Ok(Action::ALL.into_iter().filter(|action| matches(&pattern, &action.name().to_ascii_lowercase())).collect())
+    let lower = pattern.to_ascii_lowercase();
+    let covers = |name: &str| matches(&lower, &name.to_ascii_lowercase());
+    let actions: Vec<Action> = Action::ALL.into_iter().filter(|action| covers(action.name())).collect();
+    if actions.is_empty() && !WITHOUT_EFFECT.into_iter().any(covers) {
+        return Err(AwsError::not_modelled(format!("iot policy action {pattern}")));
+    }
+    Ok(actions)
 }
 
 fn resource(text: &str) -> Result<Resource, AwsError> {

@@ -3,7 +3,8 @@
 //! Modelled: `Version` 2012-10-17, statements with `Sid`, `Effect`, `Action` and `Resource`, the wildcards `*` and `?`,
 //! and the policy variables `iot:ClientId`, `aws:SourceIp` and `iot:Connection.Thing.{ThingName, ThingTypeName,
 //! IsAttached, Attributes[name]}`. Refused by name when a policy is created: `NotAction`, `NotResource`, `Condition`,
-//! the variables of certificates, the version 2008-10-17.
+//! the variables of certificates, the version 2008-10-17, and actions (`iot:Publsh`) that match none of the names AWS IoT
+//! has for policies; whether AWS refuses those is unverified.
 
 mod document;
 mod permissions;

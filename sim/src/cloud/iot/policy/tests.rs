@@ -115,6 +115,19 @@ fn values_with_wildcards_are_not_filled_in() {
 }
 
 #[test]
+fn actions_beside_those_of_the_broker_are_known_and_grant_nothing_here() {
+    for action in
+        ["iot:UpdateThingShadow", "iot:get*", "iot:*JobExecution", "iot:RetainPublish", "iot:AssumeRoleWithCertificate"]
+    {
+        let statement = format!(r#"{{"Effect":"Allow","Action":"{action}","Resource":"*"}}"#);
+        let permissions = permissions(&statement, "c", None);
+        for broker_action in Action::ALL {
+            assert!(!permissions.allows(broker_action, "c"), "{action} grants {}", broker_action.name());
+        }
+    }
+}
+
+#[test]
 fn documents_are_checked_when_they_are_created() {
     let with = |statement: &str| format!(r#"{{"Version":"2012-10-17","Statement":{statement}}}"#);
     for (text, code, named) in [
@@ -131,6 +144,9 @@ fn documents_are_checked_when_they_are_created() {
             "s3:GetObject",
         ),
         (with(r#"{"Effect":"Allow","Action":[],"Resource":"*"}"#), "MalformedPolicyException", "Action"),
+        (with(r#"{"Effect":"Allow","Action":"iot:Publsh","Resource":"*"}"#), "NotImplemented", "iot:Publsh"),
+        (with(r#"{"Effect":"Deny","Action":["iot:Publish","iot:Sub"],"Resource":"*"}"#), "NotImplemented", "iot:Sub"),
+        (with(r#"{"Effect":"Allow","Action":"iot:Recieve*","Resource":"*"}"#), "NotImplemented", "iot:Recieve*"),
         (with(r#"{"Effect":"Allow","Action":"*","Resource":"topic/a"}"#), "MalformedPolicyException", "topic/a"),
         (with(r#"{"Effect":"Allow","Action":"*","Resource":"arn:${x"}"#), "MalformedPolicyException", "no end"),
         (with(r#"{"Effect":"Allow","NotAction":"*","Resource":"*"}"#), "NotImplemented", "NotAction"),

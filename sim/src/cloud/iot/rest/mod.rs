@@ -93,18 +93,6 @@ pub struct RestRequest<'r> {
 
 impl Iot {
     /// Answers a request to the control plane: HTTP status and JSON.
-    pub fn call_rest(
-        &mut self,
-        cx: &mut Cx<'_>,
-        method: &str,
-        path: &str,
-        query: &str,
-        body: &[u8],
-    ) -> Result<(u16, Vec<u8>), AwsError> {
-        self.rest(cx, &RestRequest { method, path, query, principal: None, body })
-    }
-
-    /// [`Iot::call_rest`] with the one header that an operation has as a parameter.
     pub fn rest(&mut self, cx: &mut Cx<'_>, request: &RestRequest<'_>) -> Result<(u16, Vec<u8>), AwsError> {
         let Some((operation, parameters)) = operations::find(request.method, request.path) else {
             return Err(AwsError::unknown_operation(&format!("{} {}", request.method, request.path)));
@@ -138,6 +126,10 @@ impl Iot {
             "GetTopicRule" => Iot::rest_get_topic_rule,
             other => return Err(AwsError::not_modelled(format!("iot {other}"))),
         };
+        let known = query_parameters(operation);
+        if let Some(other) = query(request.query)?.keys().find(|name| !known.contains(&name.as_str())) {
+            return Err(AwsError::not_modelled(format!("iot {operation} parameter {other}")));
+        }
         self.quotas(cx).take_call(cx, operation)?;
         act(self, cx, name, request)
     }
@@ -175,8 +167,8 @@ impl Iot {
         };
         let attribute = (query.remove("attributeName"), query.remove("attributeValue"));
         let thing_type = query.remove("thingTypeName");
-        if let Some(other) = query.keys().next() {
-            return Err(AwsError::not_modelled(format!("iot ListThings parameter {other}")));
+        if matches!(attribute, (None, Some(_))) {
+            return Err(invalid("attributeValue needs attributeName"));
         }
         let fits = |thing: &&Thing| {
             let attribute_fits = match &attribute {
@@ -347,6 +339,16 @@ fn summary(cx: &Cx<'_>, thing: &Thing) -> Value {
 
 fn timestamp(time: Time) -> Value {
     time.epoch_seconds().into()
+}
+
+/// The parameters in the query of an operation that are modelled.
+fn query_parameters(operation: &str) -> &'static [&'static str] {
+    match operation {
+        "ListThings" => &["nextToken", "maxResults", "attributeName", "attributeValue", "thingTypeName"],
+        "AttachThingPrincipal" => &["thingPrincipalType"],
+        "DescribeEndpoint" => &["endpointType"],
+        _ => &[],
+    }
 }
 
 fn query(text: &str) -> Result<BTreeMap<String, String>, AwsError> {

@@ -178,6 +178,11 @@ fn wrong_requests_are_answered_with_awss_codes() {
         ("POST", "/rules/b-ad", rule("SELECT * FROM 'a'", kinesis.clone()), "InvalidRequestException", 400),
         ("GET", "/endpoint", Value::Null, "NotImplemented", 501),
         ("GET", "/endpoint?endpointType=x", Value::Null, "InvalidRequestException", 400),
+        ("GET", "/endpoint?endpointType=iot%3AData-ATS&x=1", Value::Null, "NotImplemented", 501),
+        ("GET", "/things/taken?version=1", Value::Null, "NotImplemented", 501),
+        ("PUT", "/things/taken/principals?x=1", Value::Null, "NotImplemented", 501),
+        ("GET", "/things?usePrefixAttributeValue=true", Value::Null, "NotImplemented", 501),
+        ("GET", "/things?attributeValue=v", Value::Null, "InvalidRequestException", 400),
         ("DELETE", "/things/taken", Value::Null, "NotImplemented", 501),
         ("GET", "/nothing", Value::Null, "UnknownOperationException", 400),
     ] {

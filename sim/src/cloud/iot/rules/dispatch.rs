@@ -1,5 +1,7 @@
 //! What a message starts: matching, evaluation, actions, and the error action.
 
+use std::collections::BTreeMap;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -14,13 +16,13 @@ use crate::cloud::iot::sql::{Message, Selected};
 use crate::world::trace::Level;
 
 impl Rules {
-    /// Runs every rule whose filter matches the message.
+    /// Runs every rule whose filter matches the message, in the order of their creation.
     pub fn dispatch(&mut self, cx: &mut Cx<'_>, quotas: &mut Quotas, ports: &mut Ports<'_>, message: &Message<'_>) {
-        for index in 0..self.rules.len() {
-            let rule = &self.rules[index];
-            if !rule.payload.rule_disabled && rule.statement.filter().matches(message.segments.as_slice()) {
-                self.execute(cx, quotas, ports, message, index);
-            }
+        let mut matching = BTreeMap::new();
+        self.filters.matching(message.segments.as_slice(), &mut matching);
+        for position in matching.into_keys() {
+            let index = usize::try_from(position).expect("it was a usize when the rule was created");
+            self.execute(cx, quotas, ports, message, index);
         }
     }
 
@@ -115,6 +117,7 @@ impl Rule {
             "base64OriginalPayload": STANDARD.encode(message.payload),
             "failures": listed,
         });
+        let mut error_action_reason = String::new();
         let outcome = match &self.error_action {
             None => "no error action",
             Some(action) => {
@@ -125,11 +128,18 @@ impl Rule {
                 });
                 let metric = if put.is_ok() { "ErrorActionSuccess" } else { "ErrorActionFailure" };
                 cx.meter.add("iot", metric, 1);
+                error_action_reason = put.err().unwrap_or_default();
                 metric
             }
         };
         let reason = failures.first().map_or("", |failure| failure.message.as_str());
-        let fields = [("topic", message.topic.into()), ("error_action", outcome.into()), ("reason", reason.into())];
+        let fields = [
+            ("topic", message.topic.into()),
+            ("client", message.client.into()),
+            ("error_action", outcome.into()),
+            ("error_action_reason", error_action_reason.as_str().into()),
+            ("reason", reason.into()),
+        ];
         cx.trace.event(Level::Call, cx.now, "iot", "rule-failure", &self.name, &fields);
     }
 }

@@ -23,6 +23,7 @@ use self::retry::Retries;
 use super::Iot;
 use super::registry::{already_exists, check_name, invalid};
 use super::sql::{Statement, VERSION};
+use super::trie::FilterTrie;
 use crate::cloud::core::ports::{Objects, Streams};
 use crate::cloud::core::{AwsError, Cx};
 use crate::world::time::Time;
@@ -69,6 +70,8 @@ struct Rule {
 pub struct Rules {
     rules: Vec<Rule>,
     by_name: BTreeMap<Arc<str>, usize>,
+    /// Filters of the rules that are not disabled, by position in `rules`.
+    filters: FilterTrie,
     retries: Retries,
     result: Vec<u8>,
 }
@@ -121,6 +124,9 @@ impl Iot {
             return Err(invalid(format!("an account has at most {rules_max} rules")));
         }
         let name: Arc<str> = name.into();
+        if !payload.rule_disabled {
+            rules.filters.insert(statement.filter().as_str(), rules.rules.len() as u64, 0);
+        }
         rules.by_name.insert(name.clone(), rules.rules.len());
         rules.rules.push(Rule { name, payload, created: cx.now, statement, actions, error_action });
         Ok(())

@@ -32,6 +32,7 @@ pub(super) fn is_intermittent(error: &AwsError) -> bool {
 pub(super) struct StoredMessage {
     topic: Box<str>,
     client: Box<str>,
+    received: Time,
     payload: Bytes,
 }
 
@@ -40,13 +41,15 @@ impl StoredMessage {
         StoredMessage {
             topic: message.topic.into(),
             client: message.client.into(),
+            received: message.now,
             payload: Bytes::copy_from_slice(message.payload),
         }
     }
 
-    fn at(&self, now: Time) -> Message<'_> {
+    /// The message as rules saw it when it came: `timestamp()` is the instant of its receipt.
+    fn as_message(&self) -> Message<'_> {
         let segments = Segments::of(&self.topic).expect("the topic was cut when the message came");
-        Message::new(&self.topic, segments, &self.client, now, &self.payload)
+        Message::new(&self.topic, segments, &self.client, self.received, &self.payload)
     }
 }
 
@@ -174,7 +177,7 @@ impl Rules {
         }
         let Some(Execution { rule, message, failures, .. }) = self.retries.executions.remove(&id) else { return };
         if !failures.is_empty() {
-            self.rules[rule].fail(cx, ports, &message.at(cx.now), &failures);
+            self.rules[rule].fail(cx, ports, &message.as_message(), &failures);
         }
     }
 }

@@ -210,6 +210,88 @@ fn bytes_beyond_the_rate_are_delayed_and_not_lost() {
     assert!((870..=890).contains(&took), "960 KiB at 512 KiB/s after a burst of 512 KiB: {took} ms");
 }
 
+#[test]
+fn a_delayed_connection_is_woken_for_many_packets_at_once() {
+    let mut world = connected();
+    let start = world.now;
+    let stream: Vec<u8> = (1..=1_024).flat_map(|id| encode(&publish(TOPIC, id, &"x".repeat(1_000)))).collect();
+    for part in stream.chunks(10_000) {
+        world.bytes(1, part);
+    }
+    let mut wakes = 0;
+    while let Some(due) = world.parts.timers.next_due().filter(|due| due.since(start) < Duration::from_secs(10)) {
+        world.pass(due.since(world.now));
+        wakes += 1;
+    }
+    assert!((18..=25).contains(&wakes), "half a MiB at 20 wake-ups a second and 512 KiB/s: {wakes}");
+    let took = world.now.since(start).as_millis();
+    assert!((1_000..=1_030).contains(&took), "1033 KiB at 512 KiB/s after a burst of 512 KiB: {took} ms");
+    assert_eq!(world.count("PublishIn.Success") + world.count("PublishIn.Throttle"), 1_024, "no packet is lost");
+}
+
+#[test]
+fn a_connection_with_more_than_sixteen_seconds_of_bytes_waiting_is_closed() {
+    let mut world = connected();
+    let packet = encode(&publish(TOPIC, 0, &"x".repeat(120 * 1024)));
+    // Four fit into the first second, 68 into the 8 MiB that may wait.
+    for _ in 0..4 + 68 {
+        world.bytes(1, &packet);
+    }
+    assert_eq!(world.answers(), []);
+    world.bytes(1, &packet);
+    assert_eq!(world.answers(), [Answer::Close(1)]);
+    world.pass(Duration::from_secs(60));
+    assert_eq!((world.answers(), world.count("PublishIn.Success")), (vec![], 4));
+}
+
+#[test]
+fn a_long_backlog_is_worked_off_without_a_keep_alive_timeout() {
+    let mut world = connected();
+    let packet = encode(&publish(TOPIC, 0, &"x".repeat(120 * 1024)));
+    for _ in 0..4 + 68 {
+        world.bytes(1, &packet);
+    }
+    world.pass(Duration::from_secs(50));
+    assert_eq!((world.answers(), world.count("PublishIn.Success")), (vec![], 72));
+}
+
+#[test]
+fn the_end_of_a_connection_that_is_gone_already_changes_nothing() {
+    let mut world = connected();
+    world.send(1, &Packet::Disconnect);
+    assert_eq!(world.answers(), [Answer::Close(1)]);
+    let digest = world.parts.trace.digest();
+    world.closed(1);
+    world.closed(77);
+    assert_eq!((world.parts.trace.digest(), world.answers()), (digest, vec![]));
+}
+
+#[test]
+fn client_ids_without_a_connection_are_forgotten() {
+    let mut world = connected();
+    for guest in 0..10_000 {
+        let connection = 10 + guest;
+        world.open(connection, "d1");
+        world.send(connection, &Packet::Connect(Connect::new(format!("guest-{guest}"))));
+        world.now += Duration::from_millis(1);
+    }
+    assert_eq!(world.count("Connect.AuthError"), 10_000);
+    assert!(world.iot.broker.clients_len() <= 4_096, "{}", world.iot.broker.clients_len());
+    world.answers();
+    world.open(2, "d1");
+    world.send(2, &Packet::Connect(Connect::new("guest-9999")));
+    assert_eq!(world.count("Connect.ClientIDThrottle"), 1, "its rate is not forgotten");
+    world.answers();
+    world.open(3, "d1");
+    world.send(3, &Packet::Connect(Connect::new("d1")));
+    let answers = world.answers();
+    assert_eq!(
+        answers,
+        [Answer::Close(1), connack(3, ConnectReturnCode::Success)],
+        "who is connected is not forgotten"
+    );
+}
+
 fn subscriber(world: &mut World, connection: u64, name: &str, filter: &str, qos: QoS) {
     world.register(name, "acme", "all");
     world.connect(connection, name);
@@ -306,6 +388,25 @@ fn deliveries_wait_behind_a_full_window_until_they_are_acknowledged() {
     }
     let ids: Vec<u16> = sent.into_iter().map(|(_, _, id)| id).collect();
     assert_eq!(ids, (1..=120).collect::<Vec<_>>());
+}
+
+#[test]
+fn deliveries_that_wait_for_longer_than_an_hour_are_dropped_and_counted() {
+    let mut world = connected();
+    world.allow_all();
+    subscriber(&mut world, 2, "s2", TOPIC, QoS::AtLeastOnce);
+    for id in 1..=105 {
+        world.now += Duration::from_millis(20);
+        world.publish(1, TOPIC, id, "{}");
+    }
+    world.now += Duration::from_secs(3_601);
+    assert_eq!(world.count("PublishOut.Expired"), 0);
+    world.publish(1, TOPIC, 106, "{}");
+    assert_eq!(world.count("PublishOut.Expired"), 5);
+    world.send(2, &Packet::PubAck(PubAck::new(1)));
+    assert_eq!(delivered(world.answers(), 2), [(TOPIC.to_owned(), QoS::AtLeastOnce, 101)], "only what is younger");
+    world.send(2, &Packet::PubAck(PubAck::new(2)));
+    assert_eq!(world.answers(), []);
 }
 
 #[test]

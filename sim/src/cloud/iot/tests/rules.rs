@@ -1,9 +1,20 @@
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::fleet::{Answer, HOT_SQL, World, throttle};
 use crate::cloud::core::AwsError;
+use crate::world::trace::{Event, EventSink, Level, Trace};
+
+/// Keeps events for a test.
+struct Kept(Arc<Mutex<Vec<Event>>>);
+
+impl EventSink for Kept {
+    fn push(&mut self, event: Event) {
+        self.0.lock().unwrap().push(event);
+    }
+}
 
 fn world() -> World {
     let mut world = World::new();
@@ -127,6 +138,68 @@ fn retries_end_and_the_messages_behind_go_on() {
     assert_eq!(world.count("ErrorActionFailure"), 1);
     assert!(publish(&mut world, 1, 4));
     assert_eq!(sequence(&world, "d1"), [2, 4]);
+}
+
+#[test]
+fn a_message_that_even_the_error_action_loses_is_counted_and_told() {
+    let mut world = world();
+    let events = Arc::new(Mutex::new(Vec::new()));
+    world.parts.trace = Trace::keeping(Level::Call, Box::new(Kept(events.clone())));
+    world.streams.errors.extend(vec![Some(throttle()); 13]);
+    world.objects.errors.push_back(Some(AwsError::new("NoSuchBucket", "gone").status(404)));
+    assert!(publish(&mut world, 1, 1), "the broker has accepted the message");
+    world.pass(Duration::from_secs(120));
+    let counts = ["Success", "Failure", "ErrorActionSuccess", "ErrorActionFailure"].map(|name| world.count(name));
+    assert_eq!(counts, [0, 1, 0, 1]);
+    let events = events.lock().unwrap();
+    let lost: Vec<&Event> = events.iter().filter(|event| event.kind == "rule-failure").collect();
+    assert_eq!(lost.len(), 1);
+    let detail: Value = serde_json::from_str(&lost[0].detail).unwrap();
+    assert_eq!((&detail["topic"], &detail["client"]), (&json!("tenant/acme/device/d1/data"), &json!("d1")));
+    assert_eq!(detail["error_action"], "ErrorActionFailure");
+    assert_eq!(detail["error_action_reason"], "NoSuchBucket: gone");
+    assert_eq!(detail["reason"], "ProvisionedThroughputExceededException: Rate exceeded for shard");
+}
+
+#[test]
+fn the_error_action_of_a_retried_message_has_the_instant_of_its_receipt() {
+    let mut world = World::new();
+    let role = "arn:aws:iam::123456789012:role/rule";
+    let payload = json!({ "AwsIotSqlVersion": "2016-03-23", "Sql": "SELECT * FROM '#'",
+        "Actions": [{ "Kinesis": { "RoleArn": role, "StreamName": "raw", "PartitionKey": "k" } }],
+        "ErrorAction": { "S3": { "RoleArn": role, "BucketName": "errors", "Key": "e/${timestamp()}.json" } } });
+    world.provision("AWS::IoT::TopicRule", json!({ "RuleName": "late", "TopicRulePayload": payload })).unwrap();
+    world.register("d1", "acme", "device");
+    world.connect(1, "d1");
+    world.streams.errors.extend(vec![Some(throttle()); 13]);
+    publish(&mut world, 1, 1);
+    world.pass(Duration::from_secs(120));
+    let keys: Vec<&str> = world.objects.objects.iter().map(|(_, key, _)| key.as_str()).collect();
+    assert_eq!(keys, ["e/1772323200000.json"]);
+}
+
+#[test]
+fn rules_run_in_the_order_of_their_creation_and_only_when_they_are_enabled() {
+    let mut world = World::new();
+    let role = "arn:aws:iam::123456789012:role/rule";
+    for (name, filter, disabled) in [
+        ("z", "tenant/#", false),
+        ("y", "#", true),
+        ("a", "tenant/+/device/d1/data", false),
+        ("b", "tenant/+/device/d2/data", false),
+        ("m", "+/acme/#", false),
+    ] {
+        let payload = json!({ "AwsIotSqlVersion": "2016-03-23", "Sql": format!("SELECT * FROM '{filter}'"),
+            "RuleDisabled": disabled,
+            "Actions": [{ "Kinesis": { "RoleArn": role, "StreamName": "raw", "PartitionKey": name } }] });
+        world.provision("AWS::IoT::TopicRule", json!({ "RuleName": name, "TopicRulePayload": payload })).unwrap();
+    }
+    world.register("d1", "acme", "device");
+    world.connect(1, "d1");
+    assert!(publish(&mut world, 1, 1));
+    let keys: Vec<&str> = world.streams.records.iter().map(|(_, key, _)| key.as_str()).collect();
+    assert_eq!(keys, ["z", "a", "m"]);
+    assert_eq!(world.count("TopicMatch"), 3);
 }
 
 #[test]

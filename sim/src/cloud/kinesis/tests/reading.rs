@@ -38,6 +38,36 @@ fn each_type_of_iterator_begins_where_it_says() {
 }
 
 #[test]
+fn instants_that_no_clock_shows_are_refused_or_the_nearest_one() {
+    let mut account = Account::with_stream(1);
+    account.put("k", "0").unwrap();
+    account.wait(1_000);
+    let body = |timestamp: Value| {
+        let shard = "shardId-000000000000";
+        json!({"StreamName": "s", "ShardId": shard, "ShardIteratorType": "AT_TIMESTAMP", "Timestamp": timestamp})
+    };
+    for seconds in [2e13, 1e300] {
+        let (code, message) = account.refused("GetShardIterator", body(json!(seconds)));
+        assert_eq!(code, "InvalidArgumentException");
+        assert!(message.contains("cannot be greater than the currentTimestampInMillis"), "{message}");
+        account.wait(1_000);
+    }
+    for seconds in [-1.0, -1e300] {
+        let iterator = account.iterator(0, "AT_TIMESTAMP", ("Timestamp", json!(seconds)));
+        assert_eq!(account.read(&iterator).0, ["0"], "{seconds}");
+        account.wait(1_000);
+    }
+    for text in ["1e999", "NaN", "\"NaN\""] {
+        let request = body(json!(0)).to_string().replace(":0", &format!(":{text}"));
+        assert!(request.contains(text), "{request}");
+        let error = account.act(|kinesis, cx| kinesis.call(cx, "GetShardIterator", request.as_bytes())).unwrap_err();
+        assert_eq!(error.code, "SerializationException", "{text}");
+    }
+    assert_eq!(wire::time(f64::NAN), Time::EPOCH);
+    assert_eq!(wire::time(1.2346), Time::from_unix_millis(1_235));
+}
+
+#[test]
 fn a_reader_follows_the_stream_through_its_iterators() {
     let mut account = Account::with_stream(1);
     let mut iterator = account.iterator(0, "LATEST", NONE);

@@ -1,10 +1,11 @@
-//! Subscriptions by topic filter, found in time that depends on the depth of the topic and not on their number.
+//! Topic filters of subscriptions and of rules, found in time that depends on the depth of the topic and not on their
+//! number.
 
 use std::collections::BTreeMap;
 
-/// All subscriptions: who subscribed to what, with which QoS.
+/// Topic filters: whose they are (a connection, a rule), and with which QoS (rules have none: 0).
 #[derive(Debug, Default)]
-pub(super) struct Subscriptions {
+pub(super) struct FilterTrie {
     root: Node,
     count: usize,
 }
@@ -21,12 +22,12 @@ impl Node {
         self.levels.is_empty() && self.here.is_empty()
     }
 
-    fn remove(&mut self, levels: &[&str], connection: u64) -> bool {
+    fn remove(&mut self, levels: &[&str], owner: u64) -> bool {
         let Some((first, rest)) = levels.split_first() else {
-            return self.here.remove(&connection).is_some();
+            return self.here.remove(&owner).is_some();
         };
         let Some(next) = self.levels.get_mut(*first) else { return false };
-        let removed = next.remove(rest, connection);
+        let removed = next.remove(rest, owner);
         if next.is_empty() {
             self.levels.remove(*first);
         }
@@ -49,37 +50,37 @@ impl Node {
     }
 }
 
-fn add(subscribers: &BTreeMap<u64, u8>, found: &mut BTreeMap<u64, u8>) {
-    for (connection, qos) in subscribers {
-        let granted = found.entry(*connection).or_insert(*qos);
+fn add(owners: &BTreeMap<u64, u8>, found: &mut BTreeMap<u64, u8>) {
+    for (owner, qos) in owners {
+        let granted = found.entry(*owner).or_insert(*qos);
         *granted = (*granted).max(*qos);
     }
 }
 
-impl Subscriptions {
-    /// Adds a subscription, or changes its QoS.
-    pub(super) fn insert(&mut self, filter: &str, connection: u64, qos: u8) {
+impl FilterTrie {
+    /// Adds a filter, or changes its QoS.
+    pub(super) fn insert(&mut self, filter: &str, owner: u64, qos: u8) {
         let node = filter.split('/').fold(&mut self.root, |node, level| {
             if !node.levels.contains_key(level) {
                 node.levels.insert(level.into(), Node::default());
             }
             node.levels.get_mut(level).expect("it was inserted just now")
         });
-        self.count += usize::from(node.here.insert(connection, qos).is_none());
+        self.count += usize::from(node.here.insert(owner, qos).is_none());
     }
 
-    /// Removes a subscription.
-    pub(super) fn remove(&mut self, filter: &str, connection: u64) {
+    /// Removes a filter.
+    pub(super) fn remove(&mut self, filter: &str, owner: u64) {
         let levels: Vec<&str> = filter.split('/').collect();
-        self.count -= usize::from(self.root.remove(&levels, connection));
+        self.count -= usize::from(self.root.remove(&levels, owner));
     }
 
-    /// Adds to `found` who subscribed to a topic with these levels, with the highest QoS that was granted.
+    /// Adds to `found` whose filters match a topic with these levels, with the highest QoS of each.
     pub(super) fn matching(&self, topic: &[&str], found: &mut BTreeMap<u64, u8>) {
         self.root.matching(topic, found);
     }
 
-    /// Number of subscriptions.
+    /// Number of filters.
     pub(super) fn len(&self) -> usize {
         self.count
     }
@@ -106,7 +107,7 @@ mod tests {
             removed in proptest::collection::vec(any::<prop::sample::Index>(), 0..6),
             topic in "[ab](/[ab]?){0,3}",
         ) {
-            let mut trie = Subscriptions::default();
+            let mut trie = FilterTrie::default();
             let mut plain: BTreeMap<(String, u64), u8> = BTreeMap::new();
             for (filter, connection, qos) in &filters {
                 trie.insert(filter, *connection, *qos);
