@@ -77,14 +77,78 @@ fn writing_a_batch_backwards_breaks_order() {
 
 #[test]
 fn changing_a_timestamp_breaks_integrity() {
-    let one_ms_later: Sabotage = |records| {
-        let data = &mut records[0]["kinesis"]["data"];
-        let bytes = STANDARD.decode(data.as_str().expect("data is text")).expect("data is base64");
-        let mut reading: Value = serde_json::from_slice(&bytes).expect("a reading is JSON");
-        reading["ts"] = (reading["ts"].as_u64().expect("ts is a number") + 1).into();
-        *data = STANDARD.encode(reading.to_string()).into();
+    assert_caught(
+        |records| {
+            change_first(records, |reading| {
+                reading["ts"] = (reading["ts"].as_u64().expect("ts is a number") + 1).into();
+            });
+        },
+        "integrity",
+    );
+}
+
+/// Decodes the first reading of a batch, changes it, and puts it back.
+fn change_first(records: &mut [Value], change: impl FnOnce(&mut Value)) {
+    let data = &mut records[0]["kinesis"]["data"];
+    let bytes = STANDARD.decode(data.as_str().expect("data is text")).expect("data is base64");
+    let mut reading: Value = serde_json::from_slice(&bytes).expect("a reading is JSON");
+    change(&mut reading);
+    *data = STANDARD.encode(reading.to_string()).into();
+}
+
+#[test]
+fn changing_a_value_breaks_integrity() {
+    assert_caught(
+        |records| {
+            change_first(records, |reading| {
+                let metrics = reading["metrics"].as_object_mut().expect("metrics by name");
+                let value = metrics.values_mut().next().expect("a metric");
+                *value = (value.as_f64().expect("a number") + 0.001).into();
+            });
+        },
+        "integrity",
+    );
+}
+
+#[test]
+fn inventing_a_reading_breaks_integrity() {
+    assert_caught(|records| change_first(records, |reading| reading["seq"] = 1_000_000.into()), "integrity");
+}
+
+#[test]
+fn refusing_valid_readings_breaks_conservation() {
+    assert_caught(|records| change_first(records, |reading| reading["ts"] = 5.into()), "conservation");
+}
+
+#[test]
+fn dropping_the_recorded_timestamp_breaks_integrity() {
+    let overrides = Overrides { hardship: Some(Duration::from_secs(30)), ..Overrides::default() };
+    let forgetful: Sabotage = |records| {
+        change_first(records, |reading| drop(reading.as_object_mut().expect("an object").remove("recorded_at")));
     };
-    assert_caught(one_ms_later, "integrity");
+    let summary = summary_with(&rescaled("replay-nab", &overrides), 1, planted(forgetful));
+    assert_eq!(summary.verdict, Verdict::Violated);
+    assert!(summary.violations.iter().any(|violation| violation.invariant == "integrity"), "{:?}", summary.violations);
+}
+
+#[test]
+fn what_is_lost_is_never_held_even_where_conservation_is_not_asked_for() {
+    let mut scenario = small();
+    scenario.expect.invariants = vec!["order".to_owned()];
+    let summary = summary_with(&scenario, 7, planted(|records| drop(records.pop())));
+    assert!(summary.missing > 0);
+    assert_eq!(summary.verdict, Verdict::Unsettled, "{:?}", summary.violations);
+}
+
+#[test]
+fn a_latency_budget_that_is_not_met_is_a_violation() {
+    let mut scenario = small();
+    scenario.expect.budget.latency_p99 = Some(Duration::from_secs(10));
+    let over = summary(&scenario, 7);
+    assert_eq!(over.verdict, Verdict::Violated);
+    assert_eq!(over.violations[0].invariant, "budget.latency_p99");
+    scenario.expect.budget.latency_p99 = Some(Duration::from_secs(600));
+    assert_eq!(summary(&scenario, 7).verdict, Verdict::Held);
 }
 
 #[test]
@@ -121,4 +185,5 @@ fn a_policy_for_another_topic_lets_nothing_in() {
     let summary = summary_with(&small(), 1, harness);
     assert_eq!((summary.acknowledged, summary.delivered), (0, 0));
     assert!(summary.published > 0, "devices tried");
+    assert_eq!(summary.verdict, Verdict::Unsettled, "nothing is owed, and nothing works");
 }

@@ -10,6 +10,7 @@ use bytes::Bytes;
 
 use super::alarm::Alarm;
 use super::conn::{Conn, NetworkProfile};
+use super::content::Content;
 use super::model::Model;
 use super::plan::DevicePlan;
 use super::runner::{Shared, lock};
@@ -29,6 +30,8 @@ pub(super) struct Device {
     seed: Seed,
     model: Model,
     model_rng: Rng,
+    /// (metric, unit) as the device directory declares them.
+    units: Arc<[(String, String)]>,
     session: Session,
     session_rng: Rng,
     connects: u64,
@@ -47,6 +50,7 @@ impl Device {
             profile: NetworkProfile::of(plan.network),
             seed,
             model: Model::new(&plan.model, start, &mut model_rng),
+            units: plan.units.as_slice().into(),
             model_rng,
             session_rng: seed.child("session").rng(),
             connects: 0,
@@ -66,7 +70,9 @@ impl Device {
             reading.write_json(&mut scratch.payload);
             let payload = Bytes::copy_from_slice(scratch.payload.as_bytes());
             let seq = reading.seq;
-            lock(&shared.truth).published(self.index, seq, now, reading.ts_ms);
+            let unit = |metric: &str| self.units.iter().find(|(name, _)| name == metric).map(|(_, unit)| unit.as_str());
+            let content = Content::measured(reading.recorded_at, &reading.metrics, unit);
+            lock(&shared.truth).published(self.index, seq, now, reading.ts_ms, content);
             shared.queued.add(1);
             self.session.enqueue(&shared.settings, seq, payload, &mut scratch.out);
         }

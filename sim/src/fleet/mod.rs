@@ -18,6 +18,7 @@
 
 mod alarm;
 pub mod conn;
+mod content;
 mod driver;
 pub mod model;
 pub mod network;
@@ -31,6 +32,7 @@ mod truth;
 #[cfg(test)]
 mod tests;
 
+pub use content::Content;
 pub use payload::Reading;
 pub use plan::{DevicePlan, PlanError, plan};
 pub use runner::{Fleet, Stats};

@@ -17,6 +17,8 @@ use crate::world::time::Time;
 const REPLAYED_METRIC: &str = "value";
 /// Synthetic values are published with three decimals.
 const DECIMALS: f64 = 1_000.0;
+/// 2^53: doubles from here on are whole numbers already.
+const WHOLE_FROM: f64 = 9_007_199_254_740_992.0;
 const SECONDS_PER_DAY: f64 = 86_400.0;
 /// Replays with recorded intervals start within so much time.
 const RECORDED_START_SPREAD: Duration = Duration::from_secs(1);
@@ -128,8 +130,11 @@ fn value(metric: &MetricSpec, since_start: Duration, season_phase: f64) -> f64 {
     metric.baseline + season + metric.drift_per_day * seconds / SECONDS_PER_DAY
 }
 
-/// To three decimals, without a negative zero.
+/// To three decimals, without a negative zero. Numbers that are too large to have decimals stay as they are.
 fn rounded(value: f64) -> f64 {
+    if value.abs() >= WHOLE_FROM {
+        return value;
+    }
     (value * DECIMALS).round() / DECIMALS + 0.0
 }
 
@@ -205,6 +210,7 @@ mod tests {
         for (value, expected) in [(21.500_4, "21.5"), (-0.000_1, "0"), (1e6 + 0.123_6, "1000000.124")] {
             assert_eq!(rounded(value).to_string(), expected);
         }
+        assert_eq!((rounded(1e306), rounded(-f64::MAX)), (1e306, -f64::MAX));
     }
 
     #[test]

@@ -47,8 +47,9 @@ fn put(out: &mut String, what: std::fmt::Arguments<'_>) {
     out.write_fmt(what).expect("a String takes every text");
 }
 
-/// Writes a finite number.
+/// Writes a finite number: JSON has no others.
 fn write_number(out: &mut String, value: f64) {
+    assert!(value.is_finite(), "a reading carries finite numbers: the scenario bounds them, and found {value}");
     if value == 0.0 || PLAIN_NUMBERS.contains(&value.abs()) {
         put(out, format_args!("{value}"));
     } else {
@@ -111,5 +112,11 @@ mod tests {
             assert!(number.is_number());
             assert_eq!(parsed["recorded_at"], "\t");
         }
+    }
+
+    #[test]
+    #[should_panic(expected = "finite numbers")]
+    fn a_number_that_json_does_not_have_is_never_written() {
+        write_number(&mut String::new(), f64::INFINITY);
     }
 }

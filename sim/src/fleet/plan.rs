@@ -33,6 +33,20 @@ pub struct DevicePlan {
 }
 
 impl DevicePlan {
+    /// What can name a device, for errors.
+    pub const ID_EXPECTED: &str = "a device name: at most 128 letters, digits, ':', '_' and '-'";
+
+    /// The name of a fleet's device: `suffix` is its number with five digits, or the name of its series.
+    pub fn id_of(fleet: &str, suffix: &str) -> String {
+        format!("{fleet}-{suffix}")
+    }
+
+    /// Whether a text can name a device: `[a-zA-Z0-9:_-]+`, as AWS IoT asks of the name of a thing.
+    pub fn is_id(text: &str) -> bool {
+        (1..=THING_NAME_BYTES_MAX).contains(&text.len())
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b":_-".contains(&b))
+    }
+
     /// Topic of its readings.
     pub fn topic(&self) -> String {
         format!("tenant/{}/device/{}/data", self.tenant, self.id)
@@ -53,7 +67,7 @@ pub enum ModelPlan {
     },
 }
 
-/// Fleets that cannot exist.
+/// Fleets that cannot exist. Scenarios are refused before they come to this, with the place in their file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PlanError {
     /// Two devices would have the same name.
@@ -99,8 +113,8 @@ pub fn plan(specs: &[FleetSpec], seed: Seed) -> Result<Vec<DevicePlan>, PlanErro
             return Err(PlanError::NoTenant { fleet: spec.name.clone() });
         }
         for (n, (suffix, model, units)) in members(spec).into_iter().enumerate() {
-            let id = format!("{}-{suffix}", spec.name);
-            if !names_a_thing(&id) {
+            let id = DevicePlan::id_of(&spec.name, &suffix);
+            if !DevicePlan::is_id(&id) {
                 return Err(PlanError::InvalidId { id });
             }
             if !ids.insert(id.clone()) {
@@ -136,11 +150,6 @@ fn members(spec: &FleetSpec) -> Vec<Member> {
             replay.series.iter().map(|series| (series.name.clone(), model(series), Vec::new())).collect()
         }
     }
-}
-
-/// `[a-zA-Z0-9:_-]+`, as AWS IoT asks of the name of a thing.
-fn names_a_thing(id: &str) -> bool {
-    id.len() <= THING_NAME_BYTES_MAX && id.bytes().all(|b| b.is_ascii_alphanumeric() || b":_-".contains(&b))
 }
 
 /// The branch of the tree of seeds that belongs to the `index`-th device of the run.

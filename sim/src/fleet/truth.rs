@@ -5,10 +5,11 @@ use std::hash::{BuildHasherDefault, Hash, Hasher};
 use indexmap::{Equivalent, IndexSet};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use super::content::Content;
 use crate::world::time::Time;
 
 /// One reading, as its device knows it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub struct Recorded {
     /// The device's own timestamp, ms since the Unix epoch.
     pub ts_ms: u64,
@@ -16,11 +17,15 @@ pub struct Recorded {
     pub published_at: Time,
     /// When the device received the first PUBACK for it.
     pub acknowledged_at: Option<Time>,
+    /// What it says.
+    pub content: Content,
 }
 
-/// 24 bytes a reading.
+/// 40 bytes a reading.
 #[derive(Clone, Copy)]
 struct Entry {
+    texts: u32,
+    values: f64,
     ts_ms: u64,
     published: Time,
     /// `Time::MAX` until the acknowledgement.
@@ -99,18 +104,19 @@ impl Truth {
         u32::try_from(index).expect("fewer devices than 2^32")
     }
 
-    /// The device took a reading and will publish it.
+    /// The device took a reading, which says `content`, and will publish it.
     ///
     /// # Panics
     /// When `seq` is not the next one of the device: a bug of the fleet.
-    pub fn published(&mut self, device: u32, seq: u64, at: Time, ts_ms: u64) {
+    pub fn published(&mut self, device: u32, seq: u64, at: Time, ts_ms: u64, content: Content) {
         let entries = &mut self.entries[device as usize];
         assert_eq!(seq, entries.len() as u64 + 1, "sequence numbers of a device are consecutive from 1");
         if entries.len() == entries.capacity() {
             // Grows by a quarter: doubling would waste up to half of the largest structure of a run.
             entries.reserve_exact((entries.len() / 4).max(16));
         }
-        entries.push(Entry { ts_ms, published: at, acknowledged: Time::MAX });
+        let (texts, values) = content.stored();
+        entries.push(Entry { texts, values, ts_ms, published: at, acknowledged: Time::MAX });
         self.published += 1;
     }
 
@@ -155,6 +161,7 @@ impl Truth {
             ts_ms: entry.ts_ms,
             published_at: entry.published,
             acknowledged_at: (entry.acknowledged != Time::MAX).then_some(entry.acknowledged),
+            content: Content::expected((entry.texts, entry.values)),
         })
     }
 
@@ -164,6 +171,11 @@ impl Truth {
             let owed = (1u64..).zip(entries).filter(|(_, entry)| entry.acknowledged != Time::MAX);
             owed.map(move |(seq, _)| (device, seq))
         })
+    }
+
+    /// The largest sequence number of any device; 0 before the first reading.
+    pub fn longest(&self) -> u64 {
+        self.entries.iter().map(Vec::len).max().unwrap_or(0) as u64
     }
 
     /// Readings published so far.
@@ -189,6 +201,10 @@ fn position(seq: u64) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn says(value: f64) -> Content {
+        Content::canonical(None, [("temp", value)])
+    }
 
     fn truth() -> Truth {
         let mut truth = Truth::new(Time::from_unix_secs(100));
@@ -220,30 +236,32 @@ mod tests {
         let mut truth = truth();
         let at = Time::from_unix_secs;
         for seq in 1..=3 {
-            truth.published(2, seq, at(100 + seq), 7_000 + seq);
+            truth.published(2, seq, at(100 + seq), 7_000 + seq, says(seq as f64));
         }
-        truth.published(0, 1, at(101), 1);
+        truth.published(0, 1, at(101), 1, says(1.0));
         truth.acknowledged(2, 3, at(110));
         truth.acknowledged(2, 3, at(120));
         truth.acknowledged(0, 1, at(111));
         truth.rejected(2, 2);
         assert_eq!(truth.acknowledged_readings().collect::<Vec<_>>(), [(0, 1), (2, 3)]);
         assert_eq!((truth.published_count(), truth.acknowledged_count(), truth.rejected_count()), (4, 2, 1));
-        let expected = Recorded { ts_ms: 7_003, published_at: at(103), acknowledged_at: Some(at(110)) };
-        assert_eq!(truth.reading(2, 3), Some(expected));
+        let reading = truth.reading(2, 3).expect("published");
+        assert_eq!((reading.ts_ms, reading.published_at), (7_003, at(103)));
+        assert_eq!(reading.acknowledged_at, Some(at(110)));
+        assert!(reading.content.agrees_with(&says(3.0)) && !reading.content.agrees_with(&says(4.0)));
         assert_eq!(truth.reading(2, 2).expect("published").acknowledged_at, None);
         for absent in [0, 4, u64::MAX] {
-            assert_eq!(truth.reading(2, absent), None);
+            assert!(truth.reading(2, absent).is_none(), "{absent}");
         }
     }
 
     #[test]
-    fn a_reading_takes_24_bytes_and_at_most_a_quarter_is_spare() {
+    fn a_reading_takes_40_bytes_and_at_most_a_quarter_is_spare() {
         let mut truth = truth();
         for seq in 1..=360 {
-            truth.published(0, seq, Time::EPOCH, 0);
+            truth.published(0, seq, Time::EPOCH, 0, says(0.0));
         }
-        assert_eq!(size_of::<Entry>(), 24);
+        assert_eq!(size_of::<Entry>(), 40);
         assert!(truth.entries[0].capacity() <= 360 * 5 / 4, "{}", truth.entries[0].capacity());
     }
 }

@@ -8,6 +8,7 @@ use aws_sdk_athena::types::{QueryExecutionContext, QueryExecutionState};
 use aws_types::SdkConfig;
 use bytes::Bytes;
 
+use super::Row;
 use crate::world::clock;
 
 /// How often a running query is asked for its state.
@@ -33,19 +34,6 @@ impl std::error::Error for QueryError {}
 
 fn sdk(error: impl std::error::Error) -> QueryError {
     QueryError(DisplayErrorContext(error).to_string())
-}
-
-/// A row of the processed table.
-#[derive(Debug)]
-pub struct Row<'a> {
-    /// Tenant.
-    pub tenant: &'a str,
-    /// Device.
-    pub device: &'a str,
-    /// Sequence number.
-    pub seq: u64,
-    /// The device's timestamp, ms since the Unix epoch.
-    pub ts_ms: u64,
 }
 
 /// Reads the platform's database through one workgroup.
@@ -101,13 +89,10 @@ impl AthenaReader {
         value.and_then(|v| v.parse().ok()).ok_or_else(|| QueryError(format!("no number came back from {sql}")))
     }
 
-    /// Every row of one tenant, in no order, from the result that the query leaves in S3. The result is deleted once
-    /// it is read.
-    pub async fn rows(&self, table: &str, tenant: &str, mut each: impl FnMut(Row<'_>)) -> Result<(), QueryError> {
-        let sql = format!(
-            "SELECT tenant_id, device_id, seq, ts FROM {table} WHERE tenant_id = '{}'",
-            tenant.replace('\'', "''")
-        );
+    /// Every row for which `condition` holds, in no order, from the result that the query leaves in S3. The result is
+    /// deleted once it is read.
+    pub async fn rows(&self, table: &str, condition: &str, mut each: impl FnMut(Row<'_>)) -> Result<(), QueryError> {
+        let sql = format!("SELECT tenant_id, device_id, seq, ts FROM {table} WHERE {condition}");
         let (_, location) = self.execute(&sql).await?;
         let path = location.strip_prefix("s3://").and_then(|path| path.split_once('/'));
         let (bucket, key) = path.ok_or_else(|| QueryError(format!("not a location in S3: {location}")))?;
@@ -124,8 +109,8 @@ fn parse(body: &Bytes, each: &mut impl FnMut(Row<'_>)) -> Result<(), String> {
     let mut record = csv::StringRecord::new();
     while reader.read_record(&mut record).map_err(|e| e.to_string())? {
         let field = |index: usize| record.get(index).unwrap_or("");
-        let number = |index: usize| field(index).parse().map_err(|_| format!("not a number: {:?}", field(index)));
-        each(Row { tenant: field(0), device: field(1), seq: number(2)?, ts_ms: number(3)? });
+        let number = |index: usize| field(index).parse().ok();
+        each(Row { tenant: field(0), device: field(1), seq: number(2), ts_ms: number(3), rest: None });
     }
     Ok(())
 }

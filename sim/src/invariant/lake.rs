@@ -1,13 +1,16 @@
 //! A reader of the lake, on the real SDK: lists the processed prefix and decodes its Parquet files.
 
+use arrow::array::{Array as _, AsArray as _, Int64Array, MapArray, RecordBatch, StringArray};
+use arrow::datatypes::{Float64Type, Int64Type};
 use aws_sdk_s3::error::DisplayErrorContext;
 use aws_types::SdkConfig;
 use bytes::Bytes;
-use parquet::file::reader::{FileReader as _, SerializedFileReader};
-use parquet::record::RowAccessor as _;
-use parquet::schema::types::Type;
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::athena::QueryError;
+use super::{Rest, Row};
+use crate::fleet::Content;
 use crate::world::time::Time;
 
 /// A file of the processed prefix.
@@ -18,6 +21,9 @@ pub struct LakeFile {
     /// Key.
     pub key: String,
 }
+
+/// The columns that are read.
+const COLUMNS: [&str; 7] = ["tenant_id", "device_id", "seq", "ts", "received_at", "recorded_at", "metrics"];
 
 /// Reads the processed prefix of one bucket.
 pub struct LakeReader {
@@ -53,23 +59,79 @@ impl LakeReader {
         Ok(files)
     }
 
-    /// Hands over (tenant, device, seq) of every row of a file, in the file's order.
-    pub async fn rows(&self, file: &LakeFile, mut each: impl FnMut(&str, &str, u64)) -> Result<(), QueryError> {
+    /// Hands over every row of a file, in the file's order.
+    pub async fn rows(&self, file: &LakeFile, mut each: impl FnMut(Row<'_>)) -> Result<(), QueryError> {
         let object = self.s3.get_object().bucket(&self.bucket).key(&file.key).send().await.map_err(sdk)?;
         let body = object.body.collect().await.map_err(sdk)?.into_bytes();
         decode(body, &mut each).map_err(|e| QueryError::new(format!("s3://{}/{}: {e}", self.bucket, file.key)))
     }
 }
 
-fn decode(body: Bytes, each: &mut impl FnMut(&str, &str, u64)) -> Result<(), parquet::errors::ParquetError> {
-    let reader = SerializedFileReader::new(body)?;
-    let schema = reader.metadata().file_metadata().schema();
-    let column = |name: &str| schema.get_fields().iter().find(|field| field.name() == name).cloned();
-    let wanted: Vec<_> = ["tenant_id", "device_id", "seq"].into_iter().filter_map(column).collect();
-    let projection = Type::group_type_builder(schema.name()).with_fields(wanted).build()?;
-    for row in reader.get_row_iter(Some(projection))? {
-        let row = row?;
-        each(row.get_string(0)?, row.get_string(1)?, u64::try_from(row.get_long(2)?).unwrap_or(u64::MAX));
+fn decode(body: Bytes, each: &mut impl FnMut(Row<'_>)) -> Result<(), String> {
+    let builder = ParquetRecordBatchReaderBuilder::try_new(body).map_err(|e| e.to_string())?;
+    let mask = ProjectionMask::columns(builder.parquet_schema(), COLUMNS);
+    for batch in builder.with_projection(mask).build().map_err(|e| e.to_string())? {
+        rows(&batch.map_err(|e| e.to_string())?, each)?;
+    }
+    Ok(())
+}
+
+/// The columns of one batch.
+struct Columns<'b> {
+    tenant: &'b StringArray,
+    device: &'b StringArray,
+    seq: &'b Int64Array,
+    ts: &'b Int64Array,
+    received_at: &'b Int64Array,
+    recorded_at: &'b StringArray,
+    metrics: &'b MapArray,
+    names: &'b StringArray,
+}
+
+impl<'b> Columns<'b> {
+    fn of(batch: &'b RecordBatch) -> Result<Self, String> {
+        let column = |name: &str| batch.column_by_name(name).ok_or_else(|| format!("there is no column {name}"));
+        let other = |name: &str| format!("the column {name} has another type than its table says");
+        let text = |name: &str| column(name)?.as_string_opt::<i32>().ok_or_else(|| other(name));
+        let number = |name: &str| column(name)?.as_primitive_opt::<Int64Type>().ok_or_else(|| other(name));
+        let metrics = column("metrics")?.as_map_opt().ok_or_else(|| other("metrics"))?;
+        Ok(Columns {
+            tenant: text("tenant_id")?,
+            device: text("device_id")?,
+            seq: number("seq")?,
+            ts: number("ts")?,
+            received_at: number("received_at")?,
+            recorded_at: text("recorded_at")?,
+            metrics,
+            names: metrics.keys().as_string_opt::<i32>().ok_or_else(|| other("metrics"))?,
+        })
+    }
+}
+
+fn rows(batch: &RecordBatch, each: &mut impl FnMut(Row<'_>)) -> Result<(), String> {
+    let columns = Columns::of(batch)?;
+    let values = columns.metrics.values();
+    let values = values.as_primitive_opt::<Float64Type>().ok_or("the values of metrics are not doubles")?;
+    // A negative number is no value of these columns: like an absent one, it is nobody's.
+    let number = |array: &Int64Array, row: usize| {
+        array.is_valid(row).then(|| array.value(row)).and_then(|value| u64::try_from(value).ok())
+    };
+    let offsets = columns.metrics.offsets();
+    for row in 0..batch.num_rows() {
+        let (from, to) = (offsets[row] as usize, offsets[row + 1] as usize);
+        // A value that is absent is not the value that was sent.
+        let metrics =
+            (from..to).map(|n| (columns.names.value(n), if values.is_valid(n) { values.value(n) } else { f64::NAN }));
+        let recorded_at = columns.recorded_at.is_valid(row).then(|| columns.recorded_at.value(row));
+        let rest =
+            Rest { received_ms: number(columns.received_at, row), content: Content::canonical(recorded_at, metrics) };
+        each(Row {
+            tenant: if columns.tenant.is_valid(row) { columns.tenant.value(row) } else { "" },
+            device: if columns.device.is_valid(row) { columns.device.value(row) } else { "" },
+            seq: number(columns.seq, row),
+            ts_ms: number(columns.ts, row),
+            rest: Some(rest),
+        });
     }
     Ok(())
 }

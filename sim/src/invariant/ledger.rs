@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::fleet::Truth;
-use crate::invariant::{CONSERVATION, INTEGRITY, ORDER, Violation};
+use crate::fleet::{Recorded, Truth};
+use crate::invariant::{CONSERVATION, INTEGRITY, ORDER, Row, Violation};
 
 /// How many readings a message names before it says "and so on".
 const NAMED_MAX: usize = 5;
@@ -21,7 +21,7 @@ pub struct Tally {
     pub quarantined: u64,
     /// Rows that no device published.
     pub spurious: u64,
-    /// Rows whose timestamp is not what the device sent.
+    /// Rows that do not say what their device sent.
     pub corrupt: u64,
     /// First deliveries that came after a later reading of their device.
     pub out_of_order: u64,
@@ -64,21 +64,19 @@ impl<'t> Ledger<'t> {
         }
     }
 
-    /// Takes one row in the order of reading. `ts_ms` is `None` where the source does not tell it. Answers the device's
-    /// index when this is the first delivery of a published reading.
-    pub fn row(&mut self, tenant: &str, device: &str, seq: u64, ts_ms: Option<u64>) -> Option<u32> {
-        let index = self.truth.find(tenant, device);
-        let published = index.and_then(|index| self.truth.reading(index, seq));
-        let (Some(index), Some(reading)) = (index, published) else {
+    /// Takes one row in the order of reading. Answers the device's index and the sequence number when this is the first
+    /// delivery of a published reading.
+    pub fn row(&mut self, row: &Row<'_>) -> Option<(u32, u64)> {
+        let index = self.truth.find(row.tenant, row.device);
+        let published = index.zip(row.seq).and_then(|(index, seq)| Some((index, seq, self.truth.reading(index, seq)?)));
+        let Some((index, seq, reading)) = published else {
             self.tally.spurious += 1;
-            note(&mut self.examples.spurious, || format!("{tenant}/{device} seq {seq}"));
+            note(&mut self.examples.spurious, || named(row));
             return None;
         };
-        if ts_ms.is_some_and(|ts| ts != reading.ts_ms) {
+        if let Some(difference) = difference(row, &reading) {
             self.tally.corrupt += 1;
-            note(&mut self.examples.corrupt, || {
-                format!("{tenant}/{device} seq {seq}: ts {} was sent as {}", ts_ms.unwrap_or_default(), reading.ts_ms)
-            });
+            note(&mut self.examples.corrupt, || format!("{}: {difference}", named(row)));
         }
         if !set_bit(&mut self.seen[index as usize], seq) {
             self.tally.duplicates += 1;
@@ -89,10 +87,10 @@ impl<'t> Ledger<'t> {
         if seq < *last {
             let after = *last;
             self.tally.out_of_order += 1;
-            note(&mut self.examples.out_of_order, || format!("{tenant}/{device} seq {seq} after seq {after}"));
+            note(&mut self.examples.out_of_order, || format!("{} after seq {after}", named(row)));
         }
         *last = (*last).max(seq);
-        Some(index)
+        Some((index, seq))
     }
 
     /// Takes one reading that the platform set aside with a reason: it is accounted for, and was not delivered.
@@ -110,6 +108,11 @@ impl<'t> Ledger<'t> {
         Tally { missing: self.missing(usize::MAX).count() as u64, ..self.tally }
     }
 
+    fn named(&self, device: u32, seq: u64) -> String {
+        let (tenant, id) = self.truth.device(device);
+        format!("{tenant}/{id} seq {seq}")
+    }
+
     fn missing(&self, at_most: usize) -> impl Iterator<Item = (u32, u64)> + '_ {
         self.truth
             .acknowledged_readings()
@@ -124,14 +127,15 @@ impl<'t> Ledger<'t> {
         let mut violations = Vec::new();
         let tally = self.tally();
         if tally.missing > 0 {
-            let named: Vec<String> = self
-                .missing(NAMED_MAX)
-                .map(|(device, seq)| {
-                    let (tenant, id) = self.truth.device(device);
-                    format!("{tenant}/{id} seq {seq}")
-                })
-                .collect();
+            let named: Vec<String> = self.missing(NAMED_MAX).map(|(device, seq)| self.named(device, seq)).collect();
             let message = listed("acknowledged readings are missing", tally.missing, &named);
+            violations.push(Violation { invariant: CONSERVATION, message });
+        }
+        if tally.quarantined > 0 {
+            // No device of a scenario sends what the platform should refuse.
+            let refused = self.set_aside.iter().take(NAMED_MAX).map(|(device, seq)| self.named(*device, *seq));
+            let message =
+                listed("valid readings were put into quarantine", tally.quarantined, &refused.collect::<Vec<_>>());
             violations.push(Violation { invariant: CONSERVATION, message });
         }
         if tally.spurious > 0 {
@@ -154,6 +158,25 @@ impl<'t> Ledger<'t> {
         let message = listed(what, self.tally.out_of_order, &self.examples.out_of_order);
         vec![Violation { invariant: ORDER, message }]
     }
+}
+
+fn named(row: &Row<'_>) -> String {
+    let seq = row.seq.map_or("absent".to_owned(), |seq| seq.to_string());
+    format!("{}/{} seq {seq}", row.tenant, row.device)
+}
+
+/// How a row differs from the reading that its device published.
+fn difference(row: &Row<'_>, reading: &Recorded) -> Option<String> {
+    if row.ts_ms != Some(reading.ts_ms) {
+        return Some(format!("ts {} was sent as {}", row.ts_ms.map_or(-1, |ts| ts as i64), reading.ts_ms));
+    }
+    let rest = row.rest.as_ref()?;
+    if !reading.content.agrees_with(&rest.content) {
+        return Some("its metrics or its recorded timestamp are not what was sent".to_owned());
+    }
+    let received = rest.received_ms.unwrap_or(0);
+    (received < reading.published_at.unix_millis())
+        .then(|| format!("received_at {received} lies before its publication"))
 }
 
 fn listed(what: &str, count: u64, named: &[String]) -> String {
@@ -180,14 +203,25 @@ fn set_bit(words: &mut Vec<u64>, index: u64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fleet::Content;
+    use crate::invariant::Rest;
     use crate::world::time::Time;
+
+    /// A row as Athena returns it, with the timestamp that was sent.
+    fn row(device: &str, seq: u64) -> Row<'_> {
+        Row { tenant: "acme", device, seq: Some(seq), ts_ms: Some(1_000_000 + seq), rest: None }
+    }
+
+    fn says(value: f64) -> Content {
+        Content::canonical(None, [("temp", value)])
+    }
 
     fn truth() -> Truth {
         let start = Time::from_unix_secs(1_000);
         let mut truth = Truth::new(start);
         let device = truth.add_device("acme", "acme-1");
         for seq in 1..=3 {
-            truth.published(device, seq, start, 1_000_000 + seq);
+            truth.published(device, seq, start, 1_000_000 + seq, says(21.5));
         }
         truth.acknowledged(device, 1, start);
         truth.acknowledged(device, 2, start);
@@ -199,7 +233,7 @@ mod tests {
         let truth = truth();
         let mut ledger = Ledger::new(&truth);
         for seq in 1..=3 {
-            assert!(ledger.row("acme", "acme-1", seq, Some(1_000_000 + seq)).is_some());
+            assert_eq!(ledger.row(&row("acme-1", seq)), Some((0, seq)));
         }
         assert_eq!(ledger.tally(), Tally { delivered: 3, ..Tally::default() });
         assert!(ledger.content_violations().is_empty() && ledger.order_violations().is_empty());
@@ -209,28 +243,30 @@ mod tests {
     fn an_acknowledged_reading_that_is_absent_is_missing_and_named() {
         let truth = truth();
         let mut ledger = Ledger::new(&truth);
-        ledger.row("acme", "acme-1", 2, None);
+        ledger.row(&row("acme-1", 2));
         assert_eq!(ledger.tally().missing, 1);
         assert_eq!(ledger.content_violations()[0].message, "1 acknowledged readings are missing: acme/acme-1 seq 1");
     }
 
     #[test]
-    fn a_reading_in_quarantine_is_accounted_for_once_and_a_stranger_s_is_not() {
+    fn a_valid_reading_in_quarantine_is_counted_once_and_breaks_conservation() {
         let truth = truth();
         let mut ledger = Ledger::new(&truth);
-        ledger.row("acme", "acme-1", 1, None);
+        ledger.row(&row("acme-1", 1));
         for (device, seq) in [("acme-1", 2), ("acme-1", 2), ("acme-9", 2), ("acme-1", 9)] {
             ledger.set_aside("acme", device, seq);
         }
         assert_eq!(ledger.tally(), Tally { delivered: 1, quarantined: 1, ..Tally::default() });
+        let expected = "1 valid readings were put into quarantine: acme/acme-1 seq 2";
+        assert_eq!(ledger.content_violations()[0].message, expected);
     }
 
     #[test]
     fn an_unacknowledged_reading_is_not_owed() {
         let truth = truth();
         let mut ledger = Ledger::new(&truth);
-        ledger.row("acme", "acme-1", 1, None);
-        ledger.row("acme", "acme-1", 2, None);
+        ledger.row(&row("acme-1", 1));
+        ledger.row(&row("acme-1", 2));
         assert_eq!(ledger.tally().missing, 0);
     }
 
@@ -238,16 +274,32 @@ mod tests {
     fn duplicates_strangers_changes_and_inversions_are_told_apart() {
         let truth = truth();
         let mut ledger = Ledger::new(&truth);
-        for (device, seq, ts) in
-            [("acme-1", 2, 1_000_002), ("acme-1", 1, 7), ("acme-1", 2, 1_000_002), ("acme-9", 1, 1), ("acme-1", 4, 1)]
-        {
-            ledger.row("acme", device, seq, Some(ts));
+        let (changed, late, nameless) =
+            (Row { ts_ms: Some(7), ..row("acme-1", 1) }, row("acme-1", 4), Row { seq: None, ..row("acme-1", 1) });
+        for row in [row("acme-1", 2), changed, row("acme-1", 2), row("acme-9", 1), late, nameless] {
+            ledger.row(&row);
         }
+        ledger.row(&Row { tenant: "other", ..row("acme-1", 3) });
         let expected =
-            Tally { delivered: 2, duplicates: 1, spurious: 2, corrupt: 1, out_of_order: 1, ..Tally::default() };
+            Tally { delivered: 2, duplicates: 1, spurious: 4, corrupt: 1, out_of_order: 1, ..Tally::default() };
         assert_eq!(ledger.tally(), expected);
         let broken: Vec<&str> = ledger.content_violations().iter().map(|v| v.invariant.id).collect();
         assert_eq!(broken, ["integrity", "integrity"]);
         assert_eq!(ledger.order_violations().len(), 1);
+    }
+
+    #[test]
+    fn a_row_of_the_lake_must_say_what_was_sent_and_have_arrived_after_it() {
+        let truth = truth();
+        for (content, received_ms, corrupt) in [
+            (says(21.5), Some(1_000_000), 0),
+            (says(21.6), Some(1_000_000), 1),
+            (says(21.5), Some(999_999), 1),
+            (says(21.5), None, 1),
+        ] {
+            let mut ledger = Ledger::new(&truth);
+            ledger.row(&Row { rest: Some(Rest { received_ms, content }), ..row("acme-1", 1) });
+            assert_eq!(ledger.tally().corrupt, corrupt, "{content:?} {received_ms:?}");
+        }
     }
 }

@@ -6,10 +6,12 @@ mod lake;
 mod ledger;
 mod quarantine;
 
-pub use athena::{AthenaReader, QueryError, Row};
+pub use athena::{AthenaReader, QueryError};
 pub use lake::{LakeFile, LakeReader};
 pub use ledger::{Ledger, Tally};
 pub use quarantine::QuarantineReader;
+
+use crate::fleet::Content;
 
 /// An invariant: its name in scenario files, failures and reports, and what it promises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +25,7 @@ pub struct Invariant {
 /// Every reading that a device saw acknowledged is in the processed table.
 pub const CONSERVATION: Invariant = Invariant {
     id: "conservation",
-    promise: "every reading whose PUBACK a device received is returned by Athena from the processed table, or kept in quarantine",
+    promise: "every reading whose PUBACK a device received is returned by Athena from the processed table",
 };
 
 /// Readings of one device reach the lake in the order in which it took them.
@@ -35,11 +37,35 @@ pub const ORDER: Invariant = Invariant {
 /// The lake holds nothing that no device sent, and nothing changed.
 pub const INTEGRITY: Invariant = Invariant {
     id: "integrity",
-    promise: "every row of the processed table is a reading that its device published, with the device's own timestamp",
+    promise: "every row of the processed table is a reading that its device published, with the device's own timestamp and values",
 };
 
 /// All invariants.
 pub const ALL: &[Invariant] = &[CONSERVATION, ORDER, INTEGRITY];
+
+/// A row of the processed table. What it lacks is empty or `None`.
+#[derive(Clone, Copy, Debug)]
+pub struct Row<'a> {
+    /// Tenant.
+    pub tenant: &'a str,
+    /// Device.
+    pub device: &'a str,
+    /// Sequence number.
+    pub seq: Option<u64>,
+    /// The device's timestamp, ms since the Unix epoch.
+    pub ts_ms: Option<u64>,
+    /// What else the reader tells of it; nothing when it was not asked.
+    pub rest: Option<Rest>,
+}
+
+/// What a row says beside its identity and its timestamp.
+#[derive(Clone, Copy, Debug)]
+pub struct Rest {
+    /// Arrival at the rule, ms since the Unix epoch.
+    pub received_ms: Option<u64>,
+    /// Metrics in canonical units, and the recorded timestamp.
+    pub content: Content,
+}
 
 /// A broken promise.
 #[derive(Clone, Debug, PartialEq, Eq)]

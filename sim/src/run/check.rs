@@ -1,13 +1,16 @@
 //! Asking the oracles: what Athena returns, what lies in the lake, and how that compares with what devices were told.
 
-use std::collections::BTreeSet;
-
 use record::LatencyMs;
 
 use super::measure::Latencies;
 use crate::fleet::Truth;
-use crate::invariant::{AthenaReader, LakeReader, Ledger, QuarantineReader, QueryError, Tally, Violation};
+use crate::invariant::{
+    AthenaReader, INTEGRITY, LakeReader, Ledger, QuarantineReader, QueryError, Row, Tally, Violation,
+};
 use crate::world::time::Time;
+
+/// Rows that one query of the table should answer with: what a result holds in memory is bounded by it.
+const ROWS_PER_QUERY: u64 = 250_000;
 
 /// The readers of one run.
 pub(super) struct Oracles {
@@ -20,12 +23,10 @@ pub(super) struct Oracles {
 /// What a look at everything showed.
 #[derive(Debug)]
 pub(super) struct Checked {
-    /// Readings by Athena's rows.
+    /// Readings by Athena's rows. `corrupt` and `spurious` count what either reader saw, `out_of_order` what the lake's.
     pub tally: Tally,
     /// Rows that `SELECT count(*)` answers.
     pub rows: u64,
-    /// First deliveries out of order in the lake.
-    pub out_of_order: u64,
     /// Publish to visible.
     pub latency: LatencyMs,
     /// When the last file with a first delivery was written; whole seconds, rounded down.
@@ -46,52 +47,103 @@ impl Oracles {
 
     /// Reads every row, through Athena and from the lake.
     pub async fn check(&self, truth: &Truth) -> Result<Checked, QueryError> {
-        let rows = self.rows().await?;
-        let tenants: BTreeSet<&str> = (0..truth.device_count())
-            .map(|index| truth.device(u32::try_from(index).expect("devices are counted in 32 bits")).0)
-            .collect();
+        let before = self.rows().await?;
         let mut ledger = Ledger::new(truth);
-        for tenant in tenants {
-            let each = |row: crate::invariant::Row<'_>| {
-                ledger.row(row.tenant, row.device, row.seq, Some(row.ts_ms));
+        let mut read = 0;
+        for condition in conditions(truth) {
+            let each = |row: Row<'_>| {
+                read += 1;
+                ledger.row(&row);
             };
-            self.athena.rows(self.table, tenant, each).await?;
+            self.athena.rows(self.table, &condition, each).await?;
         }
         self.quarantine.rows(|tenant, device, seq| ledger.set_aside(tenant, device, seq)).await?;
-        let lake = self.read_lake(truth).await?;
+        let after = self.rows().await?;
         let mut violations = ledger.content_violations();
-        violations.extend(lake.violations);
-        Ok(Checked { tally: ledger.tally(), rows, violations, ..lake })
+        if !(before..=after).contains(&read) {
+            let message = format!("SELECT count(*) counts {before} to {after} rows, and reading them gave {read}");
+            violations.push(Violation { invariant: INTEGRITY, message });
+        }
+        let lake = self.read_lake(truth).await?;
+        for violation in lake.violations {
+            if !violations.iter().any(|known| known.invariant == violation.invariant) {
+                violations.push(violation);
+            }
+        }
+        let tally = Tally {
+            spurious: ledger.tally().spurious.max(lake.tally.spurious),
+            corrupt: ledger.tally().corrupt.max(lake.tally.corrupt),
+            out_of_order: lake.tally.out_of_order,
+            ..ledger.tally()
+        };
+        Ok(Checked { tally, rows: after, latency: lake.latency, last_written: lake.last_written, violations })
     }
 
     async fn read_lake(&self, truth: &Truth) -> Result<Checked, QueryError> {
         let mut ledger = Ledger::new(truth);
         let mut latencies = Latencies::default();
         let mut last_written = Time::EPOCH;
+        let mut rows = 0;
         for file in self.lake.files().await? {
-            let each = |tenant: &str, device: &str, seq: u64| {
-                let first = ledger.row(tenant, device, seq, None);
-                if let Some(reading) = first.and_then(|index| truth.reading(index, seq)) {
+            let each = |row: Row<'_>| {
+                rows += 1;
+                let first = ledger.row(&row);
+                if let Some(reading) = first.and_then(|(index, seq)| truth.reading(index, seq)) {
                     last_written = file.last_modified;
                     latencies.push(visible_after_ms(file.last_modified, reading.published_at));
                 }
             };
             self.lake.rows(&file, each).await?;
         }
-        let tally = ledger.tally();
-        Ok(Checked {
-            tally,
-            rows: tally.delivered + tally.duplicates + tally.spurious,
-            out_of_order: tally.out_of_order,
-            latency: latencies.summary(),
-            last_written,
-            violations: ledger.order_violations(),
-        })
+        let mut violations = ledger.content_violations();
+        violations.extend(ledger.order_violations());
+        Ok(Checked { tally: ledger.tally(), rows, latency: latencies.summary(), last_written, violations })
     }
+}
+
+/// Conditions that cover every row exactly once, each met by a bounded number of rows. Sequence numbers grow with time,
+/// so each query touches a few files.
+fn conditions(truth: &Truth) -> Vec<String> {
+    let devices = truth.device_count().max(1) as u64;
+    let step = (ROWS_PER_QUERY / devices).max(1);
+    let last = truth.longest();
+    let mut conditions: Vec<String> = (1..=last)
+        .step_by(usize::try_from(step).unwrap_or(usize::MAX))
+        .map(|from| format!("seq BETWEEN {from} AND {}", (from + step - 1).min(last)))
+        .collect();
+    conditions.push(format!("seq < 1 OR seq > {last} OR seq IS NULL"));
+    conditions
 }
 
 /// S3 tells when an object was written in whole seconds, rounded down; a reading is visible by the second after.
 fn visible_after_ms(last_modified: Time, published: Time) -> u64 {
     let visible = Time::from_unix_secs(last_modified.unix_secs() + 1);
     u64::try_from(visible.since(published).as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fleet::Content;
+
+    fn truth(devices: u64, readings: u64) -> Truth {
+        let mut truth = Truth::new(Time::EPOCH);
+        for n in 0..devices {
+            let device = truth.add_device("acme", &format!("pump-{n}"));
+            for seq in 1..=readings {
+                truth.published(device, seq, Time::EPOCH, 0, Content::canonical(None, []));
+            }
+        }
+        truth
+    }
+
+    #[test]
+    fn conditions_cover_every_sequence_number_once() {
+        assert_eq!(conditions(&truth(2, 0)), ["seq < 1 OR seq > 0 OR seq IS NULL"]);
+        assert_eq!(conditions(&truth(2, 9)), ["seq BETWEEN 1 AND 9", "seq < 1 OR seq > 9 OR seq IS NULL"]);
+        let many = conditions(&truth(100_000, 5));
+        let expected = ["seq BETWEEN 1 AND 2", "seq BETWEEN 3 AND 4", "seq BETWEEN 5 AND 5"];
+        assert_eq!(many[..3], expected);
+        assert_eq!(many.len(), 4);
+    }
 }

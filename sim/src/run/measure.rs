@@ -42,6 +42,8 @@ pub(super) fn sample(recorder: &Recorder, now: Time, meter: &Meter, fleet: &Stat
 fn unit(name: &str) -> &'static str {
     if name.ends_with("Bytes") || name.ends_with("BytesUploaded") || name.ends_with("BytesDownloaded") {
         "bytes"
+    } else if name.ends_with("_mib_ms") {
+        "MiB ms"
     } else if name.ends_with("_ms") {
         "ms"
     } else {

@@ -59,7 +59,7 @@ pub type TemplateChange = Arc<dyn Fn(&str, String) -> String + Send + Sync>;
 /// How far a run is.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Status {
-    /// `boot`, `hardship`, `peace`, `check`.
+    /// `boot`, `hardship`, `peace`, `grace` or `check`.
     pub phase: &'static str,
     /// Simulated time since the start.
     pub simulated: Duration,

@@ -8,6 +8,9 @@ use crate::scenario::Scenario;
 /// Name of the simulated environment, unless the scenario gives another.
 const ENVIRONMENT: &str = "sim";
 
+/// Regions whose quotas the table gives one by one.
+const REGIONS: [&str; 2] = ["us-east-1", "eu-west-1"];
+
 /// The settings, checked. The lake begins at the hour at which the run starts, unless the scenario says otherwise.
 pub(super) fn of(scenario: &Scenario) -> Result<Settings, RunError> {
     let mut settings: Settings = scenario.platform_as()?;
@@ -32,5 +35,10 @@ pub(super) fn of(scenario: &Scenario) -> Result<Settings, RunError> {
             scenario.located_error("platform", other.to_string(), "settings that can be deployed", "see the message")
         }
     })?;
+    if !REGIONS.contains(&settings.region.as_str()) {
+        let problem = format!("is {:?}, a Region whose quotas are not known one by one", settings.region);
+        let hint = "the templates can be written for every Region with `cargo platform synth`; a run needs its quotas";
+        return Err(scenario.located_error("platform.region", problem, REGIONS.join(" or "), hint).into());
+    }
     Ok(settings)
 }

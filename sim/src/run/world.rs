@@ -12,7 +12,7 @@ use super::{Harness, Outcome, RunError, RunOptions, Status, measure};
 use crate::cloud::account::Account;
 use crate::fleet::spec::ModelSpec;
 use crate::fleet::{self, Fleet};
-use crate::invariant::{AthenaReader, LakeReader, QuarantineReader};
+use crate::invariant::{AthenaReader, LakeReader, QuarantineReader, QueryError};
 use crate::scenario::Scenario;
 use crate::seam::{self, BROKER, Cloud, Deployed, Functions};
 use crate::world::clock;
@@ -23,7 +23,8 @@ use crate::world::trace::{Event, EventSink, Level, Trace};
 /// How often counters are sampled and progress is told.
 const SAMPLE_EVERY: Duration = Duration::from_secs(10);
 
-/// How long after peace a run may go on to tell lost readings from late ones: at least so long, and as long as peace.
+/// How long after peace a run may go on to tell lost readings from late ones: at least so long beside the platform's own
+/// buffers, and at least as long as peace.
 const GRACE_MIN: Duration = Duration::from_secs(900);
 
 struct World {
@@ -33,6 +34,8 @@ struct World {
     cloud: Cloud,
     fleet: Fleet,
     oracles: Oracles,
+    /// How long a record may lie in the platform's windows and buffers.
+    on_its_way: Duration,
     phase: &'static str,
 }
 
@@ -67,8 +70,8 @@ pub(super) async fn run(
     };
     let mut world = World::boot(scenario, settings, options, harness, trace)?;
     world.hardship().await;
-    let (verdict, checked) = world.peace().await?;
-    Ok(world.outcome(verdict, checked))
+    let (settled, checked) = world.peace().await?;
+    Ok(world.outcome(settled, checked))
 }
 
 impl World {
@@ -101,7 +104,8 @@ impl World {
         let oracles = oracles(&seam::sdk_config(&cloud, &oracle), &deployed);
         let broker = BROKER.parse().expect("a constant address");
         let fleet = Fleet::start(plan, seed, broker, now, trace.clone());
-        let world = World { scenario, options, trace, cloud, fleet, oracles, phase: "boot" };
+        let on_its_way = on_its_way(&settings);
+        let world = World { scenario, options, trace, cloud, fleet, oracles, on_its_way, phase: "boot" };
         let fields = [("scenario", world.scenario.source.name.as_str().into()), ("seed", world.options.seed.into())];
         world.trace.event(Level::Run, now, "run", "begin", &world.scenario.title, &fields);
         Ok(world)
@@ -119,40 +123,62 @@ impl World {
         self.fleet.stop_publishing();
     }
 
-    /// Devices drain, and everything that is owed has until the end of peace to arrive.
-    async fn peace(&mut self) -> Result<(Verdict, Checked), RunError> {
+    /// Devices drain, and everything that is owed has until the end of peace to arrive. Answers whether it has.
+    async fn peace(&mut self) -> Result<(bool, Checked), RunError> {
         self.enter_phase("peace");
         let peace = self.scenario.phase.peace;
-        let end = clock::now() + peace;
-        if let Some(checked) = self.settle_until(end).await? {
-            return Ok((Verdict::Held, checked));
+        let (settled, checked) = self.settle_until(clock::now() + peace).await?;
+        if settled {
+            return Ok((true, checked));
         }
+        // What arrives now is late and not lost.
         self.enter_phase("grace");
-        if let Some(checked) = self.settle_until(clock::now() + peace.max(GRACE_MIN)).await? {
-            return Ok((Verdict::Unsettled, checked));
-        }
-        Ok((Verdict::Violated, self.check().await?))
+        let (_, checked) = self.settle_until(clock::now() + peace.max(GRACE_MIN + self.on_its_way)).await?;
+        Ok((false, checked))
     }
 
-    /// Waits until nothing is missing; `None` when something still is at `end`.
-    async fn settle_until(&mut self, end: Time) -> Result<Option<Checked>, RunError> {
+    /// Waits until devices are drained and nothing is missing, at most until `end`. Answers whether that came about, and
+    /// the last look at everything.
+    async fn settle_until(&mut self, end: Time) -> Result<(bool, Checked), RunError> {
+        let mut rows_at_last_look = None;
         loop {
             let now = clock::now();
-            let acknowledged = self.fleet.stats().acknowledged;
-            let arrived = self.fleet.drained() && self.oracles.rows().await.map_err(RunError::failed)? >= acknowledged;
-            if arrived || now >= end {
-                // A look takes time: what was written while the oracles read came after the end.
-                let checked = self.check().await?;
-                if checked.tally.missing == 0 && checked.last_written <= end {
-                    return Ok(Some(checked));
-                }
+            let rows = if self.fleet.drained() { Some(self.rows().await?) } else { None };
+            let owed = self.fleet.stats().acknowledged;
+            let arrived = rows.is_some_and(|rows| rows >= owed) && rows != rows_at_last_look;
+            if arrived {
+                // What should not come at all may still be on its way behind what is owed.
+                clock::sleep_until((clock::now() + self.on_its_way).min(end)).await;
+                self.sample();
             }
-            if now >= end {
-                return Ok(None);
+            if arrived || now >= end {
+                let drained = self.fleet.drained();
+                let checked = self.check().await?;
+                // A look takes time: what was written while the oracles read came after the end.
+                let settled = drained && checked.tally.missing == 0 && checked.last_written <= end;
+                if settled || now >= end {
+                    return Ok((settled, checked));
+                }
+                rows_at_last_look = rows;
             }
             clock::sleep_until((clock::now() + SAMPLE_EVERY).min(end)).await;
             self.sample();
         }
+    }
+
+    async fn rows(&self) -> Result<u64, RunError> {
+        self.oracles.rows().await.map_err(|error| self.unanswered(&error))
+    }
+
+    /// The error of an oracle that got no answer.
+    fn unanswered(&self, error: &QueryError) -> RunError {
+        let text = error.to_string();
+        if text.contains("Bytes scanned limit") {
+            let key = "platform.athena_scan_limit_bytes";
+            let problem = format!("is too small for the queries that check the run: {text}");
+            return self.scenario.located_error(key, problem, "a larger limit", "the default is 10 GiB").into();
+        }
+        RunError::failed(text)
     }
 
     async fn check(&mut self) -> Result<Checked, RunError> {
@@ -160,7 +186,7 @@ impl World {
         self.tell();
         // A copy: devices go on living while the oracles read.
         let truth = self.fleet.truth().lock().expect("one thread runs the simulation").clone();
-        let checked = self.oracles.check(&truth).await.map_err(RunError::failed)?;
+        let checked = self.oracles.check(&truth).await.map_err(|error| self.unanswered(&error))?;
         self.phase = phase;
         Ok(checked)
     }
@@ -193,7 +219,7 @@ impl World {
         }
     }
 
-    fn outcome(self, settled: Verdict, checked: Checked) -> Outcome {
+    fn outcome(self, settled: bool, checked: Checked) -> Outcome {
         let now = clock::now();
         let mut summary = Summary::new(&self.scenario.source.name, self.options.seed);
         let counts = self.fleet.stats();
@@ -208,7 +234,7 @@ impl World {
         summary.spurious = checked.tally.spurious;
         summary.corrupt = checked.tally.corrupt;
         summary.quarantined = checked.tally.quarantined;
-        summary.out_of_order = checked.out_of_order;
+        summary.out_of_order = checked.tally.out_of_order;
         summary.latency_ms = checked.latency;
         self.cloud.look(|account| measure::count_calls(&mut summary, account.meter()));
         summary.counters.insert("athena:rows".to_owned(), checked.rows);
@@ -216,15 +242,23 @@ impl World {
         summary.counters.insert("fleet:connection_losses".to_owned(), counts.losses);
         summary.counters.insert("fleet:queued_readings".to_owned(), counts.queued);
         summary.violations = violations(&self.scenario, settled, &checked);
-        summary.verdict = match settled {
-            Verdict::Unsettled if summary.violations.is_empty() => Verdict::Unsettled,
-            _ if summary.violations.is_empty() => Verdict::Held,
-            _ => Verdict::Violated,
+        summary.verdict = if !summary.violations.is_empty() {
+            Verdict::Violated
+        } else if settled && counts.rejected == 0 {
+            Verdict::Held
+        } else {
+            Verdict::Unsettled
         };
         self.trace.event(Level::Run, now, "run", "verdict", summary.verdict.as_str(), &[("rows", checked.rows.into())]);
         summary.digest = Digest(self.trace.digest());
         Outcome { manifest: manifest(&self.scenario, &self.options), summary }
     }
+}
+
+/// Batching window, delivery buffer, and some seconds of polls and calls.
+fn on_its_way(settings: &Settings) -> Duration {
+    let buffered_s = settings.enrichment.batch_window_s + settings.processed_delivery.buffer_interval_s;
+    Duration::from_secs(u64::from(buffered_s) + 5)
 }
 
 fn node(name: &str, ip: &str) -> NodeHandle {
@@ -242,7 +276,7 @@ fn oracles(config: &aws_types::SdkConfig, deployed: &Deployed) -> Oracles {
 }
 
 /// Broken promises that the scenario asks for. What was only late breaks no promise: it is unsettled.
-fn violations(scenario: &Scenario, settled: Verdict, checked: &Checked) -> Vec<record::Violation> {
+fn violations(scenario: &Scenario, settled: bool, checked: &Checked) -> Vec<record::Violation> {
     let asked = |id: &str| scenario.expect.invariants.iter().any(|wanted| wanted == id);
     let mut violations: Vec<record::Violation> = checked
         .violations
@@ -253,8 +287,7 @@ fn violations(scenario: &Scenario, settled: Verdict, checked: &Checked) -> Vec<r
             message: format!("{}; promised: {}", violation.message, violation.invariant.promise),
         })
         .collect();
-    if let (Verdict::Held, Some(limit), Some(p99)) = (settled, scenario.expect.budget.latency_p99, checked.latency.p99)
-    {
+    if let (true, Some(limit), Some(p99)) = (settled, scenario.expect.budget.latency_p99, checked.latency.p99) {
         let limit_ms = limit.as_secs_f64() * 1_000.0;
         if p99 > limit_ms {
             violations.push(record::Violation {
