@@ -14,6 +14,9 @@ const COLOURS: [RGBColor; 6] = [
     RGBColor(213, 94, 0),
 ];
 
+/// Room above the highest line, so that the legend hides nothing of it.
+const HEADROOM: f64 = 1.4;
+
 /// Size of a chart in pixels.
 const SIZE: (u32, u32) = (860, 260);
 
@@ -27,7 +30,7 @@ pub(crate) fn lines(unit: &str, lines: &[(String, Series)]) -> Option<String> {
         return None;
     }
     let mut svg = String::new();
-    draw(&mut svg, unit, &drawn, minutes_max, if value_max > 0.0 { value_max * 1.05 } else { 1.0 })
+    draw(&mut svg, unit, &drawn, minutes_max, if value_max > 0.0 { value_max * HEADROOM } else { 1.0 })
         .expect("drawing into a string cannot fail");
     Some(svg)
 }

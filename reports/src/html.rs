@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use record::{RecordError, RunReader, Summary, Verdict};
+use record::{LATENCY_MEANING, RecordError, RunReader, Summary, Verdict};
 
 use crate::chart;
 use crate::series::{Metrics, Series};
@@ -72,14 +72,21 @@ fn readings(page: &mut String, summary: &Summary) {
     let latency = summary.latency_ms;
     let rows = [
         ("Devices", count(summary.devices), "devices of the fleet"),
-        ("Published", count(summary.published), "readings that devices sent at least once"),
+        ("Published", count(summary.published), "readings that devices took into their queues"),
         ("Acknowledged", count(summary.acknowledged), "readings whose PUBACK a device received: those that are owed"),
         ("Delivered", count(summary.delivered), "distinct readings that Athena returns"),
         ("Missing", count(summary.missing), "owed readings that are neither delivered nor in quarantine"),
         ("Duplicates", count(summary.duplicates), "further rows of the same reading"),
-        ("Quarantined", count(summary.quarantined), "readings that the platform refused with a reason"),
-        ("Rejected", count(summary.rejected), "publishes that the broker refused"),
-        ("Latency, median", seconds(latency.p50), "publish to visible in Athena"),
+        ("Quarantined", count(summary.quarantined), "acknowledged readings that the platform refused with a reason"),
+        ("Rejected", count(summary.rejected), "readings that a device gave up because its queue was full"),
+        ("Spurious", count(summary.spurious), "delivered readings that no device sent"),
+        ("Corrupt", count(summary.corrupt), "delivered readings whose content differs from what was sent"),
+        (
+            "Out of order",
+            count(summary.out_of_order),
+            "first deliveries after one of a higher sequence number of their device, within and across files",
+        ),
+        ("Latency, median", seconds(latency.p50), LATENCY_MEANING),
         ("Latency, p99", seconds(latency.p99), "the same, 99 of 100 readings"),
         ("Latency, maximum", seconds(latency.max), "the same, the latest reading"),
         ("Throttles", count(summary.throttles), "calls that a rate or a quota refused, all services"),
@@ -142,10 +149,6 @@ fn calls(page: &mut String, summary: &Summary) {
 
 fn source(page: &mut String, run: &RunReader) {
     let manifest = run.manifest();
-    let mut command = format!("cargo sim run {} --seed {}", manifest.scenario.path, manifest.seed);
-    for (flag, value) in &manifest.settings {
-        let _ = write!(command, " --{flag} {value}");
-    }
     let _ = write!(
         page,
         "<h2>Source</h2><p>Everything above follows from the scenario, the seed and the build: simulator {}, {} on {}. \
@@ -153,7 +156,7 @@ fn source(page: &mut String, run: &RunReader) {
         escape(&manifest.build.version),
         escape(&manifest.build.cfg.join(", ")),
         escape(&manifest.build.target),
-        escape(&command),
+        escape(&manifest.command()),
         escape(&manifest.scenario.text)
     );
 }

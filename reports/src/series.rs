@@ -21,9 +21,12 @@ impl Series {
         Series { points: self.points.windows(2).filter_map(rate).collect() }
     }
 
-    /// The last value; zero when there is none.
-    pub fn last(&self) -> f64 {
-        self.points.last().map_or(0.0, |(_, value)| *value)
+    /// The increase from the first value to the last; zero when there is none.
+    pub fn growth(&self) -> f64 {
+        match (self.points.first(), self.points.last()) {
+            (Some((_, first)), Some((_, last))) => last - first,
+            _ => 0.0,
+        }
     }
 
     /// Zero up to the time of the first value, as a counter is that nothing has touched yet.
@@ -62,17 +65,17 @@ impl Metrics {
         self.0.get(&(service.to_owned(), name.to_owned())).cloned().unwrap_or_default()
     }
 
-    /// The `count` metrics with the largest totals whose name ends with `suffix`: (`service:name without suffix`, series).
+    /// The `count` metrics that grow most, of those whose name ends with `suffix`: (`service:name without suffix`, series).
     pub fn largest(&self, suffix: &str, count: usize) -> Vec<(String, Series)> {
         let mut found: Vec<(String, Series)> = self
             .0
             .iter()
             .filter_map(|((service, name), series)| {
                 let operation = name.strip_suffix(suffix)?;
-                (series.last() > 0.0).then(|| (format!("{service}:{operation}"), series.clone()))
+                (series.growth() > 0.0).then(|| (format!("{service}:{operation}"), series.clone()))
             })
             .collect();
-        found.sort_by(|a, b| b.1.last().total_cmp(&a.1.last()).then_with(|| a.0.cmp(&b.0)));
+        found.sort_by(|a, b| b.1.growth().total_cmp(&a.1.growth()).then_with(|| a.0.cmp(&b.0)));
         found.truncate(count);
         found
     }

@@ -35,10 +35,13 @@ fn run(folder: &std::path::Path, change: impl Fn(&mut Summary)) -> RunReader {
         seed: 7,
         build: Build { version: "0.1.0".to_owned(), cfg: vec!["madsim".to_owned()], target: "x86_64-linux".to_owned() },
         start: "2026-03-01T00:00:00Z".to_owned(),
-        settings: BTreeMap::from([("devices".to_owned(), "10".to_owned())]),
+        settings: BTreeMap::from(
+            [("devices", "10"), ("events", "calls")].map(|(flag, value)| (flag.to_owned(), value.to_owned())),
+        ),
     };
     let mut summary = Summary::new("smoke", 7);
     summary.published = 1_234_567;
+    (summary.spurious, summary.corrupt, summary.out_of_order) = (11, 12, 13);
     summary.calls.insert("kinesis:PutRecords".to_owned(), Calls { ok: 108, throttled: 3, error: 0 });
     change(&mut summary);
     record.finish(&manifest, &summary).unwrap();
@@ -56,7 +59,12 @@ fn a_report_holds_the_figures_their_meaning_and_the_command_that_repeats_the_run
         "readings a second",
         "<svg",
         "kinesis:PutRecords",
-        "cargo sim run scenarios/smoke.toml --seed 7 --devices 10",
+        "<code>cargo sim run scenarios/smoke.toml --seed 7 --devices 10</code>",
+        "<td>Spurious</td><td class=\"n\">11</td>",
+        "<td>Corrupt</td><td class=\"n\">12</td>",
+        "<td>Out of order</td><td class=\"n\">13</td>",
+        "gave up because its queue was full",
+        "rounded up to the next second",
         "&lt;small&gt; &amp; quick",
     ] {
         assert!(page.contains(part), "{part} is missing");

@@ -191,6 +191,78 @@ fn paths_and_commands_in_the_documents_exist() {
         paths > 20 && commands > 5,
         "found {paths} paths and {commands} commands: this check would pass for the wrong reason"
     );
+    let cargo = CargoNames::read();
+    let mut commands = 0;
+    for document in documents {
+        for line in read(&root().join(document)).lines() {
+            for command in line.split("cargo ").skip(1) {
+                let command = command.split(['`', '#', ';', '&']).next().unwrap_or("");
+                commands += 1;
+                if let Some(problem) = cargo.problem(command) {
+                    panic!("{document} names `cargo {}`: {problem}", command.trim_end());
+                }
+            }
+        }
+    }
+    assert!(commands > 10, "found {commands} commands of cargo: this check would pass for the wrong reason");
+}
+
+/// What commands of cargo may name in this repository.
+struct CargoNames {
+    commands: BTreeSet<String>,
+    packages: BTreeSet<String>,
+    targets: BTreeSet<(&'static str, String)>,
+}
+
+impl CargoNames {
+    fn read() -> Self {
+        let toml = |path: &str| -> toml::Table {
+            read(&root().join(path)).parse().unwrap_or_else(|e: toml::de::Error| panic!("{path}: {e}"))
+        };
+        let text = |value: &toml::Value| value.as_str().expect("a text").to_owned();
+        let builtin = ["bench", "build", "clippy", "doc", "fmt", "metadata", "run", "test", "tree"];
+        let mut commands: BTreeSet<String> = builtin.map(str::to_owned).into();
+        commands.extend(toml(".cargo/config.toml")["alias"].as_table().expect("a table of aliases").keys().cloned());
+        let members = toml("Cargo.toml")["workspace"]["members"].as_array().expect("a list of members").clone();
+        let packages =
+            members.iter().map(|member| text(&toml(&format!("{}/Cargo.toml", text(member)))["package"]["name"]));
+        let manifest = toml("sim/Cargo.toml");
+        let targets = ["test", "bench", "bin"].into_iter().flat_map(|kind| {
+            let named = manifest[kind].as_array().expect("a list of targets").iter();
+            named.map(move |target| (kind, text(&target["name"])))
+        });
+        CargoNames { commands, packages: packages.collect(), targets: targets.collect() }
+    }
+
+    /// What is wrong with the words after `cargo`.
+    fn problem(&self, command: &str) -> Option<String> {
+        let words: Vec<&str> = command.split_whitespace().collect();
+        let first = words.first()?.trim_end_matches(['.', ',', ':', ')']);
+        if !self.commands.contains(first) {
+            return Some(format!("`{first}` is no command of cargo and no alias in .cargo/config.toml"));
+        }
+        words.windows(2).find_map(|pair| {
+            let name = pair[1].to_owned();
+            let known = match pair[0] {
+                "--package" | "-p" => self.packages.contains(&name),
+                "--test" => self.targets.contains(&("test", name)),
+                "--bench" => self.targets.contains(&("bench", name)),
+                _ => true,
+            };
+            (!known).then(|| format!("there is nothing of the name in `{} {}`", pair[0], pair[1]))
+        })
+    }
+}
+
+#[test]
+fn a_command_that_does_not_exist_is_found_in_a_document() {
+    let cargo = CargoNames::read();
+    for good in ["sim run FILE", "test --package sim --test suite tidy", "build --release -p platform", "benches"] {
+        assert_eq!(cargo.problem(good), None, "{good}");
+    }
+    for bad in ["simulate", "test --package tests", "test --test sweet", "bench --bench none"] {
+        assert!(cargo.problem(bad).is_some(), "{bad}");
+    }
 }
 
 fn sim_help() -> String {

@@ -1,7 +1,7 @@
 //! Run folders: written beside themselves and renamed when complete; opened with clear errors.
 
-use std::ffi::OsString;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -62,21 +62,20 @@ pub struct RunFolder {
 }
 
 impl RunFolder {
-    /// Starts a folder that will appear as `target`; until then its files live in `<target>.partial`.
-    /// Missing parent folders are made; what an interrupted run left in `<target>.partial` is removed.
+    /// Starts a folder that will appear as `target`; until then its files live beside it in a folder of this run alone,
+    /// `<target>.partial-<process>`. Missing parent folders are made. Nothing that exists is removed: what a killed run
+    /// left behind stays until someone deletes it.
     ///
     /// # Errors
-    /// When `target` exists and is not an empty folder, or nothing can be written beside it.
+    /// When `target` exists and is not an empty folder, has the name of an unfinished one, or nothing can be written
+    /// beside it.
     pub fn create(target: &Path) -> Result<Self, RecordError> {
+        check_name(target)?;
         check_free(target)?;
-        let partial = partial_path(target)?;
         if let Some(parent) = target.parent().filter(|p| !p.as_os_str().is_empty()) {
             fs::create_dir_all(parent).map_err(|e| RecordError::write(parent, e))?;
         }
-        if partial.exists() {
-            fs::remove_dir_all(&partial).map_err(|e| RecordError::write(&partial, e))?;
-        }
-        fs::create_dir(&partial).map_err(|e| RecordError::write(&partial, e))?;
+        let partial = create_partial(target)?;
         let writers = EventWriter::create(partial.join(EVENTS_FILE))
             .and_then(|events| Ok(Writers { events, metrics: MetricWriter::create(partial.join(METRICS_FILE))? }));
         let writers = writers.inspect_err(|_| drop(fs::remove_dir_all(&partial)))?;
@@ -127,18 +126,51 @@ impl Drop for RunFolder {
     }
 }
 
-fn partial_path(target: &Path) -> Result<PathBuf, RecordError> {
-    let Some(name) = target.file_name() else {
-        return Err(RecordError::new(
-            target,
-            "cannot be the name of a run folder",
-            "a folder name",
-            "give `--out` a name such as `runs/smoke`",
-        ));
+/// Marks the names of folders that are being written.
+const PARTIAL: &str = ".partial";
+
+/// Refuses what is no name, such as `/`, and names of unfinished folders, which readers refuse.
+fn check_name(target: &Path) -> Result<(), RecordError> {
+    let problem = match target.file_name() {
+        None => "cannot be the name of a run folder",
+        Some(_) if is_partial(target) => "has the name of a folder that is not finished",
+        Some(_) => return Ok(()),
     };
-    let mut partial = OsString::from(name);
-    partial.push(".partial");
-    Ok(target.with_file_name(partial))
+    Err(RecordError::new(
+        target,
+        problem,
+        format!("a folder name that does not end with `{PARTIAL}`"),
+        "give `--out` a name such as `runs/smoke`",
+    ))
+}
+
+/// Whether a name is that of a folder that is being written: `x.partial`, `x.partial-123`, `x.partial-123-1`.
+fn is_partial(dir: &Path) -> bool {
+    let name = dir.file_name().unwrap_or_default().to_string_lossy();
+    let suffix = name.rsplit_once(PARTIAL).map(|(_, suffix)| suffix);
+    suffix.is_some_and(|suffix| {
+        suffix.is_empty() || (suffix.starts_with('-') && suffix.bytes().all(|b| b == b'-' || b.is_ascii_digit()))
+    })
+}
+
+/// Makes a folder beside `target` that no other run has: process ids differ, and a number tells the folders of one
+/// process, or of an earlier process with its id, apart.
+fn create_partial(target: &Path) -> Result<PathBuf, RecordError> {
+    let process = std::process::id();
+    let mut number = 0_u32;
+    loop {
+        let mut name = target.file_name().unwrap_or_default().to_owned();
+        name.push(match number {
+            0 => format!("{PARTIAL}-{process}"),
+            _ => format!("{PARTIAL}-{process}-{number}"),
+        });
+        let partial = target.with_file_name(name);
+        match fs::create_dir(&partial) {
+            Ok(()) => return Ok(partial),
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => number += 1,
+            Err(e) => return Err(RecordError::write(&partial, e)),
+        }
+    }
 }
 
 fn check_free(target: &Path) -> Result<(), RecordError> {
@@ -184,12 +216,12 @@ impl RunReader {
             let problem = if dir.exists() { "is a file" } else { "does not exist" };
             return Err(RecordError::new(dir, problem, format!("a run folder with `{MANIFEST_FILE}`"), hint));
         }
-        if dir.extension().is_some_and(|e| e == "partial") {
+        if is_partial(dir) {
             return Err(RecordError::new(
                 dir,
                 "belongs to a run that is not finished",
                 "a finished run folder",
-                "wait until the run ends, or repeat it",
+                "wait until the run ends; if it was interrupted, delete the folder and repeat it",
             ));
         }
         for name in [MANIFEST_FILE, SUMMARY_FILE, EVENTS_FILE, METRICS_FILE] {

@@ -7,7 +7,9 @@
 //! | `events.parquet` | the kept events of the trace | rows of [`EventRow`] |
 //! | `metrics.parquet` | metrics of the simulated services over simulated time | rows of [`MetricRow`] |
 //!
-//! A folder appears under its name only when it is complete: it is written beside itself and renamed.
+//! A folder appears under its name only when it is complete: it is written beside itself, as `<name>.partial-<process>`,
+//! and renamed. Runs that write to one name at the same time do not disturb each other; the first to end has the name.
+//! A run that is killed leaves its unfinished folder behind: it can be deleted.
 //! The only values in it that differ between two runs of the same (scenario, seed, build) are those
 //! that [`Summary::without_wall_clock`] removes.
 
@@ -22,9 +24,9 @@ mod table;
 pub use error::RecordError;
 pub use events::{EventReader, EventRow};
 pub use folder::{EVENTS_FILE, MANIFEST_FILE, METRICS_FILE, Recorder, RunFolder, RunReader, SUMMARY_FILE};
-pub use manifest::{Build, Manifest, SCHEMA_VERSION, ScenarioSource};
+pub use manifest::{Build, Manifest, SCHEMA_VERSION, ScenarioSource, shell_word};
 pub use metrics::{MetricReader, MetricRow};
-pub use summary::{Calls, Digest, LatencyMs, Summary, Verdict, Violation};
+pub use summary::{Calls, Digest, LATENCY_MEANING, LatencyMs, Summary, Verdict, Violation};
 
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,7 @@
 //! What decides a run.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 
@@ -44,4 +45,29 @@ pub struct Manifest {
     pub start: String,
     /// Settings of this run that override the scenario or choose what is kept, by flag name.
     pub settings: BTreeMap<String, String>,
+}
+
+/// Flags of a run that only choose what its folder keeps.
+const KEEPING: [&str; 1] = ["events"];
+
+impl Manifest {
+    /// The command that repeats the run, as one would paste it into a shell. It writes no folder, and so chooses
+    /// nothing that a folder keeps.
+    pub fn command(&self) -> String {
+        let mut command = format!("cargo sim run {} --seed {}", shell_word(&self.scenario.path), self.seed);
+        for (flag, value) in self.settings.iter().filter(|(flag, _)| !KEEPING.contains(&flag.as_str())) {
+            let _ = write!(command, " --{flag} {}", shell_word(value));
+        }
+        command
+    }
+}
+
+/// A word as a shell takes it: in quotes where it would be split or changed.
+pub fn shell_word(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "-_./+:@%,".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
 }

@@ -10,11 +10,12 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
-    /// Every invariant held and everything owed has arrived.
+    /// Every invariant held, everything owed has arrived, and no device gave a reading up.
     Held,
     /// At least one invariant was violated.
     Violated,
-    /// No invariant was violated, but what is owed had not all arrived when the run's time was over.
+    /// No invariant was violated, but what is owed had not all arrived when the run's time was over, or a device gave a
+    /// reading up because its queue was full.
     Unsettled,
     /// Two runs of the same value differed.
     NotDeterministic,
@@ -63,8 +64,12 @@ impl<'de> Deserialize<'de> for Digest {
     }
 }
 
-/// Time from publish to the first Athena answer that can hold the reading, in simulated milliseconds.
-/// Absent where nothing was delivered.
+/// What a latency is, for everything that prints one.
+pub const LATENCY_MEANING: &str = "from publish to the moment the reading's file is in S3 (LastModified, rounded up to \
+                                   the next second): from then on a query returns it";
+
+/// Latency in simulated milliseconds: from publish to the moment the reading's file is in S3 (LastModified, rounded up to
+/// the next second). From then on a query returns the reading. Absent where nothing was delivered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct LatencyMs {
     /// Half of the readings were at most this late.
@@ -114,7 +119,7 @@ pub struct Summary {
     pub speedup: f64,
     /// Devices in the fleet.
     pub devices: u64,
-    /// Readings that devices sent at least once.
+    /// Readings that devices took into their queues, to be sent.
     pub published: u64,
     /// Readings for which the device saw the PUBACK: those that are owed.
     pub acknowledged: u64,
@@ -124,23 +129,24 @@ pub struct Summary {
     pub duplicates: u64,
     /// Owed readings that are neither delivered nor quarantined.
     pub missing: u64,
-    /// Publish to visible in Athena.
+    /// From publish to the reading's file in S3.
     pub latency_ms: LatencyMs,
     /// Delivered readings that no device sent.
     pub spurious: u64,
     /// Delivered readings whose content differs from what was sent.
     pub corrupt: u64,
-    /// Readings that lie before an earlier one of their device, within one delivered file.
+    /// First deliveries that come after one of a higher sequence number of their device, through the lake's files in the
+    /// order of writing and within each file.
     pub out_of_order: u64,
-    /// Publishes that the broker refused: never acknowledged, never owed.
+    /// Readings that a device gave up because its queue was full: never acknowledged, never owed.
     pub rejected: u64,
-    /// Acknowledged readings that the platform set aside with a reason.
+    /// Acknowledged readings that the platform refused with a reason.
     pub quarantined: u64,
     /// Calls by `service:Operation`.
     pub calls: BTreeMap<String, Calls>,
     /// Throttled calls of all services.
     pub throttles: u64,
-    /// Other counters by `service:name`, where the name ends with its unit.
+    /// Other counters by `service:name`; the name ends with its unit where it has one.
     pub counters: BTreeMap<String, u64>,
     /// Violated invariants, in the order in which they were found.
     pub violations: Vec<Violation>,

@@ -70,9 +70,12 @@ fn nothing_is_seen_under_the_final_name_before_the_end() {
     let dir = tmp.path().join("a");
     let folder = RunFolder::create(&dir).expect("free name");
     folder.recorder().event(&event(0));
-    assert!(!dir.exists() && tmp.path().join("a.partial").is_dir());
+    let names = names(tmp.path());
+    assert!(names.len() == 1 && names[0].starts_with("a.partial-"), "{names:?}");
+    let error = RunReader::open(&tmp.path().join(&names[0])).err().expect("refused").to_string();
+    assert!(error.contains("belongs to a run that is not finished"), "{error}");
     folder.finish(&manifest(), &Summary::new("smoke", 7)).expect("finishes");
-    assert!(dir.is_dir() && !tmp.path().join("a.partial").exists());
+    assert_eq!(self::names(tmp.path()), ["a"]);
 }
 
 #[test]
@@ -82,13 +85,67 @@ fn a_run_that_does_not_finish_leaves_nothing() {
     assert_eq!(fs::read_dir(tmp.path()).expect("dir").count(), 0);
 }
 
+/// Names in a folder, in their order.
+fn names(dir: &Path) -> Vec<String> {
+    let entries = fs::read_dir(dir).expect("dir").map(|entry| entry.expect("entry").file_name());
+    let mut names: Vec<String> = entries.map(|name| name.into_string().expect("UTF-8")).collect();
+    names.sort();
+    names
+}
+
 #[test]
-fn leftovers_of_an_interrupted_run_do_not_block_the_next() {
+fn leftovers_of_an_interrupted_run_neither_block_the_next_nor_are_touched() {
     let tmp = tempfile::tempdir().expect("temp");
-    fs::create_dir(tmp.path().join("a.partial")).expect("dir");
-    fs::write(tmp.path().join("a.partial").join(EVENTS_FILE), "x").expect("file");
+    let left = ["a.partial".to_owned(), format!("a.partial-{}", std::process::id())];
+    for name in &left {
+        fs::create_dir(tmp.path().join(name)).expect("dir");
+        fs::write(tmp.path().join(name).join("notes.txt"), "mine").expect("file");
+    }
     write(&tmp.path().join("a"), 1);
     RunReader::open(&tmp.path().join("a")).expect("opens");
+    for name in &left {
+        assert_eq!(fs::read_to_string(tmp.path().join(name).join("notes.txt")).expect("kept"), "mine");
+    }
+    assert_eq!(names(tmp.path()).len(), 3);
+}
+
+#[test]
+fn runs_that_write_to_one_name_do_not_disturb_each_other() {
+    let tmp = tempfile::tempdir().expect("temp");
+    let dir = tmp.path().join("a");
+    let [first, second, third] = [(); 3].map(|()| RunFolder::create(&dir).expect("free name"));
+    drop(first);
+    second.recorder().event(&event(0));
+    second.finish(&manifest(), &Summary::new("smoke", 7)).expect("finishes");
+    let error = third.finish(&manifest(), &Summary::new("smoke", 8)).expect_err("the name is taken").to_string();
+    assert!(error.contains("exists and is not empty"), "{error}");
+    let run = RunReader::open(&dir).expect("opens");
+    assert_eq!((run.summary().seed, run.events().expect("events").count()), (7, 1));
+    assert_eq!(names(tmp.path()), ["a"]);
+}
+
+#[test]
+fn names_that_a_reader_would_refuse_and_what_is_no_name_are_refused_at_the_start() {
+    let tmp = tempfile::tempdir().expect("temp");
+    for name in ["a.partial", "a.partial-12", "a.partial-12-1"] {
+        let error = RunFolder::create(&tmp.path().join(name)).err().expect("refused").to_string();
+        assert!(error.contains("not finished") && error.contains("`runs/smoke`"), "{error}");
+    }
+    for name in ["/", ".."] {
+        let error = RunFolder::create(Path::new(name)).err().expect("refused").to_string();
+        assert!(error.contains("cannot be the name of a run folder") && error.contains("`runs/smoke`"), "{error}");
+    }
+    assert!(names(tmp.path()).is_empty());
+    write(&tmp.path().join("a.partial-final"), 1);
+}
+
+#[test]
+fn a_manifest_gives_the_command_that_repeats_its_run() {
+    let mut manifest = manifest();
+    assert_eq!(manifest.command(), "cargo sim run scenarios/smoke.toml --seed 7", "what is kept is no part of a run");
+    manifest.scenario.path = "my runs/it's.toml".to_owned();
+    manifest.settings.insert("peace".to_owned(), "1min".to_owned());
+    assert_eq!(manifest.command(), r"cargo sim run 'my runs/it'\''s.toml' --seed 7 --peace 1min");
 }
 
 #[test]

@@ -5,13 +5,15 @@ use std::time::Duration;
 
 use clap::builder::ArgPredicate;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use record::shell_word;
 
+use crate::scenario::schema::DEVICES_MAX;
 use crate::scenario::{Overrides, duration};
 use crate::world::trace::Level;
 
 /// Exit codes of a run, for the help.
-const EXIT_CODES: &str = "Exit codes: 0 held, 1 an invariant was violated, 2 usage or scenario file, 3 did not settle, \
-                          4 not deterministic, 101 a bug of the simulator. Results go to stdout, progress and errors to stderr.";
+const EXIT_CODES: &str = "Exit codes: 0 held, 1 an invariant was violated or a canary held, 2 usage or scenario file, \
+                          3 did not settle, 4 not deterministic, 101 a bug of the simulator. Results go to stdout, progress and errors to stderr.";
 
 /// Runs an IoT data platform on AWS, with its cloud and its devices, in a deterministic simulation.
 #[derive(Debug, Parser)]
@@ -47,7 +49,7 @@ pub(super) struct RunArgs {
     /// Scenario file
     pub(super) file: PathBuf,
     /// Seed of the run [default: the first of the scenario]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse_seed, allow_negative_numbers = true)]
     pub(super) seed: Option<u64>,
     /// Folder to write: manifest, summary, events and metrics. It must not exist, or be empty
     #[arg(long, value_name = "DIR")]
@@ -71,7 +73,7 @@ pub(super) struct VerifyArgs {
     /// Scenario file
     pub(super) file: PathBuf,
     /// Seed of both runs [default: the first of the scenario]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse_seed, allow_negative_numbers = true)]
     pub(super) seed: Option<u64>,
     #[command(flatten)]
     pub(super) overrides: OverrideArgs,
@@ -115,7 +117,14 @@ pub(super) struct BenchArgs {
     #[arg(default_value = "scenarios/fleet-10k.toml")]
     pub(super) file: PathBuf,
     /// Sizes to measure, in devices of all synthetic fleets
-    #[arg(long, value_name = "N,N,..", value_delimiter = ',', default_values_t = [1000, 3000, 10000])]
+    #[arg(
+        long,
+        value_name = "N,N,..",
+        value_delimiter = ',',
+        value_parser = parse_devices,
+        allow_negative_numbers = true,
+        default_values_t = [1000, 3000, 10000]
+    )]
     pub(super) devices: Vec<u32>,
     /// How long devices publish [default: the scenario's]
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
@@ -135,7 +144,7 @@ pub(super) struct OverrideArgs {
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub(super) peace: Option<Duration>,
     /// Devices of all synthetic fleets together; each keeps its share
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse_devices, allow_negative_numbers = true)]
     pub(super) devices: Option<u32>,
 }
 
@@ -209,19 +218,18 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
     duration::parse(text).map_err(|e| format!("it {}; expected {}; {}", e.problem, duration::EXPECTED, e.hint))
 }
 
+fn parse_seed(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| format!("expected a whole number from 0 to {}", u64::MAX))
+}
+
+fn parse_devices(text: &str) -> Result<u32, String> {
+    text.parse().map_err(|_| format!("expected a whole number from 1 to {DEVICES_MAX}"))
+}
+
 /// The command that repeats a run, as one would paste it.
 pub(super) fn repeat_command(verb: &str, file: &Path, seed: u64, overrides: &Overrides) -> String {
-    let mut words = vec!["cargo sim".to_owned(), verb.to_owned(), quoted(&file.display().to_string())];
+    let mut words = vec!["cargo sim".to_owned(), verb.to_owned(), shell_word(&file.display().to_string())];
     words.extend(["--seed".to_owned(), seed.to_string()]);
     words.extend(overrides.flags());
     words.join(" ")
-}
-
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "-_./+:@%,".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
 }

@@ -25,6 +25,8 @@ use record::{RecordError, Verdict};
 use crate::scenario::{ScenarioError, readme};
 use args::{Cli, Command};
 
+/// Exit code of a run that holds although its scenario expects otherwise: a check that cannot fail proves nothing.
+const CANARY_HELD: u8 = 1;
 /// Exit code of a wrong flag, scenario file or run folder.
 const USAGE: u8 = 2;
 /// Exit code when two runs of the same value differ.

@@ -69,7 +69,7 @@ fn draw(latest: &Mutex<Option<Status>>, stopped: &Receiver<()>, clock: Stopwatch
         match &bar {
             Some(bar) => {
                 bar.set_length(millis(status.simulated_max).max(1));
-                bar.set_position(millis(status.simulated));
+                bar.set_position(millis(status.simulated.min(status.simulated_max)));
                 bar.set_message(line);
                 bar.tick();
             }
@@ -85,15 +85,19 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// One line: phase, simulated time of the longest, speed, and acknowledged readings a second of wall time.
+/// One line: phase, simulated time of the longest, speed, and acknowledged readings a second of wall time. A run that
+/// waits longer, to tell lost readings from late ones, says how far it is past its end.
 fn line(status: &Status, wall: Duration) -> String {
     let wall_s = wall.as_secs_f64().max(0.001);
     let whole = |d: Duration| duration::format(Duration::from_secs(d.as_secs()));
+    let end = match status.simulated.checked_sub(status.simulated_max) {
+        Some(past) if !past.is_zero() => format!("simulated, {} past the end of peace", whole(past)),
+        _ => format!("of {} simulated", whole(status.simulated_max)),
+    };
     format!(
-        "{} {} of {} simulated, {:.0} x real time, {} messages/s",
+        "{} {} {end}, {:.0} x real time, {} messages/s",
         status.phase,
         whole(status.simulated),
-        whole(status.simulated_max),
         status.simulated.as_secs_f64() / wall_s,
         thousands((status.acknowledged as f64 / wall_s) as u64),
     )
@@ -115,6 +119,11 @@ mod tests {
         assert_eq!(
             line(&status, Duration::from_secs(2)),
             "hardship 1min30s of 13min simulated, 45 x real time, 1,200 messages/s"
+        );
+        let late = Status { phase: "grace", simulated: Duration::from_secs(900), ..status };
+        assert_eq!(
+            line(&late, Duration::from_secs(2)),
+            "grace 15min simulated, 2min past the end of peace, 450 x real time, 1,200 messages/s"
         );
     }
 

@@ -1,6 +1,7 @@
 //! `sim report`: a run folder as one page of HTML.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use record::RunReader;
@@ -21,13 +22,13 @@ pub(super) fn report(args: &ReportArgs) -> Result<u8, Failure> {
     Ok(0)
 }
 
-/// Writes beside the target and renames, so that a page is whole or absent.
+/// Writes beside the target and renames, so that a page is whole or absent. Only a file is replaced.
 fn write_whole(target: &Path, page: &str) -> Result<(), Failure> {
-    let failed = |path: &Path, error: std::io::Error| {
+    let failed = |error: std::io::Error| {
         Failure::usage(format_args!(
             "{} cannot be written: {error}\n  expected: a file in a folder that exists and can be written\n  \
              hint: give another file with `--out`",
-            path.display()
+            target.display()
         ))
     };
     if target.is_dir() {
@@ -38,9 +39,21 @@ fn write_whole(target: &Path, page: &str) -> Result<(), Failure> {
         );
         return Err(Failure::usage(message));
     }
+    // The entry itself: what a link points to is not replaced, and the link would be.
+    if fs::symlink_metadata(target).is_ok_and(|entry| !entry.is_file()) {
+        return Err(Failure::usage(format_args!(
+            "{} exists and is not a regular file\n  expected: a new name, or a file to replace\n  \
+             hint: give another file with `--out`",
+            target.display()
+        )));
+    }
     let mut partial = target.as_os_str().to_owned();
-    partial.push(".partial");
+    partial.push(format!(".partial-{}", std::process::id()));
     let partial = PathBuf::from(partial);
-    fs::write(&partial, page).map_err(|error| failed(&partial, error))?;
-    fs::rename(&partial, target).map_err(|error| failed(target, error))
+    let mut file = File::create_new(&partial).map_err(failed)?;
+    let written = file.write_all(page.as_bytes()).and_then(|()| fs::rename(&partial, target));
+    written.map_err(|error| {
+        let _ = fs::remove_file(&partial);
+        failed(error)
+    })
 }

@@ -7,7 +7,7 @@ use record::{RunFolder, Summary, Verdict};
 use super::args::{Events, Format, RunArgs, repeat_command};
 use super::progress::Progress;
 use super::wall::{Stopwatch, peak_memory_bytes};
-use super::{BUG, Failure, USAGE, print, text, verdict_code};
+use super::{BUG, CANARY_HELD, Failure, USAGE, print, text, verdict_code};
 use crate::run::{self, RunError, RunOptions};
 use crate::scenario::Scenario;
 
@@ -39,7 +39,7 @@ impl Plan {
     }
 }
 
-/// Runs a scenario, writes its folder and prints its summary. The exit code is that of the verdict.
+/// Runs a scenario, prints its summary and writes its folder. The exit code is that of [`exit_code`].
 pub(super) fn run(args: &RunArgs) -> Result<u8, Failure> {
     let plan = Plan::of(args)?;
     let folder = args.out.as_deref().map(RunFolder::create).transpose()?;
@@ -59,17 +59,16 @@ pub(super) fn run(args: &RunArgs) -> Result<u8, Failure> {
     drop(progress);
     let mut outcome = outcome.map_err(|e| failed(e, &plan.repeat))?;
     outcome.summary.set_wall_clock(clock.elapsed().as_secs_f64(), peak_memory_bytes());
-    if let Some(folder) = folder {
-        folder.finish(&outcome.manifest, &outcome.summary)?;
-    }
-    print(&rendered(&outcome.summary, &plan.scenario, args.format))?;
-    let code = verdict_code(outcome.summary.verdict);
-    let expected = plan.scenario.expect.verdict;
-    if outcome.summary.verdict != expected && expected != Verdict::Held {
-        eprintln!(
-            "note: the scenario is a canary and expects {expected}, but the run {}",
-            verb(outcome.summary.verdict)
-        );
+    // The summary is printed first: a disk that is full at the end must not take it along.
+    let printed = print(&rendered(&outcome.summary, &plan.scenario, args.format));
+    let finished = folder.map(|folder| folder.finish(&outcome.manifest, &outcome.summary)).transpose();
+    printed?;
+    finished?;
+    let (verdict, expected) = (outcome.summary.verdict, plan.scenario.expect.verdict);
+    let code = exit_code(verdict, expected);
+    if verdict != expected && expected != Verdict::Held {
+        let kind = if verdict == Verdict::Held { "error" } else { "note" };
+        eprintln!("{kind}: the scenario expects {expected}, but the run {}", verb(verdict));
     }
     if code != 0 {
         eprintln!("repeat it with:\n{}", plan.repeat);
@@ -82,6 +81,14 @@ pub(super) fn rendered(summary: &Summary, scenario: &Scenario, format: Format) -
     match format {
         Format::Text => text::summary(summary, &scenario.title, Some(scenario.expect.verdict)),
         Format::Json => serde_json::to_string_pretty(summary).expect("a summary is JSON") + "\n",
+    }
+}
+
+/// The exit code of a run: that of its verdict, except that a canary which holds has failed.
+pub(super) fn exit_code(verdict: Verdict, expected: Verdict) -> u8 {
+    match (verdict, expected) {
+        (Verdict::Held, Verdict::Violated | Verdict::Unsettled) => CANARY_HELD,
+        _ => verdict_code(verdict),
     }
 }
 

@@ -151,12 +151,16 @@ fn wrong_usage_is_refused_with_a_reason() {
         (&["run"][..], "<FILE>"),
         (&["walk"], "unrecognized subcommand"),
         (&["run", "a.toml", "--sed", "7"], "--seed"),
-        (&["run", "a.toml", "--seed", "x"], "invalid digit"),
+        (&["run", "a.toml", "--seed", "x"], "a whole number from 0 to 18446744073709551615"),
+        (&["run", "a.toml", "--seed", "-1"], "a whole number from 0"),
+        (&["verify", "a.toml", "--seed", "-1"], "a whole number from 0"),
+        (&["run", "a.toml", "--devices", "-5"], "a whole number from 1 to 500000"),
+        (&["bench", "--devices", "-5"], "a whole number from 1 to 500000"),
         (&["run", "a.toml", "--hardship", "10sec"], "did you mean \"10s\"?"),
         (&["run", "a.toml", "--events", "messages"], "--out"),
         (&["run", "a.toml", "--format", "yaml"], "possible values: text, json"),
         (&["show", "x", "--events", "--metrics"], "cannot be used with"),
-        (&["bench", "--devices", "many"], "invalid digit"),
+        (&["bench", "--devices", "many"], "a whole number from 1"),
     ] {
         let error = Cli::try_parse_from(["sim"].iter().chain(words)).expect_err(reason);
         assert_eq!(error.exit_code(), i32::from(USAGE), "{words:?}");
@@ -179,6 +183,17 @@ fn a_missing_scenario_and_a_taken_folder_end_before_the_run() {
 fn exit_codes_are_a_table() {
     let codes = [Verdict::Held, Verdict::Violated, Verdict::Unsettled, Verdict::NotDeterministic].map(verdict_code);
     assert_eq!((codes, USAGE, BUG), ([0, 1, 3, 4], 2, 101));
+    for (verdict, expected, code) in [
+        (Verdict::Held, Verdict::Held, 0),
+        (Verdict::Held, Verdict::Unsettled, 1),
+        (Verdict::Held, Verdict::Violated, 1),
+        (Verdict::Unsettled, Verdict::Unsettled, 3),
+        (Verdict::Unsettled, Verdict::Violated, 3),
+        (Verdict::Violated, Verdict::Violated, 1),
+        (Verdict::Violated, Verdict::Held, 1),
+    ] {
+        assert_eq!(run::exit_code(verdict, expected), code, "{verdict}, expected {expected}");
+    }
 }
 
 #[test]
@@ -192,7 +207,7 @@ fn the_summary_names_everything_with_its_unit() {
         "scenario      two: Two fleets",
         "published     12,345",
         "missing       345",
-        "latency       p50 31.2 s, p99 64.0 s, max 900 ms (publish to visible in Athena)",
+        "latency       p50 31.2 s, p99 64.0 s, max 900 ms; from publish to the moment the reading's file is in S3 (LastModified, rounded up to the next second): from then on a query returns it",
         "simulated     13min",
         "wall          2.00 s",
         "speedup       390 x real time",

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use record::{Summary, Verdict};
+use record::{LATENCY_MEANING, Summary, Verdict};
 
 use crate::scenario::duration;
 
@@ -78,7 +78,7 @@ pub(super) fn summary(s: &Summary, title: &str, expected: Option<Verdict>) -> St
     let latency = [("p50", s.latency_ms.p50), ("p99", s.latency_ms.p99), ("max", s.latency_ms.max)];
     let latency: Vec<String> =
         latency.iter().map(|(name, ms)| format!("{name} {}", ms.map_or("-".to_owned(), milliseconds))).collect();
-    row("latency", format!("{} (publish to visible in Athena)", latency.join(", ")));
+    row("latency", format!("{}; {LATENCY_MEANING}", latency.join(", ")));
     row("simulated", seconds(s.simulated_s));
     row("wall", format!("{:.2} s", s.wall_s));
     row("speedup", format!("{:.0} x real time", s.speedup));

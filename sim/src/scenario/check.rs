@@ -1,5 +1,6 @@
 //! What must hold between keys, and where a key stands in the file.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use super::duration::format;
 use super::error::ScenarioError;
 use super::schema::{DEVICES_MAX, READINGS_MAX};
 use super::{FleetSpec, Scenario};
+use crate::fleet::DevicePlan;
 use crate::fleet::spec::{ModelSpec, Pace};
 
 impl Scenario {
@@ -17,6 +19,7 @@ impl Scenario {
         for (i, fleet) in self.fleets.iter().enumerate() {
             self.check_fleet(i, fleet)?;
         }
+        self.check_devices_differ()?;
         let devices = self.devices();
         if devices > DEVICES_MAX {
             let i = self.fleets.len() - 1;
@@ -67,6 +70,38 @@ impl Scenario {
         }
         Ok(())
     }
+
+    /// Refuses two devices of one name. Synthetic ones differ, because their fleets do and the number comes last; the
+    /// files of one fleet were compared when they were read.
+    fn check_devices_differ(&self) -> Result<(), ScenarioError> {
+        let mut replayed: BTreeMap<String, &str> = BTreeMap::new();
+        for (i, fleet) in self.fleets.iter().enumerate() {
+            let ModelSpec::Replay(model) = &fleet.model else { continue };
+            for series in &model.series {
+                let id = DevicePlan::id_of(&fleet.name, &series.name);
+                let synthetic = self.fleets.iter().find(|other| has_numbered(other, &id)).map(|other| &*other.name);
+                let other = synthetic.or(replayed.get(&id).copied());
+                if let Some(other) = other {
+                    let name = &series.name;
+                    return Err(self.located_error(
+                        &format!("fleet[{i}].series"),
+                        format!("has the file {name:?}, whose device would be {id:?}, as one of fleet \"{other}\" is"),
+                        "devices whose names differ in the whole scenario",
+                        "rename the file or one of the fleets: a device is called after both",
+                    ));
+                }
+                replayed.insert(id, &fleet.name);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a name is that of a synthetic fleet's device.
+fn has_numbered(fleet: &FleetSpec, id: &str) -> bool {
+    let ModelSpec::Synthetic(_) = &fleet.model else { return false };
+    let suffix = id.strip_prefix(&*fleet.name).and_then(|rest| rest.strip_prefix('-')).unwrap_or("");
+    suffix.parse::<u32>().is_ok_and(|n| (1..=fleet.devices).contains(&n) && format!("{n:05}") == suffix)
 }
 
 fn interval(fleet: &FleetSpec) -> (&'static str, Duration) {

@@ -36,7 +36,7 @@ pub(super) fn read(table: &Table<'_>) -> Result<FleetSpec, ScenarioError> {
         None => Network::Ethernet,
         Some(network) => Network::ALL[network.choice()?].1,
     };
-    let (devices, model) = if kind == SYNTHETIC { synthetic(table)? } else { replay(table)? };
+    let (devices, model) = if kind == SYNTHETIC { synthetic(table)? } else { replay(table, &name)? };
     Ok(FleetSpec { name, tenants, devices, network, model })
 }
 
@@ -90,12 +90,12 @@ fn metric(table: &Table<'_>) -> Result<MetricSpec, ScenarioError> {
     })
 }
 
-fn replay(table: &Table<'_>) -> Result<(u32, ModelSpec), ScenarioError> {
+fn replay(table: &Table<'_>, fleet: &str) -> Result<(u32, ModelSpec), ScenarioError> {
     let pace = match table.get("pace") {
         None => Pace::Every(Duration::from_secs(1)),
         Some(pace) => pace.pace()?.map_or(Pace::Recorded, Pace::Every),
     };
-    let series = series::load(&table.require("series")?)?;
+    let series = series::load(&table.require("series")?, fleet)?;
     let devices = u32::try_from(series.len()).expect("a folder holds fewer files");
     Ok((devices, ModelSpec::Replay(ReplaySpec { pace, series })))
 }

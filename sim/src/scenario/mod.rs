@@ -33,6 +33,8 @@ use reader::{Document, Table};
 
 /// Verdicts that a scenario can expect.
 const VERDICTS: [Verdict; 3] = [Verdict::Held, Verdict::Violated, Verdict::Unsettled];
+/// The folder of a repository in which scenarios are kept.
+const FOLDER: &str = "scenarios";
 /// 2026-03-01T00:00:00Z.
 const START: Time = Time::from_unix_secs(1_772_323_200);
 
@@ -243,24 +245,40 @@ fn syntax_error(doc: &Document<'_>, error: &toml::de::Error) -> ScenarioError {
 
 fn unreadable(path: &Path, error: &std::io::Error) -> ScenarioError {
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let names: Vec<String> = fs::read_dir(folder).map_or_else(
-        |_| Vec::new(),
-        |entries| entries.flatten().map(|e| e.file_name().to_string_lossy().into_owned()).collect(),
-    );
-    let mut scenarios: Vec<&str> = names.iter().map(String::as_str).filter(|n| n.ends_with(".toml")).collect();
-    scenarios.sort_unstable();
-    let wanted = path.file_name().unwrap_or_default().to_string_lossy();
-    let near = suggest::nearest(&wanted, scenarios).map(|n| path.with_file_name(n));
+    let wanted = path.file_stem().unwrap_or_default().to_string_lossy();
+    let near = [folder, Path::new(FOLDER)].into_iter().find_map(|folder| {
+        let names = scenarios_of(folder);
+        let near = suggest::nearest(&wanted, names.iter().map(String::as_str))?;
+        Some(folder.join(format!("{near}.toml")))
+    });
     let list = "`cargo sim list` shows the scenarios";
+    let not_text = error.kind() == std::io::ErrorKind::InvalidData;
     ScenarioError {
         file: Some(path.display().to_string()),
         place: None,
         key: String::new(),
         problem: match error.kind() {
             std::io::ErrorKind::NotFound => "does not exist".to_owned(),
+            std::io::ErrorKind::InvalidData => "is not text in UTF-8".to_owned(),
             _ => format!("cannot be read: {error}"),
         },
-        expected: "a scenario file (TOML)".to_owned(),
-        hint: near.map_or_else(|| list.to_owned(), |n| format!("did you mean `{}`? {list}", n.display())),
+        expected: "a scenario file (TOML, in UTF-8)".to_owned(),
+        hint: match near {
+            _ if not_text => "save it as UTF-8, which TOML asks for".to_owned(),
+            Some(near) => format!("did you mean `{}`? {list}", near.display()),
+            None => list.to_owned(),
+        },
     }
+}
+
+/// Names, without the extension, of the TOML files of a folder that have a fleet. Other TOML files are no scenarios.
+fn scenarios_of(folder: &Path) -> Vec<String> {
+    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+    let mut files: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
+    files.retain(|file| file.extension().is_some_and(|e| e == "toml"));
+    files.retain(|file| fs::read_to_string(file).is_ok_and(|text| text.contains("[[fleet]]")));
+    let mut names: Vec<String> =
+        files.iter().map(|file| file.file_stem().unwrap_or_default().to_string_lossy().into_owned()).collect();
+    names.sort_unstable();
+    names
 }

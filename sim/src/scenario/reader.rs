@@ -161,9 +161,9 @@ impl<'a> Table<'a> {
         self.get(name).ok_or_else(|| {
             let key = schema::find(self.section, name);
             let line = if key.example.is_empty() {
-                "`cargo sim schema` shows a whole file".to_owned()
+                "`cargo sim schema` shows a whole file.".to_owned()
             } else {
-                format!("add a line such as {name} = {}", key.example)
+                format!("Add a line such as {name} = {}", key.example)
             };
             let hint = format!("{} {line}", key.meaning);
             self.doc.error(self.span.clone(), self.path_of(name), "is missing", key.takes.expected(), hint)
@@ -175,6 +175,16 @@ impl<'a> Entry<'a> {
     /// An error about this value.
     pub(super) fn error(&self, problem: impl Into<String>, hint: impl Into<String>) -> ScenarioError {
         self.error_at(self.value.span(), problem, hint)
+    }
+
+    /// An error about this value that says itself what was expected.
+    pub(super) fn error_expecting(
+        &self,
+        problem: impl Into<String>,
+        expected: impl Into<String>,
+        hint: impl Into<String>,
+    ) -> ScenarioError {
+        self.doc.error(self.value.span(), self.path.clone(), problem, expected, hint)
     }
 
     fn error_at(&self, span: Range<usize>, problem: impl Into<String>, hint: impl Into<String>) -> ScenarioError {
@@ -304,7 +314,11 @@ impl<'a> Entry<'a> {
         };
         let duration =
             duration::parse(text).map_err(|e| self.error(format!("is \"{text}\", which {}", e.problem), e.hint))?;
-        check_range(duration, min, max).map_err(|hint| self.error(format!("is \"{text}\""), hint))?;
+        check_range(duration, min, max).map_err(|hint| {
+            let of_publishes = min == schema::PUBLISH_EVERY_MIN && hint.contains(min);
+            let hint = if of_publishes { format!("{hint}: {}", schema::PUBLISH_EVERY_WHY) } else { hint };
+            self.error(format!("is \"{text}\""), hint)
+        })?;
         Ok(duration)
     }
 
@@ -316,7 +330,7 @@ impl<'a> Entry<'a> {
         }
     }
 
-    /// A finite number.
+    /// A finite number within the range of all numbers.
     pub(super) fn number(&self) -> Result<f64, ScenarioError> {
         let Takes::Number { negative } = self.key.takes else { unreachable!("{} is no number", self.path) };
         let number = match self.value.get_ref() {
@@ -331,6 +345,10 @@ impl<'a> Entry<'a> {
         }
         if number < 0.0 && !negative {
             return Err(self.error(format!("is {number}"), self.key.meaning));
+        }
+        if number.abs() > schema::NUMBER_MAX {
+            let hint = "larger numbers have no room for the three decimals of a reading; choose another unit";
+            return Err(self.error(format!("is {}", describe(self.value.get_ref())), hint));
         }
         Ok(number)
     }

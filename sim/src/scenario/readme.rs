@@ -67,9 +67,10 @@ cargo sim bench scenarios/fleet-10k.toml --devices 1000,3000
 `--hardship`, `--peace` and `--devices` change a scenario for one run. `--devices` is the total of all synthetic fleets,
 each of which keeps its share.
 
-Exit codes of a run: 0 held, 1 an invariant was violated, 2 usage or scenario file, 3 did not settle, 4 not
-deterministic, 101 a bug of the simulator. A scenario whose `expect.verdict` is not `held` is a canary: its exit code is
-that of its verdict, and the summary says whether it was the expected one.
+Exit codes of a run: 0 held, 1 an invariant was violated or a canary held, 2 usage or scenario file, 3 did not settle,
+4 not deterministic, 101 a bug of the simulator. A scenario whose `expect.verdict` is not `held` is a canary: its exit
+code is that of its verdict, and the summary says whether it was the expected one. A canary that holds ends with 1: a
+check that cannot fail proves nothing.
 ";
 
 /// The document.
@@ -118,6 +119,8 @@ fn notes(text: &mut String) {
         "\n## Recorded series\n\nA CSV file has the columns `timestamp` and `value`, named in its first line. Timestamps \
          are UTC, such as `2014-02-14 14:30:00`, with or without a fraction; rows are played in the order of the file, and \
          a row travels with its timestamp exactly as it is written (`recorded_at`) and its value as the metric `value`. \
+         The device of a file is called after its fleet and the file, so that the files of a fleet need names that differ, \
+         of letters, digits, `:`, `_` and `-`. \
          With `pace = \"recorded\"` a row that is not later than the one before follows it at once. A malformed row is \
          refused with file, line and column.\n",
     );

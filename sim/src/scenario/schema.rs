@@ -4,9 +4,13 @@
 use crate::fleet::spec::Network;
 use crate::invariant;
 
-/// Shortest interval of publishes: AWS IoT Core takes 100 publishes a second from one connection
-/// (AWS General Reference, "AWS IoT Core endpoints and quotas").
-pub const PUBLISH_EVERY_MIN: &str = "10ms";
+/// Shortest interval of publishes: a device sends at most 80 publishes a second, because AWS IoT Core takes 100 from one
+/// connection (AWS General Reference, "AWS IoT Core endpoints and quotas"). Shorter intervals only fill its queue.
+pub const PUBLISH_EVERY_MIN: &str = "13ms";
+/// Why no interval is shorter than [`PUBLISH_EVERY_MIN`], for errors.
+pub const PUBLISH_EVERY_WHY: &str = "a device sends at most 80 readings a second, and AWS IoT Core takes 100";
+/// Largest magnitude of a number: doubles up to it keep the three decimals of synthetic readings.
+pub const NUMBER_MAX: f64 = 1e12;
 /// Most devices of one fleet, and of all fleets together: the default quota of concurrent connections of an account
 /// in the largest Regions (same source).
 pub const DEVICES_MAX: u64 = 500_000;
@@ -42,7 +46,7 @@ pub enum Takes {
     },
     /// A duration or the word `recorded`.
     Pace,
-    /// A finite number.
+    /// A finite number of a magnitude up to [`NUMBER_MAX`].
     Number {
         /// Whether it may be negative.
         negative: bool,
@@ -174,13 +178,13 @@ pub const KEYS: &[Key] = &[
     key("fleet", "devices", SYN, Takes::Whole { min: 1, max: DEVICES_MAX }, Absent::Required, "3",
         "Number of devices. All fleets together may have as many as one."),
     key("fleet", "publish_every", SYN, Takes::Duration { min: PUBLISH_EVERY_MIN, max: "7d" }, Absent::Required, "\"20s\"",
-        "Interval of a device's readings. The first comes at a phase within the interval that is drawn for each device. AWS takes at most 100 a second from one device."),
+        "Interval of a device's readings. The first comes at a phase within the interval that is drawn for each device. A device sends at most 80 a second, because AWS takes at most 100 from one connection: hence the shortest interval."),
     key("fleet", "metric", SYN, Takes::Tables("fleet.metric"), Absent::Words("`temp` and `pressure`, see below"), "",
         "Metrics of every reading, at most 64."),
     key("fleet", "series", REP, Takes::Path, Absent::Required, "\"other\"",
         "A CSV file, or a folder that is searched with its subfolders for `*.csv`, one device for each file in the order of their paths. Relative to the scenario file."),
     key("fleet", "pace", REP, Takes::Pace, Absent::Toml("\"1s\""), "\"recorded\"",
-        "Interval of the rows, or `recorded` for the intervals of their timestamps. Rows that do not fit into `phase.hardship` are not played."),
+        "Interval of the rows, or `recorded` for the intervals of their timestamps. Rows that do not fit into `phase.hardship` are not played. The shortest interval is that of `publish_every`."),
 
     key("fleet.metric", "name", ANY, Takes::Label, Absent::Required, "\"rpm\"",
         "Name of the metric, as in the reading."),
@@ -203,13 +207,13 @@ pub const KEYS: &[Key] = &[
         "How long the platform may take afterwards until everything owed has arrived."),
 
     key("expect", "verdict", ANY, Takes::Choice(verdicts), Absent::Toml("\"held\""), "\"unsettled\"",
-        "`held`: no invariant is broken and everything owed arrives. `unsettled`: something owed has not arrived when peace ends. `violated`: an invariant is broken. Anything but `held` makes the scenario a canary."),
+        "`held`: no invariant is broken, everything owed arrives, and no device gives a reading up. `unsettled`: something owed has not arrived when peace ends, or a device gave a reading up because its queue was full. `violated`: an invariant is broken. Anything but `held` makes the scenario a canary, and a run of it that holds fails with exit code 1."),
     key("expect", "invariants", ANY, Takes::Choices(invariants), Absent::Words("all"), "[\"conservation\"]",
         "Invariants that are checked."),
     key("expect", "budget", ANY, Takes::Table("expect.budget"), Absent::Words("no limit"), "",
         "What a run that holds may need."),
     key("expect.budget", "latency_p99", ANY, Takes::Duration { min: "1ms", max: "7d" }, Absent::Words("no limit"), "\"3min\"",
-        "99 of 100 readings are visible in Athena at most this long after their publish."),
+        "99 of 100 readings are in S3 at most this long after their publish (LastModified of their file, rounded up to the next second): from then on a query returns them."),
 ];
 
 fn kinds() -> Vec<&'static str> {
@@ -262,8 +266,10 @@ impl Takes {
             Takes::Pace => format!(
                 "a duration from \"{PUBLISH_EVERY_MIN}\" to \"7d\", with the units d, h, min, s, ms, or \"recorded\""
             ),
-            Takes::Number { negative: true } => "a finite number".to_owned(),
-            Takes::Number { negative: false } => "a finite number that is not negative".to_owned(),
+            Takes::Number { negative: true } => format!("a finite number from -{NUMBER_MAX:e} to {NUMBER_MAX:e}"),
+            Takes::Number { negative: false } => {
+                format!("a finite number that is not negative, at most {NUMBER_MAX:e}")
+            }
             Takes::Choice(words) => format!("one of {}", quoted(&words())),
             Takes::Choices(words) => format!("a list of at least one of {}", quoted(&words())),
             Takes::Path => "a path, relative to the scenario file".to_owned(),

@@ -1,5 +1,6 @@
 //! Recorded series: CSV files with the columns `timestamp` and `value`.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -7,13 +8,15 @@ use std::time::Duration;
 
 use super::error::{Place, ScenarioError};
 use super::reader::Entry;
+use crate::fleet::DevicePlan;
 use crate::fleet::spec::{Series, SeriesRow};
 
 const TIMESTAMP: &str = "timestamp";
 const VALUE: &str = "value";
 
 /// Loads the file that a key names, or all `*.csv` files of the folder and its subfolders, in the order of their paths.
-pub(super) fn load(entry: &Entry<'_>) -> Result<Vec<Arc<Series>>, ScenarioError> {
+/// The files name the devices of the `fleet`.
+pub(super) fn load(entry: &Entry<'_>, fleet: &str) -> Result<Vec<Arc<Series>>, ScenarioError> {
     let path = entry.path()?;
     let files = if path.is_dir() {
         let mut files = Vec::new();
@@ -32,7 +35,37 @@ pub(super) fn load(entry: &Entry<'_>) -> Result<Vec<Arc<Series>>, ScenarioError>
         let problem = format!("names {}, which holds no *.csv file", path.display());
         return Err(entry.error(problem, "a replay fleet needs at least one series"));
     }
+    check_names(entry, fleet, &files)?;
     files.iter().map(|file| read(file).map(Arc::new)).collect()
+}
+
+/// Refuses files that cannot name a device, and files that would name the same one.
+fn check_names(entry: &Entry<'_>, fleet: &str, files: &[PathBuf]) -> Result<(), ScenarioError> {
+    let mut seen: BTreeMap<String, &Path> = BTreeMap::new();
+    for file in files {
+        let device = DevicePlan::id_of(fleet, &name_of(file));
+        if !DevicePlan::is_id(&device) {
+            return Err(entry.error_expecting(
+                format!("names {}, whose device would be {device:?}, which cannot name one", file.display()),
+                DevicePlan::ID_EXPECTED,
+                "rename the file: a device is called after its fleet and its file",
+            ));
+        }
+        if let Some(other) = seen.get(&device) {
+            return Err(entry.error_expecting(
+                format!("names {} and {}, whose devices would both be {device:?}", other.display(), file.display()),
+                "files whose names differ, whatever their folders are",
+                "rename one of the files: a device is called after its fleet and its file",
+            ));
+        }
+        seen.insert(device, file);
+    }
+    Ok(())
+}
+
+/// The name of a series: that of its file, without the extension.
+fn name_of(file: &Path) -> String {
+    file.file_stem().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), (PathBuf, std::io::Error)> {
@@ -61,7 +94,7 @@ pub fn read(path: &Path) -> Result<Series, ScenarioError> {
         expected: "a CSV file with the columns timestamp and value".to_owned(),
         hint: "check that the file exists and can be read".to_owned(),
     })?;
-    let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let name = name_of(path);
     let csv = Csv { file, text: String::from_utf8_lossy(&bytes).into_owned() };
     Ok(Series { name, rows: csv.rows()? })
 }
@@ -219,6 +252,7 @@ mod tests {
             (format!("{good}\n2014-02-14 14:35:00,\n"), 4, "value", "\"\"", "a finite number"),
             (format!("{good}2014-02-14 14:35:00,NaN\n"), 3, "value", "\"NaN\"", "a finite number"),
             (format!("{good}2014-02-14 14:35:00,1e999\n"), 3, "value", "\"1e999\"", "a finite number"),
+            (format!("{good}2014-02-14 14:35:00,-inf\n"), 3, "value", "\"-inf\"", "a finite number"),
             (format!("{good}14/02/2014,1\n"), 3, "timestamp", "\"14/02/2014\"", "2014-02-14 14:30:00"),
             (format!("{good}2014-02-30 14:35:00,1\n"), 3, "timestamp", "2014-02-30", "a date and time"),
             (format!("{good}2014-02-14 14:35:00\n"), 3, "", "1 fields", "timestamp,value"),

@@ -203,7 +203,13 @@ const MISTAKES: &[(&str, &str, usize, &str, &[&str])] = &[
     ("title", "titel", 1, "titel", &["top of the file", "did you mean `title`?"]),
     ("why = \"w\"", "why = \"w\"\nhardship = \"1h\"", 3, "hardship", &["belongs to the section `phase`"]),
     ("peace =", "seeds = [3]\npeace =", 12, "phase.seeds", &["belongs to the top of the file"]),
-    ("peace = \"3min\"", "", 10, "phase.peace", &["is missing", "\"1s\" to \"7d\"", "peace = \"4min\""]),
+    (
+        "peace = \"3min\"",
+        "",
+        10,
+        "phase.peace",
+        &["is missing", "\"1s\" to \"7d\"", "arrived. Add a line such as peace = \"4min\""],
+    ),
     ("why = \"w\"", "", 1, "why", &["is missing"]),
     ("title = \"t\"", "title = 7", 1, "title", &["is the number 7", "write it in quotes"]),
     ("title = \"t\"", "title = \"  \"", 1, "title", &["is empty"]),
@@ -216,7 +222,13 @@ const MISTAKES: &[(&str, &str, usize, &str, &[&str])] = &[
     ),
     ("\"10s\"", "10", 8, "fleet[0].publish_every", &["is 10, without a unit", "\"10s\""]),
     ("\"10s\"", "true", 8, "fleet[0].publish_every", &["is true", "in quotes"]),
-    ("\"10s\"", "\"9ms\"", 8, "fleet[0].publish_every", &["is \"9ms\"", "the shortest is \"10ms\""]),
+    (
+        "\"10s\"",
+        "\"9ms\"",
+        8,
+        "fleet[0].publish_every",
+        &["is \"9ms\"", "the shortest is \"13ms\": a device sends at most 80"],
+    ),
     ("\"10s\"", "\"8d\"", 8, "fleet[0].publish_every", &["the longest is \"7d\""]),
     (
         "\"10s\"",
@@ -264,6 +276,27 @@ const MISTAKES: &[(&str, &str, usize, &str, &[&str])] = &[
         12,
         "fleet[0].metric[0].drift_per_day",
         &["finite"],
+    ),
+    (
+        "[phase]",
+        "[[fleet.metric]]\nname = \"a\"\nbaseline = 1e306\n[phase]",
+        12,
+        "fleet[0].metric[0].baseline",
+        &["is the number 1e306", "from -1e12 to 1e12", "another unit"],
+    ),
+    (
+        "[phase]",
+        "[[fleet.metric]]\nname = \"a\"\ndrift_per_day = -1_000_000_000_001\n[phase]",
+        12,
+        "fleet[0].metric[0].drift_per_day",
+        &["is the number -1000000000001", "from -1e12 to 1e12"],
+    ),
+    (
+        "[phase]",
+        "[[fleet.metric]]\nname = \"a\"\nseason_amplitude = 2e12\n[phase]",
+        12,
+        "fleet[0].metric[0].season_amplitude",
+        &["is the number 2e12", "not negative, at most 1e12"],
     ),
     (
         "[phase]",
@@ -394,8 +427,41 @@ fn more_readings_than_a_run_is_made_for_are_refused() {
 }
 
 #[test]
+fn the_shortest_interval_is_one_that_a_device_can_keep() {
+    let shortest = duration::parse(schema::PUBLISH_EVERY_MIN).unwrap();
+    let sent_a_second = f64::from(crate::fleet::Settings::default().publishes_per_second);
+    assert!(1.0 / shortest.as_secs_f64() <= sent_a_second, "{shortest:?}");
+    assert!(1.0 / (shortest - Duration::from_millis(1)).as_secs_f64() > sent_a_second, "it could be shorter");
+}
+
+#[test]
+fn two_fleets_with_a_device_of_one_name_are_refused() {
+    let folder = folder();
+    fs::rename(folder.path().join("other/one.csv"), folder.path().join("other/b-00002.csv")).unwrap();
+    let replay = |name: &str| {
+        format!("[[fleet]]\nname = \"{name}\"\nkind = \"replay\"\ntenant = \"acme\"\nseries = \"other\"\n\n[phase]")
+    };
+    let with = |from: &str, more: &str| SYNTHETIC.replace("kind", from).replace("[phase]", more);
+    let parse = |text: &str| Scenario::parse(text, &folder.path().join("r.toml"));
+    // Devices a-b-00001 to a-b-00004, and a-b-00002.
+    let text = with("name = \"a-b\"\nkind", &replay("a"));
+    let error = parse(&text).unwrap_err();
+    assert_eq!((error.key.as_str(), error.place.as_ref().unwrap().line), ("fleet[1].series", 15), "{error}");
+    for part in ["\"b-00002\"", "\"a-b-00002\"", "fleet \"a-b\"", "rename the file"] {
+        assert!(error.to_string().contains(part), "{part} is missing in {error}");
+    }
+    assert!(parse(&text.replace("devices = 4", "devices = 1")).is_ok(), "there is no second device then");
+    assert!(parse(&with("name = \"a-c\"\nkind", &replay("a"))).is_ok());
+}
+
+#[test]
 fn mistakes_of_replayed_fleets_are_found() {
     let folder = folder();
+    for path in ["twice/x/s.csv", "twice/y/s.csv", "blank/my file.csv"] {
+        let path = folder.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, "timestamp,value\n2014-02-14 14:30:00,1\n").unwrap();
+    }
     let bad = folder.path().join("other/one.csv");
     fs::write(&bad, "timestamp,value\n2014-02-14 14:30:00,oops\n").unwrap();
     for (replace, by, key, parts) in [
@@ -405,6 +471,13 @@ fn mistakes_of_replayed_fleets_are_found() {
             "fleet[0].series",
             ["nowhere, which does not exist", "folder of the scenario file"],
         ),
+        (
+            "\"series\"",
+            "\"twice\"",
+            "fleet[0].series",
+            ["twice/x/s.csv and ", "twice/y/s.csv, whose devices would both be"],
+        ),
+        ("\"series\"", "\"blank\"", "fleet[0].series", ["blank/my file.csv, whose device would be", "rename the file"]),
         ("\"series\"", "\"empty\"", "fleet[0].series", ["holds no *.csv file", "at least one series"]),
         ("\"series\"", "\"other\"", "value", ["one.csv:2:21: `value` is \"oops\"", "a finite number"]),
         ("series = \"series\"", "", "fleet[0].series", ["is missing", "a path"]),
@@ -430,7 +503,7 @@ fn mistakes_of_replayed_fleets_are_found() {
             "series = \"series\"",
             "series = \"series\"\npace = \"5ms\"",
             "fleet[0].pace",
-            ["the shortest is \"10ms\"", "recorded"],
+            ["the shortest is \"13ms\": a device sends at most 80", "recorded"],
         ),
         (
             "series = \"series\"",
@@ -463,6 +536,12 @@ fn a_missing_file_suggests_a_near_name_and_the_list() {
     let error = Scenario::load(&folder.path().join("smok.toml")).unwrap_err().to_string();
     assert!(error.contains("smok.toml: does not exist") && error.contains("smoke.toml`?"), "{error}");
     assert!(error.contains("`cargo sim list`"), "{error}");
+    fs::write(folder.path().join("deny.toml"), "[graph]\n").unwrap();
+    let error = Scenario::load(&folder.path().join("nope.toml")).unwrap_err();
+    assert_eq!(error.hint, "`cargo sim list` shows the scenarios", "files that are no scenarios are not suggested");
+    fs::write(folder.path().join("latin.toml"), b"title = \"\xe9t\xe9\"\n").unwrap();
+    let error = Scenario::load(&folder.path().join("latin.toml")).unwrap_err().to_string();
+    assert!(error.contains("is not text in UTF-8") && error.contains("hint: save it as UTF-8"), "{error}");
     let error = Scenario::load(Path::new("no/such.toml")).unwrap_err().to_string();
     assert!(error.starts_with("no/such.toml: does not exist") && error.contains("hint: `cargo sim list`"), "{error}");
 }
