@@ -298,6 +298,24 @@ fn the_command_that_a_report_names_repeats_its_run() {
 }
 
 #[test]
+fn a_build_without_the_simulated_runtime_refuses_to_start_and_says_how_to_build_it() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let program = folder.path().join("sim");
+    let rustc = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()))
+        .args(["--edition", "2024", "--crate-name", "sim", "sim/src/main.rs", "-o"])
+        .arg(&program)
+        .current_dir(root())
+        .output()
+        .expect("rustc starts");
+    assert!(rustc.status.success(), "{}", text(&rustc.stderr));
+    let output = Command::new(&program).arg("list").output().expect("the program starts");
+    assert_eq!(output.status.code(), Some(2));
+    let stderr = text(&output.stderr);
+    assert!(stderr.contains("--cfg madsim") && stderr.contains("cargo sim"), "{stderr}");
+    assert!(output.stdout.is_empty());
+}
+
+#[test]
 fn the_list_names_every_scenario() {
     let output = sim(&["list"]);
     assert!(output.status.success(), "{}", text(&output.stderr));

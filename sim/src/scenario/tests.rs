@@ -454,16 +454,21 @@ fn two_fleets_with_a_device_of_one_name_are_refused() {
     assert!(parse(&with("name = \"a-c\"\nkind", &replay("a"))).is_ok());
 }
 
-#[test]
-fn mistakes_of_replayed_fleets_are_found() {
-    let folder = folder();
+/// Adds series that no fleet can play.
+fn spoil(folder: &std::path::Path) {
     for path in ["twice/x/s.csv", "twice/y/s.csv", "blank/my file.csv"] {
-        let path = folder.path().join(path);
+        let path = folder.join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, "timestamp,value\n2014-02-14 14:30:00,1\n").unwrap();
     }
-    let bad = folder.path().join("other/one.csv");
+    let bad = folder.join("other/one.csv");
     fs::write(&bad, "timestamp,value\n2014-02-14 14:30:00,oops\n").unwrap();
+}
+
+#[test]
+fn mistakes_of_replayed_fleets_are_found() {
+    let folder = folder();
+    spoil(folder.path());
     for (replace, by, key, parts) in [
         (
             "\"series\"",
