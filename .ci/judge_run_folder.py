@@ -32,7 +32,7 @@ def main(folder: Path, printed: Path) -> None:
     for name in ["events", "metrics"]:
         path = folder / f"{name}.parquet"
         arrow = pq.read_table(path)
-        rows = duckdb.sql(f"SELECT count(*) FROM read_parquet('{path}')").fetchone()[0]
+        rows = duckdb.sql(f"SELECT count(*) FROM read_parquet('{path}')").fetchall()[0][0]
         assert rows == arrow.num_rows > 0, f"{name}: DuckDB sees {rows} rows, pyarrow {arrow.num_rows}"
         print(f"{name}.parquet: {rows} rows, columns {', '.join(arrow.column_names)}")
 
