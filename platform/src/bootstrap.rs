@@ -1,4 +1,8 @@
 //! The functions on AWS: Lambda's custom runtime, with the SDK configuration of the execution environment.
+//!
+//! A function that cannot be built from its configuration ends the process with a message in the function's log and
+//! exit code 1. It is not posted to the Runtime API's `/runtime/init/error`, which `lambda_runtime` does not offer;
+//! Lambda itself reports the invocation as `Runtime.ExitError`, and the log says why.
 
 use std::env;
 use std::sync::Arc;

@@ -57,13 +57,7 @@ fn main() -> ExitCode {
 struct Failed(u8, String);
 
 fn synthesize(env: Option<String>, settings: Option<PathBuf>, out: PathBuf) -> Result<ExitCode, Failed> {
-    let settings = match settings {
-        Some(path) => Settings::load(&path, env.as_deref()),
-        None => {
-            let settings = env.map_or_else(Settings::default, |env| Settings { env, ..Settings::default() });
-            settings.validate().map(|()| settings)
-        }
-    };
+    let settings = Settings::load(settings.as_deref(), env.as_deref());
     let settings = settings.map_err(|error| Failed(2, error.to_string()))?;
     let stacks = synth::write(&settings, &out).map_err(|error| {
         Failed(
@@ -111,7 +105,7 @@ mod tests {
             panic!("the environment is not valid");
         };
         assert_eq!(code, 2);
-        assert!(message.contains("`env`") && message.contains("hint"), "{message}");
+        assert!(message.starts_with("--env: ") && message.contains("`env`") && message.contains("hint"), "{message}");
         assert!(!out.exists());
     }
 }

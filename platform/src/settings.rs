@@ -68,9 +68,9 @@ pub struct ProcessedDelivery {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Enrichment {
-    /// Most records of a batch: 1 to 10,000. Default 500.
+    /// Most records of a batch: 1 to 10,000, at most 10 without a window. Default 500.
     pub batch_size: u32,
-    /// How long a batch may gather: 0 to 300. Default 1.
+    /// How long a batch may gather: 0 to 300, at least 1 for batches of more than 10 records. Default 1.
     pub batch_window_s: u32,
     /// Memory: 128 to 10,240. Default 512.
     pub memory_mib: u32,
@@ -150,18 +150,42 @@ pub enum SettingsError {
         /// What to do.
         hint: &'static str,
     },
+    /// A value that was given in a file or on the command line cannot work on AWS.
+    #[error("{origin}: {error}")]
+    Given {
+        /// The file with its line where that is known, or the flag.
+        origin: String,
+        /// What is wrong: [`SettingsError::Invalid`].
+        error: Box<SettingsError>,
+    },
 }
 
 impl Settings {
-    /// Reads a settings file and checks it. `env` replaces the file's own environment.
-    pub fn load(path: &Path, env: Option<&str>) -> Result<Self, SettingsError> {
-        let text =
-            std::fs::read_to_string(path).map_err(|source| SettingsError::Read { path: path.to_owned(), source })?;
-        let mut settings = Self::parse(&text, &path.display().to_string())?;
+    /// Reads a settings file and checks it; without one, all settings have their defaults. `env` is the flag `--env`,
+    /// which replaces the file's own environment.
+    pub fn load(path: Option<&Path>, env: Option<&str>) -> Result<Self, SettingsError> {
+        let (text, file) = match path {
+            None => (String::new(), String::new()),
+            Some(path) => {
+                let text = std::fs::read_to_string(path);
+                let text = text.map_err(|source| SettingsError::Read { path: path.to_owned(), source })?;
+                (text, path.display().to_string())
+            }
+        };
+        let mut settings = Self::parse(&text, &file)?;
         if let Some(env) = env {
             env.clone_into(&mut settings.env);
         }
-        settings.validate()?;
+        let located = |error: SettingsError| {
+            let SettingsError::Invalid { key, .. } = &error else { return error };
+            let origin = match line_of(&text, key) {
+                _ if *key == "env" && env.is_some() => "--env".to_owned(),
+                Some(line) => format!("{file}:{line}"),
+                None => file.clone(),
+            };
+            SettingsError::Given { origin, error: Box::new(error) }
+        };
+        settings.validate().map_err(located)?;
         Ok(settings)
     }
 
@@ -187,6 +211,11 @@ impl Settings {
         let Enrichment { batch_size, batch_window_s, memory_mib, timeout_s } = self.enrichment;
         within("enrichment.batch_size", batch_size, 1..=10_000, "500 fills one PutRecords call")?;
         within("enrichment.batch_window_s", batch_window_s, 0..=300, "0 invokes as soon as a record is there")?;
+        if batch_size > BATCH_WITHOUT_WINDOW_MAX {
+            let window = "Lambda takes no batch of more than 10 records without a window; set a window, or a smaller \
+                          enrichment.batch_size";
+            within("enrichment.batch_window_s", batch_window_s, 1..=300, window)?;
+        }
         within("enrichment.memory_mib", memory_mib, 128..=10_240, "1,769 MiB give one full processor")?;
         within("enrichment.timeout_s", timeout_s, 10..=900, "retries of a throttled stream need some seconds")?;
         let cheap = "at 5 USD a TB, 10 GiB cost about 5 cents";
@@ -205,7 +234,7 @@ impl Settings {
         let region_ok = (3..=4).contains(&region.len())
             && self.region.len() <= 14
             && region[..region.len() - 1].iter().all(|p| !p.is_empty() && p.bytes().all(|b| b.is_ascii_lowercase()))
-            && region[region.len() - 1].parse::<u8>().is_ok();
+            && matches!(region[region.len() - 1].as_bytes(), [b'0'..=b'9'] | [b'0'..=b'9', b'0'..=b'9']);
         check("region", &self.region, region_ok, "the name of a Region", "for example eu-west-1")?;
         if let Some(account) = &self.account {
             let ok = account.len() == 12 && account.bytes().all(|b| b.is_ascii_digit());
@@ -213,10 +242,15 @@ impl Settings {
         }
         let start_ok = hour_is_valid(&self.lake_start);
         check("lake_start", &self.lake_start, start_ok, "an hour as yyyy/MM/dd/HH", "for example 2026/01/01/00")?;
-        for (key, value) in [("artifact_bucket", &self.artifact_bucket), ("artifact_key", &self.artifact_key)] {
-            if let Some(value) = value {
-                check(key, value, !value.is_empty(), "a name", "leave it out to use the default")?;
-            }
+        let default = "leave it out to use the default";
+        if let Some(bucket) = &self.artifact_bucket {
+            let expected = "a bucket's name: 3 to 63 of a-z, 0-9, - and single dots, beginning and ending with a letter \
+                            or digit, no IP address, no prefix or suffix that S3 reserves";
+            check("artifact_bucket", bucket, bucket_is_valid(bucket), expected, default)?;
+        }
+        if let Some(key) = &self.artifact_key {
+            let ok = (1..=1024).contains(&key.len());
+            check("artifact_key", key, ok, "an object's key: 1 to 1,024 bytes", default)?;
         }
         Ok(())
     }
@@ -227,15 +261,58 @@ impl Settings {
     }
 }
 
+/// Most records of a batch that needs no window (API reference, `CreateEventSourceMapping`: "When you set `BatchSize` to
+/// a value greater than 10, you must set `MaximumBatchingWindowInSeconds` to at least 1"). Lambda's guide does not repeat
+/// it for streams, so the stricter of the two is taken.
+const BATCH_WITHOUT_WINDOW_MAX: u32 = 10;
+
 fn hour_is_valid(text: &str) -> bool {
+    let part = |part: &str, digits: usize| {
+        let whole = part.len() == digits && part.bytes().all(|b| b.is_ascii_digit());
+        whole.then(|| part.parse::<u32>().ok()).flatten()
+    };
     let parts: Vec<&str> = text.split('/').collect();
-    let ranges: [(usize, RangeInclusive<u32>); 4] = [(4, 2000..=2999), (2, 1..=12), (2, 1..=31), (2, 0..=23)];
-    parts.len() == ranges.len()
-        && parts.iter().zip(ranges).all(|(part, (digits, range))| {
-            part.len() == digits
-                && part.bytes().all(|b| b.is_ascii_digit())
-                && part.parse().is_ok_and(|n| range.contains(&n))
-        })
+    let [year, month, day, hour] = parts.as_slice() else { return false };
+    match (part(year, 4), part(month, 2), part(day, 2), part(hour, 2)) {
+        (Some(year @ 2000..=2999), Some(month @ 1..=12), Some(day), Some(0..=23)) => {
+            (1..=days_of(year, month)).contains(&day)
+        }
+        _ => false,
+    }
+}
+
+fn days_of(year: u32, month: u32) -> u32 {
+    match month {
+        4 | 6 | 9 | 11 => 30,
+        2 if year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400)) => 29,
+        2 => 28,
+        _ => 31,
+    }
+}
+
+/// Whether S3 takes a name (S3 guide, "General purpose bucket naming rules").
+fn bucket_is_valid(name: &str) -> bool {
+    let at_end = |b: Option<u8>| b.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+    let is_number = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+    (3..=63).contains(&name.len())
+        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.')
+        && at_end(name.bytes().next())
+        && at_end(name.bytes().last())
+        && !name.contains("..")
+        && !(name.split('.').count() == 4 && name.split('.').all(is_number))
+        && !["xn--", "sthree-", "amzn-s3-demo-"].iter().any(|prefix| name.starts_with(prefix))
+        && !["-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3"].iter().any(|suffix| name.ends_with(suffix))
+}
+
+/// The line, from 1, that gives a key such as `enrichment.batch_size` its value; nothing when the text does not.
+fn line_of(text: &str, key: &str) -> Option<usize> {
+    let document = toml::de::DeTable::parse(text).ok()?;
+    let mut parts = key.split('.');
+    let mut value = document.get_ref().get(parts.next()?)?;
+    for part in parts {
+        value = value.get_ref().as_table()?.get(part)?;
+    }
+    Some(text.get(..value.span().start)?.matches('\n').count() + 1)
 }
 
 fn check(key: &'static str, found: &str, ok: bool, expected: &str, hint: &'static str) -> Result<(), SettingsError> {
@@ -306,6 +383,11 @@ mod tests {
             ("region = 'europe'", ["`region` is \"europe\"", "the name of a Region", "eu-west-1"]),
             ("account = '123'", ["`account` is \"123\"", "twelve digits", "hint: "]),
             ("lake_start = '2026-01-01'", ["`lake_start` is", "yyyy/MM/dd/HH", "hint: "]),
+            ("lake_start = '2026/02/29/00'", ["`lake_start` is", "yyyy/MM/dd/HH", "hint: "]),
+            ("region = 'eu-west-+1'", ["`region` is \"eu-west-+1\"", "the name of a Region", "hint: "]),
+            ("artifact_bucket = 'Builds'", ["`artifact_bucket` is \"Builds\"", "3 to 63", "hint: "]),
+            ("artifact_key = ''", ["`artifact_key` is \"\"", "1 to 1,024 bytes", "hint: "]),
+            ("enrichment.batch_window_s = 0", ["`enrichment.batch_window_s` is 0", "1 to 300", "batch_size"]),
             ("[enrichment]\nbatch_size = 20000", ["`enrichment.batch_size` is 20000", "1 to 10000", "hint: "]),
             (
                 "[processed_delivery]\nbuffer_size_mib = 5",
@@ -321,8 +403,86 @@ mod tests {
     }
 
     #[test]
+    fn a_small_batch_needs_no_window() {
+        let text = "[enrichment]\nbatch_size = 10\nbatch_window_s = 0";
+        Settings::parse(text, "test").unwrap().validate().unwrap();
+    }
+
+    #[test]
+    fn days_are_those_of_their_month() {
+        for (text, expected) in [
+            ("2024/02/29/00", true),
+            ("2000/02/29/23", true),
+            ("2100/02/29/00", false),
+            ("2026/02/28/00", true),
+            ("2026/04/31/00", false),
+            ("2026/12/31/23", true),
+            ("2026/01/00/00", false),
+            ("2026/13/01/00", false),
+            ("2026/01/01/24", false),
+            ("2026/1/01/00", false),
+            ("+026/01/01/00", false),
+            ("2026/01/01", false),
+        ] {
+            assert_eq!(hour_is_valid(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn buckets_are_named_by_the_rules_of_s3() {
+        let long = ["x".repeat(63), "x".repeat(64)];
+        for (name, expected) in [
+            ("abc", true),
+            ("my.builds-2", true),
+            ("1.2.3.4.example", true),
+            (&long[0], true),
+            (&long[1], false),
+            ("ab", false),
+            ("a_b", false),
+            ("Builds", false),
+            ("-builds", false),
+            ("builds.", false),
+            ("my..builds", false),
+            ("192.168.5.4", false),
+            ("xn--builds", false),
+            ("sthree-builds", false),
+            ("amzn-s3-demo-builds", false),
+            ("builds-s3alias", false),
+            ("builds--ol-s3", false),
+            ("builds.mrap", false),
+            ("builds--x-s3", false),
+            ("builds--table-s3", false),
+        ] {
+            assert_eq!(bucket_is_valid(name), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn an_impossible_value_of_a_file_is_named_with_its_line_and_that_of_the_flag_with_the_flag() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mine.toml");
+        for (text, env, origin) in [
+            ("env = 'dev'\n\nraw_shards = 0\n", None, "mine.toml:3: "),
+            ("env = 'dev'\n[enrichment]\n# Records.\nbatch_size = 20000\n", None, "mine.toml:4: "),
+            ("enrichment.timeout_s = 1", None, "mine.toml:1: "),
+            ("raw_delivery = { buffer_size_mib = 64,\nbuffer_interval_s = 901 }", None, "mine.toml:2: "),
+            ("\nenv = 'Bad'", None, "mine.toml:2: "),
+            ("\nenv = 'dev'", Some("Bad"), "--env: "),
+            ("\nenv = 'Bad'\nraw_shards = 0", Some("good"), "mine.toml:3: "),
+        ] {
+            std::fs::write(&path, text).unwrap();
+            let message = Settings::load(Some(&path), env).expect_err(text).to_string();
+            let before = message.split("settings: `").next().unwrap();
+            assert!(before.ends_with(origin) && message.contains("hint: "), "{text}: {message}");
+        }
+        let message = Settings::load(None, Some("Bad")).unwrap_err().to_string();
+        assert!(message.starts_with("--env: settings: `env` is \"Bad\""), "{message}");
+        assert_eq!(Settings::load(None, Some("good")).unwrap().env, "good");
+    }
+
+    #[test]
     fn a_missing_file_is_named() {
-        let message = Settings::load(Path::new("no/such.toml"), None).unwrap_err().to_string();
+        let message = Settings::load(Some(Path::new("no/such.toml")), None).unwrap_err().to_string();
         assert!(message.contains("no/such.toml") && message.contains("hint: "), "{message}");
     }
 }

@@ -203,12 +203,14 @@ fn roles_may_do_named_actions_on_named_resources() {
 
 #[test]
 fn templates_stay_below_the_limits_of_cloudformation() {
-    for (stack, template) in templates(&settings()) {
+    // Built again from the same settings, the text is the same.
+    let again = stacks(&settings());
+    for ((stack, template), again) in templates(&settings()).into_iter().zip(again) {
         let text = stack.template.to_json();
         assert!(text.len() <= 51_200, "{}: {} bytes", stack.name, text.len());
         assert!(text.matches("{{resolve:").count() <= 60, "{}", stack.name);
         assert!(resources(&template).count() <= 500, "{}", stack.name);
-        assert!(stack.template.to_json() == text, "{}: the text is not deterministic", stack.name);
+        assert_eq!((stack.name, text), (again.name, again.template.to_json()));
     }
 }
 
@@ -216,13 +218,15 @@ fn templates_stay_below_the_limits_of_cloudformation() {
 fn data_outlives_its_stack_in_production_only() {
     let holding =
         ["AWS::S3::Bucket", "AWS::Kinesis::Stream", "AWS::DynamoDB::Table", "AWS::Glue::Database", "AWS::Glue::Table"];
-    for (env, expected) in [("prod", "Retain"), ("dev", "Delete")] {
+    let kept = [("prod", "RetainExceptOnCreate", "Retain"), ("dev", "Delete", "Delete")];
+    for (env, on_deletion, on_replacement) in kept {
         for (stack, template) in templates(&Settings { env: env.to_owned(), ..Settings::default() }) {
             for (id, resource) in template["Resources"].as_object().expect("resources") {
                 let kind = resource["Type"].as_str().expect("a type");
-                let expected = if holding.contains(&kind) { expected } else { "Delete" };
-                assert_eq!(resource["DeletionPolicy"], expected, "{} {id}", stack.name);
-                assert_eq!(resource["UpdateReplacePolicy"], expected, "{} {id}", stack.name);
+                let expected =
+                    if holding.contains(&kind) { (on_deletion, on_replacement) } else { ("Delete", "Delete") };
+                assert_eq!(resource["DeletionPolicy"], expected.0, "{} {id}", stack.name);
+                assert_eq!(resource["UpdateReplacePolicy"], expected.1, "{} {id}", stack.name);
             }
         }
     }
@@ -230,38 +234,51 @@ fn data_outlives_its_stack_in_production_only() {
 
 #[test]
 fn every_setting_changes_a_template() {
-    let changes: [(&str, &str); 18] = [
-        ("env", "env = 'other'"),
-        ("region", "region = 'us-east-1'"),
-        ("account", "account = '123456789012'"),
-        ("retain_data", "retain_data = true"),
-        ("raw_shards", "raw_shards = 3"),
-        ("enriched_shards", "enriched_shards = 3"),
-        ("stream_retention_hours", "stream_retention_hours = 48"),
-        ("raw_delivery", "raw_delivery.buffer_interval_s = 61"),
-        ("raw_delivery", "raw_delivery.buffer_size_mib = 6"),
-        ("processed_delivery", "processed_delivery.buffer_interval_s = 61"),
-        ("processed_delivery", "processed_delivery.buffer_size_mib = 66"),
-        ("enrichment", "enrichment.batch_size = 99"),
-        ("enrichment", "enrichment.batch_window_s = 9"),
-        ("enrichment", "enrichment.memory_mib = 999"),
-        ("lake_start", "lake_start = '2026/02/03/04'"),
-        ("athena_scan_limit_bytes", "athena_scan_limit_bytes = 12345678"),
-        ("artifact_bucket", "artifact_bucket = 'builds'"),
-        ("artifact_key", "artifact_key = 'a/b.zip'\nenrichment.timeout_s = 99"),
+    let changes = [
+        ("env", "'other'"),
+        ("region", "'us-east-1'"),
+        ("account", "'123456789012'"),
+        ("retain_data", "true"),
+        ("raw_shards", "3"),
+        ("enriched_shards", "3"),
+        ("stream_retention_hours", "48"),
+        ("raw_delivery.buffer_interval_s", "61"),
+        ("raw_delivery.buffer_size_mib", "6"),
+        ("processed_delivery.buffer_interval_s", "61"),
+        ("processed_delivery.buffer_size_mib", "66"),
+        ("enrichment.batch_size", "99"),
+        ("enrichment.batch_window_s", "9"),
+        ("enrichment.memory_mib", "999"),
+        ("enrichment.timeout_s", "99"),
+        ("lake_start", "'2026/02/03/04'"),
+        ("athena_scan_limit_bytes", "12345678"),
+        ("artifact_bucket", "'builds'"),
+        ("artifact_key", "'a/b.zip'"),
     ];
     let texts = |settings: &Settings| stacks(settings).iter().map(|s| s.template.to_json()).collect::<Vec<_>>();
     let before = texts(&Settings::default());
-    for (_, toml) in changes {
-        let settings = Settings::parse(toml, toml).expect(toml);
-        settings.validate().expect(toml);
+    for (key, value) in changes {
+        let toml = format!("{key} = {value}");
+        let settings = Settings::parse(&toml, &toml).expect(&toml);
+        settings.validate().expect(&toml);
         assert_ne!(texts(&settings), before, "{toml}");
     }
     let all = Settings { account: Some(String::new()), retain_data: Some(true), ..Settings::default() };
     let all = Settings { artifact_bucket: Some(String::new()), artifact_key: Some(String::new()), ..all };
     let keys = toml::Table::try_from(all).expect("settings are a table");
-    let covered: BTreeSet<&str> = changes.iter().map(|(key, _)| *key).collect();
-    assert_eq!(keys.keys().map(String::as_str).collect::<BTreeSet<_>>(), covered);
+    let mut leaves = BTreeSet::new();
+    leaf_keys(&keys, "", &mut leaves);
+    assert_eq!(leaves, changes.iter().map(|(key, _)| (*key).to_owned()).collect());
+}
+
+/// The keys of all values that are no tables, with the tables around them: `enrichment.batch_size`.
+fn leaf_keys(table: &toml::Table, prefix: &str, leaves: &mut BTreeSet<String>) {
+    for (name, value) in table {
+        match value {
+            toml::Value::Table(inner) => leaf_keys(inner, &format!("{prefix}{name}."), leaves),
+            _ => assert!(leaves.insert(format!("{prefix}{name}"))),
+        }
+    }
 }
 
 #[test]

@@ -4,7 +4,8 @@
 //! `tenant/{tenant}/device/{device}/data`, and the device directory.
 //!
 //! **Guarantees:** a device publishes under its own tenant and its own name only; both come from the registry, not from
-//! the message. A reading is accepted for good once its PUBACK is sent. **Limits:** 128 KB and 100 publishes a second a
+//! the message. A reading is accepted for good once its PUBACK is sent. **Devices are registered after all stages are
+//! deployed:** until the Store stage is there, a reading is kept by the streams alone and never reaches the lake. **Limits:** 128 KB and 100 publishes a second a
 //! connection.
 
 pub mod device_registry;

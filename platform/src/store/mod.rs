@@ -4,7 +4,8 @@
 //! (every reading as it came, gzip NDJSON) and `processed` (valid readings, Parquet), both by hour of arrival.
 //!
 //! **Guarantees:** a record of a stream is delivered at least once, so tables may hold duplicates; (tenant, device, seq)
-//! tells them apart. **Limits:** a reading is visible after the delivery's buffer interval; deliveries begin with
-//! the records that arrive after they were made.
+//! tells them apart. **Limits:** a reading is visible after the delivery's buffer interval. Deliveries begin at the end of
+//! their streams (`LATEST`): what was in a stream before this stage was deployed is never delivered, so devices are
+//! registered, and send, only after all stages are deployed.
 
 pub mod data_lake;

@@ -103,6 +103,9 @@ pub struct StorageDescriptor {
 pub struct SerdeInfo {
     /// Java class.
     pub serialization_library: &'static str,
+    /// Parameters of the class.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub parameters: BTreeMap<&'static str, &'static str>,
 }
 
 impl Resource for Table {

@@ -1,5 +1,7 @@
 //! AWS IAM: roles with inline policies.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::{Expr, Handle, Resource};
@@ -29,12 +31,28 @@ pub struct Statement {
     effect: &'static str,
     action: Vec<&'static str>,
     resource: Vec<Expr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    condition: Option<Condition>,
+}
+
+/// Values by condition key by operator.
+type Condition = BTreeMap<&'static str, BTreeMap<&'static str, Expr>>;
+
+impl Statement {
+    /// This statement for resources of the stack's own account only. It belongs to the grants on a bucket that is known
+    /// by its name alone: whoever else owns a bucket of that name must not be sent data.
+    #[must_use]
+    pub fn in_this_account_only(mut self) -> Self {
+        let own = BTreeMap::from([("aws:ResourceAccount", Expr::account_id())]);
+        self.condition = Some(BTreeMap::from([("StringEquals", own)]));
+        self
+    }
 }
 
 /// Allows `actions` on `resources`.
 pub fn allow<const A: usize, const R: usize>(actions: [&'static str; A], resources: [Expr; R]) -> Statement {
     const { assert!(A > 0 && R > 0, "a statement names actions and resources") };
-    Statement { effect: "Allow", action: actions.to_vec(), resource: resources.into() }
+    Statement { effect: "Allow", action: actions.to_vec(), resource: resources.into(), condition: None }
 }
 
 /// `AWS::IAM::Role`, assumed by one AWS service.

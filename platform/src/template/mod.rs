@@ -33,14 +33,23 @@ pub trait Resource: Serialize {
 /// What becomes of a data-bearing resource when its stack is deleted or the resource is replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Retention {
-    /// The data goes with the stack.
+    /// The resource is deleted with its stack, and its data with it. S3 deletes no bucket that holds objects: until it has
+    /// been emptied, the deletion of its stack fails.
     Delete,
-    /// The data outlives the stack.
+    /// The resource and its data outlive the stack. Only what a failed creation had just made is deleted again, so that
+    /// the creation can be repeated.
     Retain,
 }
 
 impl Retention {
-    fn policy(self) -> &'static str {
+    fn on_deletion(self) -> &'static str {
+        match self {
+            Retention::Delete => "Delete",
+            Retention::Retain => "RetainExceptOnCreate",
+        }
+    }
+
+    fn on_replacement(self) -> &'static str {
         match self {
             Retention::Delete => "Delete",
             Retention::Retain => "Retain",
@@ -102,8 +111,8 @@ impl Template {
         let properties = serde_json::to_value(resource).expect("properties are texts, numbers, lists and maps by text");
         let declaration = json!({
             "Type": R::TYPE,
-            "DeletionPolicy": retention.policy(),
-            "UpdateReplacePolicy": retention.policy(),
+            "DeletionPolicy": retention.on_deletion(),
+            "UpdateReplacePolicy": retention.on_replacement(),
             "Properties": properties,
         });
         self.resources.insert(logical_id.to_owned(), declaration);
@@ -134,12 +143,14 @@ mod tests {
 
     #[test]
     fn data_is_kept_by_policy_and_everything_else_is_not() {
-        for (retention, expected) in [(Retention::Retain, "Retain"), (Retention::Delete, "Delete")] {
+        for (retention, on_deletion, on_replacement) in
+            [(Retention::Retain, "RetainExceptOnCreate", "Retain"), (Retention::Delete, "Delete", "Delete")]
+        {
             let mut template = Template::new("test", retention);
             let bucket = template.add_data("Data", s3::Bucket::private("bucket".into()));
             template.publish(&Published::new("/a/bucket-arn".to_owned()), "ARN", bucket.arn());
-            assert_eq!(template.resources["Data"]["DeletionPolicy"], expected);
-            assert_eq!(template.resources["Data"]["UpdateReplacePolicy"], expected);
+            assert_eq!(template.resources["Data"]["DeletionPolicy"], on_deletion);
+            assert_eq!(template.resources["Data"]["UpdateReplacePolicy"], on_replacement);
             assert_eq!(template.resources["BucketArnParameter"]["DeletionPolicy"], "Delete");
         }
     }

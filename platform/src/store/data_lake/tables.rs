@@ -23,6 +23,7 @@ struct Format {
     input: &'static str,
     output: &'static str,
     serde: &'static str,
+    serde_parameters: &'static [(&'static str, &'static str)],
 }
 
 const JSON: Format = Format {
@@ -30,6 +31,13 @@ const JSON: Format = Format {
     input: "org.apache.hadoop.mapred.TextInputFormat",
     output: "org.apache.hadoop.hive.ql.io.HiveIgnoreKeyTextOutputFormat",
     serde: "org.openx.data.jsonserde.JsonSerDe",
+    // The raw table holds whatever devices send. By default one line that is not JSON, one value of another type or two
+    // names that differ in case only make every query fail that reads them.
+    serde_parameters: &[
+        ("case.insensitive", "false"),
+        ("ignore.malformed.json", "true"),
+        ("use.null.for.invalid.data", "true"),
+    ],
 };
 
 const PARQUET: Format = Format {
@@ -37,11 +45,13 @@ const PARQUET: Format = Format {
     input: "org.apache.hadoop.hive.ql.io.parquet.MapredParquetInputFormat",
     output: "org.apache.hadoop.hive.ql.io.parquet.MapredParquetOutputFormat",
     serde: "org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe",
+    serde_parameters: &[],
 };
 
 /// The table of raw readings.
 pub(super) fn raw(settings: &Settings, database: &Handle<Database>, bucket: &Handle<s3::Bucket>) -> Table {
-    let description = "Every reading as it came. May hold duplicates and what was refused later";
+    let description =
+        "Every reading as it came. May hold duplicates and what was refused later; what is no JSON is a row of nulls";
     table(settings, database, bucket, RAW_TABLE, description, &RAW_COLUMNS, &JSON)
 }
 
@@ -76,7 +86,10 @@ fn table(
                 location,
                 input_format: format.input,
                 output_format: format.output,
-                serde_info: SerdeInfo { serialization_library: format.serde },
+                serde_info: SerdeInfo {
+                    serialization_library: format.serde,
+                    parameters: format.serde_parameters.iter().copied().collect(),
+                },
             },
         },
     }

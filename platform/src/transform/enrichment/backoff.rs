@@ -1,7 +1,8 @@
-//! Waiting between attempts, by the clock and the sleep of the SDK configuration.
+//! Waiting for calls and between them, by the clock and the sleep of the SDK configuration.
 
 use std::time::{Duration, SystemTime};
 
+use aws_smithy_async::future::timeout::Timeout;
 use aws_smithy_async::rt::sleep::{AsyncSleep as _, SharedAsyncSleep};
 use aws_smithy_async::time::SharedTimeSource;
 use aws_types::SdkConfig;
@@ -14,7 +15,9 @@ pub(super) const ATTEMPTS_MAX: u32 = 10;
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 /// Longest wait. A throttled shard has a full second's allowance again after one second.
 const LONGEST_WAIT: Duration = Duration::from_millis(3200);
-/// Kept free before the deadline, for the answer and for the last call.
+/// Kept free before the deadline, for the answer.
+const MARGIN: Duration = Duration::from_millis(500);
+/// Time before the deadline that the last call must have when it begins: the margin, and enough to be answered usually.
 const RESERVE: Duration = Duration::from_secs(2);
 
 /// A clock that can wait.
@@ -40,6 +43,13 @@ impl Clock {
     /// Whether another call fits before the deadline.
     pub fn has_time(&self, deadline: SystemTime) -> bool {
         self.now() + RESERVE < deadline
+    }
+
+    /// Waits for a call until shortly before the deadline. Answers nothing when the call was not answered by then: it is
+    /// given up, whatever it and the SDK's own retries would still wait for, and may have had its effect.
+    pub async fn in_time<C: Future>(&self, deadline: SystemTime, call: C) -> Option<C::Output> {
+        let left = deadline.duration_since(self.now() + MARGIN).unwrap_or_default();
+        Timeout::new(call, self.sleep.sleep(left)).await.ok()
     }
 
     /// Waits before attempt number `attempt` (0 is the first, which waits for nothing). Answers false, at once, when

@@ -1,6 +1,7 @@
 //! The device directory: what is known of the devices of a batch.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::SystemTime;
 
 use aws_sdk_dynamodb::Client;
@@ -15,7 +16,8 @@ use crate::ingest::device_registry::directory::{DEVICE_KEY, DEVICE_TYPE, UNITS, 
 
 /// Most keys of a `BatchGetItem` call (API reference, `BatchGetItem`).
 const CALL_KEYS_MAX: usize = 100;
-/// Most devices that are remembered: about 20 MB.
+/// Most devices that are remembered. Equal entries are one value, so a device costs its key and its place in a map:
+/// about 150 bytes, 15 MB in all.
 const REMEMBERED_MAX: usize = 100_000;
 /// Type of a device whose item names none.
 const UNSPECIFIED: &str = "unspecified";
@@ -29,7 +31,10 @@ pub(super) enum Unit {
     Unknown(String),
 }
 
-/// A device's entry.
+/// What an item says: the type of a device and its units (metric, unit), sorted.
+type Kind = (String, Vec<(String, String)>);
+
+/// A device's entry. Devices of the same type and units share one.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Device {
     /// What kind of device it is.
@@ -52,15 +57,40 @@ impl Device {
         let index = self.units.binary_search_by(|(name, _)| name.as_str().cmp(metric)).ok()?;
         Some(&self.units[index].1)
     }
+}
 
-    fn from_item<'i>(attribute: impl Fn(&str) -> Option<&'i AttributeValue>) -> Self {
-        let device_type =
-            attribute(DEVICE_TYPE).and_then(|value| value.as_s().ok()).map_or(UNSPECIFIED, String::as_str);
-        // A unit that is not a text is one that nobody knows.
-        let text = |value: &AttributeValue| value.as_s().cloned().unwrap_or_else(|_| "not a text".to_owned());
-        let units = attribute(UNITS).and_then(|value| value.as_m().ok());
-        let units = units.into_iter().flatten().map(|(metric, unit)| (metric.clone(), text(unit)));
-        Device::new(device_type, units.collect())
+fn kind_of_item<'i>(attribute: impl Fn(&str) -> Option<&'i AttributeValue>) -> Kind {
+    let device_type = attribute(DEVICE_TYPE).and_then(|value| value.as_s().ok()).map_or(UNSPECIFIED, String::as_str);
+    // A unit that is not a text is one that nobody knows.
+    let text = |value: &AttributeValue| value.as_s().cloned().unwrap_or_else(|_| "not a text".to_owned());
+    let units = attribute(UNITS).and_then(|value| value.as_m().ok());
+    let units = units.into_iter().flatten().map(|(metric, unit)| (metric.clone(), text(unit)));
+    let mut units: Vec<(String, String)> = units.collect();
+    units.sort();
+    (device_type.to_owned(), units)
+}
+
+/// The entries in use, one for each kind of device.
+#[derive(Debug, Default)]
+struct Kinds {
+    entries: BTreeMap<Kind, Weak<Device>>,
+    /// So many kinds were in use when the others were last forgotten.
+    in_use: usize,
+}
+
+impl Kinds {
+    /// The entry of a kind, the same value for as long as anybody holds it.
+    fn entry(&mut self, kind: Kind) -> Arc<Device> {
+        if let Some(device) = self.entries.get(&kind).and_then(Weak::upgrade) {
+            return device;
+        }
+        if self.entries.len() >= 2 * self.in_use + 64 {
+            self.entries.retain(|_, device| device.strong_count() > 0);
+            self.in_use = self.entries.len();
+        }
+        let device = Arc::new(Device::new(&kind.0, kind.1.clone()));
+        self.entries.insert(kind, Arc::downgrade(&device));
+        device
     }
 }
 
@@ -71,12 +101,14 @@ pub(super) struct Directory {
     table: String,
     clock: Clock,
     cache: Mutex<Cache>,
+    kinds: Mutex<Kinds>,
 }
 
 impl Directory {
     /// The directory in `table`.
     pub fn new(client: Client, table: &str, clock: Clock) -> Self {
-        Directory { client, table: table.to_owned(), clock, cache: Mutex::new(Cache::new(REMEMBERED_MAX)) }
+        let cache = Mutex::new(Cache::new(REMEMBERED_MAX));
+        Directory { client, table: table.to_owned(), clock, cache, kinds: Mutex::default() }
     }
 
     /// The entries of the devices (tenant, device), in the same order; nothing for a device that has none.
@@ -118,7 +150,8 @@ impl Directory {
         keys: impl Iterator<Item = &str>,
         deadline: SystemTime,
     ) -> Result<Vec<(String, Arc<Device>)>, FunctionError> {
-        let mut wanted = KeysAndAttributes::builder();
+        // An eventually consistent read may miss a device that was just registered, and its readings would be refused.
+        let mut wanted = KeysAndAttributes::builder().consistent_read(true);
         for key in keys {
             wanted = wanted.keys([(DEVICE_KEY.to_owned(), AttributeValue::S(key.to_owned()))].into());
         }
@@ -131,12 +164,17 @@ impl Directory {
                 return Err(FunctionError::Directory(failure));
             }
             attempt += 1;
-            match self.client.batch_get_item().request_items(&self.table, keys.clone()).send().await {
+            let call = self.client.batch_get_item().request_items(&self.table, keys.clone()).send();
+            let Some(answer) = self.clock.in_time(deadline, call).await else {
+                return Err(FunctionError::Directory("the call was not answered in time".to_owned()));
+            };
+            match answer {
                 Ok(mut answer) => {
+                    let mut kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
                     let items = answer.responses.as_mut().and_then(|tables| tables.remove(&self.table));
                     found.extend(items.unwrap_or_default().iter().filter_map(|item| {
                         let key = item.get(DEVICE_KEY)?.as_s().ok()?.clone();
-                        Some((key, Arc::new(Device::from_item(|name| item.get(name)))))
+                        Some((key, kinds.entry(kind_of_item(|name| item.get(name)))))
                     }));
                     wanted = answer.unprocessed_keys.and_then(|mut tables| tables.remove(&self.table));
                     "keys were left unprocessed".clone_into(&mut failure);
@@ -174,5 +212,37 @@ mod tests {
         assert!(matches!(device.unit("temp"), Some(Unit::Known(_))));
         assert_eq!(device.unit("mood"), Some(&Unit::Unknown("furlong".to_owned())));
         assert_eq!(device.unit("absent"), None);
+    }
+
+    fn kind(device_type: &str, unit: &str) -> Kind {
+        let text = |text: &str| AttributeValue::S(text.to_owned());
+        let units = AttributeValue::M([("temp".to_owned(), text(unit)), ("flow".to_owned(), text("gpm"))].into());
+        let item = BTreeMap::from([(DEVICE_TYPE, text(device_type)), (UNITS, units)]);
+        kind_of_item(|name| item.get(name))
+    }
+
+    #[test]
+    fn equal_devices_share_one_value() {
+        let mut kinds = Kinds::default();
+        let first = kinds.entry(kind("pump", "fahrenheit"));
+        assert!(Arc::ptr_eq(&first, &kinds.entry(kind("pump", "fahrenheit"))));
+        for (device_type, unit) in [("fan", "fahrenheit"), ("pump", "kelvin")] {
+            assert_ne!(kinds.entry(kind(device_type, unit)), first, "{device_type} {unit}");
+        }
+        let units = vec![("temp".to_owned(), "fahrenheit".to_owned()), ("flow".to_owned(), "gpm".to_owned())];
+        assert_eq!(*first, Device::new("pump", units));
+    }
+
+    #[test]
+    fn kinds_that_no_device_has_any_more_are_forgotten() {
+        let mut kinds = Kinds::default();
+        let held: Vec<Arc<Device>> = (0..100).map(|n| kinds.entry(kind("held", &n.to_string()))).collect();
+        for n in 0..10_000 {
+            kinds.entry(kind("passing", &n.to_string()));
+        }
+        assert!(kinds.entries.len() <= 2 * held.len() + 64, "{} kinds", kinds.entries.len());
+        for (n, device) in held.iter().enumerate() {
+            assert!(Arc::ptr_eq(device, &kinds.entry(kind("held", &n.to_string()))), "{n}");
+        }
     }
 }

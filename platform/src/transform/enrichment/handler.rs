@@ -1,6 +1,7 @@
 //! What the function does with a batch: check, join, convert, keep what is refused, write the rest.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use aws_sdk_s3::config::StalledStreamProtectionConfig;
@@ -33,12 +34,13 @@ pub(super) const QUARANTINE_BUCKET: &str = "QUARANTINE_BUCKET";
 pub const VARIABLES: [&str; 3] = [DIRECTORY_TABLE, ENRICHED_STREAM, QUARANTINE_BUCKET];
 
 /// Longest wait for an answer to one attempt of a call. A connection that has silently died must not use up an invocation.
-const ATTEMPT_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Kept free before the deadline for the quarantine when something is left for it after the readings are written.
+const QUARANTINE_TIME: Duration = Duration::from_secs(3);
 
 /// The enrichment function.
 #[derive(Debug)]
 pub struct Enrichment {
-    clock: Clock,
     directory: Directory,
     quarantine: Quarantine,
     writer: Writer,
@@ -70,10 +72,37 @@ impl Enrichment {
             .build();
         Ok(Enrichment {
             directory: Directory::new(aws_sdk_dynamodb::Client::new(&config), table, clock.clone()),
-            quarantine: Quarantine::new(aws_sdk_s3::Client::new(&config), bucket),
-            writer: Writer::new(aws_sdk_kinesis::Client::new(&config), stream, clock.clone()),
-            clock,
+            quarantine: Quarantine::new(aws_sdk_s3::Client::new(&config), bucket, clock.clone()),
+            writer: Writer::new(aws_sdk_kinesis::Client::new(&config), stream, clock),
         })
+    }
+
+    /// Writes the readings of `device_count` devices and keeps what is refused, both by their positions. Answers from
+    /// where the batch must come again: everything before it is safe.
+    ///
+    /// Readings go first, then what is refused before the first reading that could not be written: what comes again
+    /// anyway is not kept now, so a stream that fails, which happens whenever a shard is throttled, doubles nothing in
+    /// the quarantine. What is refused at the very beginning goes before the readings. That is how a batch begins that
+    /// comes again because the quarantine failed, so its readings, written the last time, are doubled once and not at
+    /// every attempt while the quarantine is out of reach.
+    async fn store(
+        &self,
+        event: &Event<'_>,
+        outgoing: &[Outgoing<'_>],
+        device_count: usize,
+        refused: &[(usize, Rejection)],
+        deadline: SystemTime,
+    ) -> Option<usize> {
+        let first_reading = outgoing.first().map_or(event.records.len(), |reading| reading.position);
+        let (leading, rest) = refused.split_at(refused.partition_point(|(position, _)| *position < first_reading));
+        if !self.quarantine.keep(event, leading, deadline).await {
+            return Some(leading[0].0);
+        }
+        let write_until = if rest.is_empty() { deadline } else { deadline - QUARANTINE_TIME };
+        let unwritten = self.writer.write(outgoing, device_count, write_until).await;
+        let safe = unwritten.unwrap_or(event.records.len());
+        let rest = &rest[..rest.partition_point(|(position, _)| *position < safe)];
+        if self.quarantine.keep(event, rest, deadline).await { unwritten } else { Some(rest[0].0) }
     }
 }
 
@@ -95,20 +124,7 @@ impl Function for Enrichment {
             }
         }
         refused.sort_by_key(|(position, _)| *position);
-        // The quarantine comes first: it is one call, and repeating it changes nothing.
-        let mut again_from = None;
-        if !refused.is_empty() {
-            let safe = self.clock.has_time(context.deadline) && self.quarantine.keep(&event, &refused).await;
-            if !safe {
-                // Readings after the first refused one will come again, so writing them now would only double them.
-                let first = refused[0].0;
-                outgoing.retain(|reading| reading.position < first);
-                again_from = Some(first);
-            }
-        }
-        if let Some(unwritten) = self.writer.write(&outgoing, devices.len(), context.deadline).await {
-            again_from = Some(again_from.map_or(unwritten, |first| first.min(unwritten)));
-        }
+        let again_from = self.store(&event, &outgoing, devices.len(), &refused, context.deadline).await;
         tracing::debug!(
             request_id = %context.request_id,
             shard = event.shard_id(),

@@ -1,10 +1,13 @@
 //! Quarantine: what is refused, with its reason, as NDJSON beside the processed readings.
 
+use std::time::SystemTime;
+
 use aws_sdk_s3::Client;
 use aws_sdk_s3::error::DisplayErrorContext;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
+use super::backoff::Clock;
 use super::event::Event;
 use super::rejection::Rejection;
 
@@ -30,23 +33,32 @@ struct Line<'a> {
 pub(super) struct Quarantine {
     client: Client,
     bucket: String,
+    clock: Clock,
 }
 
 impl Quarantine {
     /// A quarantine in `bucket`.
-    pub fn new(client: Client, bucket: &str) -> Self {
-        Quarantine { client, bucket: bucket.to_owned() }
+    pub fn new(client: Client, bucket: &str, clock: Clock) -> Self {
+        Quarantine { client, bucket: bucket.to_owned(), clock }
     }
 
-    /// Keeps the refused records of a batch, given by their positions in order. Answers whether they are safe.
-    pub async fn keep(&self, event: &Event<'_>, refused: &[(usize, Rejection)]) -> bool {
+    /// Keeps refused records of a batch, given by their positions in order, in one object. Answers whether they are safe.
+    pub async fn keep(&self, event: &Event<'_>, refused: &[(usize, Rejection)], deadline: SystemTime) -> bool {
         let Some((key, body)) = object(event, refused) else {
             return true;
         };
+        if !self.clock.has_time(deadline) {
+            tracing::warn!(%key, "no time is left to write the quarantine");
+            return false;
+        }
         let put = self.client.put_object().bucket(&self.bucket).key(&key).content_type("application/x-ndjson");
-        match put.body(body.into()).send().await {
-            Ok(_) => true,
-            Err(error) => {
+        match self.clock.in_time(deadline, put.body(body.into()).send()).await {
+            Some(Ok(_)) => true,
+            None => {
+                tracing::warn!(%key, "the quarantine was not written in time");
+                false
+            }
+            Some(Err(error)) => {
                 tracing::warn!(%key, error = %DisplayErrorContext(error), "the quarantine could not be written");
                 false
             }
@@ -54,8 +66,8 @@ impl Quarantine {
     }
 }
 
-/// Key and body of the object for these records; nothing for none. Both depend on the records alone, so that a batch
-/// that is delivered again overwrites its object instead of adding one.
+/// Key and body of the object for these records; nothing for none. Both depend on the records and their reasons alone,
+/// so that keeping the same ones again overwrites their object instead of adding one.
 fn object(event: &Event<'_>, refused: &[(usize, Rejection)]) -> Option<(String, Vec<u8>)> {
     let ((first, _), (last, _)) = (refused.first()?, refused.last()?);
     let shard_id = event.shard_id();

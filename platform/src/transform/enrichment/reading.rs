@@ -77,6 +77,10 @@ fn number(json: &str) -> Result<f64, &'static str> {
 impl<'a> Reading<'a> {
     /// Parses and checks a payload.
     pub fn parse(payload: &'a [u8]) -> Result<Self, Rejection> {
+        // A list of the members' values would be taken for a reading otherwise.
+        if payload.trim_ascii_start().first() != Some(&b'{') {
+            return Err(diagnose(payload, &"the payload is not an object"));
+        }
         let reading: Reading<'a> = serde_json::from_slice(payload).map_err(|error| diagnose(payload, &error))?;
         reading.check()?;
         Ok(reading)
@@ -126,7 +130,7 @@ impl Metrics<'_> {
 }
 
 /// The precise reason why a payload is not a reading. `error` is what parsing said.
-fn diagnose(payload: &[u8], error: &serde_json::Error) -> Rejection {
+fn diagnose(payload: &[u8], error: &dyn fmt::Display) -> Rejection {
     let document: Value = match serde_json::from_slice(payload) {
         Ok(document) => document,
         Err(error) if error.to_string().starts_with("number out of range") => {
@@ -244,6 +248,8 @@ mod tests {
             (VALID, "temp=21", Reason::NotJson),
             (VALID, "{\"seq\":7", Reason::NotJson),
             (VALID, "[1]", Reason::NotAnObject),
+            (VALID, " [7,1772323200000,{\"temp\":21.5},null,\"acme\",\"pump-1\",1772323200050]", Reason::NotAnObject),
+            (VALID, "\"text\"", Reason::NotAnObject),
             ("\"seq\":7,", "", Reason::SeqMissing),
             ("\"seq\":7", "\"seq\":null", Reason::SeqMissing),
             ("\"seq\":7", "\"seq\":-1", Reason::SeqNegative),

@@ -38,7 +38,10 @@ pub fn stack(settings: &Settings) -> Template {
                 ("read-raw-stream", vec![allow(READ_STREAM, [streams.raw_stream_arn.read()])]),
                 ("read-directory", vec![allow(["dynamodb:BatchGetItem"], [directory.directory_table_arn.read()])]),
                 ("write-enriched-stream", vec![allow(["kinesis:PutRecords"], [streams.enriched_stream_arn.read()])]),
-                ("write-quarantine", vec![allow(["s3:PutObject"], [quarantine_objects(naming)])]),
+                (
+                    "write-quarantine",
+                    vec![allow(["s3:PutObject"], [quarantine_objects(naming)]).in_this_account_only()],
+                ),
                 ("write-logs", write_logs(&function_name)),
             ],
         ),
@@ -93,10 +96,8 @@ fn quarantine_objects(naming: Naming<'_>) -> Expr {
 /// What a function needs to write its own log, and no other.
 fn write_logs(function_name: &str) -> Vec<Statement> {
     let group = Expr::arn("logs", format!("log-group:/aws/lambda/{function_name}"));
-    vec![
-        allow(["logs:CreateLogGroup"], [group.clone()]),
-        allow(["logs:CreateLogStream", "logs:PutLogEvents"], [group.then(":*")]),
-    ]
+    // The ARN of a log group ends with `:*` for every action, that of making it included.
+    vec![allow(["logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"], [group.then(":*")])]
 }
 
 /// The deployment package: the platform's binary, named `bootstrap`, in a zip.

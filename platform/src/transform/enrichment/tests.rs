@@ -162,6 +162,17 @@ impl Account {
         self.state().calls.iter().filter(|call| *call == operation).count()
     }
 
+    /// The payloads in the quarantine, sorted; one that was kept twice comes twice.
+    fn refused_payloads(&self) -> Vec<String> {
+        let payload = |line: &Value| {
+            let data = STANDARD.decode(line["data"].as_str().expect("data is a text")).expect("data is base64");
+            String::from_utf8(data).expect("what tests send is text")
+        };
+        let mut payloads: Vec<String> = self.quarantined().iter().map(payload).collect();
+        payloads.sort();
+        payloads
+    }
+
     /// Every line of the quarantine.
     fn quarantined(&self) -> Vec<Value> {
         let state = self.state();
@@ -349,13 +360,19 @@ fn clocks_that_are_off_are_flagged_and_recorded_timestamps_travel() {
     let with = |ts: i64| {
         reading("a", 1).replace("\"ts\":1772323200000", &format!("\"ts\":{ts},\"recorded_at\":\"2014-04-01 00:00:00\""))
     };
-    let batch = [with(1_772_323_200_000 - 3_600_001), with(1_772_323_200_000 + 300_041), with(1_772_323_200_000)];
+    let arrival = 1_772_323_200_040;
+    let batch = [arrival - 3_600_001_i64, arrival - 3_600_000, arrival + 300_000, arrival + 300_001].map(with);
     assert_eq!(account.invoke(&account.function(), &batch).unwrap(), None);
     let state = account.state();
     let flags: Vec<&Value> = state.written.iter().map(|(_, value)| &value["flags"]).collect();
     assert_eq!(
         flags,
-        [&json!(["late", "unit-undeclared"]), &json!(["ahead", "unit-undeclared"]), &json!(["unit-undeclared"])]
+        [
+            &json!(["late", "unit-undeclared"]),
+            &json!(["unit-undeclared"]),
+            &json!(["unit-undeclared"]),
+            &json!(["ahead", "unit-undeclared"]),
+        ]
     );
     assert_eq!(state.written[0].1["recorded_at"], "2014-04-01 00:00:00");
 }
@@ -386,31 +403,61 @@ fn what_is_refused_is_kept_with_its_reason_and_its_bytes() {
 }
 
 #[test]
-fn a_batch_that_comes_again_overwrites_its_quarantine() {
+fn a_batch_that_comes_again_as_a_whole_overwrites_its_quarantine() {
     let account = Account::with_devices(&["a"]);
-    let batch = ["garbage".to_owned(), reading("a", 1), "more garbage".to_owned()];
+    let batch = [reading("a", 1), "garbage".to_owned(), reading("a", 2), "more garbage".to_owned()];
     for function in [account.function(), account.function()] {
         assert_eq!(account.invoke(&function, &batch).unwrap(), None);
     }
     let state = account.state();
     assert_eq!(state.objects.len(), 1, "{:?}", state.objects.keys());
     let key = state.objects.keys().next().unwrap();
-    assert!(key.contains("/quarantine/shardId-000000000003/1000-1002-"), "{key}");
+    assert!(key.contains("/quarantine/shardId-000000000003/1001-1003-"), "{key}");
     assert!(key.ends_with(".ndjson"), "{key}");
 }
 
 #[test]
-fn when_the_quarantine_fails_the_batch_comes_again_from_its_first_refused_record() {
+fn a_batch_that_comes_again_in_part_keeps_each_refused_record_once() {
+    let account = Account::with_devices(&["a", "b"]);
+    let batch =
+        ["garbage 0".to_owned(), reading("a", 1), "garbage 2".to_owned(), reading("b", 1), "garbage 4".to_owned()];
+    account.fail_records(|key, _| key == "b");
+    let function = account.function();
+    assert_eq!(account.invoke(&function, &batch).unwrap(), Some(3));
+    assert_eq!(account.quarantined().len(), 2, "what comes again is not kept yet");
+    assert_eq!(account.invoke(&function, &batch[3..]).unwrap(), Some(0));
+    account.state().fail_record = None;
+    assert_eq!(account.invoke(&function, &batch[3..]).unwrap(), None);
+    assert_eq!((account.seqs("a"), account.seqs("b")), (vec![1], vec![1]));
+    assert_eq!(account.refused_payloads(), ["garbage 0", "garbage 2", "garbage 4"]);
+}
+
+#[test]
+fn while_the_quarantine_fails_the_batch_comes_again_from_its_first_refused_record() {
     let account = Account::with_devices(&["a"]);
     account.fail_calls(|operation| (operation == "PutObject").then_some(Fault::Answer(503, "SlowDown")));
-    let batch = [reading("a", 1), "garbage".to_owned(), reading("a", 2), "garbage".to_owned()];
+    let batch = [reading("a", 1), "garbage 1".to_owned(), reading("a", 2), "garbage 3".to_owned()];
     let function = account.function();
     assert_eq!(account.invoke(&function, &batch).unwrap(), Some(1));
-    assert_eq!(account.seqs("a"), [1], "what comes again is not written twice");
+    for _ in 0..3 {
+        assert_eq!(account.invoke(&function, &batch[1..]).unwrap(), Some(0));
+    }
+    assert_eq!(account.seqs("a"), [1, 2], "nothing is doubled while the quarantine is out of reach");
     account.fail_calls(|_| None);
     assert_eq!(account.invoke(&function, &batch[1..]).unwrap(), None);
-    assert_eq!(account.seqs("a"), [1, 2]);
-    assert_eq!(account.quarantined().len(), 2);
+    assert_eq!(account.seqs("a"), [1, 2, 2]);
+    assert_eq!(account.refused_payloads(), ["garbage 1", "garbage 3"]);
+}
+
+#[test]
+fn a_throttled_stream_leaves_time_for_the_quarantine() {
+    let account = Account::with_devices(&["a", "b"]);
+    account.fail_records(|key, _| key == "b");
+    let batch = [reading("a", 1), "garbage".to_owned(), reading("b", 1)];
+    let time = Duration::from_secs(10);
+    assert_eq!(account.invoke_within(&account.function(), &batch, time).unwrap(), Some(2));
+    assert_eq!(account.refused_payloads(), ["garbage"]);
+    assert!(account.state().elapsed < time);
 }
 
 #[test]
@@ -548,6 +595,44 @@ fn retries_end_before_the_deadline() {
 }
 
 #[test]
+fn whatever_is_silent_the_answer_comes_before_the_deadline() {
+    let time = Duration::from_secs(10);
+    for silent in ["BatchGetItem", "PutRecords", "PutObject", ""] {
+        let account = Account::with_devices(&["a"]);
+        account.fail_calls(move |operation| (silent.is_empty() || operation == silent).then_some(Fault::Silence));
+        for batch in [[reading("a", 1), "garbage".to_owned()], ["garbage".to_owned(), reading("a", 1)]] {
+            let function = account.function();
+            let before = account.state().elapsed;
+            let answer = account.invoke_within(&function, &batch, time);
+            let took = account.state().elapsed - before;
+            assert!(took < time, "{silent}: {took:?}");
+            assert!(took > Duration::from_secs(5), "{silent}: {took:?} is too early to give up");
+            match silent {
+                "BatchGetItem" | "" => assert!(matches!(answer, Err(FunctionError::Directory(_))), "{answer:?}"),
+                "PutRecords" if batch[0] == "garbage" => assert_eq!(answer.unwrap(), Some(1)),
+                "PutObject" if batch[1] == "garbage" => assert_eq!(answer.unwrap(), Some(1)),
+                _ => assert_eq!(answer.unwrap(), Some(0)),
+            }
+        }
+    }
+}
+
+#[test]
+fn with_a_known_device_everything_else_may_be_silent() {
+    let account = Account::with_devices(&["a"]);
+    let function = account.function();
+    assert_eq!(account.invoke(&function, &[reading("a", 1)]).unwrap(), None);
+    account.fail_calls(|_| Some(Fault::Silence));
+    let (before, time) = (account.state().elapsed, Duration::from_secs(10));
+    let batch = [reading("a", 2), "garbage".to_owned(), reading("a", 3)];
+    assert_eq!(account.invoke_within(&function, &batch, time).unwrap(), Some(0));
+    assert!(account.state().elapsed - before < time);
+    account.fail_calls(|_| None);
+    assert_eq!(account.invoke(&function, &batch).unwrap(), None);
+    assert_eq!(account.seqs("a"), [1, 2, 3]);
+}
+
+#[test]
 fn an_empty_batch_is_done() {
     let account = Account::default();
     assert_eq!(account.invoke(&account.function(), &[]).unwrap(), None);
@@ -577,9 +662,10 @@ proptest! {
         let mut faults = faults.into_iter();
         account.fail_records(move |_, _| faults.next().is_some_and(|fault| fault < 150));
         let mut call_faults = call_faults.into_iter();
-        account.fail_calls(move |_| match call_faults.next() {
+        account.fail_calls(move |operation| match call_faults.next() {
             Some(0) => Some(Fault::Answer(500, "InternalFailure")),
-            Some(1) => Some(Fault::LostAnswer),
+            // What was kept and not confirmed may be kept again; apart from that it is kept once.
+            Some(1) if operation != "PutObject" => Some(Fault::LostAnswer),
             Some(2) => Some(Fault::Silence),
             _ => None,
         });
@@ -603,12 +689,8 @@ proptest! {
             }
             prop_assert_eq!(first_copies, (1..=next[device]).collect::<Vec<_>>(), "device {}", id);
         }
-        let mut kept: Vec<Vec<u8>> = account.quarantined().iter()
-            .map(|line| STANDARD.decode(line["data"].as_str().unwrap()).unwrap()).collect();
-        kept.sort();
-        kept.dedup();
-        let mut refused: Vec<Vec<u8>> = batch.iter().filter(|p| p.starts_with("garbage")).map(|p| p.clone().into_bytes()).collect();
+        let mut refused: Vec<String> = batch.iter().filter(|payload| payload.starts_with("garbage")).cloned().collect();
         refused.sort();
-        prop_assert_eq!(kept, refused);
+        prop_assert_eq!(account.refused_payloads(), refused);
     }
 }

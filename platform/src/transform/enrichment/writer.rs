@@ -79,7 +79,7 @@ impl Writer {
         let mut attempt = 0;
         while !pending.is_empty() && self.clock.may_attempt(attempt, deadline).await {
             attempt += 1;
-            match self.put(readings, &pending).await {
+            match self.put(readings, &pending, deadline).await {
                 Ok(failed) => pending = failed,
                 Err(Failure::Passing) => {}
                 Err(Failure::Lasting) => break,
@@ -92,14 +92,24 @@ impl Writer {
     }
 
     /// One `PutRecords` call. Answers the indexes that failed.
-    async fn put(&self, readings: &[Outgoing<'_>], indexes: &[usize]) -> Result<Vec<usize>, Failure> {
+    async fn put(
+        &self,
+        readings: &[Outgoing<'_>],
+        indexes: &[usize],
+        deadline: SystemTime,
+    ) -> Result<Vec<usize>, Failure> {
         let entry = |&index: &usize| {
             let Outgoing { key, data, .. } = &readings[index];
             let entry = PutRecordsRequestEntry::builder().partition_key(*key).data(Blob::new(data.as_slice()));
             entry.build().expect("key and data are set")
         };
         let records = indexes.iter().map(entry).collect();
-        match self.client.put_records().stream_name(&self.stream).set_records(Some(records)).send().await {
+        let call = self.client.put_records().stream_name(&self.stream).set_records(Some(records)).send();
+        let Some(answer) = self.clock.in_time(deadline, call).await else {
+            tracing::warn!(stream = %self.stream, "PutRecords was not answered in time");
+            return Err(Failure::Passing);
+        };
+        match answer {
             // An answer of another length says nothing about any record.
             Ok(answer) if answer.records().len() != indexes.len() => Err(Failure::Passing),
             Ok(answer) => {

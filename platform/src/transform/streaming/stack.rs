@@ -70,7 +70,8 @@ fn add_rule(template: &mut Template, naming: Naming<'_>, raw: &Handle<kinesis::S
                 "deliver-readings",
                 vec![
                     allow(["kinesis:PutRecord"], [raw.arn()]),
-                    allow(["s3:PutObject"], [Expr::s3_arn(bucket.clone()).then("/rule-errors/*")]),
+                    allow(["s3:PutObject"], [Expr::s3_arn(bucket.clone()).then("/rule-errors/*")])
+                        .in_this_account_only(),
                 ],
             )],
         ),

@@ -48,7 +48,13 @@ impl Rewriter<'_> {
                 self.sort_keys(&mut spec.order_by)
             }
             Some(_) => Err(Failure::not_modelled("named windows and window frames")),
+        }?;
+        // The query engine counts rows and ranks without a sign.
+        if matches!(name.as_str(), "row_number" | "rank" | "dense_rank") {
+            let counted = std::mem::replace(expr, Expr::value(Value::Null));
+            *expr = call("$cast_bigint", vec![counted]);
         }
+        Ok(())
     }
 
     fn arguments(&mut self, function: &mut Function, name: &str) -> Result<(), Failure> {

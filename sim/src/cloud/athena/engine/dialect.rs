@@ -3,6 +3,9 @@
 use datafusion::sql::sqlparser::ast::Statement;
 use datafusion::sql::sqlparser::dialect::Dialect;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
+use datafusion::sql::sqlparser::tokenizer::Tokenizer;
+
+use super::depth;
 
 /// Trino's lexical rules: double quotes delimit names, backticks do not.
 #[derive(Debug)]
@@ -36,6 +39,9 @@ impl Dialect for Trino {
 
 /// Parses one statement. The error is the text of `StartQueryExecution`'s refusal; its wording is unverified.
 pub(crate) fn parse(sql: &str) -> Result<Statement, String> {
+    if Tokenizer::new(&Trino, sql).tokenize().is_ok_and(|tokens| depth::of(&tokens) > depth::LIMIT) {
+        return Err(text(&ParserError::RecursionLimitExceeded));
+    }
     let mut statements = Parser::parse_sql(&Trino, sql).map_err(|error| text(&error))?;
     match statements.len() {
         1 => Ok(statements.remove(0)),

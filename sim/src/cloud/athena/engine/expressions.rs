@@ -207,18 +207,29 @@ fn check_pattern(pattern: &Expr) -> Result<(), Failure> {
 
 fn check_interval(interval: &Interval) -> Result<(), Failure> {
     use DateTimeField as Unit;
-    let whole = match interval.value.as_ref() {
+    let amount = match interval.value.as_ref() {
         Expr::Value(value) => match &value.value {
-            Value::SingleQuotedString(text) => text.parse::<i32>().is_ok(),
-            _ => false,
+            Value::SingleQuotedString(text) => text.parse::<i32>().ok(),
+            _ => None,
         },
-        _ => false,
+        _ => None,
     };
+    // A thousand years: a sum of intervals stays in the calendar.
+    let most: u32 = match interval.leading_field {
+        Some(Unit::Year) => 1_000,
+        Some(Unit::Month) => 12_000,
+        Some(Unit::Day) => 365_000,
+        Some(Unit::Hour) => 8_760_000,
+        _ => 525_600_000,
+    };
+    if amount.is_some_and(|amount| amount.unsigned_abs() > most) {
+        return Err(Failure::not_modelled(format!("{interval}: intervals of more than a thousand years")));
+    }
     let unit = matches!(
         interval.leading_field,
         Some(Unit::Second | Unit::Minute | Unit::Hour | Unit::Day | Unit::Month | Unit::Year)
     );
-    if whole && unit && interval.leading_precision.is_none() && interval.last_field.is_none() {
+    if amount.is_some() && unit && interval.leading_precision.is_none() && interval.last_field.is_none() {
         return Ok(());
     }
     Err(Failure::not_modelled(format!("{interval}: an interval is a whole number in quotes and one unit")))

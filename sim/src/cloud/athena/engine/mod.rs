@@ -1,7 +1,9 @@
 //! SQL: Trino's text in, Athena's CSV out, computed by DataFusion on one thread without clock, files or entropy.
 
 mod calls;
+mod common;
 mod csv;
+mod depth;
 mod dialect;
 mod expressions;
 mod rewrite;

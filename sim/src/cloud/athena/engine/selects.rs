@@ -17,6 +17,9 @@ impl Rewriter<'_> {
         for table in &mut select.from {
             self.table_with_joins(table)?;
         }
+        if let Some(name) = doubtful_key(select) {
+            return Err(Failure::not_modelled(format!("GROUP BY {name}: a column of a join without its relation")));
+        }
         let isolate = uses_alias(select);
         let mut seen = Vec::new();
         for item in &mut select.projection {
@@ -200,6 +203,23 @@ fn uses_alias(select: &Select) -> bool {
             _ => ControlFlow::Continue(()),
         });
         found.is_break()
+    })
+}
+
+/// A key of GROUP BY without a relation, beside an output of that name with one: of several relations, the query engine
+/// would take the output's where Trino may find the name ambiguous.
+fn doubtful_key(select: &Select) -> Option<&Ident> {
+    let relations = select.from.iter().map(|table| 1 + table.joins.len()).sum::<usize>();
+    let GroupByExpr::Expressions(keys, _) = &select.group_by else { return None };
+    keys.iter().filter(|_| relations > 1).find_map(|key| {
+        let Expr::Identifier(name) = key else { return None };
+        let output = |item: &SelectItem| match item {
+            SelectItem::UnnamedExpr(Expr::CompoundIdentifier(path)) => {
+                path.last().is_some_and(|last| last.value.eq_ignore_ascii_case(&name.value))
+            }
+            _ => false,
+        };
+        select.projection.iter().any(output).then_some(name)
     })
 }
 

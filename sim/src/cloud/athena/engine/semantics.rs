@@ -7,17 +7,18 @@ use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode as _};
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::Result;
-use datafusion::logical_expr::expr::{Case, ScalarFunction};
+use datafusion::logical_expr::expr::{Case, ScalarFunction, Sort};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
-    BinaryExpr, Expr, ExprSchemable as _, LogicalPlan, LogicalPlanBuilder, Operator, WindowFunctionDefinition,
+    BinaryExpr, Distinct, Expr, ExprSchemable as _, LogicalPlan, LogicalPlanBuilder, Operator, WindowFunctionDefinition,
 };
 use datafusion::optimizer::analyzer::AnalyzerRule;
 
 use super::super::failure::Failure;
 use super::super::functions;
-use super::types::{comparable, is_float, is_integer, is_number, is_temporal, trino_name, trino_names};
+use super::common::{check_planned_cast, refuse_mixed, unify, unify_nullif};
+use super::types::{comparable, holds_map, is_float, is_integer, is_number, is_temporal, trino_name, trino_names};
 
 /// Checks and corrects a plan.
 #[derive(Debug, Default)]
@@ -42,13 +43,20 @@ fn node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
                 let types: Vec<DataType> =
                     union.inputs.iter().map(|input| input.schema().field(column).data_type().clone()).collect();
                 check_united("UNION query", &types)?;
+                refuse_mixed("UNION", &types)?;
             }
         }
         LogicalPlan::Join(join) => {
             for (left, right) in &join.on {
                 let types = (left.get_type(join.left.schema())?, right.get_type(join.right.schema())?);
                 check_compared(Operator::Eq, &types.0, &types.1)?;
+                refuse_mixed("the comparison", &[types.0, types.1])?;
             }
+        }
+        LogicalPlan::Aggregate(aggregate) => check_keys(&aggregate.group_expr, aggregate.input.schema())?,
+        LogicalPlan::Sort(sort) => sort.expr.iter().try_for_each(|key| check_key(&key.expr, sort.input.schema()))?,
+        LogicalPlan::Distinct(Distinct::All(input)) => {
+            input.schema().fields().iter().try_for_each(|field| check_key_type(field.data_type()))?;
         }
         LogicalPlan::Values(values) => {
             let one = |expr: &Expr| Ok(expr.clone().transform_up(|expr| expression(expr, &values.schema))?.data);
@@ -57,6 +65,7 @@ fn node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
             for column in 0..values.schema.fields().len() {
                 let types = rows.iter().map(|row| row[column].get_type(&values.schema)).collect::<Result<Vec<_>>>()?;
                 check_united("VALUES", &types)?;
+                refuse_mixed("VALUES", &types)?;
             }
             return Ok(Transformed::yes(LogicalPlanBuilder::values(rows)?.build()?));
         }
@@ -73,14 +82,50 @@ fn node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
 }
 
 fn expression(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
-    match &expr {
+    match checked(&expr, schema)? {
+        Some(replacement) => Ok(Transformed::yes(replacement)),
+        None => coerced(expr, schema),
+    }
+}
+
+/// Casts operands to their common type.
+fn coerced(mut expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    match &mut expr {
+        Expr::BinaryExpr(binary) => unify([binary.left.as_mut(), binary.right.as_mut()], schema)?,
+        Expr::Between(between) => {
+            unify([between.expr.as_mut(), between.low.as_mut(), between.high.as_mut()], schema)?;
+        }
+        Expr::InList(list) => unify(std::iter::once(list.expr.as_mut()).chain(&mut list.list), schema)?,
+        Expr::Case(case) => {
+            if let Some(operand) = &mut case.expr {
+                let whens = case.when_then_expr.iter_mut().map(|(when, _)| when.as_mut());
+                unify(std::iter::once(operand.as_mut()).chain(whens), schema)?;
+            }
+            let results = case.when_then_expr.iter_mut().map(|(_, then)| then.as_mut());
+            unify(results.chain(case.else_expr.as_deref_mut()), schema)?;
+        }
+        Expr::ScalarFunction(ScalarFunction { func, args }) => match func.name() {
+            "coalesce" => unify(args, schema)?,
+            "nullif" => unify_nullif(args, schema)?,
+            _ => return Ok(Transformed::no(expr)),
+        },
+        _ => return Ok(Transformed::no(expr)),
+    }
+    Ok(Transformed::yes(expr))
+}
+
+/// Checks an expression; a replacement where the engine computes something else.
+fn checked(expr: &Expr, schema: &DFSchema) -> Result<Option<Expr>> {
+    match expr {
         // Trino's whole literals are integers where they fit.
         Expr::Literal(ScalarValue::Int64(Some(n)), meta) => {
             if let Ok(small) = i32::try_from(*n) {
-                return Ok(Transformed::yes(Expr::Literal(ScalarValue::Int32(Some(small)), meta.clone())));
+                return Ok(Some(Expr::Literal(ScalarValue::Int32(Some(small)), meta.clone())));
             }
         }
-        Expr::BinaryExpr(binary) => return binary_expression(binary, schema).map(|new| or_same(new, expr)),
+        // A cast that the query asks for is a function.
+        Expr::Cast(cast) => check_planned_cast(&cast.expr.get_type(schema)?, &expr.get_type(schema)?)?,
+        Expr::BinaryExpr(binary) => return binary_expression(binary, schema),
         Expr::Between(between) => {
             let value = between.expr.get_type(schema)?;
             check_compared(Operator::GtEq, &value, &between.low.get_type(schema)?)?;
@@ -94,7 +139,9 @@ fn expression(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
         }
         Expr::InSubquery(query) => {
             let inner = query.subquery.subquery.schema().field(0).data_type().clone();
-            check_compared(Operator::Eq, &query.expr.get_type(schema)?, &inner)?;
+            let value = query.expr.get_type(schema)?;
+            check_compared(Operator::Eq, &value, &inner)?;
+            refuse_mixed("IN", &[value, inner])?;
         }
         Expr::Like(like) => {
             let text = like.expr.get_type(schema)?;
@@ -109,23 +156,73 @@ fn expression(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
         Expr::ScalarFunction(ScalarFunction { func, args }) if matches!(func.name(), "coalesce" | "nullif") => {
             let types = args.iter().map(|arg| arg.get_type(schema)).collect::<Result<Vec<_>>>()?;
             check_united(&func.name().to_uppercase(), &types)?;
-        }
-        Expr::AggregateFunction(call) => check_aggregate(call.func.name(), &call.params.args, schema)?,
-        Expr::WindowFunction(call) => {
-            if let WindowFunctionDefinition::AggregateUDF(function) = &call.fun {
-                check_aggregate(function.name(), &call.params.args, schema)?;
+            if let ("nullif", [a, b]) = (func.name(), types.as_slice()) {
+                check_compared(Operator::Eq, a, b)?;
             }
+        }
+        Expr::ScalarFunction(ScalarFunction { func, args }) => check_rounding(func.name(), args, schema)?,
+        Expr::AggregateFunction(call) => {
+            let params = &call.params;
+            check_aggregate(call.func.name(), &params.args, schema)?;
+            check_clauses(params.filter.as_deref(), &params.order_by, schema)?;
+            if params.distinct {
+                check_keys(&params.args, schema)?;
+            }
+        }
+        Expr::WindowFunction(call) => {
+            let params = &call.params;
+            if let WindowFunctionDefinition::AggregateUDF(function) = &call.fun {
+                check_aggregate(function.name(), &params.args, schema)?;
+            }
+            check_clauses(params.filter.as_deref(), &params.order_by, schema)?;
+            check_keys(&params.partition_by, schema)?;
         }
         _ => {}
     }
-    Ok(Transformed::no(expr))
+    Ok(None)
 }
 
-fn or_same(new: Option<Expr>, old: Expr) -> Transformed<Expr> {
-    match new {
-        Some(new) => Transformed::yes(new),
-        None => Transformed::no(old),
+/// What groups, sorts or tells rows apart.
+fn check_keys(exprs: &[Expr], schema: &DFSchema) -> Result<()> {
+    exprs.iter().try_for_each(|expr| check_key(expr, schema))
+}
+
+fn check_key(expr: &Expr, schema: &DFSchema) -> Result<()> {
+    check_key_type(&expr.get_type(schema)?)
+}
+
+fn check_key_type(kind: &DataType) -> Result<()> {
+    if holds_map(kind) {
+        let kind = trino_name(kind);
+        return Err(Failure::not_modelled(format!("grouping, sorting or telling apart values of {kind}")).into_engine());
     }
+    Ok(())
+}
+
+/// FILTER and ORDER BY of an aggregate or a window function.
+fn check_clauses(filter: Option<&Expr>, order: &[Sort], schema: &DFSchema) -> Result<()> {
+    if let Some(filter) = filter {
+        let kind = filter.get_type(schema)?;
+        if !matches!(kind, DataType::Boolean | DataType::Null) {
+            return mismatch(format!("Filter expression must evaluate to a boolean (actual: {})", trino_name(&kind)));
+        }
+    }
+    order.iter().try_for_each(|key| check_key(&key.expr, schema))
+}
+
+/// Trino rounds decimals and reals to other types than the engine, and whole numbers to a place.
+fn check_rounding(name: &str, args: &[Expr], schema: &DFSchema) -> Result<()> {
+    if !matches!(name, "abs" | "round" | "ceil" | "ceiling" | "floor" | "sign" | "truncate") {
+        return Ok(());
+    }
+    let types = args.iter().map(|arg| arg.get_type(schema)).collect::<Result<Vec<_>>>()?;
+    let Some(first) = types.first() else { return Ok(()) };
+    let whole = is_integer(first) && (name == "truncate" || types.len() > 1);
+    if whole || matches!(first, DataType::Decimal128(..) | DataType::Float32) {
+        let types = trino_names(&types);
+        return Err(Failure::not_modelled(format!("{name} of {types} (cast to double)")).into_engine());
+    }
+    Ok(())
 }
 
 fn mismatch<T>(text: impl std::fmt::Display) -> Result<T> {
@@ -137,7 +234,15 @@ fn cannot_apply<T>(op: Operator, left: &DataType, right: &DataType) -> Result<T>
 }
 
 fn check_compared(op: Operator, left: &DataType, right: &DataType) -> Result<()> {
-    if comparable(left, right) { Ok(()) } else { cannot_apply(op, left, right) }
+    if !comparable(left, right) {
+        return cannot_apply(op, left, right);
+    }
+    let inexact = |kind: &DataType| kind.is_nested() || matches!(kind, DataType::Interval(_));
+    if inexact(left) || inexact(right) {
+        let (left, right) = (trino_name(left), trino_name(right));
+        return Err(Failure::not_modelled(format!("the comparison {left} {op} {right}")).into_engine());
+    }
+    Ok(())
 }
 
 fn check_united(what: &str, types: &[DataType]) -> Result<()> {

@@ -69,6 +69,16 @@ pub(crate) fn is_temporal(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Date32 | DataType::Timestamp(..))
 }
 
+/// Whether a type is a map or holds one.
+pub(crate) fn holds_map(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Map(..) => true,
+        DataType::List(item) => holds_map(item.data_type()),
+        DataType::Struct(fields) => fields.iter().any(|field| holds_map(field.data_type())),
+        _ => false,
+    }
+}
+
 /// Whether Trino compares or unites two types without a cast.
 pub(crate) fn comparable(a: &DataType, b: &DataType) -> bool {
     a == b

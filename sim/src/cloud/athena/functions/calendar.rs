@@ -40,9 +40,15 @@ impl Unit {
         })
     }
 
-    /// The beginning of the unit that holds the instant.
-    pub(super) fn truncate(self, at: i64) -> i64 {
-        match self {
+    /// Whether a date has the unit.
+    pub(super) fn is_of_dates(self) -> bool {
+        !matches!(self, Unit::Fixed(length) if length < DAY_MS)
+    }
+
+    /// The beginning of the unit that holds the instant; `None` outside the calendar.
+    pub(super) fn truncate(self, at: i64) -> Option<i64> {
+        let at = in_range(at)?;
+        let first = match self {
             Unit::Fixed(length) => at - at.rem_euclid(length),
             // 1970-01-05 was a Monday.
             Unit::Week => at - (at - 4 * DAY_MS).rem_euclid(7 * DAY_MS),
@@ -52,22 +58,25 @@ impl Unit {
                 let first = NaiveDate::from_ymd_opt(date.year(), month + 1, 1).unwrap_or(date);
                 first.and_time(NaiveTime::MIN).and_utc().timestamp_millis()
             }
-        }
+        };
+        in_range(first)
     }
 
     /// The instant `n` units later; `None` outside the calendar.
     pub(super) fn add(self, at: i64, n: i64) -> Option<i64> {
-        match self {
-            Unit::Fixed(length) => at.checked_add(n.checked_mul(length)?),
-            Unit::Week => at.checked_add(n.checked_mul(7 * DAY_MS)?),
+        let at = in_range(at)?;
+        let moved = match self {
+            Unit::Fixed(length) => at.checked_add(n.checked_mul(length)?)?,
+            Unit::Week => at.checked_add(n.checked_mul(7 * DAY_MS)?)?,
             Unit::Months(length) => {
                 let months = n.checked_mul(i64::from(length))?;
                 let by = Months::new(u32::try_from(months.unsigned_abs()).ok()?);
                 let at = datetime(at);
                 let moved = if months < 0 { at.checked_sub_months(by) } else { at.checked_add_months(by) };
-                moved.map(|at| at.and_utc().timestamp_millis())
+                moved?.and_utc().timestamp_millis()
             }
-        }
+        };
+        in_range(moved)
     }
 
     /// Whole units from one instant to another.
@@ -91,6 +100,12 @@ impl Unit {
             }
         }
     }
+}
+
+/// An instant that Trino's `timestamp with time zone` holds, which has 52 bits for milliseconds; all of them are dates
+/// here.
+pub(super) fn in_range(ms: i64) -> Option<i64> {
+    (-(1i64 << 51)..1 << 51).contains(&ms).then_some(ms)
 }
 
 /// An instant as date and time.
@@ -125,7 +140,8 @@ pub(crate) fn parse_timestamp(text: &str) -> Option<i64> {
         return Some(midnight(day));
     }
     let (date, time) = text.split_once(' ')?;
-    let time = NaiveTime::parse_from_str(time, "%H:%M:%S%.f").ok()?;
+    // A second of 60 is no time of the day.
+    let time = NaiveTime::parse_from_str(time, "%H:%M:%S%.f").ok().filter(|time| time.nanosecond() < 1_000_000_000)?;
     let ms = i64::from(time.num_seconds_from_midnight()) * 1_000 + i64::from(time.nanosecond() / 1_000_000);
     Some(midnight(parse_date(date)?) + ms)
 }

@@ -7,7 +7,10 @@ use datafusion::arrow::array::{
     TimestampMillisecondArray,
 };
 use datafusion::arrow::compute::{CastOptions, cast, cast_with_options};
-use datafusion::arrow::datatypes::{DataType, Date32Type, Float64Type, Int64Type, TimestampMillisecondType};
+use datafusion::arrow::datatypes::{
+    ArrowPrimitiveType, DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int64Type,
+    TimestampMillisecondType,
+};
 use datafusion::arrow::util::display::FormatOptions;
 use datafusion::error::Result;
 
@@ -82,29 +85,37 @@ fn convert(values: &ArrayRef, to: &DataType, name: &str, safe: bool) -> Result<A
         (DataType::Null, _) => Ok(cast(values, to)?),
         (_, DataType::Utf8) => Ok(to_text(values)),
         (DataType::Utf8, DataType::Boolean) => {
-            let parsed = from_text(values, name, safe, boolean)?;
+            let parsed = from_text(values, name, safe, |text| Ok(boolean(text)))?;
             Ok(Arc::new(parsed.into_iter().collect::<BooleanArray>()))
         }
         (DataType::Utf8, DataType::Date32) => {
-            let parsed = from_text(values, name, safe, parse_date)?;
+            let parsed = from_text(values, name, safe, |text| exact(text, parse_date(text), is_date_form(text)))?;
             Ok(Arc::new(parsed.into_iter().collect::<Date32Array>()))
         }
         (DataType::Utf8, DataType::Timestamp(_, zone)) => {
-            let text = |text: &str| parse_timestamp(text.strip_suffix(" UTC").unwrap_or(text));
-            let parsed = from_text(values, name, safe, text)?;
+            let instant = |text: &str| {
+                let local = if zone.is_some() { text.strip_suffix(" UTC").unwrap_or(text) } else { text };
+                exact(text, parse_timestamp(local), is_timestamp_form(local))
+            };
+            let parsed = from_text(values, name, safe, instant)?;
             let parsed = parsed.into_iter().collect::<TimestampMillisecondArray>();
             Ok(Arc::new(parsed.with_timezone_opt(zone.clone())))
         }
         (DataType::Utf8, _) if is_integer(to) => {
-            let parsed = from_text(values, name, safe, |text| text.parse::<i64>().ok())?;
+            let parsed = from_text(values, name, safe, |text| Ok(text.parse::<i64>().ok()))?;
             narrow(&(Arc::new(parsed.into_iter().collect::<PrimitiveArray<Int64Type>>()) as ArrayRef), to, name, safe)
         }
         (DataType::Utf8, _) => {
-            let parsed = from_text(values, name, safe, double)?;
+            let parsed = from_text(values, name, safe, |text| Ok(double(text)))?;
             let doubles: ArrayRef = Arc::new(parsed.into_iter().collect::<PrimitiveArray<Float64Type>>());
             Ok(cast(&doubles, to)?)
         }
-        (DataType::Float32 | DataType::Float64 | DataType::Decimal128(..), _) if is_integer(to) => {
+        (DataType::Decimal128(_, scale), _) if is_integer(to) => {
+            narrow(&whole_part(values, *scale, name, safe)?, to, name, safe)
+        }
+        (DataType::Decimal128(..), DataType::Float32) => Ok(Arc::new(floats::<Float32Type>(values))),
+        (DataType::Decimal128(..), DataType::Float64) => Ok(Arc::new(floats::<Float64Type>(values))),
+        (DataType::Float32 | DataType::Float64, _) if is_integer(to) => {
             let whole = rounded(&cast(values, &DataType::Float64)?, name, safe)?;
             narrow(&whole, to, name, safe)
         }
@@ -131,16 +142,70 @@ fn from_text<T>(
     values: &ArrayRef,
     name: &str,
     safe: bool,
-    parse: impl Fn(&str) -> Option<T>,
+    parse: impl Fn(&str) -> Result<Option<T>>,
 ) -> Result<Vec<Option<T>>> {
     let one = |text: Option<&str>| match text {
         None => Ok(None),
-        Some(text) => match parse(text) {
+        Some(text) => match parse(text)? {
             None if !safe => Err(invalid(text, name).into_engine()),
             parsed => Ok(parsed),
         },
     };
     values.as_string::<i32>().iter().map(one).collect()
+}
+
+/// A date or an instant that was read from a text in one of the forms that are modelled. Trino takes others as well:
+/// what may be one of those is refused.
+fn exact<T>(text: &str, parsed: Option<T>, modelled: bool) -> Result<Option<T>> {
+    let begins_like_one = text.trim_start().starts_with(|c: char| c.is_ascii_digit() || c == '-' || c == '+');
+    if !modelled && begins_like_one && text.contains('-') {
+        return Err(Failure::not_modelled(format!("the form of the date or instant '{text}'")).into_engine());
+    }
+    Ok(parsed.filter(|_| modelled))
+}
+
+/// Digits where `form` has zeros, and what else it has.
+fn has_form(text: &str, form: &str) -> bool {
+    text.len() == form.len()
+        && text.bytes().zip(form.bytes()).all(|(c, f)| if f == b'0' { c.is_ascii_digit() } else { c == f })
+}
+
+fn is_date_form(text: &str) -> bool {
+    has_form(text, "0000-00-00")
+}
+
+/// To the millisecond: finer instants are rounded in Trino.
+fn is_timestamp_form(text: &str) -> bool {
+    let fractions = ["", ".0", ".00", ".000"];
+    is_date_form(text) || fractions.iter().any(|fraction| has_form(text, &format!("0000-00-00 00:00:00{fraction}")))
+}
+
+/// Decimals as the nearest floating-point numbers.
+fn floats<T: ArrowPrimitiveType>(values: &ArrayRef) -> PrimitiveArray<T>
+where
+    T::Native: std::str::FromStr,
+{
+    let decimals = values.as_primitive::<Decimal128Type>();
+    let one = |row| decimals.is_valid(row).then(|| decimals.value_as_string(row).parse().ok()).flatten();
+    (0..decimals.len()).map(one).collect()
+}
+
+/// Decimals as whole numbers, half away from zero.
+fn whole_part(values: &ArrayRef, scale: i8, name: &str, safe: bool) -> Result<ArrayRef> {
+    let decimals = values.as_primitive::<Decimal128Type>();
+    let unit = 10i128.pow(u32::try_from(scale).unwrap_or(0));
+    let one = |(row, value): (usize, Option<i128>)| {
+        let Some(value) = value else { return Ok(None) };
+        let (whole, rest) = (value / unit, value % unit);
+        let up = i128::from(rest.unsigned_abs() >= unit.unsigned_abs() - rest.unsigned_abs());
+        match i64::try_from(whole + up * value.signum()) {
+            Ok(whole) => Ok(Some(whole)),
+            Err(_) if safe => Ok(None),
+            Err(_) => Err(invalid(&decimals.value_as_string(row), name).into_engine()),
+        }
+    };
+    let values = decimals.iter().enumerate().map(one);
+    Ok(Arc::new(values.collect::<Result<PrimitiveArray<Int64Type>>>()?))
 }
 
 fn boolean(text: &str) -> Option<bool> {

@@ -16,6 +16,7 @@ pub(super) use collections::item;
 
 use std::sync::{Arc, LazyLock};
 
+use datafusion::arrow::datatypes::DataType;
 use datafusion::functions::core::{coalesce, get_field, nullif};
 use datafusion::functions_aggregate::{array_agg, average, bool_and_or, count, first_last, min_max, sum};
 use datafusion::functions_window::{rank, row_number};
@@ -73,6 +74,17 @@ pub(super) fn is_known(name: &str) -> bool {
         names
     });
     NAMES.binary_search_by(|known| known.as_str().cmp(name)).is_ok()
+}
+
+/// The cast to a double, a real or an instant.
+pub(super) fn conversion(to: &DataType) -> &'static Arc<ScalarUDF> {
+    let name = match to {
+        DataType::Float32 => "$cast_real",
+        DataType::Timestamp(_, None) => "$cast_timestamp",
+        DataType::Timestamp(_, Some(_)) => "$cast_timestamptz",
+        _ => "$cast_double",
+    };
+    PURE.iter().find(|udf| udf.name() == name).expect("all casts are registered")
 }
 
 /// The whole-number operator that raises an error on overflow.

@@ -6,7 +6,7 @@ use datafusion::arrow::array::{Array as _, ArrayRef, AsArray as _, BooleanArray,
 use datafusion::arrow::compute::kernels::cmp::{gt, lt};
 use datafusion::arrow::compute::kernels::numeric::{add, mul, neg, sub};
 use datafusion::arrow::compute::kernels::zip::zip;
-use datafusion::arrow::compute::{and, is_not_null};
+use datafusion::arrow::compute::{and, cast, is_not_null};
 use datafusion::arrow::datatypes::{DataType, Float64Type, Int64Type};
 use datafusion::arrow::error::ArrowError;
 use datafusion::error::Result;
@@ -97,11 +97,16 @@ fn double(name: &str, f: fn(f64) -> f64) -> Function {
 /// Whole numbers are rounded already.
 fn rounding(name: &'static str, f: fn(f64) -> f64) -> Function {
     let mut overloads = whole_or_double();
-    if matches!(name, "truncate" | "sign") {
+    if name == "truncate" {
         overloads.retain(|(args, _)| args[0] == DOUBLE);
     }
-    Function::new(name, overloads, move |args, _| {
-        Ok(if *args[0].data_type() == DOUBLE { map(&args[0], f) } else { Arc::clone(&args[0]) })
+    Function::new(name, overloads, move |args, _| match args[0].data_type() {
+        DataType::Float64 => Ok(map(&args[0], f)),
+        kind if name == "sign" => {
+            let signs = map(&cast(&args[0], &DOUBLE)?, f);
+            Ok(cast(&signs, kind)?)
+        }
+        _ => Ok(Arc::clone(&args[0])),
     })
 }
 

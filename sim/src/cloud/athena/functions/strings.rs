@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{Array as _, ArrayRef, AsArray as _, BooleanArray, Int64Array, StringArray};
 use datafusion::arrow::datatypes::{DataType, Int64Type};
+use datafusion::error::Result;
 
+use super::super::failure::Failure;
 use super::framework::Function;
 
 const TEXT: DataType = DataType::Utf8;
@@ -43,7 +45,7 @@ pub(super) fn all() -> Vec<Function> {
         Function::new("replace", vec![(vec![TEXT, TEXT], TEXT), (vec![TEXT, TEXT, TEXT], TEXT)], |args, _| {
             Ok(replace(args))
         }),
-        Function::new("split_part", vec![(vec![TEXT, TEXT, COUNT], TEXT)], |args, _| Ok(split_part(args))),
+        Function::new("split_part", vec![(vec![TEXT, TEXT, COUNT], TEXT)], |args, _| split_part(args)),
         substr("substr"),
         substr("substring"),
         concat,
@@ -101,17 +103,22 @@ fn replace(args: &[ArrayRef]) -> ArrayRef {
     Arc::new(values.collect::<StringArray>())
 }
 
-fn split_part(args: &[ArrayRef]) -> ArrayRef {
+fn split_part(args: &[ArrayRef]) -> Result<ArrayRef> {
     let index = args[2].as_primitive::<Int64Type>();
     let values = pairs(args).zip(index).map(|(pair, index)| {
-        let ((text, delimiter), index) = pair.zip(index)?;
-        let index = usize::try_from(index).ok()?.checked_sub(1)?;
-        if delimiter.is_empty() {
-            return text.chars().nth(index).map(String::from);
+        let Some(((text, delimiter), index)) = pair.zip(index) else { return Ok(None) };
+        if index < 1 {
+            let reason = "INVALID_FUNCTION_ARGUMENT: Index must be greater than zero";
+            return Err(Failure::query(reason).into_engine());
         }
-        text.split(delimiter).nth(index).map(str::to_owned)
+        let index = usize::try_from(index - 1).unwrap_or(usize::MAX);
+        Ok(if delimiter.is_empty() {
+            text.chars().nth(index).map(String::from)
+        } else {
+            text.split(delimiter).nth(index).map(str::to_owned)
+        })
     });
-    Arc::new(values.collect::<StringArray>())
+    Ok(Arc::new(values.collect::<Result<StringArray>>()?))
 }
 
 fn substring(args: &[ArrayRef]) -> ArrayRef {

@@ -11,7 +11,7 @@ use datafusion::error::Result;
 
 use super::super::engine::types::{TIMESTAMP, timestamp_tz};
 use super::super::failure::Failure;
-use super::calendar::{Format, Unit, datetime, day, midnight, parse_iso8601};
+use super::calendar::{Format, Unit, datetime, day, in_range, midnight, parse_iso8601};
 use super::framework::Function;
 use crate::world::time::Time;
 
@@ -23,9 +23,10 @@ pub(super) fn all() -> Vec<Function> {
     all.extend([
         Function::new("from_unixtime", vec![(vec![DataType::Float64], timestamp_tz())], |args, _| {
             let seconds = args[0].as_primitive::<Float64Type>();
-            // Rounded as Java's `Math.round` does it. No instant lies near the bounds of the conversion.
-            let instants = seconds.iter().map(|s| s.map(|s| (s * 1_000.0 + 0.5).floor() as i64));
-            Ok(Arc::new(instants.collect::<TimestampMillisecondArray>().with_timezone("UTC")))
+            // Rounded as Java's `Math.round` does it; what lies beyond a whole number is no instant either.
+            let instant = |seconds: f64| known(in_range((seconds * 1_000.0 + 0.5).floor() as i64));
+            let instants = seconds.iter().map(|s| s.map(instant).transpose());
+            Ok(Arc::new(instants.collect::<Result<TimestampMillisecondArray>>()?.with_timezone("UTC")))
         }),
         Function::new(
             "to_unixtime",
@@ -111,6 +112,21 @@ impl<T> Memo<T> {
     }
 }
 
+/// What the calendar of this simulator holds.
+fn known<T>(value: Option<T>) -> Result<T> {
+    value.ok_or_else(|| Failure::not_modelled("dates and instants more than 70000 years from 1970").into_engine())
+}
+
+/// A unit that values of the type have.
+fn unit_of(units: &mut Memo<Unit>, name: &str, kind: &DataType) -> Result<Unit> {
+    let unit = *units.get(name)?;
+    if *kind == DataType::Date32 && !unit.is_of_dates() {
+        let reason = format!("INVALID_FUNCTION_ARGUMENT: '{name}' is not a valid DATE field");
+        return Err(Failure::query(reason).into_engine());
+    }
+    Ok(unit)
+}
+
 fn date_format(args: &[ArrayRef]) -> Result<ArrayRef> {
     let mut formats = Memo::new(Format::parse);
     let mut out = StringBuilder::with_capacity(args[0].len(), args[0].len() * 16);
@@ -143,7 +159,10 @@ fn date_trunc(args: &[ArrayRef]) -> Result<ArrayRef> {
     let rows = args[0].as_string::<i32>().iter().zip(instants(&args[1]));
     let values = rows.map(|(unit, at)| match unit.zip(at) {
         None => Ok(None),
-        Some((unit, at)) => Ok(Some(units.get(unit)?.truncate(at))),
+        Some((unit, at)) => {
+            let found = unit_of(&mut units, unit, args[1].data_type())?;
+            known(found.truncate(at)).map(Some)
+        }
     });
     let values = values.collect::<Result<Vec<_>>>()?;
     Ok(column(args[1].data_type(), values.into_iter()))
@@ -155,7 +174,10 @@ fn date_add(args: &[ArrayRef]) -> Result<ArrayRef> {
     let rows = args[0].as_string::<i32>().iter().zip(amounts);
     let values = rows.map(|(unit, (n, at))| match unit.zip(n.zip(at)) {
         None => Ok(None),
-        Some((unit, (n, at))) => Ok(units.get(unit)?.add(at, n)),
+        Some((unit, (n, at))) => {
+            let found = unit_of(&mut units, unit, args[2].data_type())?;
+            known(found.add(at, n)).map(Some)
+        }
     });
     let values = values.collect::<Result<Vec<_>>>()?;
     Ok(column(args[2].data_type(), values.into_iter()))
@@ -166,7 +188,10 @@ fn date_diff(args: &[ArrayRef]) -> Result<ArrayRef> {
     let rows = args[0].as_string::<i32>().iter().zip(instants(&args[1]).zip(instants(&args[2])));
     let values = rows.map(|(unit, (from, to))| match unit.zip(from.zip(to)) {
         None => Ok(None),
-        Some((unit, (from, to))) => Ok(units.get(unit)?.between(from, to)),
+        Some((unit, (from, to))) => {
+            let found = unit_of(&mut units, unit, args[1].data_type())?;
+            known(found.between(from, to)).map(Some)
+        }
     });
     Ok(Arc::new(values.collect::<Result<Int64Array>>()?))
 }

@@ -1,6 +1,6 @@
 //! A Parquet file of a scan: its footer, the row groups and column chunks that are read, its batches.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -16,30 +16,43 @@ use datafusion::parquet::arrow::arrow_reader::{
     RowFilter,
 };
 use datafusion::parquet::errors::ParquetError;
-use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
+use datafusion::physical_optimizer::pruning::{PruningPredicate, PruningPredicateBuilder};
 
 use super::scan::{BATCH_ROWS, Batches, Predicate, Scan, assemble};
 use super::table::LakeFile;
 
-/// Decoded footers by (bucket, key, ETag), the oldest dropped first.
+/// Bucket, key and ETag.
+type Identity = (String, String, String);
+
+/// Decoded footers; what was not used for the longest time is dropped first.
 #[derive(Debug, Default)]
 pub(in super::super) struct Footers {
-    known: BTreeMap<(String, String, String), (ArrowReaderMetadata, u64)>,
-    order: VecDeque<(String, String, String)>,
+    known: BTreeMap<Identity, Footer>,
+    /// Identities by their last use.
+    order: BTreeMap<u64, Identity>,
+    uses: u64,
+    row_groups: usize,
 }
 
-/// Footers that are kept. One takes a few kilobytes for each row group.
-const FOOTERS_KEPT: usize = 2_048;
+#[derive(Debug)]
+struct Footer {
+    metadata: ArrowReaderMetadata,
+    length_bytes: u64,
+    used: u64,
+}
+
+/// Row groups whose footers are kept. One takes a few kilobytes.
+const ROW_GROUPS_KEPT: usize = 8_192;
 
 impl Footers {
     /// The footer of an object and its length in bytes.
-    fn get(
-        &mut self,
-        identity: (String, String, String),
-        bytes: &Bytes,
-    ) -> Result<(ArrowReaderMetadata, u64), ParquetError> {
-        if let Some(known) = self.known.get(&identity) {
-            return Ok(known.clone());
+    fn get(&mut self, identity: Identity, bytes: &Bytes) -> Result<(ArrowReaderMetadata, u64), ParquetError> {
+        self.uses += 1;
+        if let Some(known) = self.known.get_mut(&identity) {
+            self.order.remove(&known.used);
+            known.used = self.uses;
+            self.order.insert(known.used, identity);
+            return Ok((known.metadata.clone(), known.length_bytes));
         }
         let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
         let metadata = ArrowReaderMetadata::load(bytes, options)?;
@@ -48,13 +61,15 @@ impl Footers {
             .checked_sub(8)
             .and_then(|at| bytes.get(at..at + 4))
             .map_or(0, |field| u64::from(u32::from_le_bytes([field[0], field[1], field[2], field[3]])) + 8);
-        if self.order.len() >= FOOTERS_KEPT
-            && let Some(oldest) = self.order.pop_front()
+        self.row_groups += metadata.metadata().num_row_groups();
+        self.order.insert(self.uses, identity.clone());
+        self.known.insert(identity, Footer { metadata: metadata.clone(), length_bytes: length, used: self.uses });
+        while self.row_groups > ROW_GROUPS_KEPT
+            && let Some((_, oldest)) = self.order.pop_first()
+            && let Some(dropped) = self.known.remove(&oldest)
         {
-            self.known.remove(&oldest);
+            self.row_groups -= dropped.metadata.metadata().num_row_groups();
         }
-        self.order.push_back(identity.clone());
-        self.known.insert(identity, (metadata.clone(), length));
         Ok((metadata, length))
     }
 }
@@ -72,11 +87,12 @@ pub(super) struct ParquetFile {
 }
 
 impl ParquetFile {
-    /// Decides what is read. `identity` is bucket, key and ETag.
+    /// Decides what is read. `pruning` is the scan's, `identity` is bucket, key and ETag.
     pub(super) fn open(
         scan: &Scan,
+        pruning: &[Arc<PruningPredicate>],
         bytes: Bytes,
-        identity: (String, String, String),
+        identity: Identity,
         footers: &mut Footers,
     ) -> Result<Self, ParquetError> {
         let (metadata, footer_bytes) = footers.get(identity, &bytes)?;
@@ -87,7 +103,7 @@ impl ParquetFile {
             found.map(|root| (*column, root))
         };
         let roots: Vec<(usize, usize)> = scan.needed().iter().filter_map(root).collect();
-        let row_groups = row_groups(scan, &metadata);
+        let row_groups = row_groups(scan, pruning, &metadata);
         let mask = ProjectionMask::roots(metadata.parquet_schema(), roots.iter().map(|(_, root)| *root));
         let chunks =
             row_groups.iter().flat_map(|group| metadata.metadata().row_group(*group).columns().iter().enumerate());
@@ -155,15 +171,21 @@ impl Columns {
     }
 }
 
+/// What a scan's conditions ask of statistics. A condition that they cannot answer rules out nothing.
+pub(super) fn pruning(scan: &Scan) -> Vec<Arc<PruningPredicate>> {
+    let one = |predicate: &Predicate| {
+        let builder = PruningPredicateBuilder::new().with_file_schema(Arc::clone(&predicate.schema));
+        builder.build(Arc::clone(&predicate.expr))
+    };
+    scan.predicates.iter().filter_map(one).collect()
+}
+
 /// The row groups whose statistics do not rule out every row.
-fn row_groups(scan: &Scan, metadata: &ArrowReaderMetadata) -> Vec<usize> {
+fn row_groups(scan: &Scan, pruning: &[Arc<PruningPredicate>], metadata: &ArrowReaderMetadata) -> Vec<usize> {
     let count = metadata.metadata().num_row_groups();
     let mut kept: Vec<usize> = (0..count).collect();
-    for predicate in &scan.predicates {
-        // A condition that statistics cannot answer rules out nothing.
-        let pruning = PruningPredicateBuilder::new().with_file_schema(Arc::clone(&predicate.schema));
-        let Some(pruning) = pruning.build(Arc::clone(&predicate.expr)) else { continue };
-        let Ok(possible) = pruning.prune(&Statistics { metadata }) else { continue };
+    for pruning in pruning {
+        let Ok(possible) = pruning.prune(&Statistics { scan, metadata }) else { continue };
         kept.retain(|group| possible.get(*group).copied().unwrap_or(true));
     }
     kept
@@ -171,12 +193,19 @@ fn row_groups(scan: &Scan, metadata: &ArrowReaderMetadata) -> Vec<usize> {
 
 /// The statistics of a file's row groups.
 struct Statistics<'m> {
+    scan: &'m Scan,
     metadata: &'m ArrowReaderMetadata,
 }
 
 impl Statistics<'_> {
     fn converter(&self, column: &Column) -> Option<StatisticsConverter<'_>> {
-        StatisticsConverter::try_new(&column.name, self.metadata.schema(), self.metadata.parquet_schema()).ok()
+        // A file may hold a column with the name of a partition column: the partition's value counts.
+        if self.scan.table.schema.index_of(&column.name).ok()? >= self.scan.table.file_columns {
+            return None;
+        }
+        let (schema, file) = (self.metadata.schema(), self.metadata.parquet_schema());
+        let converter = StatisticsConverter::try_new(&column.name, schema, file).ok()?;
+        Some(converter.with_missing_null_counts_as_zero(false))
     }
 }
 

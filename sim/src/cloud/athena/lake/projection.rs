@@ -14,6 +14,9 @@ enum Step {
     Seconds(i64),
 }
 
+/// Digits of the longest whole number.
+const MOST_DIGITS: usize = 19;
+
 /// The values of one partition column.
 #[derive(Clone, Debug)]
 enum Values {
@@ -99,7 +102,9 @@ fn candidates(values: &Values, rest: &str) -> Vec<usize> {
                 rest.bytes().enumerate().take_while(|(at, b)| b.is_ascii_digit() || (*at == 0 && *b == b'-')).count();
             let text = &rest[..length];
             let projected = text.parse::<i64>().is_ok_and(|n| {
-                (*min..=*max).contains(&n) && (n - min) % interval == 0 && format!("{n:0digits$}") == text
+                (*min..=*max).contains(&n)
+                    && (i128::from(n) - i128::from(*min)) % i128::from(*interval) == 0
+                    && format!("{n:0digits$}") == text
             });
             projected.then_some(length).into_iter().collect()
         }
@@ -150,7 +155,7 @@ fn values<'t>(
             if interval < 1 {
                 return Err(bad("interval"));
             }
-            let digits = usize::try_from(digits).map_err(|_| bad("digits"))?;
+            let digits = usize::try_from(digits).ok().filter(|n| *n <= MOST_DIGITS).ok_or_else(|| bad("digits"))?;
             Ok(Values::Integer { min: number(min, "range")?, max: number(max, "range")?, interval, digits })
         }
         "date" => date(table, column, parameter, required("format")?, required("range")?, now),
@@ -180,7 +185,7 @@ fn date<'t>(
     };
     let step = match (parameter("interval.unit"), pattern.precision()) {
         (Some(unit), _) => step(unit, interval).ok_or_else(|| bad("interval.unit", unit))?,
-        (None, Precision::Day) => Step::Seconds(interval * 86_400),
+        (None, Precision::Day) => step("DAY", interval).ok_or_else(|| bad("interval", &interval.to_string()))?,
         (None, Precision::Month) => Step::Months(interval),
         (None, _) => return Err(wrong(table, format!("projection.{column}.interval.unit is missing"))),
     };
@@ -189,12 +194,12 @@ fn date<'t>(
 
 fn step(unit: &str, interval: i64) -> Option<Step> {
     Some(match unit.to_uppercase().trim_end_matches('S') {
-        "YEAR" => Step::Months(interval * 12),
+        "YEAR" => Step::Months(interval.checked_mul(12)?),
         "MONTH" => Step::Months(interval),
-        "WEEK" => Step::Seconds(interval * 7 * 86_400),
-        "DAY" => Step::Seconds(interval * 86_400),
-        "HOUR" => Step::Seconds(interval * 3_600),
-        "MINUTE" => Step::Seconds(interval * 60),
+        "WEEK" => Step::Seconds(interval.checked_mul(7 * 86_400)?),
+        "DAY" => Step::Seconds(interval.checked_mul(86_400)?),
+        "HOUR" => Step::Seconds(interval.checked_mul(3_600)?),
+        "MINUTE" => Step::Seconds(interval.checked_mul(60)?),
         "SECOND" => Step::Seconds(interval),
         _ => return None,
     })
@@ -207,15 +212,12 @@ fn bound(text: &str, pattern: &Pattern, now: NaiveDateTime) -> Option<NaiveDateT
     if offset.is_empty() {
         return Some(now);
     }
-    let (sign, amount) = offset.split_at(1);
-    let amount = amount.trim();
+    let (back, amount) = match offset.strip_prefix('-') {
+        Some(amount) => (true, amount.trim()),
+        None => (false, offset.strip_prefix('+')?.trim()),
+    };
     let digits = amount.bytes().take_while(u8::is_ascii_digit).count();
     let n: i64 = amount[..digits].parse().ok()?;
-    let back = match sign {
-        "-" => true,
-        "+" => false,
-        _ => return None,
-    };
     match step(amount[digits..].trim(), n)? {
         Step::Months(months) => {
             let months = Months::new(u32::try_from(months).ok()?);

@@ -15,7 +15,7 @@ use futures::stream;
 use super::super::failure::Failure;
 use super::adapt::adapt;
 use super::json;
-use super::parquet_file::{Footers, ParquetFile};
+use super::parquet_file::{self, Footers, ParquetFile};
 use super::table::{Definition, Format, LakeFile};
 use crate::cloud::core::Cx;
 use crate::cloud::core::ports::Objects;
@@ -92,6 +92,7 @@ impl Scan {
         footers: &mut Footers,
     ) -> std::result::Result<u64, Failure> {
         let mut scanned_bytes = 0;
+        let pruning = parquet_file::pruning(self);
         let mut contents = Vec::with_capacity(self.files.len());
         for file in &self.files {
             let path = || format!("s3://{}/{}", self.table.bucket, file.key);
@@ -101,7 +102,7 @@ impl Scan {
             contents.push(match &self.table.format {
                 Format::Parquet => {
                     let identity = (self.table.bucket.clone(), file.key.clone(), file.etag.clone());
-                    let opened = ParquetFile::open(self, bytes, identity, footers);
+                    let opened = ParquetFile::open(self, &pruning, bytes, identity, footers);
                     let opened = opened.map_err(|error| {
                         Failure::data(format!("HIVE_BAD_DATA: Error reading Parquet file {}: {error}", path()))
                     })?;
@@ -123,7 +124,7 @@ impl Scan {
         let file = &self.files[index];
         match (&contents[index], &self.table.format) {
             (Content::Parquet(content), _) => content.read(self, file),
-            (Content::Json(bytes), Format::Json(options)) => json::read(self, file, bytes, options),
+            (Content::Json(bytes), Format::Json(options)) => json::read(self, file, bytes, *options),
             (Content::Json(_), Format::Parquet) => unreachable!("contents are loaded by the table's format"),
         }
     }

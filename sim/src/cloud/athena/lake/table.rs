@@ -86,7 +86,9 @@ impl LakeTable {
         let fields = columns.map(|column| Ok(Field::new(&column.name, hive::parse(&column.hive_type)?, true)));
         let schema = Arc::new(Schema::new(fields.collect::<std::result::Result<Vec<_>, Failure>>()?));
         let projection = projection(table, cx, &name)?;
-        let root = projection.as_ref().map_or(table.location.as_str(), Projection::root);
+        // Objects under a longer name that begins with the table's folder are not the table's.
+        let folder = format!("{}/", table.location.trim_end_matches('/'));
+        let root = projection.as_ref().map_or(folder.as_str(), Projection::root);
         let (bucket, prefix) = bucket_and_prefix(root).ok_or_else(|| {
             Failure::query(format!("INVALID_TABLE_PROPERTY: {name}: the location {root:?} is not in S3"))
         })?;
@@ -116,6 +118,7 @@ impl LakeTable {
 
     fn only_partitions(&self, filter: &Expr) -> bool {
         self.definition.schema.fields().len() > self.definition.file_columns
+            && !filter.column_refs().is_empty()
             && filter.column_refs().iter().all(|column| self.is_partition(&column.name))
     }
 

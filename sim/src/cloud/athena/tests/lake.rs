@@ -31,6 +31,43 @@ fn conditions_on_partitions_decide_which_files_are_read() {
 }
 
 #[test]
+fn a_partitions_value_counts_though_the_file_holds_a_column_of_its_name() {
+    let mut world = World::new();
+    let parameters: &[(&str, String)] = &[
+        ("projection.enabled", "true".to_owned()),
+        ("projection.tenant_id.type", "enum".to_owned()),
+        ("projection.tenant_id.values", "acme,zed".to_owned()),
+    ];
+    let keys: &[(&str, &str)] = &[("tenant_id", "string")];
+    world.table_with("bytenant", PARQUET, &[("seq", "bigint")], keys, "s3://lake/bytenant/", parameters);
+    let rows: Vec<Reading> = (0..4).map(Reading::nth).collect();
+    world.objects.put("lake", "bytenant/tenant_id=zed/a.parquet", parquet(&rows, 2));
+    for (condition, count) in [
+        ("tenant_id = 'zed'", 4),
+        ("tenant_id = 'zed' OR seq > 100", 4),
+        ("(tenant_id = 'zed' AND seq >= 2) OR seq > 100", 2),
+        ("tenant_id = 'acme' OR seq = 1", 1),
+        ("seq IS NULL", 0),
+    ] {
+        let got = world.rows(&format!("SELECT count(*) FROM bytenant WHERE {condition}"));
+        assert_eq!(got, [format!("\"{count}\"")], "{condition}");
+    }
+    assert!(world.reason("SELECT count(*) FROM bytenant WHERE 1 / 0 = 1").starts_with("DIVISION_BY_ZERO"));
+}
+
+#[test]
+fn a_table_is_not_what_lies_beside_its_folder() {
+    let mut world = World::new();
+    for folder in ["part", "part_old", "partial"] {
+        world.objects.put("lake", &format!("{folder}/a.json"), "{\"n\": 1}\n");
+    }
+    for location in ["s3://lake/part", "s3://lake/part/"] {
+        world.table("part", JSON, &[("n", "int")], &[], location);
+        assert_eq!(world.rows("SELECT count(*) FROM part"), [r#""1""#], "{location}");
+    }
+}
+
+#[test]
 fn the_end_of_the_projection_moves_with_the_clock() {
     let mut world = World::new();
     assert_eq!(world.rows("SELECT count(*) FROM processed"), [r#""7""#]);
@@ -91,12 +128,33 @@ fn broken_projections_fail_and_say_why() {
     let base = |name: &str, value: &str| {
         vec![("projection.enabled", "true".to_owned()), ("projection.k.type", value.to_owned()), ("x", name.to_owned())]
     };
+    let dates = |range: &str, interval: &str| {
+        vec![
+            ("projection.enabled", "true".to_owned()),
+            ("projection.k.type", "date".to_owned()),
+            ("projection.k.format", "yyyy-MM-dd".to_owned()),
+            ("projection.k.range", range.to_owned()),
+            ("projection.k.interval", interval.to_owned()),
+        ]
+    };
     for (parameters, expected) in [
         (vec![], "NOT_SUPPORTED: not modelled by this simulator: partitions of iot.t in the catalog"),
         (vec![("projection.enabled", "true".to_owned())], "HIVE_METASTORE_ERROR: projection.k.type is missing"),
         (base("", "injected"), "NOT_SUPPORTED: not modelled by this simulator: partition projection of type injected"),
         (base("", "enum"), "INVALID_TABLE_PROPERTY: iot.t: projection.k.values is missing"),
         (base("", "date"), "INVALID_TABLE_PROPERTY: iot.t: projection.k.format is missing"),
+        (
+            vec![
+                ("projection.enabled", "true".to_owned()),
+                ("projection.k.type", "integer".to_owned()),
+                ("projection.k.range", "0,9".to_owned()),
+                ("projection.k.digits", "99999999999".to_owned()),
+            ],
+            "INVALID_TABLE_PROPERTY: iot.t: projection.k.digits is not a whole number",
+        ),
+        (dates("NOW-9223372036854775807YEARS,NOW", "1"), "INVALID_TABLE_PROPERTY: iot.t: projection.k.range"),
+        (dates("NOW\u{e9},NOW", "1"), "INVALID_TABLE_PROPERTY: iot.t: projection.k.range"),
+        (dates("NOW-1DAYS,NOW", "9223372036854775807"), "INVALID_TABLE_PROPERTY: iot.t: projection.k.interval"),
         (base("", "frob"), "INVALID_TABLE_PROPERTY: iot.t: projection.k.type is \"frob\""),
     ] {
         let mut world = World::new();

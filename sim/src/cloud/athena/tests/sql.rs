@@ -22,6 +22,9 @@ const CASES: &[(&str, &[&str])] = &[
     ("SELECT s FROM flat ORDER BY s NULLS FIRST LIMIT 1", &[""]),
     // Three-valued logic.
     ("SELECT n FROM flat WHERE t OR n = 3 ORDER BY n", &[r#""1""#, r#""3""#, r#""4""#]),
+    // A condition is asked only where those before it hold.
+    ("SELECT n FROM flat WHERE n <> 4 AND 10 / (n - 4) < 0 ORDER BY n", &[r#""1""#, r#""2""#, r#""3""#]),
+    ("SELECT n FROM flat WHERE cardinality(m) > 0 AND m['x'] > 0 ORDER BY n", &[r#""1""#]),
     ("SELECT n FROM flat WHERE NOT t ORDER BY n", &[r#""2""#]),
     ("SELECT n FROM flat WHERE s IS NULL OR s IN ('a', 'z') ORDER BY n", &[r#""2""#, r#""3""#]),
     ("SELECT n FROM flat WHERE t IS DISTINCT FROM true ORDER BY n", &[r#""2""#, r#""3""#]),
@@ -29,6 +32,47 @@ const CASES: &[(&str, &[&str])] = &[
     (
         "SELECT CASE n WHEN 1 THEN 'one' WHEN 2 THEN 'two' ELSE 'many' END, if(t, 1, 0) FROM flat ORDER BY n",
         &[r#""one","1""#, r#""two","0""#, r#""many","0""#, r#""many","1""#],
+    ),
+    // Doubles and reals beside decimals, dates beside instants.
+    (
+        "SELECT n FROM flat WHERE d = 12345678.9 OR d IN (1.5, 7) OR d BETWEEN 99.9 AND 100.0 ORDER BY n",
+        &[r#""1""#, r#""3""#, r#""4""#],
+    ),
+    (
+        "SELECT 0.1e0 + 0.2e0 = 0.3, 1e300 > 1.5, 1e-20 > 0.0, 1e300 IN (1.5), 1e300 BETWEEN 0.5 AND 1.5",
+        &[r#""false","true","true","false","false""#],
+    ),
+    ("SELECT n FROM flat WHERE f = 0.1 OR f IN (2.5) ORDER BY n", &[r#""1""#, r#""2""#]),
+    (
+        "SELECT coalesce(d, 0.0), CASE WHEN t THEN d ELSE 0.0 END, if(t, d, 0.5), nullif(d, 1.5), d * 2.0 FROM flat WHERE n < 4 ORDER BY n",
+        &[
+            r#""1.5","1.5","1.5",,"3.0""#,
+            r#""-1.0E-4","0.0","0.5","-1.0E-4","-2.0E-4""#,
+            r#""1.23456789E7","0.0","0.5","1.23456789E7","2.46913578E7""#,
+        ],
+    ),
+    (
+        "SELECT CASE d WHEN 1.5 THEN 'a' WHEN 100.0 THEN 'b' END FROM flat WHERE n IN (1, 4) ORDER BY n",
+        &[r#""a""#, r#""b""#],
+    ),
+    (
+        "SELECT a.n FROM flat a JOIN (VALUES (1.5), (12345678.9)) AS b (x) ON a.d = b.x ORDER BY 1",
+        &[r#""1""#, r#""3""#],
+    ),
+    (
+        "SELECT max(CAST(9007199254740993.0 AS bigint)), CAST(2.5 AS integer), CAST(-0.5 AS bigint), CAST(1.4 AS bigint), CAST(0.1 AS double)",
+        &[r#""9007199254740993","3","-1","1","0.1""#],
+    ),
+    (
+        "SELECT n FROM flat WHERE at < DATE '9999-12-31' AND day < TIMESTAMP '9999-12-31 00:00:00' ORDER BY n",
+        &[r#""1""#, r#""2""#, r#""4""#],
+    ),
+    (
+        "SELECT n, CASE WHEN n = 1 THEN day ELSE at END, coalesce(day, now()) FROM flat WHERE n < 3 ORDER BY n",
+        &[
+            r#""1","2026-02-28 00:00:00.000","2026-02-28 00:00:00.000 UTC""#,
+            r#""2","2024-02-29 00:00:00.000","2024-02-29 00:00:00.000 UTC""#,
+        ],
     ),
     // Text.
     ("SELECT upper(s), length(s), substr(s, 1, 2), substr(s, -1) FROM flat WHERE n = 4", &[r#""ÄÖ X","4","ÄÖ","x""#]),
@@ -115,6 +159,10 @@ const CASES: &[(&str, &[&str])] = &[
         &[r#""3.0","-3.0","1.26","2.0","-2.0","3""#],
     ),
     (
+        "SELECT sign(-5), sign(CAST(7 AS bigint)), sign(-0.5e0), round(15), abs(CAST(-3 AS smallint))",
+        &[r#""-1","1","-1.0","15","3""#],
+    ),
+    (
         "SELECT greatest(1, 3, 2), least('b', 'a'), greatest(1, NULL), power(2, 10), sqrt(9)",
         &[r#""3","a",,"1024.0","3.0""#],
     ),
@@ -186,6 +234,19 @@ const CASES: &[(&str, &[&str])] = &[
         "SELECT n, sum(n) OVER (ORDER BY n), rank() OVER (ORDER BY t) FROM flat ORDER BY n",
         &[r#""1","1","2""#, r#""2","3","1""#, r#""3","6","4""#, r#""4","10","2""#],
     ),
+    (
+        "SELECT row_number() OVER (ORDER BY n) - 5, rank() OVER (ORDER BY t) / 2, -dense_rank() OVER (ORDER BY t) FROM flat ORDER BY 1",
+        &[r#""-4","1","-2""#, r#""-3","0","-1""#, r#""-2","2","-3""#, r#""-1","1","-2""#],
+    ),
+    (
+        "SELECT k FROM (SELECT row_number() OVER (ORDER BY n) AS k FROM flat) WHERE k < 2 UNION ALL SELECT -1 ORDER BY 1",
+        &[r#""-1""#, r#""1""#],
+    ),
+    (
+        "SELECT row_number() OVER (ORDER BY n) AS k FROM flat UNION ALL SELECT -1 ORDER BY k LIMIT 2",
+        &[r#""-1""#, r#""1""#],
+    ),
+    ("SELECT a.n, count(*) FROM flat a JOIN flat b ON a.n = b.n GROUP BY a.n ORDER BY 1 LIMIT 1", &[r#""1","1""#]),
     // The lake: missing columns are null, maps and arrays come by name, catalogs and databases may be named.
     (
         "SELECT tenant_id, device_id, device_type, seq, metrics, flags FROM processed WHERE seq < 2 ORDER BY seq",
@@ -297,6 +358,55 @@ const FAILURES: &[(&str, &str)] = &[
         "SELECT DATE '2026-01-01' + INTERVAL '1' DAY",
         "NOT_SUPPORTED: not modelled by this simulator: date plus or minus",
     ),
+    (
+        "SELECT d FROM flat UNION ALL SELECT 1.5",
+        "NOT_SUPPORTED: not modelled by this simulator: UNION of double, decimal",
+    ),
+    ("SELECT d FROM flat INTERSECT SELECT 1.5", "NOT_SUPPORTED: not modelled by this simulator: the comparison of"),
+    (
+        "SELECT day FROM flat UNION ALL SELECT at FROM flat",
+        "NOT_SUPPORTED: not modelled by this simulator: UNION of date",
+    ),
+    ("SELECT x FROM (VALUES (1), (2.5e0), (3.5)) AS t (x)", "NOT_SUPPORTED: not modelled by this simulator: VALUES of"),
+    ("SELECT n FROM flat WHERE d IN (SELECT 1.5)", "NOT_SUPPORTED: not modelled by this simulator: IN of double"),
+    ("SELECT nullif(1.5, d) FROM flat", "NOT_SUPPORTED: not modelled by this simulator: NULLIF of decimal"),
+    ("SELECT round(2.5)", "NOT_SUPPORTED: not modelled by this simulator: round of decimal(2,1)"),
+    ("SELECT abs(f) FROM flat", "NOT_SUPPORTED: not modelled by this simulator: abs of real"),
+    ("SELECT round(15, -1)", "NOT_SUPPORTED: not modelled by this simulator: round of integer, integer"),
+    ("SELECT truncate(7)", "NOT_SUPPORTED: not modelled by this simulator: truncate of integer"),
+    (
+        "SELECT INTERVAL '1' DAY = INTERVAL '24' HOUR",
+        "NOT_SUPPORTED: not modelled by this simulator: the comparison interval = interval",
+    ),
+    ("SELECT now() + INTERVAL '2147483647' YEAR", "NOT_SUPPORTED: not modelled by this simulator: "),
+    ("SELECT a = a FROM flat", "NOT_SUPPORTED: not modelled by this simulator: the comparison array(varchar) = array"),
+    ("SELECT m, count(*) FROM flat GROUP BY m", "NOT_SUPPORTED: not modelled by this simulator: grouping, sorting"),
+    ("SELECT DISTINCT m FROM flat", "NOT_SUPPORTED: not modelled by this simulator: grouping, sorting"),
+    ("SELECT m FROM flat ORDER BY m", "NOT_SUPPORTED: not modelled by this simulator: grouping, sorting"),
+    ("SELECT count(DISTINCT m) FROM flat", "NOT_SUPPORTED: not modelled by this simulator: grouping, sorting"),
+    ("SELECT m FROM flat UNION SELECT m FROM flat", "NOT_SUPPORTED: not modelled by this simulator: grouping, sorting"),
+    ("SELECT m FROM flat EXCEPT SELECT m FROM flat", "NOT_SUPPORTED: not modelled by this simulator: "),
+    ("SELECT count(*) FILTER (WHERE n) FROM flat", "TYPE_MISMATCH: Filter expression must evaluate to a boolean"),
+    ("SELECT date_trunc('hour', day) FROM flat", "INVALID_FUNCTION_ARGUMENT: 'hour' is not a valid DATE field"),
+    ("SELECT date_add('hour', 25, DATE '2026-01-01')", "INVALID_FUNCTION_ARGUMENT: 'hour' is not a valid DATE field"),
+    ("SELECT from_unixtime(1e300)", "NOT_SUPPORTED: not modelled by this simulator: dates and instants more than"),
+    ("SELECT date_trunc('week', from_unixtime(-1e300))", "NOT_SUPPORTED: not modelled by this simulator: dates and"),
+    ("SELECT date_add('year', 300000, now())", "NOT_SUPPORTED: not modelled by this simulator: dates and instants"),
+    ("SELECT date_add('day', 1000000000, DATE '2026-01-01')", "NOT_SUPPORTED: not modelled by this simulator: dates"),
+    ("SELECT CAST('2026-03-01 10:00' AS timestamp)", "NOT_SUPPORTED: not modelled by this simulator: the form of"),
+    ("SELECT TIMESTAMP '2026-03-01 00:00:00.123456'", "NOT_SUPPORTED: not modelled by this simulator: the form of"),
+    (
+        "SELECT CAST('2026-03-01 10:00:00 UTC' AS timestamp)",
+        "NOT_SUPPORTED: not modelled by this simulator: the form of",
+    ),
+    ("SELECT TRY_CAST('2026-1-5' AS date)", "NOT_SUPPORTED: not modelled by this simulator: the form of"),
+    ("SELECT CAST('2026-03-01 23:59:60' AS timestamp)", "INVALID_CAST_ARGUMENT: Cannot cast '2026-03-01 23:59:60'"),
+    ("SELECT CAST('soon' AS timestamp)", "INVALID_CAST_ARGUMENT: Cannot cast 'soon' to TIMESTAMP"),
+    ("SELECT split_part('a/b', '/', 0)", "INVALID_FUNCTION_ARGUMENT: Index must be greater than zero"),
+    (
+        "SELECT a.n, count(*) FROM flat a JOIN flat b ON a.n = b.n GROUP BY n",
+        "NOT_SUPPORTED: not modelled by this simulator: GROUP BY n",
+    ),
     ("SELECT n FROM flat LIMIT 1 OFFSET 1", "NOT_SUPPORTED: not modelled by this simulator: "),
     (
         "CREATE TABLE t AS SELECT 1 AS x",
@@ -339,6 +449,42 @@ fn statements_that_do_not_parse_are_refused_at_the_start() {
         assert_eq!(error.extra, [("AthenaErrorCode", "MALFORMED_QUERY".into())]);
     }
     assert!(world.start("SELECT 1;").is_ok());
+}
+
+/// Statements of a nested depth of about `n`.
+fn deep(n: usize) -> Vec<String> {
+    let terms = |term: fn(usize) -> String, by: &str| (0..n).map(term).collect::<Vec<_>>().join(by);
+    vec![
+        format!("SELECT count(*) FROM flat WHERE {}", terms(|k| format!("n = {k}"), " OR ")),
+        format!("SELECT count(*) FROM flat WHERE {}", terms(|k| format!("(n <> {k} AND d > {k}e0)"), " AND ")),
+        format!("SELECT {} FROM flat", terms(|_| "s".to_owned(), " || ")),
+        format!("SELECT {} FROM flat", terms(|_| "n".to_owned(), " + ")),
+        format!("SELECT d{} FROM flat", " * 1.5".repeat(n)),
+        format!("SELECT count(*) FROM flat WHERE t{}", " = t".repeat(n)),
+        terms(|_| "SELECT n FROM flat".to_owned(), " UNION ALL ")
+            .split(" UNION ALL ")
+            .take(n / 4)
+            .collect::<Vec<_>>()
+            .join(" UNION ALL "),
+        format!("SELECT count(*) FROM {}", vec!["(SELECT 1 AS x)"; n / 4].join(", ")),
+    ]
+}
+
+#[test]
+fn deep_statements_are_answered_up_to_a_depth_and_refused_beyond() {
+    let mut world = World::new();
+    for sql in deep(280) {
+        world.run(&sql);
+    }
+    let brackets = format!("SELECT a{} FROM flat", "[1]".repeat(20_000));
+    let refused = [400, 3_000, 20_000].into_iter().flat_map(deep).chain([brackets]);
+    for sql in refused {
+        let error = world.start(&sql).unwrap_err();
+        let text = "line 1:1: statement is too large";
+        assert!(error.message.starts_with(text) || sql.len() > 262_144, "{}: {}", &sql[..60], error.message);
+    }
+    let wide = vec!["CASE WHEN n = 1 THEN abs(n + 1) ELSE n * 2 END"; 400].join(", ");
+    assert_eq!(world.rows(&format!("SELECT {wide} FROM flat WHERE n IN ({})", vec!["1"; 900].join(", "))).len(), 1);
 }
 
 #[test]
