@@ -20,8 +20,8 @@ const OPERATIONS_MAX: usize = 6;
 
 const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:900px;margin:2em auto;padding:0 1em;color:#222}\
     h1{font-size:1.5em;margin-bottom:0}h2{font-size:1.15em;margin-top:2em}\
-    table{border-collapse:collapse}td,th{padding:.2em 1.2em .2em 0;text-align:left;border-bottom:1px solid #eee}\
-    td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}\
+    table{border-collapse:collapse;display:block;overflow-x:auto}td,th{padding:.2em 1.2em .2em 0;text-align:left;border-bottom:1px solid #eee}\
+    td.n,th.n{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}\
     .verdict{display:inline-block;padding:.1em .7em;border-radius:1em;color:#fff;background:#b42318}\
     .held{background:#067647}.unsettled{background:#b54708}code{background:#f4f4f4;padding:.1em .3em}\
     .note{color:#666}svg{max-width:100%;height:auto}";
@@ -39,8 +39,8 @@ pub fn render(run: &RunReader) -> Result<String, ReportError> {
         summary.seed
     );
     head(&mut page, summary);
-    readings(&mut page, summary);
     violations(&mut page, summary);
+    readings(&mut page, summary);
     charts(&mut page, &metrics);
     calls(&mut page, summary);
     source(&mut page, run);
@@ -99,6 +99,9 @@ fn readings(page: &mut String, summary: &Summary) {
 }
 
 fn violations(page: &mut String, summary: &Summary) {
+    if let Some(why) = summary.unsettled.as_ref().filter(|_| summary.verdict == Verdict::Unsettled) {
+        let _ = write!(page, "<p>Not settled: {}.</p>", escape(why));
+    }
     if summary.violations.is_empty() {
         return;
     }

@@ -157,6 +157,8 @@ fn too_short_a_peace_is_unsettled_and_not_violated() {
     let summary = summary(&scenario, scenario.seeds[0]);
     assert_eq!(summary.verdict, Verdict::Unsettled, "{:?}", summary.violations);
     assert_eq!(summary.missing, 0, "what was late has arrived afterwards");
+    let why = summary.unsettled.expect("a run that has not settled says why");
+    assert!(why.contains("peace had ended after 95 s"), "{why}");
 }
 
 #[test]
@@ -186,4 +188,6 @@ fn a_policy_for_another_topic_lets_nothing_in() {
     assert_eq!((summary.acknowledged, summary.delivered), (0, 0));
     assert!(summary.published > 0, "devices tried");
     assert_eq!(summary.verdict, Verdict::Unsettled, "nothing is owed, and nothing works");
+    let why = summary.unsettled.expect("a run that has not settled says why");
+    assert!(why.contains("readings still wait in devices"), "{why}");
 }

@@ -150,6 +150,9 @@ pub struct Summary {
     pub counters: BTreeMap<String, u64>,
     /// Violated invariants, in the order in which they were found.
     pub violations: Vec<Violation>,
+    /// Why the run did not settle, when it did not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unsettled: Option<String>,
     /// Delivered readings per second of wall time, end to end. Not decided by (scenario, seed, build).
     pub messages_per_s: f64,
     /// Peak resident memory of the process, where the operating system tells. Not decided by (scenario, seed, build).
@@ -184,6 +187,7 @@ impl Summary {
             throttles: 0,
             counters: BTreeMap::new(),
             violations: Vec::new(),
+            unsettled: None,
             messages_per_s: 0.0,
             peak_memory_bytes: None,
         }

@@ -57,7 +57,7 @@ pub(super) struct RunArgs {
     /// Form of the summary
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(super) format: Format,
-    /// Finest events that the folder keeps
+    /// Finest events that the folder keeps; goes with --out [default: calls]
     #[arg(long, value_enum, requires = "out", default_value_if("out", ArgPredicate::IsPresent, "calls"))]
     pub(super) events: Option<Events>,
     #[command(flatten)]

@@ -211,11 +211,11 @@ fn the_summary_names_everything_with_its_unit() {
         "simulated     13min",
         "wall          2.00 s",
         "speedup       390 x real time",
-        "messages/s    6,000",
+        "delivered/s   6,000",
         "peak memory   300 MiB",
         "kinesis:PutRecords  1,000          2      0",
         "s3:PutBytes  1,234,567",
-        "violated: order",
+        "violated      order: acme/acme-1 seq 2",
     ] {
         assert!(shown.lines().any(|l| l == line), "{line:?} is missing in\n{shown}");
     }

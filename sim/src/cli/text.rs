@@ -57,6 +57,12 @@ pub(super) fn summary(s: &Summary, title: &str, expected: Option<Verdict>) -> St
         _ => s.verdict.to_string(),
     };
     row("verdict", verdict);
+    for violation in &s.violations {
+        row("violated", format!("{}: {}", violation.invariant, violation.message.replace('\n', " ")));
+    }
+    if let Some(why) = s.unsettled.as_ref().filter(|_| s.verdict == Verdict::Unsettled) {
+        row("unsettled", why.clone());
+    }
     row("digest", s.digest.to_string());
     row("scenario", if title.is_empty() { s.scenario.clone() } else { format!("{}: {title}", s.scenario) });
     row("seed", s.seed.to_string());
@@ -82,7 +88,7 @@ pub(super) fn summary(s: &Summary, title: &str, expected: Option<Verdict>) -> St
     row("simulated", seconds(s.simulated_s));
     row("wall", format!("{:.2} s", s.wall_s));
     row("speedup", format!("{:.0} x real time", s.speedup));
-    row("messages/s", thousands(s.messages_per_s as u64));
+    row("delivered/s", thousands(s.messages_per_s as u64));
     row("peak memory", s.peak_memory_bytes.map_or("-".to_owned(), mebibytes));
     row("throttles", thousands(s.throttles));
     let calls: Vec<Vec<String>> = s
@@ -98,9 +104,6 @@ pub(super) fn summary(s: &Summary, title: &str, expected: Option<Verdict>) -> St
     if !counters.is_empty() {
         text.push('\n');
         text.push_str(&table(&["counter", "value "], &counters));
-    }
-    for violation in &s.violations {
-        let _ = write!(text, "\nviolated: {}\n  {}\n", violation.invariant, violation.message.replace('\n', "\n  "));
     }
     text
 }

@@ -1,6 +1,6 @@
 //! Comparing rows that came out with readings that went in.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use crate::fleet::{Recorded, Truth};
 use crate::invariant::{CONSERVATION, INTEGRITY, ORDER, Row, Violation};
@@ -31,7 +31,8 @@ pub struct Tally {
 pub struct Ledger<'t> {
     truth: &'t Truth,
     seen: Vec<Vec<u64>>,
-    set_aside: BTreeSet<(u32, u64)>,
+    /// Reason by (device, seq).
+    set_aside: BTreeMap<(u32, u64), String>,
     last_first: Vec<u64>,
     tally: Tally,
     examples: Examples,
@@ -57,7 +58,7 @@ impl<'t> Ledger<'t> {
         Ledger {
             truth,
             seen: vec![Vec::new(); devices],
-            set_aside: BTreeSet::new(),
+            set_aside: BTreeMap::new(),
             last_first: vec![0; devices],
             tally: Tally::default(),
             examples: Examples::default(),
@@ -94,10 +95,10 @@ impl<'t> Ledger<'t> {
     }
 
     /// Takes one reading that the platform set aside with a reason: it is accounted for, and was not delivered.
-    pub fn set_aside(&mut self, tenant: &str, device: &str, seq: u64) {
+    pub fn set_aside(&mut self, tenant: &str, device: &str, seq: u64, reason: &str) {
         let index = self.truth.find(tenant, device);
         if let Some(index) = index.filter(|index| self.truth.reading(*index, seq).is_some())
-            && self.set_aside.insert((index, seq))
+            && self.set_aside.insert((index, seq), reason.to_owned()).is_none()
         {
             self.tally.quarantined += 1;
         }
@@ -117,7 +118,7 @@ impl<'t> Ledger<'t> {
         self.truth
             .acknowledged_readings()
             .filter(|(device, seq)| {
-                !bit(&self.seen[*device as usize], *seq) && !self.set_aside.contains(&(*device, *seq))
+                !bit(&self.seen[*device as usize], *seq) && !self.set_aside.contains_key(&(*device, *seq))
             })
             .take(at_most)
     }
@@ -133,7 +134,9 @@ impl<'t> Ledger<'t> {
         }
         if tally.quarantined > 0 {
             // No device of a scenario sends what the platform should refuse.
-            let refused = self.set_aside.iter().take(NAMED_MAX).map(|(device, seq)| self.named(*device, *seq));
+            let named =
+                |((device, seq), reason): (&(u32, u64), &String)| format!("{} ({reason})", self.named(*device, *seq));
+            let refused = self.set_aside.iter().take(NAMED_MAX).map(named);
             let message =
                 listed("valid readings were put into quarantine", tally.quarantined, &refused.collect::<Vec<_>>());
             violations.push(Violation { invariant: CONSERVATION, message });
@@ -254,10 +257,10 @@ mod tests {
         let mut ledger = Ledger::new(&truth);
         ledger.row(&row("acme-1", 1));
         for (device, seq) in [("acme-1", 2), ("acme-1", 2), ("acme-9", 2), ("acme-1", 9)] {
-            ledger.set_aside("acme", device, seq);
+            ledger.set_aside("acme", device, seq, "unknown-unit");
         }
         assert_eq!(ledger.tally(), Tally { delivered: 1, quarantined: 1, ..Tally::default() });
-        let expected = "1 valid readings were put into quarantine: acme/acme-1 seq 2";
+        let expected = "1 valid readings were put into quarantine: acme/acme-1 seq 2 (unknown-unit)";
         assert_eq!(ledger.content_violations()[0].message, expected);
     }
 

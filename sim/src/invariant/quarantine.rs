@@ -15,9 +15,10 @@ pub struct QuarantineReader {
     prefix: String,
 }
 
-/// What is needed of a line: the refused record's bytes in base64.
+/// What is needed of a line: why a record was refused, and its bytes in base64.
 #[derive(Deserialize)]
 struct Line {
+    reason: String,
     data: String,
 }
 
@@ -39,8 +40,8 @@ impl QuarantineReader {
         QuarantineReader { s3: aws_sdk_s3::Client::new(config), bucket: bucket.to_owned(), prefix: prefix.to_owned() }
     }
 
-    /// Hands over (tenant, device, seq) of every refused record that tells them.
-    pub async fn rows(&self, mut each: impl FnMut(&str, &str, u64)) -> Result<(), QueryError> {
+    /// Hands over (tenant, device, seq, reason) of every refused record that tells whose it is.
+    pub async fn rows(&self, mut each: impl FnMut(&str, &str, u64, &str)) -> Result<(), QueryError> {
         let mut pages = self.s3.list_objects_v2().bucket(&self.bucket).prefix(&self.prefix).into_paginator().send();
         while let Some(page) = pages.next().await {
             for object in page.map_err(sdk)?.contents() {
@@ -50,8 +51,8 @@ impl QuarantineReader {
                 for line in body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
                     let refused =
                         refused(line).map_err(|why| QueryError::new(format!("s3://{}/{key}: {why}", self.bucket)))?;
-                    if let Some(refused) = refused {
-                        each(&refused.tenant_id, &refused.device_id, refused.seq);
+                    if let Some((refused, reason)) = refused {
+                        each(&refused.tenant_id, &refused.device_id, refused.seq, &reason);
                     }
                 }
             }
@@ -61,10 +62,10 @@ impl QuarantineReader {
 }
 
 /// The record of one line; `None` when its bytes do not tell whose reading it was.
-fn refused(line: &[u8]) -> Result<Option<Refused>, String> {
+fn refused(line: &[u8]) -> Result<Option<(Refused, String)>, String> {
     let line: Line = serde_json::from_slice(line).map_err(|e| e.to_string())?;
     let data = STANDARD.decode(line.data).map_err(|e| e.to_string())?;
-    Ok(serde_json::from_slice(&data).ok())
+    Ok(serde_json::from_slice(&data).ok().map(|record| (record, line.reason)))
 }
 
 #[cfg(test)]
@@ -77,7 +78,9 @@ mod tests {
 
     #[test]
     fn a_refused_record_is_known_by_what_its_bytes_tell() {
-        let known = refused(&line(br#"{"seq":4,"ts":-1,"tenant_id":"acme","device_id":"pump-1"}"#)).unwrap().unwrap();
+        let (known, reason) =
+            refused(&line(br#"{"seq":4,"ts":-1,"tenant_id":"acme","device_id":"pump-1"}"#)).unwrap().unwrap();
+        assert_eq!(reason, "ts-out-of-range");
         assert_eq!((known.tenant_id.as_str(), known.device_id.as_str(), known.seq), ("acme", "pump-1", 4));
         assert!(refused(&line(b"temp=21")).unwrap().is_none());
         assert!(refused(b"not a line").is_err());

@@ -57,7 +57,7 @@ impl Oracles {
             };
             self.athena.rows(self.table, &condition, each).await?;
         }
-        self.quarantine.rows(|tenant, device, seq| ledger.set_aside(tenant, device, seq)).await?;
+        self.quarantine.rows(|tenant, device, seq, reason| ledger.set_aside(tenant, device, seq, reason)).await?;
         let after = self.rows().await?;
         let mut violations = ledger.content_violations();
         if !(before..=after).contains(&read) {

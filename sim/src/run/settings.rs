@@ -20,12 +20,7 @@ pub(super) fn of(scenario: &Scenario) -> Result<Settings, RunError> {
         ENVIRONMENT.clone_into(&mut settings.env);
     }
     if !given("lake_start") {
-        settings.lake_start = start;
-    } else if settings.lake_start > start {
-        let problem =
-            format!("begins at {}, after the run starts: its first rows would be invisible", settings.lake_start);
-        let expected = format!("{start} or an hour before it");
-        return Err(scenario.located_error("platform.lake_start", problem, expected, "leave it out").into());
+        settings.lake_start.clone_from(&start);
     }
     settings.validate().map_err(|error| match error {
         SettingsError::Invalid { key, found, expected, hint } => {
@@ -35,6 +30,12 @@ pub(super) fn of(scenario: &Scenario) -> Result<Settings, RunError> {
             scenario.located_error("platform", other.to_string(), "settings that can be deployed", "see the message")
         }
     })?;
+    if settings.lake_start > start {
+        let problem =
+            format!("begins at {}, after the run starts: its first rows would be invisible", settings.lake_start);
+        let expected = format!("{start} or an hour before it");
+        return Err(scenario.located_error("platform.lake_start", problem, expected, "leave it out").into());
+    }
     if !REGIONS.contains(&settings.region.as_str()) {
         let problem = format!("is {:?}, a Region whose quotas are not known one by one", settings.region);
         let hint = "the templates can be written for every Region with `cargo platform synth`; a run needs its quotas";

@@ -11,7 +11,7 @@ use super::check::{Checked, Oracles};
 use super::{Harness, Outcome, RunError, RunOptions, Status, measure};
 use crate::cloud::account::Account;
 use crate::fleet::spec::ModelSpec;
-use crate::fleet::{self, Fleet};
+use crate::fleet::{self, Fleet, Stats};
 use crate::invariant::{AthenaReader, LakeReader, QuarantineReader, QueryError};
 use crate::scenario::Scenario;
 use crate::seam::{self, BROKER, Cloud, Deployed, Functions};
@@ -36,6 +36,7 @@ struct World {
     oracles: Oracles,
     /// How long a record may lie in the platform's windows and buffers.
     on_its_way: Duration,
+    peace_end: Time,
     phase: &'static str,
 }
 
@@ -105,7 +106,8 @@ impl World {
         let broker = BROKER.parse().expect("a constant address");
         let fleet = Fleet::start(plan, seed, broker, now, trace.clone());
         let on_its_way = on_its_way(&settings);
-        let world = World { scenario, options, trace, cloud, fleet, oracles, on_its_way, phase: "boot" };
+        let world =
+            World { scenario, options, trace, cloud, fleet, oracles, on_its_way, peace_end: Time::MAX, phase: "boot" };
         let fields = [("scenario", world.scenario.source.name.as_str().into()), ("seed", world.options.seed.into())];
         world.trace.event(Level::Run, now, "run", "begin", &world.scenario.title, &fields);
         Ok(world)
@@ -127,7 +129,8 @@ impl World {
     async fn peace(&mut self) -> Result<(bool, Checked), RunError> {
         self.enter_phase("peace");
         let peace = self.scenario.phase.peace;
-        let (settled, checked) = self.settle_until(clock::now() + peace).await?;
+        self.peace_end = clock::now() + peace;
+        let (settled, checked) = self.settle_until(self.peace_end).await?;
         if settled {
             return Ok((true, checked));
         }
@@ -219,6 +222,22 @@ impl World {
         }
     }
 
+    /// What a run that has not settled was waiting for.
+    fn why_unsettled(&self, counts: &Stats, checked: &Checked) -> String {
+        if counts.queued > 0 {
+            return format!("{} readings still wait in devices for their PUBACK", counts.queued);
+        }
+        if checked.tally.missing > 0 {
+            return format!("{} owed readings are not in the lake", checked.tally.missing);
+        }
+        let after = |time: Time| time.since(self.scenario.start).as_secs();
+        format!(
+            "the last owed readings reached the lake {} s after the start, and peace had ended after {} s",
+            after(checked.last_written),
+            after(self.peace_end)
+        )
+    }
+
     fn outcome(self, settled: bool, checked: Checked) -> Outcome {
         let now = clock::now();
         let mut summary = Summary::new(&self.scenario.source.name, self.options.seed);
@@ -242,6 +261,11 @@ impl World {
         summary.counters.insert("fleet:connection_losses".to_owned(), counts.losses);
         summary.counters.insert("fleet:queued_readings".to_owned(), counts.queued);
         summary.violations = violations(&self.scenario, settled, &checked);
+        summary.unsettled = if settled { None } else { Some(self.why_unsettled(&counts, &checked)) };
+        if counts.rejected > 0 {
+            let note = format!("devices gave up {} readings, because their queues were full", counts.rejected);
+            summary.unsettled.get_or_insert(note);
+        }
         summary.verdict = if !summary.violations.is_empty() {
             Verdict::Violated
         } else if settled && counts.rejected == 0 {

@@ -176,7 +176,7 @@ pub const KEYS: &[Key] = &[
     key("fleet", "network", ANY, Takes::Choice(networks), Absent::Toml("\"ethernet\""), "\"lte\"",
         "Access network of the devices, which decides their latency."),
     key("fleet", "devices", SYN, Takes::Whole { min: 1, max: DEVICES_MAX }, Absent::Required, "3",
-        "Number of devices. All fleets together may have as many as one."),
+        "Number of devices; all fleets together have at most as many."),
     key("fleet", "publish_every", SYN, Takes::Duration { min: PUBLISH_EVERY_MIN, max: "7d" }, Absent::Required, "\"20s\"",
         "Interval of a device's readings. The first comes at a phase within the interval that is drawn for each device. A device sends at most 80 a second, because AWS takes at most 100 from one connection: hence the shortest interval."),
     key("fleet", "metric", SYN, Takes::Tables("fleet.metric"), Absent::Words("`temp` and `pressure`, see below"), "",
@@ -204,7 +204,7 @@ pub const KEYS: &[Key] = &[
     key("phase", "hardship", ANY, Takes::Duration { min: "1s", max: "366d" }, Absent::Required, "\"2h\"",
         "How long devices publish. At least one interval of every synthetic fleet."),
     key("phase", "peace", ANY, Takes::Duration { min: "1s", max: "7d" }, Absent::Required, "\"4min\"",
-        "How long the platform may take afterwards until everything owed has arrived."),
+        "How long the platform may take afterwards until everything owed has arrived. Deliveries buffer for 60 s by default (`platform.processed_delivery.buffer_interval_s`): give that and half a minute more."),
 
     key("expect", "verdict", ANY, Takes::Choice(verdicts), Absent::Toml("\"held\""), "\"unsettled\"",
         "`held`: no invariant is broken, everything owed arrives, and no device gives a reading up. `unsettled`: something owed has not arrived when peace ends, or a device gave a reading up because its queue was full. `violated`: an invariant is broken. Anything but `held` makes the scenario a canary, and a run of it that holds fails with exit code 1."),

@@ -208,7 +208,7 @@ const MISTAKES: &[(&str, &str, usize, &str, &[&str])] = &[
         "",
         10,
         "phase.peace",
-        &["is missing", "\"1s\" to \"7d\"", "arrived. Add a line such as peace = \"4min\""],
+        &["is missing", "\"1s\" to \"7d\"", "half a minute more. Add a line such as peace = \"4min\""],
     ),
     ("why = \"w\"", "", 1, "why", &["is missing"]),
     ("title = \"t\"", "title = 7", 1, "title", &["is the number 7", "write it in quotes"]),
