@@ -90,13 +90,6 @@ pub(crate) fn number(value: f64) -> String {
 
 /// A whole number with a comma after each thousand.
 pub(crate) fn grouped(value: i64) -> String {
-    let digits = value.unsigned_abs().to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    if value < 0 { format!("-{text}") } else { text }
+    let digits = record::thousands(value.unsigned_abs());
+    if value < 0 { format!("-{digits}") } else { digits }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use record::{LATENCY_MEANING, RecordError, RunReader, Summary, Verdict};
+use record::{LATENCY_MEANING, RecordError, RunReader, Summary, Verdict, thousands};
 
 use crate::chart;
 use crate::series::{Metrics, Series};
@@ -67,29 +67,36 @@ fn head(page: &mut String, summary: &Summary) {
 }
 
 fn readings(page: &mut String, summary: &Summary) {
-    let count = |value: u64| chart::grouped(i64::try_from(value).unwrap_or(i64::MAX));
     let seconds = |ms: Option<f64>| ms.map_or("none".to_owned(), |ms| format!("{:.1} s", ms / 1_000.0));
     let latency = summary.latency_ms;
     let rows = [
-        ("Devices", count(summary.devices), "devices of the fleet"),
-        ("Published", count(summary.published), "readings that devices took into their queues"),
-        ("Acknowledged", count(summary.acknowledged), "readings whose PUBACK a device received: those that are owed"),
-        ("Delivered", count(summary.delivered), "distinct readings that Athena returns"),
-        ("Missing", count(summary.missing), "owed readings that are neither delivered nor in quarantine"),
-        ("Duplicates", count(summary.duplicates), "further rows of the same reading"),
-        ("Quarantined", count(summary.quarantined), "acknowledged readings that the platform refused with a reason"),
-        ("Rejected", count(summary.rejected), "readings that a device gave up because its queue was full"),
-        ("Spurious", count(summary.spurious), "delivered readings that no device sent"),
-        ("Corrupt", count(summary.corrupt), "delivered readings whose content differs from what was sent"),
+        ("Devices", thousands(summary.devices), "devices of the fleet"),
+        ("Published", thousands(summary.published), "readings that devices took into their queues"),
+        (
+            "Acknowledged",
+            thousands(summary.acknowledged),
+            "readings whose PUBACK a device received: those that are owed",
+        ),
+        ("Delivered", thousands(summary.delivered), "distinct readings that Athena returns"),
+        ("Missing", thousands(summary.missing), "owed readings that are neither delivered nor in quarantine"),
+        ("Duplicates", thousands(summary.duplicates), "further rows of the same reading"),
+        (
+            "Quarantined",
+            thousands(summary.quarantined),
+            "acknowledged readings that the platform refused with a reason",
+        ),
+        ("Rejected", thousands(summary.rejected), "readings that a device gave up because its queue was full"),
+        ("Spurious", thousands(summary.spurious), "delivered readings that no device sent"),
+        ("Corrupt", thousands(summary.corrupt), "delivered readings whose content differs from what was sent"),
         (
             "Out of order",
-            count(summary.out_of_order),
+            thousands(summary.out_of_order),
             "first deliveries after one of a higher sequence number of their device, within and across files",
         ),
         ("Latency, median", seconds(latency.p50), LATENCY_MEANING),
         ("Latency, p99", seconds(latency.p99), "the same, 99 of 100 readings"),
         ("Latency, maximum", seconds(latency.max), "the same, the latest reading"),
-        ("Throttles", count(summary.throttles), "calls that a rate or a quota refused, all services"),
+        ("Throttles", thousands(summary.throttles), "calls that a rate or a quota refused, all services"),
     ];
     page.push_str("<h2>Readings</h2><table>");
     for (name, value, meaning) in rows {
@@ -134,13 +141,12 @@ fn charts(page: &mut String, metrics: &Metrics) {
 }
 
 fn calls(page: &mut String, summary: &Summary) {
-    let count = |value: u64| chart::grouped(i64::try_from(value).unwrap_or(i64::MAX));
     page.push_str(
         "<h2>Calls</h2><table><tr><th>Operation</th><th class=\"n\">Done</th><th class=\"n\">Throttled</th>\
          <th class=\"n\">Other errors</th></tr>",
     );
     for (operation, calls) in &summary.calls {
-        let (ok, throttled, error) = (count(calls.ok), count(calls.throttled), count(calls.error));
+        let (ok, throttled, error) = (thousands(calls.ok), thousands(calls.throttled), thousands(calls.error));
         let _ = write!(
             page,
             "<tr><td>{}</td><td class=\"n\">{ok}</td><td class=\"n\">{throttled}</td><td class=\"n\">{error}</td></tr>",

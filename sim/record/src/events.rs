@@ -8,10 +8,9 @@ use arrow::array::{
     ArrayRef, AsArray, RecordBatch, StringBuilder, TimestampMicrosecondBuilder, UInt8Builder, UInt64Builder,
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType, UInt8Type, UInt64Type};
-use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
 
 use super::error::RecordError;
-use super::table::{BATCH_ROWS, TableWriter, batch_error, open};
+use super::table::{BATCH_ROWS, Rows, TableWriter};
 
 /// One kept event of the trace.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,12 +104,7 @@ impl EventWriter {
 }
 
 /// The events of a run, one after the other; holds one batch in memory.
-pub struct EventReader {
-    path: PathBuf,
-    batches: ParquetRecordBatchReader,
-    batch: Option<RecordBatch>,
-    next: usize,
-}
+pub struct EventReader(Rows<EventRow>);
 
 impl EventReader {
     /// Opens a file written by a run.
@@ -118,7 +112,7 @@ impl EventReader {
     /// # Errors
     /// When the file is missing, truncated or has other columns.
     pub fn open(path: &Path) -> Result<Self, RecordError> {
-        Ok(EventReader { path: path.to_owned(), batches: open(path, &SCHEMA)?, batch: None, next: 0 })
+        Rows::open(path, &SCHEMA, row).map(EventReader)
     }
 }
 
@@ -126,22 +120,7 @@ impl Iterator for EventReader {
     type Item = Result<EventRow, RecordError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            if let Some(batch) = &self.batch
-                && self.next < batch.num_rows()
-            {
-                let row = row(batch, self.next);
-                self.next += 1;
-                return Some(Ok(row));
-            }
-            match self.batches.next()? {
-                Ok(batch) => (self.batch, self.next) = (Some(batch), 0),
-                Err(e) => {
-                    self.batch = None;
-                    return Some(Err(batch_error(&self.path, e)));
-                }
-            }
-        }
+        self.0.next()
     }
 }
 

@@ -6,10 +6,9 @@ use std::sync::{Arc, LazyLock};
 
 use arrow::array::{ArrayRef, AsArray, Float64Builder, RecordBatch, StringBuilder, TimestampMicrosecondBuilder};
 use arrow::datatypes::{DataType, Field, Float64Type, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType};
-use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
 
 use super::error::RecordError;
-use super::table::{BATCH_ROWS, TableWriter, batch_error, open};
+use super::table::{BATCH_ROWS, Rows, TableWriter};
 
 /// One value of one metric at one simulated instant.
 #[derive(Clone, Debug, PartialEq)]
@@ -95,12 +94,7 @@ impl MetricWriter {
 }
 
 /// The metrics of a run, one row after the other; holds one batch in memory.
-pub struct MetricReader {
-    path: PathBuf,
-    batches: ParquetRecordBatchReader,
-    batch: Option<RecordBatch>,
-    next: usize,
-}
+pub struct MetricReader(Rows<MetricRow>);
 
 impl MetricReader {
     /// Opens a file written by a run.
@@ -108,7 +102,7 @@ impl MetricReader {
     /// # Errors
     /// When the file is missing, truncated or has other columns.
     pub fn open(path: &Path) -> Result<Self, RecordError> {
-        Ok(MetricReader { path: path.to_owned(), batches: open(path, &SCHEMA)?, batch: None, next: 0 })
+        Rows::open(path, &SCHEMA, row).map(MetricReader)
     }
 }
 
@@ -116,22 +110,7 @@ impl Iterator for MetricReader {
     type Item = Result<MetricRow, RecordError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            if let Some(batch) = &self.batch
-                && self.next < batch.num_rows()
-            {
-                let row = row(batch, self.next);
-                self.next += 1;
-                return Some(Ok(row));
-            }
-            match self.batches.next()? {
-                Ok(batch) => (self.batch, self.next) = (Some(batch), 0),
-                Err(e) => {
-                    self.batch = None;
-                    return Some(Err(batch_error(&self.path, e)));
-                }
-            }
-        }
+        self.0.next()
     }
 }
 

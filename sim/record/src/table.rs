@@ -69,7 +69,7 @@ fn encode(mut writer: ArrowWriter<File>, waiting: &Receiver<RecordBatch>, path: 
 }
 
 /// Opens a Parquet file whose columns must be exactly those of `schema`.
-pub(super) fn open(path: &Path, schema: &Schema) -> Result<ParquetRecordBatchReader, RecordError> {
+fn open(path: &Path, schema: &Schema) -> Result<ParquetRecordBatchReader, RecordError> {
     let expected = format!("a Parquet file with the columns {}", columns(schema));
     let file = File::open(path).map_err(|e| {
         RecordError::new(path, format_args!("cannot be opened: {e}"), &expected, "repeat the run with `--out`")
@@ -101,8 +101,47 @@ pub(super) fn open(path: &Path, schema: &Schema) -> Result<ParquetRecordBatchRea
     builder.with_batch_size(BATCH_ROWS).build().map_err(|e| damaged(&e))
 }
 
+/// The rows of a Parquet file, one after the other; holds one batch in memory.
+pub(super) struct Rows<R> {
+    path: PathBuf,
+    batches: ParquetRecordBatchReader,
+    batch: Option<RecordBatch>,
+    next: usize,
+    row: fn(&RecordBatch, usize) -> R,
+}
+
+impl<R> Rows<R> {
+    /// Opens a file with the columns of `schema`; `row` makes a row of a batch.
+    pub(super) fn open(path: &Path, schema: &Schema, row: fn(&RecordBatch, usize) -> R) -> Result<Self, RecordError> {
+        Ok(Rows { path: path.to_owned(), batches: open(path, schema)?, batch: None, next: 0, row })
+    }
+}
+
+impl<R> Iterator for Rows<R> {
+    type Item = Result<R, RecordError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(batch) = &self.batch
+                && self.next < batch.num_rows()
+            {
+                let row = (self.row)(batch, self.next);
+                self.next += 1;
+                return Some(Ok(row));
+            }
+            match self.batches.next()? {
+                Ok(batch) => (self.batch, self.next) = (Some(batch), 0),
+                Err(e) => {
+                    self.batch = None;
+                    return Some(Err(batch_error(&self.path, e)));
+                }
+            }
+        }
+    }
+}
+
 /// The error of a batch that could not be decoded.
-pub(super) fn batch_error(path: &Path, error: impl std::fmt::Display) -> RecordError {
+fn batch_error(path: &Path, error: impl std::fmt::Display) -> RecordError {
     RecordError::new(
         path,
         format_args!("is damaged: {error}"),

@@ -1,12 +1,12 @@
 //! `sim bench`: what a scenario costs at several sizes of its fleet, each in a fresh process.
 
-use record::{Summary, Verdict};
+use record::{Summary, Verdict, thousands};
 use serde::Serialize;
 
 use super::args::{BenchArgs, Format};
 use super::child::ChildRun;
 use super::run::Plan;
-use super::text::{table, thousands};
+use super::text::table;
 use super::{Failure, print, verdict_code};
 
 /// Cost counts as more than linear when it grows with the readings to a power above this. What is above 1 leaves room

@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use record::Verdict;
+use record::{Verdict, thousands};
 
 use super::args::ListArgs;
-use super::text::{table, thousands};
+use super::text::table;
 use super::{Failure, USAGE, print};
 use crate::scenario::{Scenario, duration};
 

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::text::thousands;
+use record::thousands;
+
 use super::wall::Stopwatch;
 use crate::run::Status;
 use crate::scenario::duration;

@@ -389,7 +389,7 @@ fn cost_is_compared_between_sizes() {
 #[test]
 fn numbers_are_set_apart_and_columns_line_up() {
     for (n, shown) in [(0, "0"), (999, "999"), (1_000, "1,000"), (1_234_567, "1,234,567")] {
-        assert_eq!(text::thousands(n), shown);
+        assert_eq!(record::thousands(n), shown);
     }
     let table =
         text::table(&["name", "count "], &[vec!["a".into(), "1".into()], vec!["longer".into(), "1,000".into()]]);

@@ -2,22 +2,9 @@
 
 use std::fmt::Write;
 
-use record::{LATENCY_MEANING, Summary, Verdict};
+use record::{LATENCY_MEANING, Summary, Verdict, thousands};
 
 use crate::scenario::duration;
-
-/// A number with its thousands set apart.
-pub(super) fn thousands(n: u64) -> String {
-    let digits = n.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
 
 /// A table: columns as wide as their widest cell, two spaces apart. Columns whose name ends with a space are set to the right.
 pub(super) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
