@@ -32,7 +32,8 @@ impl fmt::Display for QueryError {
 
 impl std::error::Error for QueryError {}
 
-fn sdk(error: impl std::error::Error) -> QueryError {
+/// The error of a call that failed, with all its causes.
+pub(super) fn sdk(error: impl std::error::Error) -> QueryError {
     QueryError(DisplayErrorContext(error).to_string())
 }
 

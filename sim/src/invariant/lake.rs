@@ -2,13 +2,12 @@
 
 use arrow::array::{Array as _, AsArray as _, Int64Array, MapArray, RecordBatch, StringArray};
 use arrow::datatypes::{Float64Type, Int64Type};
-use aws_sdk_s3::error::DisplayErrorContext;
 use aws_types::SdkConfig;
 use bytes::Bytes;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
-use super::athena::QueryError;
+use super::athena::{QueryError, sdk};
 use super::{Rest, Row};
 use crate::fleet::Content;
 use crate::world::time::Time;
@@ -30,10 +29,6 @@ pub struct LakeReader {
     s3: aws_sdk_s3::Client,
     bucket: String,
     prefix: String,
-}
-
-fn sdk(error: impl std::error::Error) -> QueryError {
-    QueryError::new(DisplayErrorContext(error).to_string())
 }
 
 impl LakeReader {

@@ -1,12 +1,11 @@
 //! A reader of the quarantine, on the real SDK: what the platform refused, with its own bytes.
 
-use aws_sdk_s3::error::DisplayErrorContext;
 use aws_types::SdkConfig;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
-use super::athena::QueryError;
+use super::athena::{QueryError, sdk};
 
 /// Reads the quarantine prefix of one bucket.
 pub struct QuarantineReader {
@@ -28,10 +27,6 @@ struct Refused {
     tenant_id: String,
     device_id: String,
     seq: u64,
-}
-
-fn sdk(error: impl std::error::Error) -> QueryError {
-    QueryError::new(DisplayErrorContext(error).to_string())
 }
 
 impl QuarantineReader {
