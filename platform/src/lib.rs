@@ -7,6 +7,7 @@
 //! AWS is reached through SDK clients built from one `SdkConfig` that is handed in ([`function::build`]). Clocks, sleeps
 //! and HTTP come with that value: nothing here reads a clock or opens a socket by itself.
 
+pub mod cross_cutting;
 pub mod deploy;
 pub mod function;
 pub mod ingest;

@@ -16,6 +16,8 @@ use crate::transform::{enrichment, streaming};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Stage {
+    /// What must exist before everything else: keys, the permissions boundary, log groups.
+    Foundation,
     /// Devices and their messages.
     Ingest,
     /// From messages to trustworthy readings.
@@ -24,15 +26,19 @@ pub enum Stage {
     Store,
     /// Answers.
     Insights,
+    /// Costs and identities.
+    CrossCutting,
 }
 
 impl fmt::Display for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
+            Stage::Foundation => "foundation",
             Stage::Ingest => "ingest",
             Stage::Transform => "transform",
             Stage::Store => "store",
             Stage::Insights => "insights",
+            Stage::CrossCutting => "cross-cutting",
         })
     }
 }

@@ -21,6 +21,8 @@ use std::marker::PhantomData;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use crate::settings::Settings;
+
 pub use expr::Expr;
 pub use ssm::Published;
 
@@ -28,6 +30,21 @@ pub use ssm::Published;
 pub trait Resource: Serialize {
     /// Type name, such as `AWS::S3::Bucket`.
     const TYPE: &'static str;
+    /// How the type takes tags. [`Template::add`] writes the stack's own.
+    const TAGS: Tagging = Tagging::None;
+}
+
+/// How a type of resource takes tags.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tagging {
+    /// It takes none.
+    None,
+    /// `Tags` is a list of `{Key, Value}`.
+    List,
+    /// `Tags` is a map from key to value.
+    Map,
+    /// A member of another name is a map from key to value, such as `UserPoolTags`.
+    MapIn(&'static str),
 }
 
 /// What becomes of a data-bearing resource when its stack is deleted or the resource is replaced.
@@ -57,6 +74,29 @@ impl Retention {
     }
 }
 
+/// Cost-allocation tag: which platform a resource belongs to.
+pub const TAG_PLATFORM: &str = "platform";
+/// Cost-allocation tag: the environment.
+pub const TAG_ENVIRONMENT: &str = "environment";
+/// Cost-allocation tag: the stack.
+pub const TAG_STACK: &str = "stack";
+
+/// A tool that judges templates and takes reasons for what it need not look at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Judge {
+    /// <https://www.checkov.io>
+    Checkov,
+    /// <https://github.com/aws-cloudformation/cfn-lint>
+    CfnLint,
+}
+
+fn append(list: &mut Value, item: Value) {
+    match list {
+        Value::Array(items) => items.push(item),
+        other => *other = Value::Array(vec![item]),
+    }
+}
+
 /// A resource that is in a template.
 #[derive(Debug)]
 pub struct Handle<R> {
@@ -79,13 +119,42 @@ impl<R> Handle<R> {
 pub struct Template {
     description: String,
     retention: Retention,
+    tags: Vec<(&'static str, String)>,
     resources: Map<String, Value>,
 }
 
 impl Template {
     /// An empty template whose data-bearing resources are kept or deleted as `retention` says.
     pub fn new(description: &str, retention: Retention) -> Self {
-        Template { description: description.to_owned(), retention, resources: Map::new() }
+        Template { description: description.to_owned(), retention, tags: Vec::new(), resources: Map::new() }
+    }
+
+    /// An empty template of the stack `stack`: data is kept as the settings say, and every resource that takes tags
+    /// carries the tags by which costs are allocated.
+    pub fn of_stack(settings: &Settings, stack: &str, description: &str) -> Self {
+        let tags = vec![
+            (TAG_PLATFORM, "iot-platform".to_owned()),
+            (TAG_ENVIRONMENT, settings.env.clone()),
+            (TAG_STACK, stack.to_owned()),
+        ];
+        Template { tags, ..Template::new(description, settings.retention()) }
+    }
+
+    /// Says why a check of a judge does not apply to a resource: `judge` is `checkov` or `cfn-lint`. The reason is kept in
+    /// the resource's metadata, where the judge looks for it.
+    ///
+    /// # Panics
+    /// When the template has no such resource.
+    pub fn explain<R>(&mut self, handle: &Handle<R>, judge: Judge, check: &str, reason: &str) {
+        let resource = self.resources.get_mut(&handle.logical_id).expect("a handle comes from its own template");
+        let metadata = &mut resource["Metadata"];
+        match judge {
+            Judge::Checkov => append(&mut metadata["checkov"]["skip"], json!({ "id": check, "comment": reason })),
+            Judge::CfnLint => {
+                append(&mut metadata["cfn-lint"]["config"]["ignore_checks"], json!(check));
+                append(&mut metadata["cfn-lint"]["reasons"], json!(format!("{check}: {reason}")));
+            }
+        }
     }
 
     /// Adds a resource that can be made again from this template alone.
@@ -108,7 +177,9 @@ impl Template {
             logical_id.bytes().all(|b| b.is_ascii_alphanumeric()) && !self.resources.contains_key(logical_id),
             "the logical id {logical_id} must be alphanumeric and free"
         );
-        let properties = serde_json::to_value(resource).expect("properties are texts, numbers, lists and maps by text");
+        let mut properties =
+            serde_json::to_value(resource).expect("properties are texts, numbers, lists and maps by text");
+        self.tag(R::TAGS, &mut properties);
         let declaration = json!({
             "Type": R::TYPE,
             "DeletionPolicy": retention.on_deletion(),
@@ -119,9 +190,24 @@ impl Template {
         Handle { logical_id: logical_id.to_owned(), resource: PhantomData }
     }
 
+    fn tag(&self, tagging: Tagging, properties: &mut Value) {
+        let list = || self.tags.iter().map(|(key, value)| json!({ "Key": key, "Value": value })).collect::<Value>();
+        let map =
+            || self.tags.iter().map(|(key, value)| ((*key).to_owned(), json!(value))).collect::<Map<_, _>>().into();
+        match tagging {
+            _ if self.tags.is_empty() => {}
+            Tagging::None => {}
+            Tagging::List => properties["Tags"] = list(),
+            Tagging::Map => properties["Tags"] = map(),
+            Tagging::MapIn(member) => properties[member] = map(),
+        }
+    }
+
     /// Whether a deployment must be given the capability to create named IAM resources.
     pub fn names_iam_resources(&self) -> bool {
-        self.resources.values().any(|resource| resource["Type"] == iam::Role::TYPE)
+        self.resources
+            .values()
+            .any(|resource| resource["Type"].as_str().is_some_and(|kind| kind.starts_with("AWS::IAM::")))
     }
 
     /// The template as JSON, the same text for the same template.

@@ -14,6 +14,7 @@
 //! results with KMS; partitions in the catalog; projection of type injected; writing workgroups and named queries
 //! through the API. `{id}.csv.metadata` is not written.
 
+mod change;
 mod engine;
 mod executions;
 mod failure;

@@ -1,6 +1,7 @@
 //! What every simulated service is built from: errors in AWS's shape, principals, the context of one
 //! call, timers, limits as data, and the ports through which services use one another.
 
+pub mod auth;
 pub mod bucket;
 pub mod cx;
 pub mod error;

@@ -1,4 +1,13 @@
-//! How a service creates a resource from its CloudFormation declaration.
+//! How a service creates, changes and deletes a resource from its CloudFormation declaration.
+//!
+//! Each service has three methods, beside the ports that it needs:
+//! - `provision(cx, resource)` creates it;
+//! - `update(cx, resource, physical_id, previous)` changes it in place: `resource` holds the new properties, `previous`
+//!   the old ones. CloudFormation calls it only when no changed property requires a replacement;
+//! - `delete(cx, resource, physical_id)` deletes it; `resource` holds the properties that it has. Deleting what is gone
+//!   already succeeds.
+//!
+//! A change that takes time is begun by the call, and [`Provisioned::ready_at`] says when it is done.
 
 use std::collections::BTreeMap;
 
@@ -6,6 +15,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::error::AwsError;
+use crate::world::time::Time;
 
 /// A resource to create. Intrinsic functions in `properties` are resolved already.
 #[derive(Clone, Debug)]
@@ -40,12 +50,21 @@ pub struct Provisioned {
     pub physical_id: String,
     /// What `Fn::GetAtt` gives, by attribute name.
     pub attributes: BTreeMap<String, String>,
+    /// When the resource is ready; at once when absent.
+    pub ready_at: Option<Time>,
 }
 
 impl Provisioned {
     /// A resource with its `Ref` value.
     pub fn new(physical_id: impl Into<String>) -> Self {
-        Provisioned { physical_id: physical_id.into(), attributes: BTreeMap::new() }
+        Provisioned { physical_id: physical_id.into(), attributes: BTreeMap::new(), ready_at: None }
+    }
+
+    /// Says when the resource is ready.
+    #[must_use]
+    pub fn ready_at(mut self, ready: Time) -> Self {
+        self.ready_at = Some(ready);
+        self
     }
 
     /// Adds an attribute.

@@ -14,6 +14,7 @@
 //! every kind, legacy parameters (Expected, AttributesToGet), provisioned throughput, indexes, streams, time to live.
 
 mod capacity;
+mod change;
 mod number;
 mod read;
 mod table;

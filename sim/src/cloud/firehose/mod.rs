@@ -17,6 +17,7 @@
 
 mod api;
 mod buffer;
+mod change;
 mod config;
 mod convert;
 mod delivery;

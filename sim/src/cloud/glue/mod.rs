@@ -14,6 +14,7 @@
 //! Parameters of partition projection are kept as they are: Athena judges them, as on AWS.
 
 mod api;
+mod change;
 mod model;
 mod provision;
 mod store;

@@ -5,6 +5,7 @@
 //! identity policies (every signed call of a known principal is allowed); the Query API. Both are listed in
 //! `docs/gaps.md`. Texts of errors are unverified.
 
+mod change;
 use std::collections::BTreeMap;
 
 use serde::Deserialize;

@@ -24,6 +24,7 @@
 //! filters match.
 
 mod broker;
+mod change;
 mod policy;
 mod provision;
 mod quotas;

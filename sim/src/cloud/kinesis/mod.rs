@@ -16,6 +16,7 @@
 //! Refused: every other operation of the service; capacity on demand; records above 1 MiB; encryption; resharding;
 //! consumers with enhanced fan-out; `StreamId`, `DryRun`, `StreamCreationTimestamp` in requests.
 
+mod change;
 mod describe;
 mod get;
 mod lifecycle;

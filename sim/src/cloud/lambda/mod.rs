@@ -21,6 +21,7 @@
 //! DestinationConfig, FilterCriteria, enhanced fan-out and other sources.
 
 mod answer;
+mod change;
 mod event;
 mod function;
 mod invoke;

@@ -16,6 +16,7 @@
 //! `response-*` parameters, further algorithms of checksums, and `x-amz-checksum-algorithm` (of `CopyObject`).
 
 mod auth;
+mod change;
 mod checksum;
 mod errors;
 mod exchange;

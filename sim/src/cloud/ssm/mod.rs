@@ -4,6 +4,7 @@
 //! `{{resolve:ssm:name}}`. Refused: the JSON API, SecureString, versions and labels. Source of the rules: "SSM Parameter
 //! Store" of the AWS facts; the texts of errors, and the code where the facts give none, are unverified.
 
+mod change;
 use std::collections::BTreeMap;
 
 use serde::Deserialize;

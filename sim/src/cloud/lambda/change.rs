@@ -1,0 +1,34 @@
+//! Changes and deletions of CloudFormation resources.
+
+use serde_json::Value;
+
+use super::Lambda;
+use crate::cloud::core::ports::Streams;
+use crate::cloud::core::{AwsError, Cx, Provisioned, Resource};
+
+impl Lambda {
+    /// Changes a resource in place.
+    pub fn update(
+        &mut self,
+        cx: &mut Cx<'_>,
+        streams: &mut dyn Streams,
+        resource: &Resource,
+        physical_id: &str,
+        previous: &Value,
+    ) -> Result<Provisioned, AwsError> {
+        let _ = (cx, streams, physical_id, previous);
+        Err(AwsError::not_modelled(format!("changing a resource of type {}", resource.kind)))
+    }
+
+    /// Deletes a resource.
+    pub fn delete(
+        &mut self,
+        cx: &mut Cx<'_>,
+        streams: &mut dyn Streams,
+        resource: &Resource,
+        physical_id: &str,
+    ) -> Result<(), AwsError> {
+        let _ = (cx, streams, physical_id);
+        Err(AwsError::not_modelled(format!("deleting a resource of type {}", resource.kind)))
+    }
+}
