@@ -20,6 +20,7 @@ impl Scenario {
             self.check_fleet(i, fleet)?;
         }
         self.check_devices_differ()?;
+        self.check_changes()?;
         let devices = self.devices();
         if devices > DEVICES_MAX {
             let i = self.fleets.len() - 1;
@@ -38,6 +39,30 @@ impl Scenario {
                 format!("at most {READINGS_MAX} readings in a run"),
                 "shorten it, publish less often, or take fewer devices",
             ));
+        }
+        Ok(())
+    }
+
+    fn check_changes(&self) -> Result<(), ScenarioError> {
+        let mut earliest = Duration::ZERO;
+        for (i, change) in self.changes.iter().enumerate() {
+            if change.at < earliest || change.at >= self.phase.hardship {
+                return Err(self.located_error(
+                    &format!("change[{i}].at"),
+                    format!("is {}", format(change.at)),
+                    format!("from {} to less than phase.hardship, {}", format(earliest), format(self.phase.hardship)),
+                    "changes come in the order of time, while devices publish",
+                ));
+            }
+            if change.platform.is_none() && change.patch.is_none() {
+                return Err(self.located_error(
+                    &format!("change[{i}]"),
+                    "changes nothing",
+                    "`platform`, `patch` or both",
+                    "a deployment without a change is skipped by CloudFormation",
+                ));
+            }
+            earliest = change.at;
         }
         Ok(())
     }

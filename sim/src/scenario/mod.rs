@@ -1,5 +1,6 @@
 //! Scenario files: what a run is made of, as TOML. The keys are data in [`schema`]; errors name file, line and key.
 
+mod change;
 mod check;
 pub mod duration;
 mod error;
@@ -21,6 +22,7 @@ use record::{ScenarioSource, Verdict};
 use serde::de::DeserializeOwned;
 use toml::de::DeTable;
 
+pub use change::{Change, DeploymentOutcome, Patch};
 pub use error::{Place, ScenarioError};
 pub use fleet::default_metrics;
 pub use overrides::Overrides;
@@ -57,6 +59,8 @@ pub struct Scenario {
     pub phase: Phase,
     /// The table `[platform]`, as it is written.
     pub platform: Option<toml::Table>,
+    /// What is deployed while devices publish, in the order of time.
+    pub changes: Vec<Change>,
     /// What the run must come to.
     pub expect: Expect,
 }
@@ -122,6 +126,7 @@ impl Scenario {
             phase: phase(&root)?,
             expect: expect(&root)?,
             platform: platform(&root, text)?,
+            changes: changes(&root, text)?,
             fleets: root.require("fleet")?.tables()?.iter().map(fleet::read).collect::<Result<_, _>>()?,
         };
         scenario.check()?;
@@ -182,10 +187,40 @@ impl Scenario {
         if self.platform.is_none() {
             return Ok(T::default());
         }
-        toml::from_str::<Only<T>>(&self.source.text).map(|only| only.platform).map_err(|e| {
+        self.parsed_as::<Only<T>>("platform").map(|only| only.platform)
+    }
+
+    /// The settings of the platform after each change: the table `[platform]` with those of the changes up to it over it.
+    ///
+    /// # Errors
+    /// When the type refuses a key or a value: with its line.
+    pub fn platform_after_changes<T: DeserializeOwned>(&self) -> Result<Vec<T>, ScenarioError> {
+        #[derive(serde::Deserialize)]
+        struct Only<T> {
+            #[serde(default = "Vec::new", rename = "change")]
+            _changes: Vec<OnlyPlatform<T>>,
+        }
+        #[derive(serde::Deserialize)]
+        struct OnlyPlatform<T> {
+            #[serde(rename = "platform")]
+            _platform: Option<T>,
+        }
+        // For the place of what is refused; the values come from the tables one over the other.
+        self.parsed_as::<Only<T>>("change")?;
+        let mut merged = self.platform.clone().unwrap_or_default();
+        let after = self.changes.iter().enumerate().map(|(i, change)| {
+            merge(&mut merged, change.platform.as_ref());
+            let refused = |e: toml::de::Error| self.foreign_error(&format!("change[{i}].platform"), e.message(), None);
+            merged.clone().try_into().map_err(refused)
+        });
+        after.collect()
+    }
+
+    fn parsed_as<T: DeserializeOwned>(&self, otherwise: &str) -> Result<T, ScenarioError> {
+        toml::from_str::<T>(&self.source.text).map_err(|e| {
             let parsed = DeTable::parse(&self.source.text).ok();
             let path = parsed.zip(e.span()).and_then(|(table, span)| check::path_at(table.get_ref(), span.start));
-            self.foreign_error(&path.unwrap_or_else(|| "platform".to_owned()), e.message(), e.span())
+            self.foreign_error(&path.unwrap_or_else(|| otherwise.to_owned()), e.message(), e.span())
         })
     }
 
@@ -200,6 +235,16 @@ impl Scenario {
             error.place = Some(Place::of(&self.source.text, span));
         }
         error
+    }
+}
+
+/// Puts the keys of `over` over those of `table`; tables inside are merged.
+fn merge(table: &mut toml::Table, over: Option<&toml::Table>) {
+    for (key, value) in over.into_iter().flatten() {
+        match (table.get_mut(key), value) {
+            (Some(toml::Value::Table(inner)), toml::Value::Table(over)) => merge(inner, Some(over)),
+            _ => drop(table.insert(key.clone(), value.clone())),
+        }
     }
 }
 
@@ -230,6 +275,13 @@ fn platform(root: &Table<'_>, text: &str) -> Result<Option<toml::Table>, Scenari
     entry.foreign()?;
     let whole: toml::Table = text.parse().map_err(|e: toml::de::Error| entry.error("is not TOML", e.message()))?;
     Ok(whole.get("platform").and_then(|platform| platform.as_table()).cloned())
+}
+
+fn changes(root: &Table<'_>, text: &str) -> Result<Vec<Change>, ScenarioError> {
+    let Some(entry) = root.get("change") else { return Ok(Vec::new()) };
+    let whole: toml::Table = text.parse().map_err(|e: toml::de::Error| entry.error("is not TOML", e.message()))?;
+    let written = |i: usize| whole.get("change").and_then(|changes| changes.as_array()?.get(i));
+    entry.tables()?.iter().enumerate().map(|(i, table)| change::read(table, written(i))).collect()
 }
 
 fn syntax_error(doc: &Document<'_>, error: &toml::de::Error) -> ScenarioError {

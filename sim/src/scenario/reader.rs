@@ -399,7 +399,13 @@ impl<'a> Entry<'a> {
     /// A table whose keys are checked elsewhere.
     pub(super) fn foreign(&self) -> Result<(), ScenarioError> {
         let table = self.value.get_ref().as_table();
-        table.map(|_| ()).ok_or_else(|| self.wrong_type(self.value, "write it as a table: [platform]"))
+        table.map(|_| ()).ok_or_else(|| self.wrong_type(self.value, "write it as a table: platform = { … }"))
+    }
+
+    /// Any value but a date, as JSON.
+    pub(super) fn any(&self) -> Result<serde_json::Value, ScenarioError> {
+        json(self.value.get_ref())
+            .ok_or_else(|| self.error("is or has a date or a number that JSON cannot hold", "write a text instead"))
     }
 
     /// Tables that follow a section of the schema.
@@ -416,6 +422,21 @@ impl<'a> Entry<'a> {
         }
         Ok(tables)
     }
+}
+
+fn json(value: &DeValue<'_>) -> Option<serde_json::Value> {
+    Some(match value {
+        DeValue::String(text) => serde_json::Value::from(text.as_ref()),
+        DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix()).ok()?.into(),
+        DeValue::Float(number) => serde_json::Number::from_f64(number.as_str().parse().ok()?)?.into(),
+        DeValue::Boolean(word) => (*word).into(),
+        DeValue::Datetime(_) => return None,
+        DeValue::Array(values) => values.iter().map(|value| json(value.get_ref())).collect::<Option<Vec<_>>>()?.into(),
+        DeValue::Table(table) => {
+            let members = table.iter().map(|(key, value)| Some((key.get_ref().to_string(), json(value.get_ref())?)));
+            serde_json::Value::Object(members.collect::<Option<_>>()?)
+        }
+    })
 }
 
 /// Whether a duration lies in a range; the error is a hint.

@@ -1,6 +1,7 @@
 //! Every key of a scenario file, as data. The parser's lists of allowed keys, its ranges and its errors, the generated
 //! `scenarios/README.md` and the tests all come from this table.
 
+use super::change::DeploymentOutcome;
 use crate::fleet::spec::Network;
 use crate::invariant;
 
@@ -63,6 +64,8 @@ pub enum Takes {
     Tables(&'static str),
     /// A table whose keys are checked elsewhere.
     Foreign,
+    /// A text, a number, a truth value, a list or a table.
+    Any,
 }
 
 /// What holds when a key is absent.
@@ -120,6 +123,16 @@ pub const SECTIONS: &[Section] = &[
         about: "One metric of every device of the synthetic fleet above it: `baseline + season_amplitude * sin(2 pi t / season_period + phase) + drift_per_day * days + noise`, where the phase is drawn for each device.",
     },
     Section { name: "phase", header: "[phase]", about: "How long the run is." },
+    Section {
+        name: "change",
+        header: "[[change]]",
+        about: "A deployment in mid-traffic, by the platform's own deployment of all stacks through CloudFormation. The table may be repeated, in the order of time; each waits for the one before.",
+    },
+    Section {
+        name: "change.patch",
+        header: "[change.patch]",
+        about: "One value of one template that is changed in the deployment of the `[[change]]` above it, and in no later one.",
+    },
     Section { name: "expect", header: "[expect]", about: "What the run must come to." },
     Section { name: "expect.budget", header: "[expect.budget]", about: "What a run that holds may need." },
 ];
@@ -162,6 +175,8 @@ pub const KEYS: &[Key] = &[
         "How long the run is."),
     key("", "platform", ANY, Takes::Foreign, Absent::Words("the platform's defaults"), "{ raw_shards = 4 }",
         "Settings of the platform, with the keys of its settings file: `raw_shards`, `enriched_shards`, `enrichment.batch_size` and so on."),
+    key("", "change", ANY, Takes::Tables("change"), Absent::Words("nothing is deployed while devices publish"), "",
+        "Deployments in mid-traffic."),
     key("", "expect", ANY, Takes::Table("expect"), Absent::Words("all invariants hold"), "",
         "What the run must come to."),
 
@@ -206,6 +221,22 @@ pub const KEYS: &[Key] = &[
     key("phase", "peace", ANY, Takes::Duration { min: "1s", max: "7d" }, Absent::Required, "\"4min\"",
         "How long the platform may take afterwards until everything owed has arrived. Deliveries buffer for 60 s by default (`platform.processed_delivery.buffer_interval_s`): give that and half a minute more."),
 
+    key("change", "at", ANY, Takes::Duration { min: "0s", max: "366d" }, Absent::Required, "\"20min\"",
+        "When the deployment begins, after the start and within `phase.hardship`."),
+    key("change", "platform", ANY, Takes::Foreign, Absent::Words("as before"), "{ raw_shards = 4 }",
+        "Settings of the platform that hold from here on, over those before: `raw_shards` reshards the stream, another `artifact_key` deploys the functions anew. `env`, `region`, `account` and `lake_start` cannot change."),
+    key("change", "patch", ANY, Takes::Table("change.patch"), Absent::Words("nothing else is changed"), "",
+        "One changed value of one template, such as one that AWS refuses."),
+    key("change", "outcome", ANY, Takes::Choice(outcomes), Absent::Toml("\"deployed\""), "\"rolled-back\"",
+        "How the deployment must end: `deployed`, or `rolled-back` when a stack must fail and be as it was before. Another end violates the invariant `deployment`."),
+
+    key("change.patch", "stack", ANY, Takes::Word, Absent::Required, "\"streaming\"",
+        "Stack inside the environment."),
+    key("change.patch", "path", ANY, Takes::Text, Absent::Required, "\"/Resources/RawStream/Properties/ShardCount\"",
+        "JSON pointer into the stack's template. Everything around the value must be there."),
+    key("change.patch", "value", ANY, Takes::Any, Absent::Required, "20000",
+        "The value, as TOML."),
+
     key("expect", "verdict", ANY, Takes::Choice(verdicts), Absent::Toml("\"held\""), "\"unsettled\"",
         "`held`: no invariant is broken, everything owed arrives, and no device gives a reading up. `unsettled`: something owed has not arrived when peace ends, or a device gave a reading up because its queue was full. `violated`: an invariant is broken. Anything but `held` makes the scenario a canary, and a run of it that holds fails with exit code 1."),
     key("expect", "invariants", ANY, Takes::Choices(invariants), Absent::Words("all"), "[\"conservation\"]",
@@ -226,6 +257,10 @@ fn networks() -> Vec<&'static str> {
 
 fn verdicts() -> Vec<&'static str> {
     super::VERDICTS.iter().map(|v| v.as_str()).collect()
+}
+
+fn outcomes() -> Vec<&'static str> {
+    DeploymentOutcome::ALL.iter().map(|outcome| outcome.as_str()).collect()
 }
 
 fn invariants() -> Vec<&'static str> {
@@ -274,6 +309,7 @@ impl Takes {
             Takes::Choices(words) => format!("a list of at least one of {}", quoted(&words())),
             Takes::Path => "a path, relative to the scenario file".to_owned(),
             Takes::Table(_) | Takes::Foreign => "a table".to_owned(),
+            Takes::Any => "any value of TOML but a date".to_owned(),
             Takes::Tables(section) => format!("at least one table [[{section}]]"),
         }
     }

@@ -121,6 +121,15 @@ fn section<'a>(document: &'a mut DocumentMut, name: &str) -> &'a mut dyn toml_ed
                 metrics.push(toml_edit::Table::from_iter([("name", "flow")]));
                 return Item::ArrayOfTables(metrics);
             }
+            if part == "change" {
+                let mut change = toml_edit::Table::from_iter([("at", "1min")]);
+                change.insert("platform", "{ raw_shards = 3 }".parse::<toml_edit::Value>().unwrap().into());
+                return Item::ArrayOfTables(toml_edit::ArrayOfTables::from_iter([change]));
+            }
+            if part == "patch" {
+                let patch = [("stack", "enrichment"), ("path", "/Resources/A"), ("value", "b")];
+                return Item::Table(toml_edit::Table::from_iter(patch));
+            }
             toml_edit::table()
         });
         table = first(item);

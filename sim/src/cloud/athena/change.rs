@@ -1,26 +1,97 @@
-//! Changes and deletions of CloudFormation resources.
+//! Changes and deletions of workgroups and named queries.
 
 use serde_json::Value;
 
 use super::Athena;
-use crate::cloud::core::{AwsError, Cx, Provisioned, Resource};
+use crate::cloud::core::{AwsError, Cx, Outcome, Provisioned, Resource};
 
 impl Athena {
-    /// Changes a resource in place.
+    /// Changes a workgroup. A named query is only ever replaced.
     pub fn update(
         &mut self,
         cx: &mut Cx<'_>,
         resource: &Resource,
         physical_id: &str,
-        previous: &Value,
+        _previous: &Value,
     ) -> Result<Provisioned, AwsError> {
-        let _ = (cx, physical_id, previous);
-        Err(AwsError::not_modelled(format!("changing a resource of type {}", resource.kind)))
+        match resource.kind.as_str() {
+            "AWS::Athena::WorkGroup" => self.update_workgroup(cx, resource, physical_id),
+            _ => Err(resource.refuse("changing this resource type in place is not modelled")),
+        }
     }
 
-    /// Deletes a resource.
+    /// Deletes a workgroup with its history, or a named query.
     pub fn delete(&mut self, cx: &mut Cx<'_>, resource: &Resource, physical_id: &str) -> Result<(), AwsError> {
-        let _ = (cx, physical_id);
-        Err(AwsError::not_modelled(format!("deleting a resource of type {}", resource.kind)))
+        match resource.kind.as_str() {
+            "AWS::Athena::WorkGroup" => self.delete_workgroup(cx, resource, physical_id),
+            "AWS::Athena::NamedQuery" => {
+                self.delete_named_query(physical_id, &resource.properties);
+                cx.meter.call("athena", "DeleteNamedQuery", Outcome::Ok);
+                Ok(())
+            }
+            _ => Err(resource.refuse("this resource type is not modelled")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::cloud::core::Principal;
+    use crate::cloud::core::cx::CxParts;
+    use crate::world::seed::Seed;
+    use crate::world::time::Time;
+    use crate::world::trace::Trace;
+
+    fn resource(kind: &str, properties: Value) -> Resource {
+        Resource { stack: "stack".to_owned(), logical_id: "It".to_owned(), kind: kind.to_owned(), properties }
+    }
+
+    fn act<T>(act: impl FnOnce(&mut Cx<'_>) -> T) -> T {
+        let caller = Principal::new("arn:aws:iam::123456789012:root");
+        let mut parts = CxParts::new("eu-west-1", Trace::new(), Seed::root(1).rng());
+        act(&mut parts.cx(Time::EPOCH, &caller))
+    }
+
+    fn workgroup(state: &str, recursive: bool) -> Resource {
+        let properties = json!({"Name": "analytics", "State": state, "RecursiveDeleteOption": recursive});
+        resource("AWS::Athena::WorkGroup", properties)
+    }
+
+    fn query(statement: &str) -> Resource {
+        let properties = json!({
+            "Name": "count", "Database": "lake", "WorkGroup": "analytics", "QueryString": statement,
+        });
+        resource("AWS::Athena::NamedQuery", properties)
+    }
+
+    #[test]
+    fn a_workgroup_with_queries_is_deleted_only_recursively() {
+        let mut athena = Athena::new();
+        act(|cx| {
+            athena.provision(cx, &workgroup("ENABLED", false)).unwrap();
+            athena.provision(cx, &query("SELECT 1")).unwrap();
+            athena.update(cx, &workgroup("DISABLED", false), "analytics", &Value::Null).unwrap();
+            assert!(!athena.workgroup(Some("analytics")).unwrap().enabled);
+            let error = athena.delete(cx, &workgroup("DISABLED", false), "analytics").unwrap_err();
+            assert!(error.message.contains("not empty"), "{error}");
+            athena.delete(cx, &workgroup("DISABLED", true), "analytics").unwrap();
+            assert!(athena.workgroup(Some("analytics")).is_err() && athena.named_queries.is_empty());
+        });
+    }
+
+    #[test]
+    fn of_two_queries_of_one_name_the_replaced_one_is_deleted() {
+        let mut athena = Athena::new();
+        act(|cx| {
+            athena.provision(cx, &workgroup("ENABLED", false)).unwrap();
+            athena.provision(cx, &query("SELECT 1")).unwrap();
+            athena.provision(cx, &query("SELECT 2")).unwrap();
+            athena.delete(cx, &query("SELECT 1"), "count").unwrap();
+            let kept: Vec<String> = athena.named_queries.iter().map(|query| format!("{query:?}")).collect();
+            assert!(kept.len() == 1 && kept[0].contains("SELECT 2"), "{kept:?}");
+        });
     }
 }

@@ -69,6 +69,11 @@ pub(super) struct Query {
 }
 
 impl Athena {
+    /// Whether a workgroup has run queries.
+    pub(super) fn has_history(&self, workgroup: &str) -> bool {
+        self.queries.iter().any(|query| query.workgroup == workgroup)
+    }
+
     pub(super) fn start_query_execution(
         &mut self,
         cx: &mut Cx<'_>,

@@ -26,7 +26,25 @@ struct Properties {
     work_group: Option<String>,
 }
 
+impl NamedQuery {
+    /// Whether the query is kept in a workgroup.
+    pub(super) fn belongs_to(&self, workgroup: &str) -> bool {
+        self.workgroup == workgroup
+    }
+}
+
 impl Athena {
+    /// Deletes the oldest named query with this name and these properties: while one is replaced, there are two of a name.
+    pub(super) fn delete_named_query(&mut self, name: &str, properties: &serde_json::Value) {
+        let same = |query: &NamedQuery| {
+            query.properties.name.as_deref() == Some(name)
+                && properties.get("QueryString").and_then(|text| text.as_str()) == Some(&query.properties.query_string)
+        };
+        if let Some(position) = self.named_queries.iter().position(same) {
+            self.named_queries.remove(position);
+        }
+    }
+
     /// Creates `AWS::Athena::NamedQuery`. `Ref` is the name. A statement that does not parse is refused, which AWS does
     /// not do: it could never run.
     pub(super) fn provision_named_query(

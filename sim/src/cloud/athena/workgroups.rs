@@ -92,9 +92,7 @@ struct Properties {
     name: String,
     description: Option<String>,
     state: Option<String>,
-    /// Stacks are not deleted: without effect.
-    #[serde(rename = "RecursiveDeleteOption")]
-    _recursive_delete_option: Option<bool>,
+    recursive_delete_option: Option<bool>,
     #[serde(rename = "Tags")]
     _tags: Option<Value>,
     #[serde(default)]
@@ -137,11 +135,7 @@ impl Athena {
         if name.is_empty() || name.len() > 128 || !name.chars().all(allowed) {
             return Err(resource.refuse(format!("the name {name:?} does not match [a-zA-Z0-9._-]{{1,128}}")));
         }
-        let enabled = match properties.state.as_deref() {
-            None | Some("ENABLED") => true,
-            Some("DISABLED") => false,
-            Some(other) => return Err(resource.refuse(format!("State is {other:?}"))),
-        };
+        let enabled = is_enabled(properties.state.as_deref(), resource)?;
         if self.workgroups.contains_key(&name) {
             return Err(invalid(format!("WorkGroup {name} is already created")));
         }
@@ -162,6 +156,47 @@ impl Athena {
         Ok(Provisioned::new(name)
             .attribute("CreationTime", cx.now.unix_secs().to_string())
             .attribute("WorkGroupConfiguration.EngineVersion.EffectiveEngineVersion", ENGINE_VERSION))
+    }
+
+    /// Changes a workgroup in place. Queries that run go on under the configuration with which they began.
+    pub(super) fn update_workgroup(
+        &mut self,
+        cx: &mut Cx<'_>,
+        resource: &Resource,
+        name: &str,
+    ) -> Result<Provisioned, AwsError> {
+        let properties: Properties = resource.parse()?;
+        let enabled = is_enabled(properties.state.as_deref(), resource)?;
+        properties.work_group_configuration.check(cx).map_err(|error| resource.refuse(error.message))?;
+        let missing = || invalid(format!("WorkGroup {name} is not found."));
+        let workgroup = self.workgroups.get_mut(name).ok_or_else(missing)?;
+        workgroup.enabled = enabled;
+        workgroup.description = properties.description;
+        workgroup.configuration = properties.work_group_configuration;
+        cx.meter.call("athena", "UpdateWorkGroup", Outcome::Ok);
+        cx.trace.event(Level::Call, cx.now, "athena", "UpdateWorkGroup", name, &[]);
+        Ok(Provisioned::new(name)
+            .attribute("CreationTime", workgroup.created.unix_secs().to_string())
+            .attribute("WorkGroupConfiguration.EngineVersion.EffectiveEngineVersion", ENGINE_VERSION))
+    }
+
+    /// Deletes a workgroup. One that holds named queries or a history of queries is deleted only recursively.
+    pub(super) fn delete_workgroup(
+        &mut self,
+        cx: &mut Cx<'_>,
+        resource: &Resource,
+        name: &str,
+    ) -> Result<(), AwsError> {
+        let properties: Properties = resource.parse()?;
+        let used = self.named_queries.iter().any(|query| query.belongs_to(name)) || self.has_history(name);
+        if used && !properties.recursive_delete_option.unwrap_or(false) {
+            return Err(invalid(format!("WorkGroup {name} is not empty")));
+        }
+        self.named_queries.retain(|query| !query.belongs_to(name));
+        self.workgroups.remove(name);
+        cx.meter.call("athena", "DeleteWorkGroup", Outcome::Ok);
+        cx.trace.event(Level::Call, cx.now, "athena", "DeleteWorkGroup", name, &[]);
+        Ok(())
     }
 
     pub(super) fn get_work_group(&self, body: &[u8]) -> Result<Vec<u8>, AwsError> {
@@ -203,5 +238,13 @@ impl Athena {
             out["NextToken"] = next.into();
         }
         Ok(out.to_string().into_bytes())
+    }
+}
+
+fn is_enabled(state: Option<&str>, resource: &Resource) -> Result<bool, AwsError> {
+    match state {
+        None | Some("ENABLED") => Ok(true),
+        Some("DISABLED") => Ok(false),
+        Some(other) => Err(resource.refuse(format!("State is {other:?}"))),
     }
 }

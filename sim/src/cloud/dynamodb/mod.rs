@@ -8,7 +8,8 @@
 //! Partly modelled: an eventually consistent read sees every write that was acknowledged, and costs half. The limits of
 //! one partition and the initial capacity of a new table are not enforced. ItemCount and TableSizeBytes are exact at any
 //! time, where AWS brings them up to date about every six hours. Most texts of refusals are unverified. `Tags` and
-//! PointInTimeRecoverySpecification change nothing that is modelled.
+//! PointInTimeRecoverySpecification change nothing that is modelled. A key of SSESpecification is used by every call of its
+//! table: AWS keeps table keys for up to five minutes, so that a key that was disabled goes on working for that long.
 //!
 //! Refused by their names: all other operations (CreateTable and DeleteTable over the wire among them), expressions of
 //! every kind, legacy parameters (Expected, AttributesToGet), provisioned throughput, indexes, streams, time to live.

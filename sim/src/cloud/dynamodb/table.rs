@@ -34,7 +34,9 @@ pub(super) struct Table {
     pub arn: String,
     id: String,
     created: Time,
-    deletion_protection: bool,
+    pub deletion_protection: bool,
+    /// The customer-managed key that encrypts the table, if any.
+    pub key: Option<String>,
     /// Partition key, and sort key if there is one.
     keys: Vec<KeyAttribute>,
     pub limits: ItemLimits,
@@ -62,10 +64,23 @@ struct Properties {
     key_schema: Vec<KeyElement>,
     table_class: Option<String>,
     deletion_protection_enabled: Option<bool>,
+    #[serde(rename = "SSESpecification")]
+    sse_specification: Option<SseSpecification>,
     #[serde(default, rename = "PointInTimeRecoverySpecification")]
     _point_in_time_recovery: Option<Value>,
     #[serde(default, rename = "Tags")]
     _tags: Option<Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct SseSpecification {
+    #[serde(rename = "SSEEnabled")]
+    sse_enabled: bool,
+    #[serde(rename = "SSEType")]
+    sse_type: Option<String>,
+    #[serde(rename = "KMSMasterKeyId")]
+    kms_master_key_id: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -95,6 +110,12 @@ impl Properties {
         }
         if self.table_class.as_deref().is_some_and(|class| class != "STANDARD") {
             return refuse("a TableClass other than STANDARD is not modelled".to_owned());
+        }
+        if let Some(sse) = &self.sse_specification
+            && ((sse.sse_type.is_some() && sse.sse_type.as_deref() != Some("KMS"))
+                || (!sse.sse_enabled && sse.kms_master_key_id.is_some()))
+        {
+            return refuse("SSESpecification: the SSEType is KMS, and only an enabled one has a key".to_owned());
         }
         let roles: Vec<&str> = self.key_schema.iter().map(|element| element.key_type.as_str()).collect();
         if roles != ["HASH"] && roles != ["HASH", "RANGE"] {
@@ -148,12 +169,22 @@ impl Table {
             id: cx.uuid(),
             created: cx.now,
             deletion_protection: properties.deletion_protection_enabled.unwrap_or(false),
+            key: properties.sse_specification.and_then(|sse| sse.kms_master_key_id),
             limits,
             items: BTreeMap::new(),
             size_bytes: 0,
             read_half_units,
             write_units,
         })
+    }
+
+    /// Takes over what of `resource` can change while the table lives.
+    pub fn configure(&mut self, resource: &Resource) -> Result<(), AwsError> {
+        let properties: Properties = resource.parse()?;
+        properties.check(resource)?;
+        self.deletion_protection = properties.deletion_protection_enabled.unwrap_or(false);
+        self.key = properties.sse_specification.and_then(|sse| sse.kms_master_key_id);
+        Ok(())
     }
 
     /// The key that an item holds, as bytes.

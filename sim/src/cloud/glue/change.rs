@@ -1,26 +1,112 @@
-//! Changes and deletions of CloudFormation resources.
+//! Changes and deletions of databases and tables.
 
 use serde_json::Value;
 
 use super::Glue;
-use crate::cloud::core::{AwsError, Cx, Provisioned, Resource};
+use super::provision::{self, DatabaseProperties, TableProperties};
+use crate::cloud::core::{AwsError, Cx, Outcome, Provisioned, Resource};
 
 impl Glue {
-    /// Changes a resource in place.
+    /// Changes a table's or a database's definition. The name inside the definition cannot change.
     pub fn update(
         &mut self,
         cx: &mut Cx<'_>,
         resource: &Resource,
         physical_id: &str,
-        previous: &Value,
+        _previous: &Value,
     ) -> Result<Provisioned, AwsError> {
-        let _ = (cx, physical_id, previous);
-        Err(AwsError::not_modelled(format!("changing a resource of type {}", resource.kind)))
+        let (operation, name) = match resource.kind.as_str() {
+            "AWS::Glue::Database" => {
+                let properties: DatabaseProperties = resource.parse()?;
+                ("UpdateDatabase", self.store.update_database(physical_id, properties.database_input)?)
+            }
+            "AWS::Glue::Table" => {
+                let TableProperties { database_name, table_input, .. } = resource.parse()?;
+                let name = table_input.name.clone();
+                // CloudFormation archives the version before (unverified).
+                self.store.update_table(cx.now, cx.limits, &database_name, table_input, false, None)?;
+                ("UpdateTable", name)
+            }
+            _ => return Err(provision::unknown(resource)),
+        };
+        if name != physical_id {
+            return Err(resource.refuse(format!("the name {physical_id} cannot change to {name}")));
+        }
+        cx.meter.call("glue", operation, Outcome::Ok);
+        Ok(Provisioned::new(physical_id))
     }
 
-    /// Deletes a resource.
+    /// Deletes a table, or a database with its tables.
     pub fn delete(&mut self, cx: &mut Cx<'_>, resource: &Resource, physical_id: &str) -> Result<(), AwsError> {
-        let _ = (cx, physical_id);
-        Err(AwsError::not_modelled(format!("deleting a resource of type {}", resource.kind)))
+        let (operation, deleted) = match resource.kind.as_str() {
+            "AWS::Glue::Database" => ("DeleteDatabase", self.store.delete_database(physical_id)),
+            "AWS::Glue::Table" => {
+                let TableProperties { database_name, .. } = resource.parse()?;
+                ("DeleteTable", self.store.delete_table(&database_name, physical_id))
+            }
+            _ => return Err(provision::unknown(resource)),
+        };
+        match deleted {
+            Err(error) if error.code != "EntityNotFoundException" => return Err(error),
+            _ => cx.meter.call("glue", operation, Outcome::Ok),
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::cloud::core::Principal;
+    use crate::cloud::core::cx::CxParts;
+    use crate::world::seed::Seed;
+    use crate::world::time::Time;
+    use crate::world::trace::Trace;
+
+    fn resource(kind: &str, properties: Value) -> Resource {
+        Resource { stack: "stack".to_owned(), logical_id: "It".to_owned(), kind: kind.to_owned(), properties }
+    }
+
+    fn act<T>(act: impl FnOnce(&mut Cx<'_>) -> T) -> T {
+        let caller = Principal::new("arn:aws:iam::123456789012:root");
+        let mut parts = CxParts::new("eu-west-1", Trace::new(), Seed::root(1).rng());
+        act(&mut parts.cx(Time::EPOCH, &caller))
+    }
+
+    fn table(columns: &[&str]) -> Resource {
+        let columns: Vec<Value> = columns.iter().map(|name| json!({"Name": name, "Type": "bigint"})).collect();
+        resource(
+            "AWS::Glue::Table",
+            json!({
+                "CatalogId": "123456789012", "DatabaseName": "lake",
+                "TableInput": {"Name": "raw", "StorageDescriptor": {"Columns": columns, "Location": "s3://b/raw/"}},
+            }),
+        )
+    }
+
+    #[test]
+    fn a_changed_table_is_a_new_version_and_a_deleted_one_is_gone() {
+        let database = resource(
+            "AWS::Glue::Database",
+            json!({"CatalogId": "123456789012", "DatabaseInput": {"Name": "lake", "Description": "d"}}),
+        );
+        let mut glue = Glue::new();
+        act(|cx| {
+            glue.provision(cx, &database).unwrap();
+            glue.provision(cx, &table(&["a"])).unwrap();
+            glue.update(cx, &table(&["a", "b"]), "raw", &Value::Null).unwrap();
+            let found = glue.store.table("lake", "raw").unwrap();
+            assert_eq!((found.current().id, found.catalog().columns.len()), (1, 2));
+            glue.update(cx, &database, "lake", &Value::Null).unwrap();
+            assert!(glue.store.table("lake", "raw").is_ok(), "the tables of a changed database stay");
+            for _ in 0..2 {
+                glue.delete(cx, &table(&["a"]), "raw").unwrap();
+            }
+            assert!(glue.store.table("lake", "raw").is_err());
+            glue.delete(cx, &database, "lake").unwrap();
+            assert!(glue.store.database("lake").is_err());
+        });
     }
 }

@@ -9,17 +9,17 @@ use crate::cloud::core::{AwsError, Cx, Provisioned, Resource};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
-struct DatabaseProperties {
+pub(super) struct DatabaseProperties {
     catalog_id: String,
-    database_input: DatabaseInput,
+    pub database_input: DatabaseInput,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
-struct TableProperties {
+pub(super) struct TableProperties {
     catalog_id: String,
-    database_name: String,
-    table_input: TableInput,
+    pub database_name: String,
+    pub table_input: TableInput,
 }
 
 /// Creates what `resource` declares, and says by which operation.
@@ -41,6 +41,10 @@ pub(super) fn create(
             let name = store.create_table(cx.now, cx.limits, &cx.caller.arn, &database_name, table_input)?;
             Ok(("CreateTable", Provisioned::new(name)))
         }
-        _ => Err(resource.refuse("this resource type is not modelled")),
+        _ => Err(unknown(resource)),
     }
+}
+
+pub(super) fn unknown(resource: &Resource) -> AwsError {
+    resource.refuse("this resource type is not modelled")
 }

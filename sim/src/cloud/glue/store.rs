@@ -93,6 +93,17 @@ impl Store {
         Ok(name)
     }
 
+    /// Replaces the definition of a database; its tables stay. Answers the name in the definition.
+    pub(super) fn update_database(&mut self, name: &str, input: DatabaseInput) -> Result<String, AwsError> {
+        let input = input.checked()?;
+        let database = self.database_mut(name)?;
+        let new_name = input.name.clone();
+        if new_name == database.input.name {
+            database.input = input;
+        }
+        Ok(new_name)
+    }
+
     pub(super) fn databases(&self) -> &BTreeMap<String, Database> {
         &self.databases
     }
