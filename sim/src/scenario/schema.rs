@@ -221,7 +221,7 @@ pub const KEYS: &[Key] = &[
     key("phase", "peace", ANY, Takes::Duration { min: "1s", max: "7d" }, Absent::Required, "\"4min\"",
         "How long the platform may take afterwards until everything owed has arrived. Deliveries buffer for 60 s by default (`platform.processed_delivery.buffer_interval_s`): give that and half a minute more."),
 
-    key("change", "at", ANY, Takes::Duration { min: "0s", max: "366d" }, Absent::Required, "\"20min\"",
+    key("change", "at", ANY, Takes::Duration { min: "0s", max: "366d" }, Absent::Required, "\"5min\"",
         "When the deployment begins, after the start and within `phase.hardship`."),
     key("change", "platform", ANY, Takes::Foreign, Absent::Words("as before"), "{ raw_shards = 4 }",
         "Settings of the platform that hold from here on, over those before: `raw_shards` reshards the stream, another `artifact_key` deploys the functions anew. `env`, `region`, `account` and `lake_start` cannot change."),

@@ -124,11 +124,9 @@ fn section<'a>(document: &'a mut DocumentMut, name: &str) -> &'a mut dyn toml_ed
             if part == "change" {
                 let mut change = toml_edit::Table::from_iter([("at", "1min")]);
                 change.insert("platform", "{ raw_shards = 3 }".parse::<toml_edit::Value>().unwrap().into());
+                let patch = "{ stack = 'enrichment', path = '/Resources/A', value = 'b' }";
+                change.insert("patch", patch.parse::<toml_edit::Value>().unwrap().into());
                 return Item::ArrayOfTables(toml_edit::ArrayOfTables::from_iter([change]));
-            }
-            if part == "patch" {
-                let patch = [("stack", "enrichment"), ("path", "/Resources/A"), ("value", "b")];
-                return Item::Table(toml_edit::Table::from_iter(patch));
             }
             toml_edit::table()
         });
@@ -352,7 +350,50 @@ const MISTAKES: &[(&str, &str, usize, &str, &[&str])] = &[
     ("why = \"w\"", "why = \"w\"\nstart = 2026-03-01", 3, "start", &["is 2026-03-01", "Z is UTC"]),
     ("why = \"w\"", "why = \"w\"\nstart = \"soon\"", 3, "start", &["is soon"]),
     ("why = \"w\"", "why = \"w\"\nstart = 2022-12-31T23:59:59Z", 3, "start", &["begins in 2023"]),
-    ("why = \"w\"", "why = \"w\"\nplatform = 3", 3, "platform", &["is the number 3", "[platform]"]),
+    (
+        "[phase]",
+        "[[change]]\nat = \"1min\"\n[phase]",
+        10,
+        "change[0]",
+        &["changes nothing", "`platform`, `patch` or both"],
+    ),
+    ("[phase]", "[[change]]\nplatform = {}\n[phase]", 10, "change[0].at", &["is missing", "at = \"5min\""]),
+    (
+        "[phase]",
+        "[[change]]\nat = \"10min\"\nplatform = {}\n[phase]",
+        11,
+        "change[0].at",
+        &["is 10min", "less than phase.hardship", "in the order of time"],
+    ),
+    (
+        "[phase]",
+        "[[change]]\nat = \"3min\"\nplatform = {}\n[[change]]\nat = \"2min\"\nplatform = {}\n[phase]",
+        14,
+        "change[1].at",
+        &["is 2min", "from 3min"],
+    ),
+    (
+        "[phase]",
+        "[[change]]\nat = \"1min\"\nplatform = {}\noutcome = \"rolledback\"\n[phase]",
+        13,
+        "change[0].outcome",
+        &["did you mean `rolled-back`?"],
+    ),
+    (
+        "[phase]",
+        "[[change]]\nat = \"1min\"\npatch = { stack = \"streaming\", path = \"Resources\", value = 1 }\n[phase]",
+        12,
+        "change[0].patch.path",
+        &["is \"Resources\"", "begins with /Resources/"],
+    ),
+    (
+        "[phase]",
+        "[[change]]\nat = \"1min\"\npatch = { stack = \"streaming\", path = \"/A\", value = 2026-01-01 }\n[phase]",
+        12,
+        "change[0].patch.value",
+        &["has a date", "any value of TOML but a date"],
+    ),
+    ("why = \"w\"", "why = \"w\"\nplatform = 3", 3, "platform", &["is the number 3", "platform = { … }"]),
     (
         "why = \"w\"",
         "why = \"w\"\nexpect = { verdict = \"fine\" }",
@@ -596,6 +637,35 @@ fn the_platform_table_becomes_a_type_or_a_located_error() {
     assert_eq!(error.hint, "did you mean `raw_shards`?", "{error}");
     let error = read("[platform]\nraw_shards = \"4\"\n").unwrap_err();
     assert_eq!((error.key.as_str(), error.place.as_ref().unwrap().line), ("platform.raw_shards", 14), "{error}");
+}
+
+#[test]
+fn settings_after_changes_lie_one_over_the_other() {
+    #[derive(Debug, Default, PartialEq, serde::Deserialize)]
+    #[serde(deny_unknown_fields, default)]
+    struct Settings {
+        raw_shards: u32,
+        delivery: Delivery,
+    }
+    #[derive(Debug, Default, PartialEq, serde::Deserialize)]
+    #[serde(deny_unknown_fields, default)]
+    struct Delivery {
+        size: u32,
+        interval: u32,
+    }
+    let read = |changes: &str| {
+        let base = "[platform]\nraw_shards = 2\ndelivery = { size = 1, interval = 60 }\n";
+        parse(&format!("{SYNTHETIC}{base}{changes}")).unwrap().platform_after_changes::<Settings>()
+    };
+    assert_eq!(read(""), Ok(Vec::new()));
+    let changes = "[[change]]\nat = \"1min\"\nplatform = { raw_shards = 4 }\n\
+                   [[change]]\nat = \"2min\"\npatch = { stack = \"s\", path = \"/A\", value = 1 }\n\
+                   [[change]]\nat = \"3min\"\nplatform = { delivery.size = 5 }\n";
+    let settings = |raw_shards, size| Settings { raw_shards, delivery: Delivery { size, interval: 60 } };
+    assert_eq!(read(changes), Ok(vec![settings(4, 1), settings(4, 1), settings(4, 5)]));
+    let error = read(&changes.replace("delivery.size", "delivery.sise")).unwrap_err();
+    assert_eq!((error.key.as_str(), error.place.as_ref().unwrap().line), ("change[2].platform.delivery.sise", 24));
+    assert_eq!(error.hint, "did you mean `size`?", "{error}");
 }
 
 #[test]
