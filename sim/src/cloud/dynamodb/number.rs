@@ -15,6 +15,23 @@ pub(super) struct Number {
 }
 
 impl Number {
+    /// The order of the numbers' values. (The derived order is that of their texts: a set needs only some order.)
+    pub fn compare(&self, other: &Self) -> std::cmp::Ordering {
+        fn parts(text: &str) -> (bool, &str, &str) {
+            let unsigned = text.trim_start_matches('-');
+            let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, ""));
+            (unsigned.len() == text.len(), whole, fraction)
+        }
+        let ((positive, whole, fraction), (other_positive, other_whole, other_fraction)) =
+            (parts(&self.text), parts(&other.text));
+        if positive != other_positive {
+            return positive.cmp(&other_positive);
+        }
+        // Neither has leading or trailing zeros, so that a longer whole part is larger, and texts compare as fractions.
+        let magnitude = (whole.len(), whole, fraction).cmp(&(other_whole.len(), other_whole, other_fraction));
+        if positive { magnitude } else { magnitude.reverse() }
+    }
+
     /// Parses a number as clients write it. Answers the message of the refusal otherwise (texts unverified).
     pub fn parse(text: &str) -> Result<Self, String> {
         let unreadable = || match text {
@@ -105,6 +122,20 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn numbers_are_ordered_by_value() {
+        let ascending = [
+            "-1e20", "-10.5", "-10", "-9", "-0.5", "-0.05", "0", "1e-130", "0.05", "0.5", "9", "10", "10.05", "10.5",
+            "1e20",
+        ];
+        let numbers: Vec<Number> = ascending.iter().map(|text| Number::parse(text).unwrap()).collect();
+        for (i, left) in numbers.iter().enumerate() {
+            for (j, right) in numbers.iter().enumerate() {
+                assert_eq!(left.compare(right), i.cmp(&j), "{} {}", ascending[i], ascending[j]);
+            }
+        }
+    }
 
     #[test]
     fn numbers_have_one_form() {

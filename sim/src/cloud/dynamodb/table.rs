@@ -66,6 +66,7 @@ struct Properties {
     deletion_protection_enabled: Option<bool>,
     #[serde(rename = "SSESpecification")]
     sse_specification: Option<SseSpecification>,
+    time_to_live_specification: Option<TimeToLive>,
     #[serde(default, rename = "PointInTimeRecoverySpecification")]
     _point_in_time_recovery: Option<Value>,
     #[serde(default, rename = "Tags")]
@@ -81,6 +82,14 @@ struct SseSpecification {
     sse_type: Option<String>,
     #[serde(rename = "KMSMasterKeyId")]
     kms_master_key_id: Option<String>,
+}
+
+/// AWS deletes expired items within a few days, and readers see them until then: nothing is deleted here.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct TimeToLive {
+    attribute_name: Option<String>,
+    enabled: bool,
 }
 
 #[derive(Deserialize)]
@@ -116,6 +125,9 @@ impl Properties {
                 || (!sse.sse_enabled && sse.kms_master_key_id.is_some()))
         {
             return refuse("SSESpecification: the SSEType is KMS, and only an enabled one has a key".to_owned());
+        }
+        if self.time_to_live_specification.as_ref().is_some_and(|ttl| ttl.enabled && ttl.attribute_name.is_none()) {
+            return refuse("TimeToLiveSpecification names the attribute when it is enabled".to_owned());
         }
         let roles: Vec<&str> = self.key_schema.iter().map(|element| element.key_type.as_str()).collect();
         if roles != ["HASH"] && roles != ["HASH", "RANGE"] {

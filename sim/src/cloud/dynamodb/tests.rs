@@ -363,3 +363,39 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn an_update_changes_what_it_names_when_its_condition_is_met() {
+    let mut bench = Bench::with_directory();
+    let update = |version: u64| {
+        json!({
+            "TableName": "directory", "Key": {"device": {"S": "d"}}, "ReturnValues": "ALL_NEW",
+            "UpdateExpression": "SET version = :v, #k = if_not_exists(#k, :kind) REMOVE gone",
+            "ConditionExpression": "attribute_not_exists(version) OR version < :v",
+            "ExpressionAttributeNames": {"#k": "kind"},
+            "ExpressionAttributeValues": {":v": {"N": version.to_string()}, ":kind": {"S": "pump"}},
+        })
+    };
+    let item =
+        |version: &str, kind: &str| json!({"device": {"S": "d"}, "version": {"N": version}, "kind": {"S": kind}});
+    assert_eq!(bench.call("UpdateItem", update(2)).unwrap()["Attributes"], item("2", "pump"));
+    assert_eq!(bench.get("d")["Item"], item("2", "pump"));
+    bench
+        .put(json!({"device": {"S": "d"}, "version": {"N": "9"}, "kind": {"S": "valve"}, "gone": {"BOOL": true}}))
+        .unwrap();
+    for refused in [2, 9] {
+        let error = bench.call("UpdateItem", update(refused)).unwrap_err();
+        assert_eq!(
+            (error.code, error.message.as_str()),
+            ("ConditionalCheckFailedException", "The conditional request failed")
+        );
+    }
+    assert_eq!(bench.call("UpdateItem", update(10)).unwrap()["Attributes"], item("10", "valve"));
+    let mut of_key = update(11);
+    of_key["UpdateExpression"] = "SET device = :kind, version = :v, #k = :kind".into();
+    let error = bench.call("UpdateItem", of_key).unwrap_err();
+    assert!(error.message.ends_with("Cannot update attribute device. This attribute is part of the key"), "{error}");
+    let bare = json!({"TableName": "directory", "Key": {"device": {"S": "new"}}});
+    bench.call("UpdateItem", bare).unwrap();
+    assert_eq!(bench.get("new")["Item"], json!({"device": {"S": "new"}}));
+}
