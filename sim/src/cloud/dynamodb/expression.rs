@@ -170,13 +170,13 @@ impl Update {
             }
         }
         let mut seen = BTreeSet::new();
-        match update.names().find(|name| !seen.insert(*name)) {
-            Some(name) => Err(validation(format!(
+        if let Some(name) = update.names().find(|name| !seen.insert(*name)) {
+            return Err(validation(format!(
                 "Invalid UpdateExpression: Two document paths overlap with each other; must remove or rewrite one of \
                  these paths; path one: [{name}], path two: [{name}]"
-            ))),
-            None => Ok(update),
+            )));
         }
+        Ok(update)
     }
 
     /// The attributes that change.
