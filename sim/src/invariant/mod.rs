@@ -40,8 +40,14 @@ pub const INTEGRITY: Invariant = Invariant {
     promise: "every row of the processed table is a reading that its device published, with the device's own timestamp and values",
 };
 
+/// Deployments in mid-traffic end as they should.
+pub const DEPLOYMENT: Invariant = Invariant {
+    id: "deployment",
+    promise: "every deployment ends as its scenario says: deployed, or rolled back to what was there before",
+};
+
 /// All invariants.
-pub const ALL: &[Invariant] = &[CONSERVATION, ORDER, INTEGRITY];
+pub const ALL: &[Invariant] = &[CONSERVATION, ORDER, INTEGRITY, DEPLOYMENT];
 
 /// A row of the processed table. What it lacks is empty or `None`.
 #[derive(Clone, Copy, Debug)]

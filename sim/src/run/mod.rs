@@ -5,6 +5,7 @@
 //! what the caller wants to see of it (recorded rows, progress) never changes the digest.
 
 mod check;
+mod deployment;
 mod measure;
 mod settings;
 mod world;
@@ -116,8 +117,9 @@ pub fn run(scenario: &Scenario, options: RunOptions) -> Result<Outcome, RunError
 
 /// Runs a scenario to its end in a world that a test has changed.
 pub fn run_with(scenario: &Scenario, options: RunOptions, harness: Harness) -> Result<Outcome, RunError> {
+    let after_changes = settings::after_changes(scenario)?;
     let settings = settings::of(scenario)?;
     let scenario = scenario.clone();
     let (seed, start) = (Seed::root(options.seed), scenario.start);
-    simulate(seed, start, move || world::run(scenario, settings, options, harness))
+    simulate(seed, start, move || world::run(scenario, (settings, after_changes), options, harness))
 }

@@ -13,8 +13,41 @@ const REGIONS: [&str; 2] = ["us-east-1", "eu-west-1"];
 
 /// The settings, checked. The lake begins at the hour at which the run starts, unless the scenario says otherwise.
 pub(super) fn of(scenario: &Scenario) -> Result<Settings, RunError> {
-    let mut settings: Settings = scenario.platform_as()?;
-    let given = |key: &str| scenario.platform.as_ref().is_some_and(|table| table.contains_key(key));
+    let settings: Settings = scenario.platform_as()?;
+    completed(scenario, settings, "platform")
+}
+
+/// The settings after each change of the scenario, checked.
+pub(super) fn after_changes(scenario: &Scenario) -> Result<Vec<Settings>, RunError> {
+    let before = of(scenario)?;
+    let mut all = Vec::new();
+    for (i, settings) in scenario.platform_after_changes::<Settings>()?.into_iter().enumerate() {
+        let table = format!("change[{i}].platform");
+        let settings = completed(scenario, settings, &table)?;
+        for (key, before, after) in [
+            ("env", &before.env, &settings.env),
+            ("region", &before.region, &settings.region),
+            ("lake_start", &before.lake_start, &settings.lake_start),
+        ] {
+            if before != after {
+                let problem = format!("is {after:?} and was {before:?}");
+                let hint = "names and places of what exists are made of it; it would be another platform";
+                return Err(scenario
+                    .located_error(&format!("{table}.{key}"), problem, "the same as before", hint)
+                    .into());
+            }
+        }
+        all.push(settings);
+    }
+    Ok(all)
+}
+
+/// Settings of the table `table` with the defaults of a simulation, checked.
+fn completed(scenario: &Scenario, mut settings: Settings, table: &str) -> Result<Settings, RunError> {
+    let given = |key: &str| {
+        let changed = scenario.changes.iter().any(|c| c.platform.as_ref().is_some_and(|t| t.contains_key(key)));
+        (changed && table != "platform") || scenario.platform.as_ref().is_some_and(|table| table.contains_key(key))
+    };
     let start = scenario.start.to_datetime().format("%Y/%m/%d/%H").to_string();
     if !given("env") {
         ENVIRONMENT.clone_into(&mut settings.env);
@@ -24,11 +57,9 @@ pub(super) fn of(scenario: &Scenario) -> Result<Settings, RunError> {
     }
     settings.validate().map_err(|error| match error {
         SettingsError::Invalid { key, found, expected, hint } => {
-            scenario.located_error(&format!("platform.{key}"), format!("is {found}"), expected, hint)
+            scenario.located_error(&format!("{table}.{key}"), format!("is {found}"), expected, hint)
         }
-        other => {
-            scenario.located_error("platform", other.to_string(), "settings that can be deployed", "see the message")
-        }
+        other => scenario.located_error(table, other.to_string(), "settings that can be deployed", "see the message"),
     })?;
     if settings.lake_start > start {
         let problem =

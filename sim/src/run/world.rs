@@ -8,11 +8,12 @@ use platform::store::data_lake::PROCESSED_TABLE;
 use record::{Build, Digest, Manifest, SCHEMA_VERSION, Summary, Verdict};
 
 use super::check::{Checked, Oracles};
+use super::deployment::{Deployments, Ended};
 use super::{Harness, Outcome, RunError, RunOptions, Status, measure};
 use crate::cloud::account::Account;
 use crate::fleet::spec::ModelSpec;
 use crate::fleet::{self, Fleet, Stats};
-use crate::invariant::{AthenaReader, LakeReader, QuarantineReader, QueryError};
+use crate::invariant::{AthenaReader, DEPLOYMENT, LakeReader, QuarantineReader, QueryError};
 use crate::scenario::Scenario;
 use crate::seam::{self, BROKER, Cloud, Deployed, Functions};
 use crate::world::clock;
@@ -34,6 +35,7 @@ struct World {
     cloud: Cloud,
     fleet: Fleet,
     oracles: Oracles,
+    deployments: Deployments,
     /// How long a record may lie in the platform's windows and buffers.
     on_its_way: Duration,
     peace_end: Time,
@@ -61,7 +63,7 @@ impl EventSink for Sink {
 /// Runs the scenario in the simulation that is current.
 pub(super) async fn run(
     scenario: Scenario,
-    settings: Settings,
+    settings: (Settings, Vec<Settings>),
     options: RunOptions,
     harness: Harness,
 ) -> Result<Outcome, RunError> {
@@ -78,7 +80,7 @@ pub(super) async fn run(
 impl World {
     fn boot(
         scenario: Scenario,
-        settings: Settings,
+        (settings, after_changes): (Settings, Vec<Settings>),
         options: RunOptions,
         harness: Harness,
         trace: Trace,
@@ -86,8 +88,11 @@ impl World {
         let seed = Seed::root(options.seed);
         let now = clock::now();
         let mut account = Account::new(&settings.region, seed, trace.clone());
-        let change = harness.change_template;
-        let change = |stack: &str, body: String| change.as_ref().map_or(body.clone(), |change| change(stack, body));
+        let change_template = harness.change_template;
+        let change = |stack: &str, body: String| match &change_template {
+            Some(change) => change(stack, body),
+            None => body,
+        };
         let deployed = seam::boot(&mut account, now, &settings, change).map_err(RunError::failed)?;
         let plan = fleet::plan(&scenario.fleets, seed)
             .map_err(|error| RunError { message: error.to_string(), usage: true })?;
@@ -104,10 +109,26 @@ impl World {
         seam::serve(&cloud, &aws);
         let oracles = oracles(&seam::sdk_config(&cloud, &oracle), &deployed);
         let broker = BROKER.parse().expect("a constant address");
+        let deployer =
+            seam::session_credential("deployer", &format!("arn:aws:iam::{}:root", cloud.look(|a| a.id().to_owned())));
+        cloud.enter(|account, _| account.add_credential(deployer.clone()));
+        let config = seam::sdk_config(&cloud, &deployer);
+        let deploying = (config, &node("deployer", "10.0.0.3"));
+        let deployments = Deployments::start(&scenario, &after_changes, change_template, deploying, trace.clone())?;
         let fleet = Fleet::start(plan, seed, broker, now, trace.clone());
-        let on_its_way = on_its_way(&settings);
-        let world =
-            World { scenario, options, trace, cloud, fleet, oracles, on_its_way, peace_end: Time::MAX, phase: "boot" };
+        let on_its_way = after_changes.iter().chain([&settings]).map(on_its_way).max().unwrap_or_default();
+        let world = World {
+            deployments,
+            scenario,
+            options,
+            trace,
+            cloud,
+            fleet,
+            oracles,
+            on_its_way,
+            peace_end: Time::MAX,
+            phase: "boot",
+        };
         let fields = [("scenario", world.scenario.source.name.as_str().into()), ("seed", world.options.seed.into())];
         world.trace.event(Level::Run, now, "run", "begin", &world.scenario.title, &fields);
         Ok(world)
@@ -146,7 +167,8 @@ impl World {
         let mut rows_at_last_look = None;
         loop {
             let now = clock::now();
-            let rows = if self.fleet.drained() { Some(self.rows().await?) } else { None };
+            let rows =
+                if self.fleet.drained() && self.deployments.finished() { Some(self.rows().await?) } else { None };
             let owed = self.fleet.stats().acknowledged;
             let arrived = rows.is_some_and(|rows| rows >= owed) && rows != rows_at_last_look;
             if arrived {
@@ -155,7 +177,7 @@ impl World {
                 self.sample();
             }
             if arrived || now >= end {
-                let drained = self.fleet.drained();
+                let drained = self.fleet.drained() && self.deployments.finished();
                 let checked = self.check().await?;
                 // A look takes time: what was written while the oracles read came after the end.
                 let settled = drained && checked.tally.missing == 0 && checked.last_written <= end;
@@ -224,6 +246,9 @@ impl World {
 
     /// What a run that has not settled was waiting for.
     fn why_unsettled(&self, counts: &Stats, checked: &Checked) -> String {
+        if !self.deployments.finished() {
+            return format!("{} deployments had not ended", self.deployments.left());
+        }
         if counts.queued > 0 {
             return format!("{} readings still wait in devices for their PUBACK", counts.queued);
         }
@@ -257,10 +282,13 @@ impl World {
         summary.latency_ms = checked.latency;
         self.cloud.look(|account| measure::count_calls(&mut summary, account.meter()));
         summary.counters.insert("athena:rows".to_owned(), checked.rows);
+        if !self.deployments.ended().is_empty() {
+            summary.counters.insert("deployments:ended".to_owned(), self.deployments.ended().len() as u64);
+        }
         summary.counters.insert("fleet:sessions".to_owned(), counts.sessions);
         summary.counters.insert("fleet:connection_losses".to_owned(), counts.losses);
         summary.counters.insert("fleet:queued_readings".to_owned(), counts.queued);
-        summary.violations = violations(&self.scenario, settled, &checked);
+        summary.violations = violations(&self.scenario, settled, &checked, &self.deployments.ended());
         summary.unsettled = if settled { None } else { Some(self.why_unsettled(&counts, &checked)) };
         if counts.rejected > 0 {
             let note = format!("devices gave up {} readings, because their queues were full", counts.rejected);
@@ -300,7 +328,7 @@ fn oracles(config: &aws_types::SdkConfig, deployed: &Deployed) -> Oracles {
 }
 
 /// Broken promises that the scenario asks for. What was only late breaks no promise: it is unsettled.
-fn violations(scenario: &Scenario, settled: bool, checked: &Checked) -> Vec<record::Violation> {
+fn violations(scenario: &Scenario, settled: bool, checked: &Checked, ended: &[Ended]) -> Vec<record::Violation> {
     let asked = |id: &str| scenario.expect.invariants.iter().any(|wanted| wanted == id);
     let mut violations: Vec<record::Violation> = checked
         .violations
@@ -311,6 +339,12 @@ fn violations(scenario: &Scenario, settled: bool, checked: &Checked) -> Vec<reco
             message: format!("{}; promised: {}", violation.message, violation.invariant.promise),
         })
         .collect();
+    if asked(DEPLOYMENT.id) {
+        violations.extend(ended.iter().filter_map(Ended::complaint).map(|complaint| record::Violation {
+            invariant: DEPLOYMENT.id.to_owned(),
+            message: format!("{complaint}; promised: {}", DEPLOYMENT.promise),
+        }));
+    }
     if let (true, Some(limit), Some(p99)) = (settled, scenario.expect.budget.latency_p99, checked.latency.p99) {
         let limit_ms = limit.as_secs_f64() * 1_000.0;
         if p99 > limit_ms {
