@@ -35,13 +35,30 @@ impl Expr {
         Expr::reference("AWS::AccountId")
     }
 
+    /// The Region that the stack is deployed to.
+    pub fn region() -> Self {
+        Expr::reference("AWS::Region")
+    }
+
+    /// An ARN of a service without Regions, of the stack's partition and account: `arn:aws:{service}::{account}:{resource}`.
+    pub fn global_arn(service: &str, resource: impl Into<Expr>) -> Self {
+        Expr::concat([
+            "arn:".into(),
+            Expr::reference("AWS::Partition"),
+            format!(":{service}::").into(),
+            Expr::account_id(),
+            ":".into(),
+            resource.into(),
+        ])
+    }
+
     /// An ARN of the stack's partition, Region and account: `arn:aws:{service}:{region}:{account}:{resource}`.
     pub fn arn(service: &str, resource: impl Into<Expr>) -> Self {
         Expr::concat([
             "arn:".into(),
             Expr::reference("AWS::Partition"),
             format!(":{service}:").into(),
-            Expr::reference("AWS::Region"),
+            Expr::region(),
             ":".into(),
             Expr::account_id(),
             ":".into(),
