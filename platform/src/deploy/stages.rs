@@ -5,12 +5,12 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::ingest::{device_registry, iot_core};
-use crate::insights::analytics;
+use crate::insights::{analytics, dashboard};
 use crate::naming::Naming;
 use crate::settings::Settings;
 use crate::store::data_lake;
 use crate::template::Template;
-use crate::transform::{enrichment, streaming};
+use crate::transform::{anomaly_detection, enrichment, streaming};
 
 /// A stage. Stages are deployed in this order; a stack refers to stacks of its own stage and of the stage before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -61,13 +61,15 @@ type Synthesize = fn(&Settings) -> Template;
 /// templates that AWS refuses.
 pub fn stacks(settings: &Settings) -> Vec<Stack> {
     let naming = Naming::new(settings);
-    let all: [(Stage, &str, Synthesize); 6] = [
+    let all: [(Stage, &str, Synthesize); 8] = [
         (Stage::Ingest, iot_core::STACK, iot_core::stack),
         (Stage::Ingest, device_registry::STACK, device_registry::stack),
         (Stage::Transform, streaming::STACK, streaming::stack),
         (Stage::Transform, enrichment::STACK, enrichment::stack),
+        (Stage::Transform, anomaly_detection::STACK, anomaly_detection::stack),
         (Stage::Store, data_lake::STACK, data_lake::stack),
         (Stage::Insights, analytics::STACK, analytics::stack),
+        (Stage::Insights, dashboard::STACK, dashboard::stack),
     ];
     all.into_iter()
         .map(|(stage, name, synthesize)| Stack { name: naming.name(name), stage, template: synthesize(settings) })

@@ -6,6 +6,7 @@
 mod expr;
 
 pub mod athena;
+pub mod cloudwatch;
 pub mod dynamodb;
 pub mod firehose;
 pub mod glue;
@@ -14,6 +15,8 @@ pub mod iot;
 pub mod kinesis;
 pub mod lambda;
 pub mod s3;
+pub mod scheduler;
+pub mod sns;
 pub mod ssm;
 
 use std::marker::PhantomData;
