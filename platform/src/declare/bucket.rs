@@ -28,7 +28,7 @@ const NONCURRENT_DAYS: u32 = 7;
 const UPLOAD_DAYS: u32 = 7;
 
 /// Parts of uploads that nobody completed end.
-pub(crate) fn abort_uploads() -> LifecycleRule {
+fn abort_uploads() -> LifecycleRule {
     LifecycleRule::abort_uploads("abort-incomplete-uploads", UPLOAD_DAYS)
 }
 

@@ -7,6 +7,6 @@ mod bucket;
 mod function;
 mod key;
 
-pub(crate) use bucket::{DataBucket, abort_uploads, add_bucket};
+pub(crate) use bucket::{DataBucket, add_bucket};
 pub(crate) use function::{FunctionSpec, READ_STREAM, add_function, bounded};
 pub(crate) use key::{data_key, decrypt, encrypt, encrypt_and_decrypt};
