@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Expr, Resource};
+use super::{Expr, Handle, Resource, Tagging};
 
 /// `AWS::KinesisFirehose::DeliveryStream` from a Kinesis stream to S3.
 #[derive(Debug, Serialize)]
@@ -188,4 +188,12 @@ impl DeliveryStream {
 
 impl Resource for DeliveryStream {
     const TYPE: &'static str = "AWS::KinesisFirehose::DeliveryStream";
+    const TAGS: Tagging = Tagging::List;
+}
+
+impl Handle<DeliveryStream> {
+    /// Name.
+    pub fn name(&self) -> Expr {
+        self.reference()
+    }
 }
