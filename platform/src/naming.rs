@@ -49,6 +49,11 @@ impl<'s> Naming<'s> {
         Expr::concat([self.name(what).into(), "-".into(), account, "-".into(), self.settings.region.as_str().into()])
     }
 
+    /// `/iot-platform/{env}/{what}`: where names are paths.
+    pub fn path(&self, what: &str) -> String {
+        format!("/{PLATFORM}/{}/{what}", self.settings.env)
+    }
+
     /// The SSM parameter `/iot-platform/{env}/{region}/{stack}/{what}`.
     pub fn published(&self, stack: &str, what: &str) -> Published {
         let Settings { env, region, .. } = self.settings;
@@ -69,6 +74,7 @@ mod tests {
         assert_eq!(naming.name("raw"), "iot-platform-sim-raw");
         assert_eq!(naming.function("device_tagger"), "iot-platform-sim-device-tagger");
         assert_eq!(naming.identifier("readings"), "iot_platform_sim_readings");
+        assert_eq!(naming.path("trail"), "/iot-platform/sim/trail");
         assert_eq!(naming.role("rule"), "iot-platform-sim-rule-eu-west-1");
         assert_eq!(
             naming.published("streaming", "raw-stream-arn").path(),

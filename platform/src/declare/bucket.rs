@@ -14,7 +14,7 @@ pub(crate) struct DataBucket {
     pub id: &'static str,
     /// Name.
     pub name: Expr,
-    /// Its access log lies below `s3/{what}/`.
+    /// Its access log lies below `{what}/`.
     pub what: &'static str,
     /// How its objects end.
     pub lifecycle: Vec<LifecycleRule>,
@@ -38,7 +38,7 @@ pub(crate) fn add_bucket(template: &mut Template, settings: &Settings, declared:
     let DataBucket { id, name, what, mut lifecycle, unversioned } = declared;
     let access_logs = logging::Outputs::new(naming).access_logs_bucket_name;
     let mut bucket =
-        Bucket::private(name).encrypted_by(data_key(naming)).logging_to(access_logs.read(), format!("s3/{what}/"));
+        Bucket::private(name).encrypted_by(data_key(naming)).logging_to(access_logs.read(), format!("{what}/"));
     lifecycle.push(abort_uploads());
     if unversioned.is_none() {
         lifecycle.push(LifecycleRule::expire_noncurrent("end-old-versions", NONCURRENT_DAYS));

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::cross_cutting::{logging, security};
 use crate::ingest::{device_registry, iot_core};
 use crate::insights::{analytics, dashboard};
 use crate::naming::Naming;
@@ -61,7 +62,9 @@ type Synthesize = fn(&Settings) -> Template;
 /// templates that AWS refuses.
 pub fn stacks(settings: &Settings) -> Vec<Stack> {
     let naming = Naming::new(settings);
-    let all: [(Stage, &str, Synthesize); 8] = [
+    let all: [(Stage, &str, Synthesize); 10] = [
+        (Stage::Foundation, security::STACK, security::stack),
+        (Stage::Foundation, logging::STACK, logging::stack),
         (Stage::Ingest, iot_core::STACK, iot_core::stack),
         (Stage::Ingest, device_registry::STACK, device_registry::stack),
         (Stage::Transform, streaming::STACK, streaming::stack),

@@ -2,6 +2,7 @@
 
 mod check;
 mod data_path;
+mod governance;
 mod operations;
 
 #[cfg(test)]
@@ -16,6 +17,7 @@ use check::{REGIONS, bucket_is_valid, check, within};
 use data_path::validate_lake_start;
 
 pub use data_path::{AnomalyDetection, Curation, Enrichment, Keep, ProcessedDelivery, RawDelivery, StreamMode};
+pub use governance::Security;
 pub use operations::{Alarms, Cost, Identity, Iot, IotDomain, Pipeline};
 
 /// Settings of one environment. A settings file is TOML with these keys; a missing key has its default.
@@ -60,6 +62,8 @@ pub struct Settings {
     pub cost: Cost,
     /// People who look at their tenant's readings.
     pub identity: Identity,
+    /// Security and audit.
+    pub security: Security,
     /// The pipeline that deploys the platform. Default: none.
     pub pipeline: Option<Pipeline>,
     /// First hour of the lake's tables, `yyyy/MM/dd/HH` in UTC. Rows of earlier hours are not found. Default
@@ -94,6 +98,7 @@ impl Default for Settings {
             alarms: Alarms::default(),
             cost: Cost::default(),
             identity: Identity::default(),
+            security: Security::default(),
             pipeline: None,
             lake_start: "2026/01/01/00".to_owned(),
             athena_scan_limit_bytes: 10 * 1024 * 1024 * 1024,

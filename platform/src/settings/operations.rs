@@ -49,6 +49,9 @@ pub struct Cost {
     pub monthly_budget_usd: u32,
     /// Who is told by e-mail when the budget is in danger. Default: nobody, until somebody subscribes to the topic.
     pub alert_email: Option<String>,
+    /// A device that costs more in a month raises an alarm, in US cents: 1 to 1,000,000. What the platform costs without
+    /// any device is shared among the devices, so few devices cost much each. Default 100.
+    pub device_month_cents_max: u32,
     /// When costs are read: an expression of EventBridge Scheduler, in UTC. Default `cron(0 6 * * ? *)`. Each answer of
     /// Cost Explorer costs a cent.
     pub schedule: String,
@@ -62,6 +65,9 @@ pub struct Identity {
     pub password_length_min: u32,
     /// How long a token is valid: 5 to 1,440. Default 60.
     pub token_validity_minutes: u32,
+    /// Whether Cognito stops sign-ins with stolen passwords and unusual ones. It is part of the plan Plus, which costs
+    /// more for each user. Default false: the plan Essentials.
+    pub threat_protection: bool,
 }
 
 /// The pipeline that deploys the platform. Without this table there is none.
@@ -75,6 +81,8 @@ pub struct Pipeline {
     /// Branch that is deployed. Default `main`.
     #[serde(default = "main_branch")]
     pub branch: String,
+    /// Settings file in the repository, relative to its root. Default: none, the environment has the default settings.
+    pub settings_file: Option<String>,
 }
 
 fn main_branch() -> String {
@@ -89,13 +97,18 @@ impl Default for Alarms {
 
 impl Default for Cost {
     fn default() -> Self {
-        Cost { monthly_budget_usd: 100, alert_email: None, schedule: "cron(0 6 * * ? *)".to_owned() }
+        Cost {
+            monthly_budget_usd: 100,
+            alert_email: None,
+            device_month_cents_max: 100,
+            schedule: "cron(0 6 * * ? *)".to_owned(),
+        }
     }
 }
 
 impl Default for Identity {
     fn default() -> Self {
-        Identity { password_length_min: 12, token_validity_minutes: 60 }
+        Identity { password_length_min: 12, token_validity_minutes: 60, threat_protection: false }
     }
 }
 
@@ -124,6 +137,8 @@ impl Cost {
     pub(super) fn validate(&self) -> Result<(), SettingsError> {
         within("cost.monthly_budget_usd", self.monthly_budget_usd, 1..=1_000_000, "in whole US dollars")?;
         email("cost.alert_email", self.alert_email.as_deref())?;
+        let hint = "in US cents of a month; 100 is a dollar";
+        within("cost.device_month_cents_max", self.device_month_cents_max, 1..=1_000_000, hint)?;
         schedule("cost.schedule", &self.schedule)
     }
 }
@@ -147,6 +162,16 @@ impl Pipeline {
         let ok = self.repository.split_once('/').is_some_and(|(owner, name)| named(owner) && named(name));
         check("pipeline.repository", &self.repository, ok, "owner/name", "for example acme/iot-platform")?;
         let ok = (1..=255).contains(&self.branch.len()) && self.branch.bytes().all(|b| b.is_ascii_graphic());
-        check("pipeline.branch", &self.branch, ok, "the name of a branch, 1 to 255 characters", "for example main")
+        check("pipeline.branch", &self.branch, ok, "the name of a branch, 1 to 255 characters", "for example main")?;
+        let Some(file) = &self.settings_file else { return Ok(()) };
+        let safe = |b: u8| b.is_ascii_alphanumeric() || b"-_./".contains(&b);
+        let ok = !file.is_empty() && file.bytes().all(safe) && !file.starts_with('/') && !file.contains("..");
+        check(
+            "pipeline.settings_file",
+            file,
+            ok,
+            "a path of a-z, A-Z, 0-9, - _ . and /",
+            "for example settings/prod.toml",
+        )
     }
 }

@@ -3,4 +3,4 @@
 mod provisioning;
 mod stack;
 
-pub use stack::{LOG_GROUP, Outputs, READINGS_TOPIC_FILTER, STACK, rule_errors_bucket, stack, thing_type_name};
+pub use stack::{Outputs, READINGS_TOPIC_FILTER, STACK, rule_errors_bucket, stack, thing_type_name};

@@ -2,6 +2,7 @@
 //! register themselves, the logging of IoT Core and an own name for its endpoint.
 
 use super::provisioning;
+use crate::cross_cutting::logging;
 use crate::declare::bounded;
 use crate::naming::Naming;
 use crate::settings::Settings;
@@ -14,10 +15,6 @@ pub const STACK: &str = "iot-core";
 /// Topics of all readings: `tenant/{tenant}/device/{device}/data`. A device's id is its thing name, unique in the
 /// account; its tenant is an attribute of its thing.
 pub const READINGS_TOPIC_FILTER: &str = "tenant/+/device/+/data";
-
-/// Log group of IoT Core. Its name is AWS's own: an account has one in a Region (IoT Core guide, "Viewing AWS IoT logs in
-/// the CloudWatch console").
-pub const LOG_GROUP: &str = "AWSIotLogsV2";
 
 /// What the stack publishes for later stacks and for the provisioning of devices.
 #[derive(Clone, Debug)]
@@ -95,7 +92,7 @@ fn own_topic() -> &'static str {
 
 /// The logging of IoT Core: warnings and errors. The log group is there already, so the role may not make one.
 fn add_logging(template: &mut Template, naming: Naming<'_>) {
-    let log = Expr::arn("logs", format!("log-group:{LOG_GROUP}:*"));
+    let log = Expr::arn("logs", format!("log-group:{}:*", logging::IOT_LOG_GROUP));
     let write = vec![allow(["logs:CreateLogStream", "logs:PutLogEvents"], [log])];
     let role = Role::for_service(naming.role("iot-logging"), "iot.amazonaws.com", [("write-logs", write)]);
     let role = template.add("LoggingRole", bounded(naming, role.for_this_account_only()));

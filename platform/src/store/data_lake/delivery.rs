@@ -1,10 +1,13 @@
 //! The Firehose deliveries from the streams to the lake, and their roles.
 
 use super::tables::{PROCESSED_TABLE, RAW_TABLE};
+use crate::cross_cutting::logging;
 use crate::declare::{bounded, decrypt, encrypt_and_decrypt};
 use crate::naming::Naming;
 use crate::settings::Settings;
-use crate::template::firehose::{BufferingHints, DeliveryStream, Destination, FormatConversion, Processing};
+use crate::template::firehose::{
+    BufferingHints, DeliveryStream, Destination, FormatConversion, LoggingOptions, Processing,
+};
 use crate::template::iam::{Role, Statement, allow};
 use crate::template::{Expr, Handle, Judge, Published, Template, glue, s3};
 use crate::transform::streaming;
@@ -14,14 +17,19 @@ const HOUR: &str = "!{timestamp:yyyy/MM/dd/HH}/";
 /// Where records go that could not be delivered.
 const ERRORS: &str = "delivery-errors";
 
+/// What the delivery of raw readings is called inside an environment.
+const RAW: &str = "raw";
+/// What the delivery of processed readings is called inside an environment.
+const PROCESSED: &str = "processed";
+
 /// Name of the delivery of raw readings.
 pub fn raw_delivery_name(naming: Naming<'_>) -> String {
-    naming.name("raw")
+    naming.name(RAW)
 }
 
 /// Name of the delivery of processed readings.
 pub fn processed_delivery_name(naming: Naming<'_>) -> String {
-    naming.name("processed")
+    naming.name(PROCESSED)
 }
 
 /// Adds the delivery of the raw stream: gzip, one JSON document a line.
@@ -31,7 +39,11 @@ pub(super) fn add_raw(template: &mut Template, settings: &Settings, bucket: &Han
     let role = Role::for_service(
         naming.role("deliver-raw"),
         "firehose.amazonaws.com",
-        [("read-stream", read_stream(naming, &stream)), ("write-objects", write_objects(naming, bucket, RAW_TABLE))],
+        [
+            ("read-stream", read_stream(naming, &stream)),
+            ("write-objects", write_objects(naming, bucket, RAW_TABLE)),
+            ("write-logs", vec![write_logs(naming, RAW)]),
+        ],
     );
     let role = template.add("RawDeliveryRole", bounded(naming, role));
     let destination = Destination {
@@ -44,6 +56,7 @@ pub(super) fn add_raw(template: &mut Template, settings: &Settings, bucket: &Han
             size_mib: settings.raw_delivery.buffer_size_mib,
         },
         compression_format: "GZIP",
+        cloud_watch_logging_options: log(naming, RAW),
         processing_configuration: Some(Processing::newline_after_record()),
         data_format_conversion_configuration: None,
     };
@@ -66,6 +79,7 @@ pub(super) fn add_processed(
         [
             ("read-stream", read_stream(naming, &stream)),
             ("write-objects", write_objects(naming, bucket, PROCESSED_TABLE)),
+            ("write-logs", vec![write_logs(naming, PROCESSED)]),
             ("read-table", vec![read_table(database, table)]),
         ],
     );
@@ -80,6 +94,7 @@ pub(super) fn add_processed(
             size_mib: settings.processed_delivery.buffer_size_mib,
         },
         compression_format: "UNCOMPRESSED",
+        cloud_watch_logging_options: log(naming, PROCESSED),
         processing_configuration: None,
         data_format_conversion_configuration: Some(FormatConversion::to_parquet(
             role.arn(),
@@ -98,6 +113,17 @@ fn add_delivery(template: &mut Template, id: &str, name: String, stream: &Publis
     for check in ["CKV_AWS_240", "CKV_AWS_241"] {
         template.explain(&delivery, Judge::Checkov, check, reason);
     }
+}
+
+fn log(naming: Naming<'_>, delivery: &str) -> LoggingOptions {
+    LoggingOptions::to(logging::delivery_log_group(naming, delivery), logging::DELIVERY_LOG_STREAM)
+}
+
+/// What Firehose needs to say why it could not deliver (the same page as below, CloudWatch logging).
+fn write_logs(naming: Naming<'_>, delivery: &str) -> Statement {
+    let group = logging::delivery_log_group(naming, delivery);
+    let stream = format!("log-group:{group}:log-stream:{}", logging::DELIVERY_LOG_STREAM);
+    allow(["logs:PutLogEvents"], [Expr::arn("logs", stream)])
 }
 
 fn error_prefix() -> String {
