@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::cross_cutting::{logging, security};
+use crate::cross_cutting::{identity, logging, security};
 use crate::ingest::{device_registry, iot_core};
 use crate::insights::analytics;
 use crate::naming::Naming;
@@ -62,7 +62,7 @@ type Synthesize = fn(&Settings) -> Template;
 /// templates that AWS refuses.
 pub fn stacks(settings: &Settings) -> Vec<Stack> {
     let naming = Naming::new(settings);
-    let all: [(Stage, &str, Synthesize); 8] = [
+    let all: [(Stage, &str, Synthesize); 9] = [
         (Stage::Foundation, security::STACK, security::stack),
         (Stage::Foundation, logging::STACK, logging::stack),
         (Stage::Ingest, iot_core::STACK, iot_core::stack),
@@ -71,6 +71,7 @@ pub fn stacks(settings: &Settings) -> Vec<Stack> {
         (Stage::Transform, enrichment::STACK, enrichment::stack),
         (Stage::Store, data_lake::STACK, data_lake::stack),
         (Stage::Insights, analytics::STACK, analytics::stack),
+        (Stage::CrossCutting, identity::STACK, identity::stack),
     ];
     all.into_iter()
         .map(|(stage, name, synthesize)| Stack { name: naming.name(name), stage, template: synthesize(settings) })
