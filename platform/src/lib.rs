@@ -8,6 +8,7 @@
 //! and HTTP come with that value: nothing here reads a clock or opens a socket by itself.
 
 pub mod cross_cutting;
+mod declare;
 pub mod deploy;
 pub mod function;
 pub mod ingest;

@@ -6,6 +6,11 @@ use crate::template::{Expr, Published};
 /// Names begin with this.
 const PLATFORM: &str = "iot-platform";
 
+/// Last part of the name of the function that runs a handler: `device-tagger` for `device_tagger`.
+pub fn function_suffix(handler: &str) -> String {
+    handler.replace('_', "-")
+}
+
 /// Makes the names of one environment.
 #[derive(Clone, Copy, Debug)]
 pub struct Naming<'s> {
@@ -21,6 +26,11 @@ impl<'s> Naming<'s> {
     /// `iot-platform-{env}-{what}`: unique in an account and Region.
     pub fn name(&self, what: &str) -> String {
         format!("{PLATFORM}-{}-{what}", self.settings.env)
+    }
+
+    /// `iot-platform-{env}-{function}`: the function that runs a handler, such as `device_tagger`.
+    pub fn function(&self, handler: &str) -> String {
+        self.name(&function_suffix(handler))
     }
 
     /// `iot_platform_{env}_{what}`: where hyphens are not allowed.
@@ -62,6 +72,7 @@ mod tests {
         let mut settings = Settings { env: "sim".to_owned(), ..Settings::default() };
         let naming = Naming::new(&settings);
         assert_eq!(naming.name("raw"), "iot-platform-sim-raw");
+        assert_eq!(naming.function("device_tagger"), "iot-platform-sim-device-tagger");
         assert_eq!(naming.identifier("readings"), "iot_platform_sim_readings");
         assert_eq!(naming.path("trail"), "/iot-platform/sim/trail");
         assert_eq!(naming.role("rule"), "iot-platform-sim-rule-eu-west-1");

@@ -44,10 +44,11 @@ impl TopicPolicy {
     /// Denies what is published without encryption in transit, and says what the further statements say. It takes the
     /// place of the topic's first policy; principals of the account need a policy of their own to use the topic.
     pub fn tls_only(topic: &Handle<Topic>, further: impl IntoIterator<Item = Statement>) -> Self {
-        let tls = deny(["sns:Publish"], [topic.arn()])
-            .named("DenyUnencryptedTransport")
-            .to(Principal::Anyone)
-            .when("Bool", "aws:SecureTransport", "false");
+        let tls = deny(["sns:Publish"], [topic.arn()]).named("DenyUnencryptedTransport").to(Principal::Anyone).when(
+            "Bool",
+            "aws:SecureTransport",
+            "false",
+        );
         let statements = std::iter::once(tls).chain(further).collect();
         TopicPolicy { topics: [topic.arn()], policy_document: PolicyDocument::new(statements) }
     }

@@ -14,6 +14,7 @@ pub(super) fn policy(settings: &Settings, key_arns: &[Expr; 2]) -> ManagedPolicy
     let naming = Naming::new(settings);
     let mut statements =
         vec![streams_and_functions(naming), lake(naming), buckets(naming), logs(naming), registry(naming)];
+    statements.push(provisioning(naming));
     statements.push(allow(["kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKey"], key_arns.clone()).named("Keys"));
     statements.push(nameless());
     statements.extend(denials());
@@ -137,6 +138,26 @@ fn registry(naming: Naming<'_>) -> Statement {
         ],
     )
     .named("Registry")
+}
+
+/// What IoT Core does in the platform's role when a device registers itself.
+fn provisioning(naming: Naming<'_>) -> Statement {
+    let of = |resource: &str| Expr::arn("iot", resource);
+    let own = |kind: &str| Expr::arn("iot", format!("{kind}/{}", naming.name("*")));
+    allow(
+        [
+            "iot:AttachPolicy",
+            "iot:AttachThingPrincipal",
+            "iot:CreateThing",
+            "iot:DescribeCertificate",
+            "iot:DescribeThingType",
+            "iot:GetPolicy",
+            "iot:UpdateCertificate",
+            "iot:UpdateThing",
+        ],
+        [of("thing/*"), of("cert/*"), own("policy"), own("thingtype")],
+    )
+    .named("Provisioning")
 }
 
 /// Actions to which AWS gives no resource.

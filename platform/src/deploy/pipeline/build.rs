@@ -2,10 +2,10 @@
 
 use serde_json::json;
 
-use crate::settings::{Pipeline, Settings};
-use crate::template::codebuild::{PipelineBuild, Project};
-use crate::template::Expr;
 use crate::naming::Naming;
+use crate::settings::{Pipeline, Settings};
+use crate::template::Expr;
+use crate::template::codebuild::{PipelineBuild, Project};
 
 /// Folder of the templates in the build; its files are the files of the artifact.
 const TEMPLATES: &str = "templates";

@@ -28,11 +28,10 @@ pub(super) fn pipeline(
     deployment_role_arn: Expr,
 ) -> Role {
     // A connection that was made before 2024 has an ARN of its former service, and is asked for by its former action.
-    let source =
-        allow(["codeconnections:UseConnection", "codestar-connections:UseConnection"], [settings
-            .connection_arn
-            .as_str()
-            .into()]);
+    let source = allow(
+        ["codeconnections:UseConnection", "codestar-connections:UseConnection"],
+        [settings.connection_arn.as_str().into()],
+    );
     let build = allow(["codebuild:BatchGetBuilds", "codebuild:StartBuild"], [project]);
     let change_sets = allow(
         [
@@ -64,11 +63,7 @@ pub(super) fn pipeline(
 }
 
 /// The role of the build.
-pub(super) fn build(
-    settings: &Settings,
-    bucket: &Handle<Bucket>,
-    group: &Handle<LogGroup>,
-) -> Role {
+pub(super) fn build(settings: &Settings, bucket: &Handle<Bucket>, group: &Handle<LogGroup>) -> Role {
     let naming = Naming::new(settings);
     let packages = settings.artifact_bucket.as_deref().map_or_else(|| naming.bucket("artifacts"), Expr::from);
     // `platform package --upload` makes the bucket when it is not there, closed to the public and reached over TLS only.
@@ -98,7 +93,6 @@ pub(super) fn build(
     .described("Builds templates and the functions' package")
     .for_this_account_only()
 }
-
 
 /// The role in which CloudFormation makes and changes the platform's resources. CloudFormation says nothing of the stack
 /// when it assumes a role, so the trust names no source; the pipeline's role alone may pass it.

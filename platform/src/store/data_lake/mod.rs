@@ -5,5 +5,6 @@ mod delivery;
 mod stack;
 mod tables;
 
+pub use delivery::{processed_delivery_name, raw_delivery_name};
 pub use stack::{Outputs, STACK, stack};
 pub use tables::{PROCESSED_TABLE, RAW_TABLE};

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::curation::{CURATED_COLUMNS, CURATED_TABLE};
 use crate::settings::Settings;
 use crate::template::glue::{Column, Database, SerdeInfo, StorageDescriptor, Table, TableInput};
 use crate::template::{Expr, Handle, s3};
@@ -60,6 +61,12 @@ pub(super) fn processed(settings: &Settings, database: &Handle<Database>, bucket
     let description =
         "Valid readings in canonical units. May hold duplicates: (tenant_id, device_id, seq) is the identity";
     table(settings, database, bucket, PROCESSED_TABLE, description, &PROCESSED_COLUMNS, &PARQUET)
+}
+
+/// The table of curated readings.
+pub(super) fn curated(settings: &Settings, database: &Handle<Database>, bucket: &Handle<s3::Bucket>) -> Table {
+    let description = "Valid readings in canonical units, each (tenant_id, device_id, seq) once";
+    table(settings, database, bucket, CURATED_TABLE, description, &CURATED_COLUMNS, &PARQUET)
 }
 
 fn table(

@@ -30,20 +30,20 @@ struct InlinePolicy {
 
 impl Role {
     /// A role that `service` (such as `lambda.amazonaws.com`) assumes, with the policies (name, statements).
-    pub fn for_service<const P: usize>(
+    pub fn for_service(
         role_name: String,
         service: &'static str,
-        policies: [(&'static str, Vec<Statement>); P],
+        policies: impl IntoIterator<Item = (&'static str, Vec<Statement>)>,
     ) -> Self {
         let trust = allow(["sts:AssumeRole"], []).to(Principal::Service(vec![service.into()]));
         Role::trusting(role_name, [trust], policies)
     }
 
     /// A role that is assumed as the statements of `trust` say, with the policies (name, statements).
-    pub fn trusting<const T: usize, const P: usize>(
+    pub fn trusting<const T: usize>(
         role_name: String,
         trust: [Statement; T],
-        policies: [(&'static str, Vec<Statement>); P],
+        policies: impl IntoIterator<Item = (&'static str, Vec<Statement>)>,
     ) -> Self {
         let policy =
             |(policy_name, statements)| InlinePolicy { policy_name, policy_document: PolicyDocument::new(statements) };

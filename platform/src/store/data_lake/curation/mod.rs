@@ -2,6 +2,8 @@
 
 mod handler;
 mod schema;
+mod stack;
 
 pub use handler::{DATABASE, HANDLER, VARIABLES, WORKGROUP};
 pub use schema::{CURATED_COLUMNS, CURATED_TABLE};
+pub(super) use stack::{RESULTS, RESULTS_DAYS, add};

@@ -1,0 +1,8 @@
+//! Operations: alarms of the platform itself, the topic that they tell, and a dashboard of the way of a reading.
+
+mod alarms;
+mod board;
+mod metrics;
+mod stack;
+
+pub use stack::{Outputs, STACK, stack};
