@@ -4,5 +4,6 @@
 //! the bucket of access logs must exist before what uses them; every stage may read their outputs.
 
 pub mod cost_monitoring;
+pub mod identity;
 pub mod logging;
 pub mod security;

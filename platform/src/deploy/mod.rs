@@ -1,5 +1,6 @@
 //! Deployment: the stages and their stacks, and the files that a deployment tool takes.
 
+mod pipeline;
 mod stages;
 pub mod synth;
 

@@ -4,7 +4,8 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::cross_cutting::{logging, security};
+use super::pipeline;
+use crate::cross_cutting::{cost_monitoring, identity, logging, security};
 use crate::ingest::{device_registry, iot_core};
 use crate::insights::{analytics, dashboard};
 use crate::naming::Naming;
@@ -62,7 +63,7 @@ type Synthesize = fn(&Settings) -> Template;
 /// templates that AWS refuses.
 pub fn stacks(settings: &Settings) -> Vec<Stack> {
     let naming = Naming::new(settings);
-    let all: [(Stage, &str, Synthesize); 10] = [
+    let all: [(Stage, &str, Synthesize); 12] = [
         (Stage::Foundation, security::STACK, security::stack),
         (Stage::Foundation, logging::STACK, logging::stack),
         (Stage::Ingest, iot_core::STACK, iot_core::stack),
@@ -73,8 +74,18 @@ pub fn stacks(settings: &Settings) -> Vec<Stack> {
         (Stage::Store, data_lake::STACK, data_lake::stack),
         (Stage::Insights, analytics::STACK, analytics::stack),
         (Stage::Insights, dashboard::STACK, dashboard::stack),
+        (Stage::CrossCutting, cost_monitoring::STACK, cost_monitoring::stack),
+        (Stage::CrossCutting, identity::STACK, identity::stack),
     ];
-    all.into_iter()
-        .map(|(stage, name, synthesize)| Stack { name: naming.name(name), stage, template: synthesize(settings) })
-        .collect()
+    let made = |(stage, name, synthesize): (Stage, &str, Synthesize)| Stack {
+        name: naming.name(name),
+        stage,
+        template: synthesize(settings),
+    };
+    let mut stacks: Vec<Stack> = all.into_iter().map(made).collect();
+    if let Some(wanted) = &settings.pipeline {
+        let template = pipeline::stack(settings, wanted, &stacks);
+        stacks.push(Stack { name: naming.name(pipeline::STACK), stage: Stage::CrossCutting, template });
+    }
+    stacks
 }

@@ -58,7 +58,8 @@ pub fn write(settings: &Settings, folder: &Path) -> io::Result<Vec<Stack>> {
     Ok(stacks)
 }
 
-fn file_name(stack: &Stack) -> String {
+/// Name of the file of a stack's template.
+pub(super) fn file_name(stack: &Stack) -> String {
     format!("{}.template.json", stack.name)
 }
 

@@ -26,7 +26,7 @@ pub struct Metric {
 pub struct Alarm {
     alarm_name: String,
     alarm_description: String,
-    namespace: &'static str,
+    namespace: String,
     metric_name: &'static str,
     dimensions: Vec<Dimension>,
     statistic: &'static str,
@@ -34,12 +34,20 @@ pub struct Alarm {
     period_s: u32,
     evaluation_periods: u32,
     datapoints_to_alarm: u32,
-    threshold: u32,
+    threshold: Threshold,
     comparison_operator: &'static str,
     treat_missing_data: &'static str,
     alarm_actions: [Expr; 1],
     #[serde(rename = "OKActions")]
     ok_actions: [Expr; 1],
+}
+
+/// A whole threshold is written without a decimal point.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Threshold {
+    Whole(u32),
+    Fraction(f64),
 }
 
 #[derive(Debug, Serialize)]
@@ -69,19 +77,33 @@ impl Alarm {
         Alarm {
             alarm_name,
             alarm_description: description,
-            namespace,
+            namespace: namespace.to_owned(),
             metric_name: name,
             dimensions: dimensions.into_iter().map(|(name, value)| Dimension { name, value }).collect(),
             statistic,
             period_s: when.period_s,
             evaluation_periods: when.of,
             datapoints_to_alarm: when.periods,
-            threshold: when.threshold,
+            threshold: Threshold::Whole(when.threshold),
             comparison_operator: "GreaterThanThreshold",
             treat_missing_data: "notBreaching",
             alarm_actions: [topic.clone()],
             ok_actions: [topic.clone()],
         }
+    }
+
+    /// This alarm for a metric of a namespace that depends on the environment.
+    #[must_use]
+    pub fn in_namespace(mut self, namespace: String) -> Self {
+        self.namespace = namespace;
+        self
+    }
+
+    /// This alarm with a threshold that is no whole number.
+    #[must_use]
+    pub fn with_threshold(mut self, threshold: f64) -> Self {
+        self.threshold = Threshold::Fraction(threshold);
+        self
     }
 }
 

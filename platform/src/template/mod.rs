@@ -88,6 +88,8 @@ impl Retention {
     }
 }
 
+/// Value of the tag [`TAG_PLATFORM`].
+pub const PLATFORM: &str = "iot-platform";
 /// Cost-allocation tag: which platform a resource belongs to.
 pub const TAG_PLATFORM: &str = "platform";
 /// Cost-allocation tag: the environment.
@@ -147,7 +149,7 @@ impl Template {
     /// carries the tags by which costs are allocated.
     pub fn of_stack(settings: &Settings, stack: &str, description: &str) -> Self {
         let tags = vec![
-            (TAG_PLATFORM, "iot-platform".to_owned()),
+            (TAG_PLATFORM, PLATFORM.to_owned()),
             (TAG_ENVIRONMENT, settings.env.clone()),
             (TAG_STACK, stack.to_owned()),
         ];
