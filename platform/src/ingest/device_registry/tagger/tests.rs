@@ -278,7 +278,7 @@ fn things_without_a_tenant_of_ours_and_things_that_are_gone_are_left_alone() {
 #[test]
 fn a_thing_that_changes_meanwhile_is_worked_on_again() {
     // Before each of the first calls in turn, somebody else moves the thing and its own invocation does everything.
-    for at in 1..10 {
+    for at in 1..=10 {
         let account = Account::default();
         account.state().put_thing("pump-1", Some("acme"));
         let mut calls = 0;
