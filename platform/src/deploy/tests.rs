@@ -328,67 +328,69 @@ fn data_outlives_its_stack_in_production_only() {
     }
 }
 
+/// Every key with another value than its default.
+const CHANGES: [(&str, &str); 52] = [
+    ("env", "'other'"),
+    ("region", "'us-east-1'"),
+    ("account", "'123456789012'"),
+    ("retain_data", "true"),
+    ("stream_mode", "'on-demand'"),
+    ("raw_shards", "3"),
+    ("enriched_shards", "3"),
+    ("stream_retention_hours", "48"),
+    ("raw_delivery.buffer_interval_s", "61"),
+    ("raw_delivery.buffer_size_mib", "6"),
+    ("processed_delivery.buffer_interval_s", "61"),
+    ("processed_delivery.buffer_size_mib", "66"),
+    ("enrichment.batch_size", "99"),
+    ("enrichment.batch_window_s", "9"),
+    ("enrichment.memory_mib", "999"),
+    ("retention.raw_days", "31"),
+    ("retention.processed_days", "91"),
+    ("retention.curated_days", "366"),
+    ("retention.log_days", "60"),
+    ("retention.audit_days", "366"),
+    ("enrichment.timeout_s", "99"),
+    ("enrichment.reserved_concurrency", "9"),
+    ("anomaly_detection.batch_size", "99"),
+    ("anomaly_detection.batch_window_s", "9"),
+    ("anomaly_detection.memory_mib", "999"),
+    ("anomaly_detection.timeout_s", "99"),
+    ("anomaly_detection.reserved_concurrency", "9"),
+    ("anomaly_detection.alert_email", "'a@example.com'"),
+    ("curation.enabled", "true"),
+    ("curation.schedule", "'rate(1 hour)'"),
+    ("curation.scan_limit_bytes", "12345678"),
+    ("iot.logging", "true"),
+    ("iot.fleet_provisioning", "true"),
+    ("iot.domain.name", "'b.example.com'"),
+    ("iot.domain.certificate_arn", "'arn:aws:acm:eu-west-1:123456789012:certificate/2c'"),
+    ("alarms.email", "'a@example.com'"),
+    ("alarms.iterator_age_s", "61"),
+    ("alarms.delivery_age_s", "61"),
+    ("cost.monthly_budget_usd", "99"),
+    ("cost.alert_email", "'a@example.com'"),
+    ("cost.schedule", "'rate(1 day)'"),
+    ("identity.password_length_min", "20"),
+    ("identity.token_validity_minutes", "30"),
+    ("security.compliance_rules", "true"),
+    ("security.trail_in_all_regions", "false"),
+    ("pipeline.connection_arn", "'arn:aws:codeconnections:eu-west-1:123456789012:connection/2c'"),
+    ("pipeline.repository", "'other/platform'"),
+    ("pipeline.branch", "'next'"),
+    ("lake_start", "'2026/02/03/04'"),
+    ("athena_scan_limit_bytes", "12345678"),
+    ("artifact_bucket", "'builds'"),
+    ("artifact_key", "'a/b.zip'"),
+];
+
 #[test]
 fn every_setting_changes_a_template() {
-    let changes = [
-        ("env", "'other'"),
-        ("region", "'us-east-1'"),
-        ("account", "'123456789012'"),
-        ("retain_data", "true"),
-        ("stream_mode", "'on-demand'"),
-        ("raw_shards", "3"),
-        ("enriched_shards", "3"),
-        ("stream_retention_hours", "48"),
-        ("raw_delivery.buffer_interval_s", "61"),
-        ("raw_delivery.buffer_size_mib", "6"),
-        ("processed_delivery.buffer_interval_s", "61"),
-        ("processed_delivery.buffer_size_mib", "66"),
-        ("enrichment.batch_size", "99"),
-        ("enrichment.batch_window_s", "9"),
-        ("enrichment.memory_mib", "999"),
-        ("retention.raw_days", "31"),
-        ("retention.processed_days", "91"),
-        ("retention.curated_days", "366"),
-        ("retention.log_days", "60"),
-        ("retention.audit_days", "366"),
-        ("enrichment.timeout_s", "99"),
-        ("enrichment.reserved_concurrency", "9"),
-        ("anomaly_detection.batch_size", "99"),
-        ("anomaly_detection.batch_window_s", "9"),
-        ("anomaly_detection.memory_mib", "999"),
-        ("anomaly_detection.timeout_s", "99"),
-        ("anomaly_detection.reserved_concurrency", "9"),
-        ("anomaly_detection.alert_email", "'a@example.com'"),
-        ("curation.enabled", "true"),
-        ("curation.schedule", "'rate(1 hour)'"),
-        ("curation.scan_limit_bytes", "12345678"),
-        ("iot.logging", "true"),
-        ("iot.fleet_provisioning", "true"),
-        ("iot.domain.name", "'b.example.com'"),
-        ("iot.domain.certificate_arn", "'arn:aws:acm:eu-west-1:123456789012:certificate/2c'"),
-        ("alarms.email", "'a@example.com'"),
-        ("alarms.iterator_age_s", "61"),
-        ("alarms.delivery_age_s", "61"),
-        ("cost.monthly_budget_usd", "99"),
-        ("cost.alert_email", "'a@example.com'"),
-        ("cost.schedule", "'rate(1 day)'"),
-        ("identity.password_length_min", "20"),
-        ("identity.token_validity_minutes", "30"),
-        ("security.compliance_rules", "true"),
-        ("security.trail_in_all_regions", "false"),
-        ("pipeline.connection_arn", "'arn:aws:codeconnections:eu-west-1:123456789012:connection/2c'"),
-        ("pipeline.repository", "'other/platform'"),
-        ("pipeline.branch", "'next'"),
-        ("lake_start", "'2026/02/03/04'"),
-        ("athena_scan_limit_bytes", "12345678"),
-        ("artifact_bucket", "'builds'"),
-        ("artifact_key", "'a/b.zip'"),
-    ];
     let texts = |settings: &Settings| stacks(settings).iter().map(|s| s.template.to_json()).collect::<Vec<_>>();
     // The members of an optional table are changed where it is there.
     let (without, with) = (Settings::default(), everything());
     let (texts_without, texts_with) = (texts(&without), texts(&with));
-    for (key, value) in changes {
+    for (key, value) in CHANGES {
         let toml = format!("{key} = {value}");
         let optional = key.starts_with("iot.domain.") || key.starts_with("pipeline.");
         let (before, before_texts) = if optional { (&with, &texts_with) } else { (&without, &texts_without) };
@@ -402,7 +404,7 @@ fn every_setting_changes_a_template() {
     let keys = toml::Table::try_from(all).expect("settings are a table");
     let mut leaves = BTreeSet::new();
     leaf_keys(&keys, "", &mut leaves);
-    assert_eq!(leaves, changes.iter().map(|(key, _)| (*key).to_owned()).collect());
+    assert_eq!(leaves, CHANGES.iter().map(|(key, _)| (*key).to_owned()).collect());
 }
 
 /// Sets the value at a dotted key, which `change` holds alone.
