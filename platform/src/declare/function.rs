@@ -70,7 +70,6 @@ pub(crate) fn add_function(template: &mut Template, settings: &Settings, spec: F
         },
     );
     let mut explain = |check, reason| template.explain(&function, Judge::Checkov, check, reason);
-    explain("CKV_AWS_50", "Nothing reads traces: batches, durations and errors are metrics and log lines.");
     explain("CKV_AWS_116", spec.no_dead_letters);
     explain("CKV_AWS_117", "It calls APIs of AWS only, over TLS; there is nothing in a VPC that it could reach.");
     if spec.reserved_concurrency.is_none() {

@@ -5,6 +5,8 @@ mod stages;
 pub mod synth;
 
 #[cfg(test)]
+mod policy_tests;
+#[cfg(test)]
 mod tests;
 
 pub use stages::{Stack, Stage, stacks};

@@ -69,7 +69,9 @@ fn register(naming: Naming<'_>) -> Vec<Statement> {
     let policy = Expr::arn("iot", format!("policy/{}", naming.name("device")));
     let thing_type = Expr::arn("iot", format!("thingtype/{}", thing_type_name(naming)));
     vec![
-        allow(["iot:CreateThing", "iot:DescribeThing", "iot:UpdateThing"], [things.clone(), thing_type.clone()]),
+        allow(["iot:DescribeThing"], [things.clone()]),
+        // A thing is made, and changed, with its type: AWS asks for both.
+        allow(["iot:CreateThing", "iot:UpdateThing"], [things.clone(), thing_type.clone()]),
         allow(["iot:DescribeThingType"], [thing_type]),
         allow(["iot:DescribeCertificate", "iot:UpdateCertificate"], [certificates.clone()]),
         allow(["iot:AttachThingPrincipal"], [certificates.clone(), things]),

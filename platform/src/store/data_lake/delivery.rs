@@ -9,7 +9,7 @@ use crate::template::firehose::{
     BufferingHints, DeliveryStream, Destination, FormatConversion, LoggingOptions, Processing,
 };
 use crate::template::iam::{Role, Statement, allow};
-use crate::template::{Expr, Handle, Judge, Published, Template, glue, s3};
+use crate::template::{Expr, Handle, Published, Template, glue, s3};
 use crate::transform::streaming;
 
 /// Objects lie by the hour of their oldest record's arrival.
@@ -107,12 +107,8 @@ pub(super) fn add_processed(
 }
 
 fn add_delivery(template: &mut Template, id: &str, name: String, stream: &Published, destination: Destination) {
-    let delivery = template.add(id, DeliveryStream::from_stream(name, stream.read(), destination));
-    let reason = "Its source is a stream that the key of data encrypts: Firehose takes encryption of its own for direct \
-                  puts only.";
-    for check in ["CKV_AWS_240", "CKV_AWS_241"] {
-        template.explain(&delivery, Judge::Checkov, check, reason);
-    }
+    // Encryption of its own is for direct puts only: what it holds on the way comes from an encrypted stream.
+    template.add(id, DeliveryStream::from_stream(name, stream.read(), destination));
 }
 
 fn log(naming: Naming<'_>, delivery: &str) -> LoggingOptions {
