@@ -78,7 +78,7 @@ mod tests {
         assert_eq!(listed.len(), stacks(&settings).len());
         assert_eq!(listed[0]["name"], "iot-platform-test-security");
         assert_eq!(listed[0]["capabilities"], serde_json::json!(["CAPABILITY_NAMED_IAM"]));
-        let analytics = listed.iter().find(|stack| stack["name"] == "iot-platform-test-analytics").unwrap();
+        let analytics = listed.iter().find(|entry| entry["name"] == "iot-platform-test-analytics").unwrap();
         assert_eq!(analytics["capabilities"], serde_json::json!([]));
         for (entry, stack) in listed.iter().zip(stacks(&settings)) {
             let text = fs::read_to_string(out.join(entry["template"].as_str().unwrap())).unwrap();

@@ -32,11 +32,14 @@ pub(super) fn everything() -> Settings {
         email = 'operations@example.com'
         [cost]
         alert_email = 'money@example.com'
+        [identity]
+        threat_protection = true
         [security]
         compliance_rules = true
         [pipeline]
         connection_arn = 'arn:aws:codeconnections:eu-west-1:123456789012:connection/0a1b'
         repository = 'acme/iot-platform'
+        settings_file = 'settings/sim.toml'
     ";
     let settings = Settings::parse(toml, "everything").expect("settings");
     settings.validate().expect("valid settings");
@@ -129,6 +132,7 @@ impl Known {
             "AWS::Glue::Database" => (named(&["DatabaseInput", "Name"]), String::new()),
             "AWS::Glue::Table" => (named(&["TableInput", "Name"]), String::new()),
             "AWS::Athena::WorkGroup" => (named(&["Name"]), String::new()),
+            "AWS::CodeBuild::Project" => (named(&["Name"]), arn("codebuild", format!("project/{}", named(&["Name"])))),
             "AWS::CloudWatch::Alarm" => {
                 (named(&["AlarmName"]), arn("cloudwatch", format!("alarm:{}", named(&["AlarmName"]))))
             }
@@ -237,7 +241,7 @@ fn what_a_stack_reads_was_published_by_an_earlier_stack_of_its_or_the_last_stage
 fn names_are_within_the_limits_of_aws() {
     // (type, path of the name, most characters, other characters than letters and digits). Sources: the properties' pages
     // in the CloudFormation reference; for roles and functions the quotas of IAM and Lambda.
-    let limits: [(&str, &[&str], usize, &str); 23] = [
+    let limits: [(&str, &[&str], usize, &str); 29] = [
         ("AWS::IoT::Policy", &["PolicyName"], 128, "+=,.@-"),
         ("AWS::IoT::ThingType", &["ThingTypeName"], 128, ":_-"),
         ("AWS::IoT::TopicRule", &["RuleName"], 128, "_"),
@@ -261,6 +265,12 @@ fn names_are_within_the_limits_of_aws() {
         ("AWS::KMS::Alias", &["AliasName"], 256, "_-/"),
         ("AWS::IAM::ManagedPolicy", &["ManagedPolicyName"], 128, "+=,.@-_"),
         ("AWS::CloudTrail::Trail", &["TrailName"], 128, "._-"),
+        ("AWS::Budgets::Budget", &["Budget", "BudgetName"], 100, "-"),
+        ("AWS::CodeBuild::Project", &["Name"], 255, "_-"),
+        ("AWS::CodePipeline::Pipeline", &["Name"], 100, ".@_-"),
+        ("AWS::Cognito::IdentityPool", &["IdentityPoolName"], 128, "+=,.@-_"),
+        ("AWS::Cognito::UserPool", &["UserPoolName"], 128, "+=,.@-_"),
+        ("AWS::Config::ConfigRule", &["ConfigRuleName"], 128, "_-"),
     ];
     // The longest environment and Region that the settings allow.
     let longest = Settings { env: "abcdefghijkl".to_owned(), region: "ap-northeast-1".to_owned(), ..everything() };
@@ -295,7 +305,10 @@ fn templates_stay_below_the_limits_of_cloudformation() {
     let again = stacks(&everything());
     for ((stack, template), again) in templates(&everything()).into_iter().zip(again) {
         let text = stack.template.to_json();
-        assert!(text.len() <= 51_200, "{}: {} bytes", stack.name, text.len());
+        // A longer template is handed over in S3. Only the pipeline's is, which holds three policies of what a deployment
+        // needs.
+        let size_max = if stack.name.ends_with("-pipeline") { 1_048_576 } else { 51_200 };
+        assert!(text.len() <= size_max, "{}: {} bytes", stack.name, text.len());
         assert!(text.matches("{{resolve:").count() <= 60, "{}", stack.name);
         assert!(resources(&template).count() <= 500, "{}", stack.name);
         assert_eq!((stack.name, text), (again.name, again.template.to_json()));
@@ -328,8 +341,8 @@ fn data_outlives_its_stack_in_production_only() {
     }
 }
 
-/// Every key with another value than its default.
-const CHANGES: [(&str, &str); 52] = [
+/// (key, another value than the default) of every setting.
+const CHANGES: &[(&str, &str)] = &[
     ("env", "'other'"),
     ("region", "'us-east-1'"),
     ("account", "'123456789012'"),
@@ -371,13 +384,16 @@ const CHANGES: [(&str, &str); 52] = [
     ("cost.monthly_budget_usd", "99"),
     ("cost.alert_email", "'a@example.com'"),
     ("cost.schedule", "'rate(1 day)'"),
+    ("cost.device_month_cents_max", "99"),
     ("identity.password_length_min", "20"),
     ("identity.token_validity_minutes", "30"),
+    ("identity.threat_protection", "true"),
     ("security.compliance_rules", "true"),
     ("security.trail_in_all_regions", "false"),
     ("pipeline.connection_arn", "'arn:aws:codeconnections:eu-west-1:123456789012:connection/2c'"),
     ("pipeline.repository", "'other/platform'"),
     ("pipeline.branch", "'next'"),
+    ("pipeline.settings_file", "'other.toml'"),
     ("lake_start", "'2026/02/03/04'"),
     ("athena_scan_limit_bytes", "12345678"),
     ("artifact_bucket", "'builds'"),

@@ -17,7 +17,7 @@ pub(super) fn add_access_logs(template: &mut Template, settings: &Settings) -> H
     let naming = Naming::new(settings);
     // Encrypted by S3: logs are not delivered to a bucket whose default encryption is KMS (S3 guide, "Enabling Amazon S3
     // server access logging").
-    let bucket = Bucket::private(naming.bucket("access-logs")).versioned().with_lifecycle([
+    let bucket = Bucket::private(naming.bucket("access")).versioned().with_lifecycle([
         LifecycleRule::expire("access-logs", settings.retention.audit_days),
         LifecycleRule::expire_noncurrent("replaced", NONCURRENT_DAYS),
         LifecycleRule::abort_uploads("incomplete", INCOMPLETE_UPLOAD_DAYS),

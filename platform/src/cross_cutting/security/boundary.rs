@@ -23,6 +23,7 @@ pub(super) fn policy(settings: &Settings, key_arns: &[Expr; 2]) -> ManagedPolicy
         managed_policy_name: naming.role("boundary"),
         description: "The most that any role of the platform can do",
         policy_document: PolicyDocument::new(statements),
+        roles: Vec::new(),
     }
 }
 
@@ -82,7 +83,7 @@ fn lake(naming: Naming<'_>) -> Statement {
             // Athena looks for this database before any query (Athena guide, "Access to databases and tables").
             Expr::arn("glue", "database/default"),
             Expr::arn("glue", format!("database/{database}")),
-            Expr::arn("glue", format!("table/{database}/*")),
+            Expr::arn("glue", format!("table/{database}")),
         ],
     )
     .named("Lake")

@@ -8,23 +8,30 @@ use crate::settings::Settings;
 use crate::template::Expr;
 use crate::template::iam::{Statement, allow};
 
-/// The policies (name, statements).
-pub(super) fn policies(settings: &Settings) -> Vec<(&'static str, Vec<Statement>)> {
+/// The policies (logical id, name, statements). A role's own policies have 10,240 characters at most, which is too little;
+/// a managed policy has 6,144 (IAM guide, "IAM and AWS STS quotas").
+pub(super) fn policies(settings: &Settings) -> [(&'static str, &'static str, Vec<Statement>); 3] {
     let naming = Naming::new(settings);
-    vec![
-        ("data-path", vec![streams(naming), deliveries(naming), functions(naming), mappings(), directory(naming)]),
-        ("lake", vec![buckets(naming), catalog(naming), athena(naming), packages(settings)]),
-        ("devices", vec![iot(naming), iot_account()]),
-        ("identities", identities(settings)),
-        ("roles", roles(naming)),
-        ("keys", keys(settings)),
-        ("operations", operations(naming)),
-        ("costs-and-audit", audit(naming)),
+    let mut data = vec![streams(naming), deliveries(naming), functions(naming), mappings(), directory(naming)];
+    data.extend([buckets(naming), catalog(naming), athena(naming), packages(settings)]);
+    let mut identities_and_devices = vec![iot(naming)];
+    identities_and_devices.extend(iot_account());
+    identities_and_devices.extend(identities(settings));
+    identities_and_devices.extend(roles(naming));
+    let mut operation = keys(settings);
+    operation.extend(operations(naming));
+    operation.extend(audit(naming));
+    [
+        ("DeployData", "deploy-data", data),
+        ("DeployIdentities", "deploy-identities", identities_and_devices),
+        ("DeployOperations", "deploy-operations", operation),
     ]
 }
 
 /// Condition key of the tag [`crate::template::TAG_ENVIRONMENT`] of a resource.
 const OWN_TAG: &str = "aws:ResourceTag/environment";
+/// Condition key of the same tag of a resource that is about to be made.
+const GIVEN_TAG: &str = "aws:RequestTag/environment";
 
 fn named(naming: Naming<'_>, service: &str, kind: &str) -> Expr {
     Expr::arn(service, format!("{kind}{}", naming.name("*")))
@@ -172,9 +179,9 @@ fn catalog(naming: Naming<'_>) -> Statement {
     let resources = [
         Expr::arn("glue", "catalog"),
         Expr::arn("glue", format!("database/{database}")),
-        Expr::arn("glue", format!("table/{database}/*")),
+        Expr::arn("glue", format!("table/{database}")),
         // Glue asks for it when a database is deleted, which deletes the functions in it.
-        Expr::arn("glue", format!("userDefinedFunction/{database}/*")),
+        Expr::arn("glue", format!("userDefinedFunction/{database}")),
     ];
     allow(actions, resources)
 }
@@ -233,18 +240,22 @@ fn iot(naming: Naming<'_>) -> Statement {
     allow(actions, resources)
 }
 
-/// What is one in an account and Region, or named by AWS.
-fn iot_account() -> Statement {
+/// The name of a domain configuration is the platform's; the logging options are one in an account and Region.
+fn iot_account() -> [Statement; 2] {
     let actions = [
         "iot:CreateDomainConfiguration",
         "iot:DeleteDomainConfiguration",
         "iot:DescribeDomainConfiguration",
-        "iot:GetV2LoggingOptions",
-        "iot:SetV2LoggingOptions",
+        "iot:ListTagsForResource",
+        "iot:TagResource",
+        "iot:UntagResource",
         "iot:UpdateDomainConfiguration",
     ];
-    // AWS gives the logging options no ARN.
-    allow(actions, ["*".into()])
+    [
+        allow(actions, [Expr::arn("iot", "domainconfiguration/*")]),
+        // AWS gives the logging options no ARN.
+        allow(["iot:GetV2LoggingOptions", "iot:SetV2LoggingOptions"], ["*".into()]),
+    ]
 }
 
 /// Pools have no names that policies could say, only ids: they are known by the environment's tag once they are made.
@@ -256,7 +267,8 @@ fn identities(settings: &Settings) -> Vec<Statement> {
         ["cognito-idp:CreateUserPool", "cognito-identity:CreateIdentityPool"],
         // AWS gives no ARN to what is not there yet.
         ["*".into()],
-    );
+    )
+    .when("StringEquals", GIVEN_TAG, settings.env.clone());
     let changed = allow(
         [
             "cognito-idp:AddCustomAttributes",
@@ -358,7 +370,8 @@ fn keys(settings: &Settings) -> Vec<Statement> {
     );
     vec![
         // AWS gives no ARN to what is not there yet, nor to the list of aliases.
-        allow(["kms:CreateKey", "kms:ListAliases"], ["*".into()]),
+        allow(["kms:CreateKey"], ["*".into()]).when("StringEquals", GIVEN_TAG, settings.env.clone()),
+        allow(["kms:ListAliases"], ["*".into()]),
         managed.when("StringEquals", OWN_TAG, settings.env.clone()),
         allow(
             ["kms:CreateAlias", "kms:DeleteAlias", "kms:UpdateAlias"],

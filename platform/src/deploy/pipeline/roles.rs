@@ -4,10 +4,10 @@ use super::permissions;
 use crate::cross_cutting::security;
 use crate::naming::Naming;
 use crate::settings::{Pipeline, Settings};
-use crate::template::iam::{Role, Statement, allow};
+use crate::template::iam::{ManagedPolicy, PolicyDocument, Role, Statement, allow};
 use crate::template::logs::LogGroup;
 use crate::template::s3::Bucket;
-use crate::template::{Expr, Handle};
+use crate::template::{Expr, Handle, Judge, Template};
 
 /// What reading and writing artifacts needs.
 fn artifacts(naming: Naming<'_>, bucket: &Handle<Bucket>) -> Vec<Statement> {
@@ -41,7 +41,7 @@ pub(super) fn pipeline(
             "cloudformation:DescribeStacks",
             "cloudformation:ExecuteChangeSet",
         ],
-        [Expr::arn("cloudformation", format!("stack/{}/*", naming.name("*")))],
+        [Expr::arn("cloudformation", format!("stack/{}", naming.name("*")))],
     );
     let pass = allow(["iam:PassRole"], [deployment_role_arn]).when(
         "StringEquals",
@@ -96,11 +96,23 @@ pub(super) fn build(settings: &Settings, bucket: &Handle<Bucket>, group: &Handle
 
 /// The role in which CloudFormation makes and changes the platform's resources. CloudFormation says nothing of the stack
 /// when it assumes a role, so the trust names no source; the pipeline's role alone may pass it.
-pub(super) fn deployment(settings: &Settings) -> Role {
-    Role::for_service(
-        Naming::new(settings).role("deployment"),
-        "cloudformation.amazonaws.com",
-        permissions::policies(settings),
-    )
-    .described("Makes and changes the resources of the platform's stacks")
+pub(super) fn add_deployment(template: &mut Template, settings: &Settings) -> Handle<Role> {
+    let naming = Naming::new(settings);
+    let role = Role::for_service(naming.role("deployment"), "cloudformation.amazonaws.com", [])
+        .described("Makes and changes the resources of the platform's stacks");
+    let role = template.add("DeploymentRole", role);
+    for (logical_id, name, statements) in permissions::policies(settings) {
+        let policy = ManagedPolicy {
+            managed_policy_name: naming.role(name),
+            description: "What making and changing the platform's resources needs",
+            policy_document: PolicyDocument::new(statements),
+            roles: vec![role.name()],
+        };
+        let policy = template.add(logical_id, policy);
+        if logical_id == "DeployIdentities" {
+            let reason = "iot:SetV2LoggingOptions has no resource and no condition that could limit it";
+            template.explain(&policy, Judge::Checkov, "CKV_AWS_111", reason);
+        }
+    }
+    role
 }

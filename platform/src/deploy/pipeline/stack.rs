@@ -40,7 +40,7 @@ pub fn stack(settings: &Settings, pipeline: &settings::Pipeline, stacks: &[Stack
     let build_role = template.add("BuildRole", roles::build(settings, &bucket, &group));
     let project = build::project(settings, pipeline, build_role.arn(), key.clone(), group.name());
     let project = template.add("Build", project);
-    let deployment = template.add("DeploymentRole", roles::deployment(settings));
+    let deployment = roles::add_deployment(&mut template, settings);
     let role = roles::pipeline(naming, pipeline, &bucket, project.arn(), deployment.arn());
     let role = template.add("PipelineRole", role);
     let source = Action::source(&pipeline.connection_arn, &pipeline.repository, &pipeline.branch, SOURCE);

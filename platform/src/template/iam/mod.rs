@@ -18,6 +18,7 @@ pub struct Role {
     assume_role_policy_document: PolicyDocument,
     #[serde(skip_serializing_if = "Option::is_none")]
     permissions_boundary: Option<Expr>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     policies: Vec<InlinePolicy>,
 }
 
@@ -123,6 +124,9 @@ pub struct ManagedPolicy {
     pub description: &'static str,
     /// What it allows and denies.
     pub policy_document: PolicyDocument,
+    /// Names of the roles that it is attached to; none for a boundary.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub roles: Vec<Expr>,
 }
 
 impl Resource for ManagedPolicy {
