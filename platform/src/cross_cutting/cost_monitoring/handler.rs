@@ -73,8 +73,7 @@ impl Function for CostExplorer {
         let (day, today) = (date(now_s - DAY_S), date(now_s));
         let devices = self.devices(context.deadline).await?;
         let period = (day.as_str(), today.as_str());
-        let costs =
-            costs::of_day(&self.explorer, &self.clock, &self.environment, period, context.deadline).await?;
+        let costs = costs::of_day(&self.explorer, &self.clock, &self.environment, period, context.deadline).await?;
         if costs.is_empty() {
             // No metric is better than one of 0: it cannot be told from a day that cost nothing.
             let text = format!("{day} has none; are the tags activated for cost allocation?");

@@ -34,7 +34,8 @@ impl Lines<'_> {
     /// The lines for costs by stack: one for all together, and one a stack.
     pub fn of(self, costs: &Costs) -> Vec<String> {
         let total = costs.values().sum();
-        let stacks = costs.iter().map(|(stack, cost)| self.line(Some(if stack.is_empty() { UNTAGGED } else { stack }), *cost));
+        let stacks =
+            costs.iter().map(|(stack, cost)| self.line(Some(if stack.is_empty() { UNTAGGED } else { stack }), *cost));
         std::iter::once(self.line(None, total)).chain(stacks).collect()
     }
 

@@ -40,9 +40,7 @@ impl Services for Bills {
                 assert_eq!(body["GroupBy"], json!([{"Type": "TAG", "Key": "stack"}]));
                 let page: usize = body["NextPageToken"].as_str().map_or(0, |token| token.parse().expect("ours"));
                 let next = (page + 1 < self.pages.len()).then(|| (page + 1).to_string());
-                let group = |(key, amount, unit): &(&str, &str, &str)| {
-                    json!({"Keys": [key], "Metrics": {"UnblendedCost": {"Amount": amount, "Unit": unit}}})
-                };
+                let group = |(key, amount, unit): &(&str, &str, &str)| json!({"Keys": [key], "Metrics": {"UnblendedCost": {"Amount": amount, "Unit": unit}}});
                 let groups: Vec<Value> = self.pages[page].iter().map(group).collect();
                 let result = json!({"Total": {}, "Groups": groups, "Estimated": true});
                 Reply::ok(json!({"ResultsByTime": [result], "NextPageToken": next}).to_string())
@@ -95,7 +93,8 @@ fn costs_of_all_pages_become_metrics_of_the_environment_and_of_each_stack() {
         let directive = &line["_aws"]["CloudWatchMetrics"][0];
         assert_eq!(line["_aws"]["Timestamp"], 1_772_323_200_000_i64);
         assert_eq!(directive["Namespace"], "IotPlatform/Cost");
-        let dimensions = if line["stack"].is_null() { json!([["environment"]]) } else { json!([["environment", "stack"]]) };
+        let dimensions =
+            if line["stack"].is_null() { json!([["environment"]]) } else { json!([["environment", "stack"]]) };
         assert_eq!(directive["Dimensions"], dimensions);
         assert_eq!(line["day"], "2026-02-28");
         for metric in directive["Metrics"].as_array().unwrap() {

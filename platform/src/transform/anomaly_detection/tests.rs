@@ -35,10 +35,15 @@ impl Cloud {
         assert!(request.uri().contains(bucket), "{}", request.uri());
         let present = self.objects.get(&key).map(|(_, version)| format!("\"v{version}\""));
         let (wanted, absent) = (request.headers().get("if-match"), request.headers().get("if-none-match"));
-        assert!(!key.starts_with("state/") || wanted.is_some() != absent.is_some(), "a state is put without a condition");
+        assert!(
+            !key.starts_with("state/") || wanted.is_some() != absent.is_some(),
+            "a state is put without a condition"
+        );
         match (present, wanted) {
             (None, Some(_)) => return Reply::error(request, 404, "NoSuchKey"),
-            (Some(present), Some(wanted)) if present != wanted => return Reply::error(request, 412, "PreconditionFailed"),
+            (Some(present), Some(wanted)) if present != wanted => {
+                return Reply::error(request, 412, "PreconditionFailed");
+            }
             (Some(_), _) if absent.is_some() => return Reply::error(request, 412, "PreconditionFailed"),
             _ => {}
         }
@@ -250,7 +255,10 @@ fn a_state_that_cannot_be_read_is_named_and_not_overwritten() {
     let account = Account::default();
     account.state().objects.insert(STATE_KEY.to_owned(), (b"not a state".to_vec(), 7));
     let error = account.invoke(&account.function(), 1000, &readings("a", 0..5, &[])).unwrap_err();
-    assert!(matches!(&error, FunctionError::State(text) if text.contains(STATE_KEY) && text.contains("restore")), "{error}");
+    assert!(
+        matches!(&error, FunctionError::State(text) if text.contains(STATE_KEY) && text.contains("restore")),
+        "{error}"
+    );
     assert_eq!(account.object(STATE_KEY), b"not a state");
 }
 

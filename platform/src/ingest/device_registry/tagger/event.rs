@@ -26,7 +26,8 @@ pub(super) struct Event<'a> {
 impl<'a> Event<'a> {
     /// Parses an event.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, FunctionError> {
-        let event: Event<'a> = serde_json::from_slice(bytes).map_err(|error| FunctionError::Event(error.to_string()))?;
+        let event: Event<'a> =
+            serde_json::from_slice(bytes).map_err(|error| FunctionError::Event(error.to_string()))?;
         if event.event_type != THING_EVENT {
             return Err(FunctionError::Event(format!("eventType is {:?}, not {THING_EVENT:?}", event.event_type)));
         }

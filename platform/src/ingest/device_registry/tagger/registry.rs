@@ -55,7 +55,8 @@ impl Registry {
     pub async fn groups(&self, thing: &str, deadline: SystemTime) -> Result<Vec<String>, FunctionError> {
         let (mut names, mut token) = (Vec::new(), None::<String>);
         loop {
-            let call = || self.client.list_thing_groups_for_thing().thing_name(thing).set_next_token(token.clone()).send();
+            let call =
+                || self.client.list_thing_groups_for_thing().thing_name(thing).set_next_token(token.clone()).send();
             let page = match self.clock.call_again(deadline, call).await {
                 Ok(page) => page,
                 Err(error) if error.is(NOT_FOUND) => return Ok(names),
@@ -113,7 +114,12 @@ impl Registry {
     }
 
     /// Takes the thing out of a billing group.
-    pub async fn leave_billing_group(&self, thing: &str, group: &str, deadline: SystemTime) -> Result<(), FunctionError> {
+    pub async fn leave_billing_group(
+        &self,
+        thing: &str,
+        group: &str,
+        deadline: SystemTime,
+    ) -> Result<(), FunctionError> {
         let leave = || self.client.remove_thing_from_billing_group().thing_name(thing).billing_group_name(group).send();
         self.gone_or_failed("RemoveThingFromBillingGroup", self.clock.call_again(deadline, leave).await)
     }

@@ -29,7 +29,10 @@ pub(super) struct Queries {
 enum End {
     Succeeded,
     /// It failed, for this reason; before or after the invocation began.
-    Failed { reason: String, before: bool },
+    Failed {
+        reason: String,
+        before: bool,
+    },
 }
 
 impl Queries {

@@ -25,7 +25,10 @@ impl Event {
     pub fn parse(bytes: &[u8]) -> Result<i64, FunctionError> {
         let event: Event = serde_json::from_slice(bytes).map_err(|error| FunctionError::Event(error.to_string()))?;
         calendar::parse(&event.scheduled_time).ok_or_else(|| {
-            FunctionError::Event(format!("scheduled_time is {:?}, not a time like 2026-03-01T00:20:00Z", event.scheduled_time))
+            FunctionError::Event(format!(
+                "scheduled_time is {:?}, not a time like 2026-03-01T00:20:00Z",
+                event.scheduled_time
+            ))
         })
     }
 }

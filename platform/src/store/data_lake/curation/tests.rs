@@ -51,7 +51,10 @@ impl Services for Athena {
         let text = |member: &str| body[member].as_str().expect("a text").to_owned();
         match operation {
             "StartQueryExecution" => {
-                assert_eq!((text("WorkGroup").as_str(), &body["QueryExecutionContext"]["Database"]), ("curation", &json!("lake")));
+                assert_eq!(
+                    (text("WorkGroup").as_str(), &body["QueryExecutionContext"]["Database"]),
+                    ("curation", &json!("lake"))
+                );
                 let (token, statement) = (text("ClientRequestToken"), text("QueryString"));
                 assert!((32..=128).contains(&token.len()));
                 let index = *self.tokens.entry(token).or_insert(self.executions.len());
@@ -74,7 +77,8 @@ impl Services for Athena {
                     Course::SucceedsAt(_) => ("RUNNING", None),
                     Course::Ends(state, reason) => (state, Some(reason)),
                 };
-                let status = json!({"State": state, "StateChangeReason": reason, "SubmissionDateTime": execution.submitted_s});
+                let status =
+                    json!({"State": state, "StateChangeReason": reason, "SubmissionDateTime": execution.submitted_s});
                 Reply::ok(json!({"QueryExecution": {"Status": status}}).to_string())
             }
             other => panic!("the function calls {other}"),
@@ -97,7 +101,8 @@ impl Account {
 
     /// The hours of the statements, in their order.
     fn hours(&self) -> Vec<String> {
-        let of = |execution: &Execution| execution.statement.split("datehour = '").nth(1).expect("an hour")[..13].to_owned();
+        let of =
+            |execution: &Execution| execution.statement.split("datehour = '").nth(1).expect("an hour")[..13].to_owned();
         self.state().executions.iter().map(of).collect()
     }
 }
@@ -116,11 +121,16 @@ fn each_complete_hour_is_curated_once_however_often_the_schedule_repeats_itself(
 
 #[test]
 fn a_statement_that_fails_fails_the_invocation_with_its_reason_and_holds_up_no_other_hour() {
-    for (state, reason) in [("FAILED", "HIVE_BAD_DATA: a file is damaged"), ("CANCELLED", "Bytes scanned limit was exceeded")] {
+    for (state, reason) in
+        [("FAILED", "HIVE_BAD_DATA: a file is damaged"), ("CANCELLED", "Bytes scanned limit was exceeded")]
+    {
         let account = Account::default();
         account.state().courses = vec![Course::Ends(state, reason)];
         let error = account.invoke().unwrap_err();
-        assert!(matches!(&error, FunctionError::Query(text) if text.contains(reason) && text.contains(state)), "{error}");
+        assert!(
+            matches!(&error, FunctionError::Query(text) if text.contains(reason) && text.contains(state)),
+            "{error}"
+        );
         assert_eq!(account.hours(), HOURS);
         // The invocation that is tried again does not find the failed statement for ever: it runs it once more.
         account.state().elapsed += Duration::from_secs(60);
