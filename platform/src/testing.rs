@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, SystemTime};
 
@@ -28,6 +29,10 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use crate::function::{Environment, Function, FunctionError, InvocationContext, MetricSink};
+
+/// The next number of a Region. Clients of one Region share the SDK's allowance of retries in a process, so each function
+/// of a test has a Region of its own: otherwise the failures of one test would use up the retries of another.
+static REGIONS: AtomicU32 = AtomicU32::new(1);
 
 /// The time at which every test begins: 2026-03-01T00:00:00Z.
 pub(crate) const START: Duration = Duration::from_secs(1_772_323_200);
@@ -133,7 +138,8 @@ impl<S> fmt::Debug for Account<S> {
 
 impl<S: Services> Account<S> {
     pub fn state(&self) -> MutexGuard<'_, State<S>> {
-        self.0.lock().expect("one thread runs a test")
+        // After a failed assertion timers are still dropped.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Asks `fault` what to do to each call from now on.
@@ -151,7 +157,7 @@ impl<S: Services> Account<S> {
         let credentials = Credentials::from_keys("AKIATEST", "secret", None);
         SdkConfig::builder()
             .behavior_version(aws_sdk_kinesis::config::BehaviorVersion::latest())
-            .region(Region::new("eu-west-1"))
+            .region(Region::new(format!("eu-west-{}", REGIONS.fetch_add(1, Ordering::Relaxed))))
             .credentials_provider(SharedCredentialsProvider::new(credentials))
             .http_client(self.clone())
             .sleep_impl(SharedAsyncSleep::new(self.clone()))

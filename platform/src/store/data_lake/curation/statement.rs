@@ -42,6 +42,24 @@ mod tests {
 
     #[test]
     fn the_statement_reads_one_hour_and_looks_for_duplicates_around_it() {
-        insta::assert_snapshot!(curate(1_772_323_200), @"");
+        insta::assert_snapshot!(curate(1_772_323_200), @"
+        INSERT INTO curated (tenant_id, device_id, device_type, seq, ts, received_at, recorded_at, metrics, flags, datehour)
+        SELECT tenant_id, device_id, device_type, seq, ts, received_at, recorded_at, metrics, flags, datehour
+        FROM (
+          SELECT tenant_id, device_id, device_type, seq, ts, received_at, recorded_at, metrics, flags, datehour,
+            row_number() OVER (PARTITION BY tenant_id, device_id, seq ORDER BY received_at, ts) AS copy
+          FROM processed
+          WHERE datehour = '2026/03/01/00'
+        ) AS reading
+        WHERE copy = 1
+          AND NOT EXISTS (
+            SELECT 1
+            FROM curated AS kept
+            WHERE kept.datehour >= '2026/02/28/00' AND kept.datehour <= '2026/03/01/02'
+              AND kept.tenant_id = reading.tenant_id
+              AND kept.device_id = reading.device_id
+              AND kept.seq = reading.seq
+          )
+        ");
     }
 }
