@@ -6,6 +6,11 @@ use crate::template::{Expr, Published};
 /// Names begin with this.
 const PLATFORM: &str = "iot-platform";
 
+/// Last part of the name of the function that runs a handler: `device-tagger` for `device_tagger`.
+pub fn function_suffix(handler: &str) -> String {
+    handler.replace('_', "-")
+}
+
 /// Makes the names of one environment.
 #[derive(Clone, Copy, Debug)]
 pub struct Naming<'s> {
@@ -23,6 +28,11 @@ impl<'s> Naming<'s> {
         format!("{PLATFORM}-{}-{what}", self.settings.env)
     }
 
+    /// `iot-platform-{env}-{function}`: the function that runs a handler, such as `device_tagger`.
+    pub fn function(&self, handler: &str) -> String {
+        self.name(&function_suffix(handler))
+    }
+
     /// `iot_platform_{env}_{what}`: where hyphens are not allowed.
     pub fn identifier(&self, what: &str) -> String {
         self.name(what).replace('-', "_")
@@ -37,6 +47,11 @@ impl<'s> Naming<'s> {
     pub fn bucket(&self, what: &str) -> Expr {
         let account = self.settings.account.as_deref().map_or_else(Expr::account_id, Expr::from);
         Expr::concat([self.name(what).into(), "-".into(), account, "-".into(), self.settings.region.as_str().into()])
+    }
+
+    /// `/iot-platform/{env}/{what}`: where names are paths.
+    pub fn path(&self, what: &str) -> String {
+        format!("/{PLATFORM}/{}/{what}", self.settings.env)
     }
 
     /// The SSM parameter `/iot-platform/{env}/{region}/{stack}/{what}`.
@@ -57,7 +72,9 @@ mod tests {
         let mut settings = Settings { env: "sim".to_owned(), ..Settings::default() };
         let naming = Naming::new(&settings);
         assert_eq!(naming.name("raw"), "iot-platform-sim-raw");
+        assert_eq!(naming.function("device_tagger"), "iot-platform-sim-device-tagger");
         assert_eq!(naming.identifier("readings"), "iot_platform_sim_readings");
+        assert_eq!(naming.path("trail"), "/iot-platform/sim/trail");
         assert_eq!(naming.role("rule"), "iot-platform-sim-rule-eu-west-1");
         assert_eq!(
             naming.published("streaming", "raw-stream-arn").path(),

@@ -1,8 +1,11 @@
 //! Deployment: the stages and their stacks, and the files that a deployment tool takes.
 
+mod pipeline;
 mod stages;
 pub mod synth;
 
+#[cfg(test)]
+mod policy_tests;
 #[cfg(test)]
 mod tests;
 

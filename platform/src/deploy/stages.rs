@@ -4,13 +4,15 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::pipeline;
+use crate::cross_cutting::{cost_monitoring, identity, logging, security};
 use crate::ingest::{device_registry, iot_core};
-use crate::insights::analytics;
+use crate::insights::{analytics, dashboard};
 use crate::naming::Naming;
 use crate::settings::Settings;
 use crate::store::data_lake;
 use crate::template::Template;
-use crate::transform::{enrichment, streaming};
+use crate::transform::{anomaly_detection, enrichment, streaming};
 
 /// A stage. Stages are deployed in this order; a stack refers to stacks of its own stage and of the stage before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -61,15 +63,29 @@ type Synthesize = fn(&Settings) -> Template;
 /// templates that AWS refuses.
 pub fn stacks(settings: &Settings) -> Vec<Stack> {
     let naming = Naming::new(settings);
-    let all: [(Stage, &str, Synthesize); 6] = [
+    let all: [(Stage, &str, Synthesize); 12] = [
+        (Stage::Foundation, security::STACK, security::stack),
+        (Stage::Foundation, logging::STACK, logging::stack),
         (Stage::Ingest, iot_core::STACK, iot_core::stack),
         (Stage::Ingest, device_registry::STACK, device_registry::stack),
         (Stage::Transform, streaming::STACK, streaming::stack),
         (Stage::Transform, enrichment::STACK, enrichment::stack),
+        (Stage::Transform, anomaly_detection::STACK, anomaly_detection::stack),
         (Stage::Store, data_lake::STACK, data_lake::stack),
         (Stage::Insights, analytics::STACK, analytics::stack),
+        (Stage::Insights, dashboard::STACK, dashboard::stack),
+        (Stage::CrossCutting, cost_monitoring::STACK, cost_monitoring::stack),
+        (Stage::CrossCutting, identity::STACK, identity::stack),
     ];
-    all.into_iter()
-        .map(|(stage, name, synthesize)| Stack { name: naming.name(name), stage, template: synthesize(settings) })
-        .collect()
+    let made = |(stage, name, synthesize): (Stage, &str, Synthesize)| Stack {
+        name: naming.name(name),
+        stage,
+        template: synthesize(settings),
+    };
+    let mut stacks: Vec<Stack> = all.into_iter().map(made).collect();
+    if let Some(wanted) = &settings.pipeline {
+        let template = pipeline::stack(settings, wanted, &stacks);
+        stacks.push(Stack { name: naming.name(pipeline::STACK), stage: Stage::CrossCutting, template });
+    }
+    stacks
 }

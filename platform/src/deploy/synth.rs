@@ -58,7 +58,8 @@ pub fn write(settings: &Settings, folder: &Path) -> io::Result<Vec<Stack>> {
     Ok(stacks)
 }
 
-fn file_name(stack: &Stack) -> String {
+/// Name of the file of a stack's template.
+pub(super) fn file_name(stack: &Stack) -> String {
     format!("{}.template.json", stack.name)
 }
 
@@ -75,9 +76,10 @@ mod tests {
         let manifest: serde_json::Value = serde_json::from_slice(&fs::read(out.join(MANIFEST)).unwrap()).unwrap();
         let listed = manifest["stacks"].as_array().unwrap();
         assert_eq!(listed.len(), stacks(&settings).len());
-        assert_eq!(listed[0]["name"], "iot-platform-test-iot-core");
-        assert_eq!(listed[0]["capabilities"], serde_json::json!([]));
-        assert_eq!(listed[2]["capabilities"], serde_json::json!(["CAPABILITY_NAMED_IAM"]));
+        assert_eq!(listed[0]["name"], "iot-platform-test-security");
+        assert_eq!(listed[0]["capabilities"], serde_json::json!(["CAPABILITY_NAMED_IAM"]));
+        let analytics = listed.iter().find(|entry| entry["name"] == "iot-platform-test-analytics").unwrap();
+        assert_eq!(analytics["capabilities"], serde_json::json!([]));
         for (entry, stack) in listed.iter().zip(stacks(&settings)) {
             let text = fs::read_to_string(out.join(entry["template"].as_str().unwrap())).unwrap();
             assert_eq!(text, stack.template.to_json());

@@ -5,11 +5,48 @@ use serde_json::Value;
 use super::*;
 use crate::settings::Settings;
 
-fn settings() -> Settings {
+pub(super) fn settings() -> Settings {
     Settings { env: "sim".to_owned(), ..Settings::default() }
 }
 
-fn templates(settings: &Settings) -> Vec<(Stack, Value)> {
+/// Settings under which every stack and every resource is there.
+pub(super) fn everything() -> Settings {
+    let toml = "
+        env = 'sim'
+        artifact_bucket = 'builds'
+        artifact_key = 'a/b.zip'
+        [enrichment]
+        reserved_concurrency = 10
+        [anomaly_detection]
+        reserved_concurrency = 10
+        alert_email = 'devices@example.com'
+        [curation]
+        enabled = true
+        [iot]
+        logging = true
+        fleet_provisioning = true
+        [iot.domain]
+        name = 'iot.example.com'
+        certificate_arn = 'arn:aws:acm:eu-west-1:123456789012:certificate/0a1b'
+        [alarms]
+        email = 'operations@example.com'
+        [cost]
+        alert_email = 'money@example.com'
+        [identity]
+        threat_protection = true
+        [security]
+        compliance_rules = true
+        [pipeline]
+        connection_arn = 'arn:aws:codeconnections:eu-west-1:123456789012:connection/0a1b'
+        repository = 'acme/iot-platform'
+        settings_file = 'settings/sim.toml'
+    ";
+    let settings = Settings::parse(toml, "everything").expect("settings");
+    settings.validate().expect("valid settings");
+    settings
+}
+
+pub(super) fn templates(settings: &Settings) -> Vec<(Stack, Value)> {
     let parse = |stack: Stack| {
         let template = serde_json::from_str(&stack.template.to_json()).expect("a template is JSON");
         (stack, template)
@@ -18,7 +55,7 @@ fn templates(settings: &Settings) -> Vec<(Stack, Value)> {
 }
 
 /// (logical id, type, properties) of each resource.
-fn resources(template: &Value) -> impl Iterator<Item = (&str, &str, &Value)> {
+pub(super) fn resources(template: &Value) -> impl Iterator<Item = (&str, &str, &Value)> {
     let declared = template["Resources"].as_object().expect("a template has resources");
     declared.iter().map(|(id, r)| (id.as_str(), r["Type"].as_str().expect("a resource has a type"), &r["Properties"]))
 }
@@ -41,40 +78,117 @@ fn placeholders(text: &str) -> Vec<&str> {
     all.filter(|name| !name.starts_with('!')).collect()
 }
 
-/// The value with references filled in as an account would: enough to judge lengths and characters.
-fn resolve(value: &Value, published: &BTreeMap<String, String>) -> String {
-    let pseudo = |name: &str| match name {
-        "AWS::AccountId" => "123456789012".to_owned(),
-        "AWS::Region" => "eu-west-1".to_owned(),
-        "AWS::Partition" => "aws".to_owned(),
-        other => format!("<{other}>"),
-    };
-    let mut text = match value {
-        Value::String(text) => text.clone(),
-        Value::Object(function) => match function.iter().next().expect("a function has a name") {
-            (name, Value::String(id)) if name == "Ref" => pseudo(id),
-            (name, Value::Array(parts)) if name == "Fn::GetAtt" => format!("<{}>", parts[0]),
-            (name, Value::String(text)) if name == "Fn::Sub" => {
-                let mut out = text.clone();
-                for name in placeholders(text) {
-                    out = out.replace(&format!("${{{name}}}"), &pseudo(name));
-                }
-                out.replace("${!", "${")
-            }
-            other => panic!("{other:?} is not known to this test"),
-        },
-        other => panic!("{other} is not a text"),
-    };
-    for (path, value) in published {
-        text = text.replace(&format!("{{{{resolve:ssm:{path}}}}}"), value);
-    }
-    text
+/// What references give, as far as names and ARNs can be known before anything is there.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    /// (`Ref`, `Arn`) by (stack, logical id).
+    resources: BTreeMap<(String, String), (String, String)>,
+    /// Values of SSM parameters by path.
+    published: BTreeMap<String, String>,
 }
+
+impl Known {
+    pub(super) fn of(templates: &[(Stack, Value)]) -> Self {
+        let mut known = Known::default();
+        for (stack, template) in templates {
+            for (id, kind, properties) in resources(template) {
+                let (reference, arn) = known.identity(&stack.name, id, kind, properties);
+                known.resources.insert((stack.name.clone(), id.to_owned()), (reference, arn));
+            }
+            for (_, _, properties) in resources(template).filter(|(_, kind, _)| *kind == "AWS::SSM::Parameter") {
+                let path = properties["Name"].as_str().expect("a parameter has a name").to_owned();
+                let value = known.resolve(&stack.name, &properties["Value"]);
+                known.published.insert(path, value);
+            }
+        }
+        known
+    }
+
+    /// `Ref` and `Arn` of a resource, by the return values of the CloudFormation reference.
+    fn identity(&self, stack: &str, id: &str, kind: &str, properties: &Value) -> (String, String) {
+        let named = |path: &[&str]| {
+            let name = path.iter().fold(properties, |value, member| &value[*member]);
+            if name.is_null() { format!("<{id}>") } else { self.resolve(stack, name) }
+        };
+        let arn = |service: &str, resource: String| format!("arn:aws:{service}:eu-west-1:{ACCOUNT}:{resource}");
+        let (name, arn) = match kind {
+            "AWS::Kinesis::Stream" => (named(&["Name"]), arn("kinesis", format!("stream/{}", named(&["Name"])))),
+            "AWS::DynamoDB::Table" => {
+                (named(&["TableName"]), arn("dynamodb", format!("table/{}", named(&["TableName"]))))
+            }
+            "AWS::Lambda::Function" => {
+                (named(&["FunctionName"]), arn("lambda", format!("function:{}", named(&["FunctionName"]))))
+            }
+            "AWS::S3::Bucket" => (named(&["BucketName"]), format!("arn:aws:s3:::{}", named(&["BucketName"]))),
+            "AWS::Logs::LogGroup" => {
+                (named(&["LogGroupName"]), arn("logs", format!("log-group:{}:*", named(&["LogGroupName"]))))
+            }
+            "AWS::KMS::Key" => (format!("<{id}>"), arn("kms", format!("key/<{id}>"))),
+            "AWS::SNS::Topic" => (arn("sns", named(&["TopicName"])), String::new()),
+            "AWS::IAM::Role" => (named(&["RoleName"]), format!("arn:aws:iam::{ACCOUNT}:role/{}", named(&["RoleName"]))),
+            "AWS::IAM::ManagedPolicy" => {
+                (format!("arn:aws:iam::{ACCOUNT}:policy/{}", named(&["ManagedPolicyName"])), String::new())
+            }
+            "AWS::Glue::Database" => (named(&["DatabaseInput", "Name"]), String::new()),
+            "AWS::Glue::Table" => (named(&["TableInput", "Name"]), String::new()),
+            "AWS::Athena::WorkGroup" => (named(&["Name"]), String::new()),
+            "AWS::CodeBuild::Project" => (named(&["Name"]), arn("codebuild", format!("project/{}", named(&["Name"])))),
+            "AWS::CloudWatch::Alarm" => {
+                (named(&["AlarmName"]), arn("cloudwatch", format!("alarm:{}", named(&["AlarmName"]))))
+            }
+            _ => (format!("<{id}>"), format!("<{id}.Arn>")),
+        };
+        (name, arn)
+    }
+
+    /// A text of a stack, with references filled in as an account would.
+    pub(super) fn resolve(&self, stack: &str, value: &Value) -> String {
+        let pseudo = |name: &str| match name {
+            "AWS::AccountId" => ACCOUNT.to_owned(),
+            "AWS::Region" => "eu-west-1".to_owned(),
+            "AWS::Partition" => "aws".to_owned(),
+            other => {
+                let (id, attribute) = other.split_once('.').unwrap_or((other, ""));
+                let found = self.resources.get(&(stack.to_owned(), id.to_owned()));
+                match (found, attribute) {
+                    (Some((reference, _)), "") => reference.clone(),
+                    (Some((_, arn)), "Arn") => arn.clone(),
+                    _ => format!("<{other}>"),
+                }
+            }
+        };
+        let mut text = match value {
+            Value::String(text) => text.clone(),
+            Value::Object(function) => match function.iter().next().expect("a function has a name") {
+                (name, Value::String(id)) if name == "Ref" => pseudo(id),
+                (name, Value::Array(parts)) if name == "Fn::GetAtt" => {
+                    let part = |n: usize| parts[n].as_str().expect("two texts");
+                    pseudo(&format!("{}.{}", part(0), part(1)))
+                }
+                (name, Value::String(text)) if name == "Fn::Sub" => {
+                    let mut out = text.clone();
+                    for name in placeholders(text) {
+                        out = out.replace(&format!("${{{name}}}"), &pseudo(name));
+                    }
+                    out.replace("${!", "${")
+                }
+                other => panic!("{other:?} is not known to this test"),
+            },
+            other => panic!("{other} is not a text"),
+        };
+        for (path, value) in &self.published {
+            text = text.replace(&format!("{{{{resolve:ssm:{path}}}}}"), value);
+        }
+        text
+    }
+}
+
+const ACCOUNT: &str = "123456789012";
 
 #[test]
 fn every_reference_leads_to_a_resource_of_its_template() {
     let mut references = 0;
-    for (stack, template) in templates(&settings()) {
+    for (stack, template) in templates(&everything()) {
         let ids: BTreeSet<&str> = resources(&template).map(|(id, _, _)| id).collect();
         let mut check = |id: &str| {
             references += 1;
@@ -99,14 +213,17 @@ fn every_reference_leads_to_a_resource_of_its_template() {
 fn what_a_stack_reads_was_published_by_an_earlier_stack_of_its_or_the_last_stage() {
     let mut published: BTreeMap<String, Stage> = BTreeMap::new();
     let mut reads = 0;
-    for (stack, template) in templates(&settings()) {
+    for (stack, template) in templates(&everything()) {
         for (_, _, properties) in resources(&template) {
             texts(properties, "", &mut |_, text| {
                 for rest in text.split("{{resolve:ssm:").skip(1) {
                     let path = rest.split("}}").next().expect("split gives one part");
                     let owner =
                         published.get(path).unwrap_or_else(|| panic!("{}: nobody published {path}", stack.name));
-                    assert!(stack.stage as u8 - *owner as u8 <= 1, "{}: {path} skips a stage", stack.name);
+                    let allowed = *owner == Stage::Foundation
+                        || stack.stage == Stage::CrossCutting
+                        || stack.stage as u8 - *owner as u8 <= 1;
+                    assert!(allowed, "{}: {path} skips a stage", stack.name);
                     reads += 1;
                 }
             });
@@ -124,7 +241,7 @@ fn what_a_stack_reads_was_published_by_an_earlier_stack_of_its_or_the_last_stage
 fn names_are_within_the_limits_of_aws() {
     // (type, path of the name, most characters, other characters than letters and digits). Sources: the properties' pages
     // in the CloudFormation reference; for roles and functions the quotas of IAM and Lambda.
-    let limits: [(&str, &[&str], usize, &str); 13] = [
+    let limits: [(&str, &[&str], usize, &str); 29] = [
         ("AWS::IoT::Policy", &["PolicyName"], 128, "+=,.@-"),
         ("AWS::IoT::ThingType", &["ThingTypeName"], 128, ":_-"),
         ("AWS::IoT::TopicRule", &["RuleName"], 128, "_"),
@@ -138,22 +255,39 @@ fn names_are_within_the_limits_of_aws() {
         ("AWS::Glue::Table", &["TableInput", "Name"], 255, "_"),
         ("AWS::Athena::WorkGroup", &["Name"], 128, "._-"),
         ("AWS::Athena::NamedQuery", &["Name"], 128, "._-"),
+        ("AWS::IoT::ProvisioningTemplate", &["TemplateName"], 36, "_-"),
+        ("AWS::IoT::DomainConfiguration", &["DomainConfigurationName"], 128, "_.-"),
+        ("AWS::SNS::Topic", &["TopicName"], 256, "_-"),
+        ("AWS::Scheduler::Schedule", &["Name"], 64, "_.-"),
+        ("AWS::CloudWatch::Alarm", &["AlarmName"], 255, "_-"),
+        ("AWS::CloudWatch::Dashboard", &["DashboardName"], 255, "_-"),
+        ("AWS::Logs::LogGroup", &["LogGroupName"], 512, "_-/.#"),
+        ("AWS::KMS::Alias", &["AliasName"], 256, "_-/"),
+        ("AWS::IAM::ManagedPolicy", &["ManagedPolicyName"], 128, "+=,.@-_"),
+        ("AWS::CloudTrail::Trail", &["TrailName"], 128, "._-"),
+        ("AWS::Budgets::Budget", &["Budget", "BudgetName"], 100, "-"),
+        ("AWS::CodeBuild::Project", &["Name"], 255, "_-"),
+        ("AWS::CodePipeline::Pipeline", &["Name"], 100, ".@_-"),
+        ("AWS::Cognito::IdentityPool", &["IdentityPoolName"], 128, "+=,.@-_"),
+        ("AWS::Cognito::UserPool", &["UserPoolName"], 128, "+=,.@-_"),
+        ("AWS::Config::ConfigRule", &["ConfigRuleName"], 128, "_-"),
     ];
     // The longest environment and Region that the settings allow.
-    let longest =
-        Settings { env: "abcdefghijkl".to_owned(), region: "ap-northeast-1".to_owned(), ..Settings::default() };
+    let longest = Settings { env: "abcdefghijkl".to_owned(), region: "ap-northeast-1".to_owned(), ..everything() };
     longest.validate().expect("the longest names are valid");
     let mut seen = BTreeSet::new();
     for settings in [settings(), longest] {
-        for (stack, template) in templates(&settings) {
+        let templates = templates(&settings);
+        let known = Known::of(&templates);
+        for (stack, template) in &templates {
             assert!(stack.name.len() <= 128, "{}", stack.name);
-            for (id, kind, properties) in resources(&template) {
+            for (id, kind, properties) in resources(template) {
                 let Some((_, path, max, others)) = limits.iter().find(|(limited, ..)| *limited == kind) else {
                     continue;
                 };
                 seen.insert(kind.to_owned());
                 let name = path.iter().fold(properties, |value, member| &value[*member]);
-                let name = resolve(name, &BTreeMap::new());
+                let name = known.resolve(&stack.name, name);
                 let allowed = name.chars().all(|c| c.is_ascii_alphanumeric() || others.contains(c));
                 assert!((3..=*max).contains(&name.len()) && allowed, "{} {id}: {name}", stack.name);
                 if kind == "AWS::S3::Bucket" || kind.starts_with("AWS::Glue::") {
@@ -166,48 +300,15 @@ fn names_are_within_the_limits_of_aws() {
 }
 
 #[test]
-fn roles_may_do_named_actions_on_named_resources() {
-    // A wildcard stands only at the end, after something that this platform names: objects below a prefix, the streams
-    // of one log group. No action used here needs `*` as its resource.
-    let mut checked = 0;
-    for (stack, template) in templates(&settings()) {
-        for (id, kind, properties) in resources(&template) {
-            let documents: Vec<&Value> = match kind {
-                "AWS::IAM::Role" => {
-                    let policies = properties["Policies"].as_array().expect("a role has policies");
-                    policies.iter().map(|policy| &policy["PolicyDocument"]).collect()
-                }
-                "AWS::IoT::Policy" => vec![&properties["PolicyDocument"]],
-                _ => continue,
-            };
-            let size: usize = documents.iter().map(|document| document.to_string().len()).sum();
-            let size_max = if kind == "AWS::IoT::Policy" { 2_048 } else { 10_240 };
-            assert!(size <= size_max, "{} {id}: {size} characters", stack.name);
-            for statement in documents.iter().flat_map(|document| document["Statement"].as_array().expect("statements"))
-            {
-                for action in statement["Action"].as_array().expect("actions") {
-                    let action = action.as_str().expect("an action is a text");
-                    assert!(action.contains(':') && !action.contains('*'), "{} {id}: {action}", stack.name);
-                }
-                for resource in statement["Resource"].as_array().expect("resources") {
-                    let resource = resolve(resource, &BTreeMap::new());
-                    let named = resource.strip_suffix("/*").or(resource.strip_suffix(":*")).unwrap_or(&resource);
-                    assert!(!named.is_empty() && !named.contains('*'), "{} {id}: {resource}", stack.name);
-                    checked += 1;
-                }
-            }
-        }
-    }
-    assert!(checked > 15, "{checked} resources: this check would pass for the wrong reason");
-}
-
-#[test]
 fn templates_stay_below_the_limits_of_cloudformation() {
     // Built again from the same settings, the text is the same.
-    let again = stacks(&settings());
-    for ((stack, template), again) in templates(&settings()).into_iter().zip(again) {
+    let again = stacks(&everything());
+    for ((stack, template), again) in templates(&everything()).into_iter().zip(again) {
         let text = stack.template.to_json();
-        assert!(text.len() <= 51_200, "{}: {} bytes", stack.name, text.len());
+        // A longer template is handed over in S3. Only the pipeline's is, which holds three policies of what a deployment
+        // needs.
+        let size_max = if stack.name.ends_with("-pipeline") { 1_048_576 } else { 51_200 };
+        assert!(text.len() <= size_max, "{}: {} bytes", stack.name, text.len());
         assert!(text.matches("{{resolve:").count() <= 60, "{}", stack.name);
         assert!(resources(&template).count() <= 500, "{}", stack.name);
         assert_eq!((stack.name, text), (again.name, again.template.to_json()));
@@ -216,11 +317,19 @@ fn templates_stay_below_the_limits_of_cloudformation() {
 
 #[test]
 fn data_outlives_its_stack_in_production_only() {
-    let holding =
-        ["AWS::S3::Bucket", "AWS::Kinesis::Stream", "AWS::DynamoDB::Table", "AWS::Glue::Database", "AWS::Glue::Table"];
+    let holding = [
+        "AWS::S3::Bucket",
+        "AWS::Kinesis::Stream",
+        "AWS::DynamoDB::Table",
+        "AWS::Glue::Database",
+        "AWS::Glue::Table",
+        "AWS::KMS::Key",
+        "AWS::Logs::LogGroup",
+        "AWS::Cognito::UserPool",
+    ];
     let kept = [("prod", "RetainExceptOnCreate", "Retain"), ("dev", "Delete", "Delete")];
     for (env, on_deletion, on_replacement) in kept {
-        for (stack, template) in templates(&Settings { env: env.to_owned(), ..Settings::default() }) {
+        for (stack, template) in templates(&Settings { env: env.to_owned(), ..everything() }) {
             for (id, resource) in template["Resources"].as_object().expect("resources") {
                 let kind = resource["Type"].as_str().expect("a type");
                 let expected =
@@ -232,43 +341,98 @@ fn data_outlives_its_stack_in_production_only() {
     }
 }
 
+/// (key, another value than the default) of every setting.
+const CHANGES: &[(&str, &str)] = &[
+    ("env", "'other'"),
+    ("region", "'us-east-1'"),
+    ("account", "'123456789012'"),
+    ("retain_data", "true"),
+    ("stream_mode", "'on-demand'"),
+    ("raw_shards", "3"),
+    ("enriched_shards", "3"),
+    ("stream_retention_hours", "48"),
+    ("raw_delivery.buffer_interval_s", "61"),
+    ("raw_delivery.buffer_size_mib", "6"),
+    ("processed_delivery.buffer_interval_s", "61"),
+    ("processed_delivery.buffer_size_mib", "66"),
+    ("enrichment.batch_size", "99"),
+    ("enrichment.batch_window_s", "9"),
+    ("enrichment.memory_mib", "999"),
+    ("retention.raw_days", "31"),
+    ("retention.processed_days", "91"),
+    ("retention.curated_days", "366"),
+    ("retention.log_days", "60"),
+    ("retention.audit_days", "366"),
+    ("enrichment.timeout_s", "99"),
+    ("enrichment.reserved_concurrency", "9"),
+    ("anomaly_detection.batch_size", "99"),
+    ("anomaly_detection.batch_window_s", "9"),
+    ("anomaly_detection.memory_mib", "999"),
+    ("anomaly_detection.timeout_s", "99"),
+    ("anomaly_detection.reserved_concurrency", "9"),
+    ("anomaly_detection.alert_email", "'a@example.com'"),
+    ("curation.enabled", "true"),
+    ("curation.schedule", "'rate(1 hour)'"),
+    ("curation.scan_limit_bytes", "12345678"),
+    ("iot.logging", "true"),
+    ("iot.fleet_provisioning", "true"),
+    ("iot.domain.name", "'b.example.com'"),
+    ("iot.domain.certificate_arn", "'arn:aws:acm:eu-west-1:123456789012:certificate/2c'"),
+    ("alarms.email", "'a@example.com'"),
+    ("alarms.iterator_age_s", "61"),
+    ("alarms.delivery_age_s", "61"),
+    ("cost.monthly_budget_usd", "99"),
+    ("cost.alert_email", "'a@example.com'"),
+    ("cost.schedule", "'rate(1 day)'"),
+    ("cost.device_month_cents_max", "99"),
+    ("identity.password_length_min", "20"),
+    ("identity.token_validity_minutes", "30"),
+    ("identity.threat_protection", "true"),
+    ("security.compliance_rules", "true"),
+    ("security.trail_in_all_regions", "false"),
+    ("pipeline.connection_arn", "'arn:aws:codeconnections:eu-west-1:123456789012:connection/2c'"),
+    ("pipeline.repository", "'other/platform'"),
+    ("pipeline.branch", "'next'"),
+    ("pipeline.settings_file", "'other.toml'"),
+    ("lake_start", "'2026/02/03/04'"),
+    ("athena_scan_limit_bytes", "12345678"),
+    ("artifact_bucket", "'builds'"),
+    ("artifact_key", "'a/b.zip'"),
+];
+
 #[test]
 fn every_setting_changes_a_template() {
-    let changes = [
-        ("env", "'other'"),
-        ("region", "'us-east-1'"),
-        ("account", "'123456789012'"),
-        ("retain_data", "true"),
-        ("raw_shards", "3"),
-        ("enriched_shards", "3"),
-        ("stream_retention_hours", "48"),
-        ("raw_delivery.buffer_interval_s", "61"),
-        ("raw_delivery.buffer_size_mib", "6"),
-        ("processed_delivery.buffer_interval_s", "61"),
-        ("processed_delivery.buffer_size_mib", "66"),
-        ("enrichment.batch_size", "99"),
-        ("enrichment.batch_window_s", "9"),
-        ("enrichment.memory_mib", "999"),
-        ("enrichment.timeout_s", "99"),
-        ("lake_start", "'2026/02/03/04'"),
-        ("athena_scan_limit_bytes", "12345678"),
-        ("artifact_bucket", "'builds'"),
-        ("artifact_key", "'a/b.zip'"),
-    ];
     let texts = |settings: &Settings| stacks(settings).iter().map(|s| s.template.to_json()).collect::<Vec<_>>();
-    let before = texts(&Settings::default());
-    for (key, value) in changes {
+    // The members of an optional table are changed where it is there.
+    let (without, with) = (Settings::default(), everything());
+    let (texts_without, texts_with) = (texts(&without), texts(&with));
+    for (key, value) in CHANGES {
         let toml = format!("{key} = {value}");
-        let settings = Settings::parse(&toml, &toml).expect(&toml);
+        let optional = key.starts_with("iot.domain.") || key.starts_with("pipeline.");
+        let (before, before_texts) = if optional { (&with, &texts_with) } else { (&without, &texts_without) };
+        let mut table = toml::Table::try_from(before).expect("settings are a table");
+        set(&mut table, key, toml.parse::<toml::Table>().expect(&toml));
+        let settings = Settings::parse(&toml::to_string(&table).expect("a table"), &toml).expect(&toml);
         settings.validate().expect(&toml);
-        assert_ne!(texts(&settings), before, "{toml}");
+        assert!(&texts(&settings) != before_texts, "{toml} changes nothing");
     }
-    let all = Settings { account: Some(String::new()), retain_data: Some(true), ..Settings::default() };
-    let all = Settings { artifact_bucket: Some(String::new()), artifact_key: Some(String::new()), ..all };
+    let all = Settings { account: Some(String::new()), retain_data: Some(true), ..with };
     let keys = toml::Table::try_from(all).expect("settings are a table");
     let mut leaves = BTreeSet::new();
     leaf_keys(&keys, "", &mut leaves);
-    assert_eq!(leaves, changes.iter().map(|(key, _)| (*key).to_owned()).collect());
+    assert_eq!(leaves, CHANGES.iter().map(|(key, _)| (*key).to_owned()).collect());
+}
+
+/// Sets the value at a dotted key, which `change` holds alone.
+fn set(table: &mut toml::Table, key: &str, mut change: toml::Table) {
+    match key.split_once('.') {
+        None => table.extend(change),
+        Some((name, rest)) => {
+            let inner = table.entry(name).or_insert_with(|| toml::Value::Table(toml::Table::new()));
+            let Some(toml::Value::Table(change)) = change.remove(name) else { panic!("{key} holds a table") };
+            set(inner.as_table_mut().expect("a table"), rest, change);
+        }
+    }
 }
 
 /// The keys of all values that are no tables, with the tables around them: `enrichment.batch_size`.

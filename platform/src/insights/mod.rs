@@ -7,3 +7,4 @@
 //! once, however often it was delivered. **Limits:** a query that scans more than the workgroup's limit is cancelled.
 
 pub mod analytics;
+pub mod dashboard;

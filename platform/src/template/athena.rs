@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Expr, Handle, Resource};
+use super::{Expr, Handle, Resource, Tagging};
 
 /// `AWS::Athena::WorkGroup`.
 #[derive(Debug, Serialize)]
@@ -41,10 +41,28 @@ pub struct WorkGroupConfiguration {
 pub struct ResultConfiguration {
     /// `s3://bucket/prefix/`.
     pub output_location: Expr,
+    /// How results are encrypted.
+    pub encryption_configuration: ResultEncryption,
+}
+
+/// Results encrypted by a customer-managed key.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ResultEncryption {
+    encryption_option: &'static str,
+    kms_key: Expr,
+}
+
+impl ResultEncryption {
+    /// Encrypts with the key with the ARN `key`.
+    pub fn by(key: Expr) -> Self {
+        ResultEncryption { encryption_option: "SSE_KMS", kms_key: key }
+    }
 }
 
 impl Resource for WorkGroup {
     const TYPE: &'static str = "AWS::Athena::WorkGroup";
+    const TAGS: Tagging = Tagging::List;
 }
 
 impl Handle<WorkGroup> {

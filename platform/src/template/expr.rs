@@ -35,13 +35,35 @@ impl Expr {
         Expr::reference("AWS::AccountId")
     }
 
+    /// The partition that the stack is deployed to: `aws`, `aws-cn`, ...
+    pub fn partition() -> Self {
+        Expr::reference("AWS::Partition")
+    }
+
+    /// The Region that the stack is deployed to.
+    pub fn region() -> Self {
+        Expr::reference("AWS::Region")
+    }
+
+    /// An ARN of a service without Regions, of the stack's partition and account: `arn:aws:{service}::{account}:{resource}`.
+    pub fn global_arn(service: &str, resource: impl Into<Expr>) -> Self {
+        Expr::concat([
+            "arn:".into(),
+            Expr::partition(),
+            format!(":{service}::").into(),
+            Expr::account_id(),
+            ":".into(),
+            resource.into(),
+        ])
+    }
+
     /// An ARN of the stack's partition, Region and account: `arn:aws:{service}:{region}:{account}:{resource}`.
     pub fn arn(service: &str, resource: impl Into<Expr>) -> Self {
         Expr::concat([
             "arn:".into(),
-            Expr::reference("AWS::Partition"),
+            Expr::partition(),
             format!(":{service}:").into(),
-            Expr::reference("AWS::Region"),
+            Expr::region(),
             ":".into(),
             Expr::account_id(),
             ":".into(),
@@ -51,7 +73,7 @@ impl Expr {
 
     /// The ARN of a bucket, or of objects in it: `arn:aws:s3:::{resource}`.
     pub fn s3_arn(resource: impl Into<Expr>) -> Self {
-        Expr::concat(["arn:".into(), Expr::reference("AWS::Partition"), ":s3:::".into(), resource.into()])
+        Expr::concat(["arn:".into(), Expr::partition(), ":s3:::".into(), resource.into()])
     }
 
     /// The parts, one after the other.

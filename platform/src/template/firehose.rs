@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Expr, Resource};
+use super::{Expr, Handle, Resource, Tagging};
 
 /// `AWS::KinesisFirehose::DeliveryStream` from a Kinesis stream to S3.
 #[derive(Debug, Serialize)]
@@ -40,12 +40,30 @@ pub struct Destination {
     pub buffering_hints: BufferingHints,
     /// Compression of the object: `GZIP`, or `UNCOMPRESSED` with format conversion.
     pub compression_format: &'static str,
+    /// Where Firehose says why it could not deliver.
+    pub cloud_watch_logging_options: LoggingOptions,
     /// What is done with each record.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub processing_configuration: Option<Processing>,
     /// JSON to Parquet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data_format_conversion_configuration: Option<FormatConversion>,
+}
+
+/// Where Firehose says why it could not deliver.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct LoggingOptions {
+    enabled: bool,
+    log_group_name: String,
+    log_stream_name: &'static str,
+}
+
+impl LoggingOptions {
+    /// Into this stream of a log group; both are there already.
+    pub fn to(log_group_name: String, log_stream_name: &'static str) -> Self {
+        LoggingOptions { enabled: true, log_group_name, log_stream_name }
+    }
 }
 
 /// When a buffer is written: at whichever comes first.
@@ -188,4 +206,12 @@ impl DeliveryStream {
 
 impl Resource for DeliveryStream {
     const TYPE: &'static str = "AWS::KinesisFirehose::DeliveryStream";
+    const TAGS: Tagging = Tagging::List;
+}
+
+impl Handle<DeliveryStream> {
+    /// Name.
+    pub fn name(&self) -> Expr {
+        self.reference()
+    }
 }

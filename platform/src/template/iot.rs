@@ -1,9 +1,9 @@
-//! AWS IoT Core: policies, thing types, topic rules.
+//! AWS IoT Core: policies, thing types, topic rules, logging, provisioning, domains.
 
 use serde::Serialize;
 
 use super::iam::PolicyDocument;
-use super::{Expr, Handle, Resource};
+use super::{Expr, Handle, Resource, Tagging, lambda};
 
 /// `AWS::IoT::Policy`.
 #[derive(Debug, Serialize)]
@@ -17,6 +17,7 @@ pub struct Policy {
 
 impl Resource for Policy {
     const TYPE: &'static str = "AWS::IoT::Policy";
+    const TAGS: Tagging = Tagging::List;
 }
 
 impl Handle<Policy> {
@@ -48,6 +49,7 @@ pub struct ThingTypeProperties {
 
 impl Resource for ThingType {
     const TYPE: &'static str = "AWS::IoT::ThingType";
+    const TAGS: Tagging = Tagging::List;
 }
 
 impl Handle<ThingType> {
@@ -92,6 +94,22 @@ pub enum Action {
     Kinesis(KinesisAction),
     /// Puts an object into a bucket.
     S3(S3Action),
+    /// Invokes a function, without waiting for what it answers. The function's own policy lets the rule do so.
+    Lambda(LambdaAction),
+}
+
+/// A function to invoke.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct LambdaAction {
+    function_arn: Expr,
+}
+
+impl LambdaAction {
+    /// Invokes `function` with the result of the statement as its event.
+    pub fn invoking(function: &Handle<lambda::Function>) -> Self {
+        LambdaAction { function_arn: function.arn() }
+    }
 }
 
 /// A record for a Kinesis stream.
@@ -120,4 +138,87 @@ pub struct S3Action {
 
 impl Resource for TopicRule {
     const TYPE: &'static str = "AWS::IoT::TopicRule";
+    const TAGS: Tagging = Tagging::List;
+}
+
+impl Handle<TopicRule> {
+    /// ARN.
+    pub fn arn(&self) -> Expr {
+        self.attribute("Arn")
+    }
+}
+
+/// `AWS::IoT::Logging`: an account has one in a Region.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Logging {
+    /// Account.
+    pub account_id: Expr,
+    /// Least level that is logged: `ERROR`, `WARN`, `INFO`, `DEBUG` or `DISABLED`.
+    pub default_log_level: &'static str,
+    /// Role that may write the log.
+    pub role_arn: Expr,
+}
+
+impl Resource for Logging {
+    const TYPE: &'static str = "AWS::IoT::Logging";
+}
+
+/// `AWS::IoT::ProvisioningTemplate`: how a device that holds a claim certificate gets a certificate of its own.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ProvisioningTemplate {
+    /// Name: 1 to 36 characters.
+    pub template_name: String,
+    /// For people.
+    pub description: &'static str,
+    /// Whether devices may use it.
+    pub enabled: bool,
+    /// Role that may register a device.
+    pub provisioning_role_arn: Expr,
+    /// What is registered, as JSON.
+    pub template_body: String,
+    /// `FLEET_PROVISIONING`.
+    pub template_type: &'static str,
+}
+
+impl Resource for ProvisioningTemplate {
+    const TYPE: &'static str = "AWS::IoT::ProvisioningTemplate";
+    const TAGS: Tagging = Tagging::List;
+}
+
+impl Handle<ProvisioningTemplate> {
+    /// Name.
+    pub fn name(&self) -> Expr {
+        self.reference()
+    }
+}
+
+/// `AWS::IoT::DomainConfiguration`: an own name for the devices' endpoint.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct DomainConfiguration {
+    /// Name of the configuration.
+    pub domain_configuration_name: String,
+    /// Name of the host.
+    pub domain_name: String,
+    /// ARN of the certificate for that name.
+    pub server_certificate_arns: [String; 1],
+    /// `DATA`.
+    pub service_type: &'static str,
+    /// What the endpoint accepts.
+    pub tls_config: TlsConfig,
+}
+
+/// What an endpoint accepts.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct TlsConfig {
+    /// Security policy: versions of TLS and their ciphers.
+    pub security_policy: &'static str,
+}
+
+impl Resource for DomainConfiguration {
+    const TYPE: &'static str = "AWS::IoT::DomainConfiguration";
+    const TAGS: Tagging = Tagging::List;
 }

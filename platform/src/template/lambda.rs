@@ -1,10 +1,10 @@
-//! AWS Lambda: functions and their event source mappings.
+//! AWS Lambda: functions, who may invoke them, and their event source mappings.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{Expr, Handle, Resource};
+use super::{Expr, Handle, Resource, Tagging};
 
 /// `AWS::Lambda::Function`, running the platform's binary as a custom runtime.
 #[derive(Debug, Serialize)]
@@ -12,6 +12,8 @@ use super::{Expr, Handle, Resource};
 pub struct Function {
     /// Name.
     pub function_name: String,
+    /// For people.
+    pub description: &'static str,
     /// Which of the binary's functions runs.
     pub handler: &'static str,
     /// Runtime.
@@ -26,8 +28,16 @@ pub struct Function {
     /// Longest run.
     #[serde(rename = "Timeout")]
     pub timeout_s: u32,
+    /// Concurrency that is set aside, and the limit. Without it the function shares that of the account.
+    #[serde(rename = "ReservedConcurrentExecutions", skip_serializing_if = "Option::is_none")]
+    pub reserved_concurrency: Option<u32>,
     /// Environment variables.
     pub environment: Environment,
+    /// ARN of the key that encrypts the environment variables.
+    #[serde(rename = "KmsKeyArn")]
+    pub environment_key: Expr,
+    /// Where its log goes.
+    pub logging_config: LoggingConfig,
 }
 
 /// Where the deployment package lies.
@@ -49,8 +59,17 @@ pub struct Environment {
     pub variables: BTreeMap<&'static str, Expr>,
 }
 
+/// Where a function's log goes.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct LoggingConfig {
+    /// Log group.
+    pub log_group: String,
+}
+
 impl Resource for Function {
     const TYPE: &'static str = "AWS::Lambda::Function";
+    const TAGS: Tagging = Tagging::List;
 }
 
 impl Handle<Function> {
@@ -58,6 +77,39 @@ impl Handle<Function> {
     pub fn name(&self) -> Expr {
         self.reference()
     }
+
+    /// ARN.
+    pub fn arn(&self) -> Expr {
+        self.attribute("Arn")
+    }
+}
+
+/// `AWS::Lambda::Permission`: lets a service invoke a function on behalf of one resource of the account.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Permission {
+    action: &'static str,
+    function_name: Expr,
+    principal: &'static str,
+    source_account: Expr,
+    source_arn: Expr,
+}
+
+impl Permission {
+    /// Lets `service`, such as `iot.amazonaws.com`, invoke `function` on behalf of the resource with the ARN `source`.
+    pub fn to_invoke(function: &Handle<Function>, service: &'static str, source: Expr) -> Self {
+        Permission {
+            action: "lambda:InvokeFunction",
+            function_name: function.name(),
+            principal: service,
+            source_account: Expr::account_id(),
+            source_arn: source,
+        }
+    }
+}
+
+impl Resource for Permission {
+    const TYPE: &'static str = "AWS::Lambda::Permission";
 }
 
 /// `AWS::Lambda::EventSourceMapping` of a Kinesis stream.
@@ -81,4 +133,5 @@ pub struct EventSourceMapping {
 
 impl Resource for EventSourceMapping {
     const TYPE: &'static str = "AWS::Lambda::EventSourceMapping";
+    const TAGS: Tagging = Tagging::List;
 }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Expr, Resource};
+use super::{Expr, Resource, Tagging};
 
 /// A value that one stack publishes and later stacks read, by the path of its parameter.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,4 +56,5 @@ impl Parameter {
 
 impl Resource for Parameter {
     const TYPE: &'static str = "AWS::SSM::Parameter";
+    const TAGS: Tagging = Tagging::Map;
 }

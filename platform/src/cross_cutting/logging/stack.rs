@@ -1,26 +1,45 @@
 //! What the stack Logging owns: log groups, the trail, the audit bucket and the bucket of access logs.
 
+use super::{buckets, groups, trail};
+use crate::cross_cutting::security;
 use crate::naming::Naming;
-use crate::template::Published;
+use crate::settings::Settings;
+use crate::template::{Published, Template};
 
 /// Name of the stack inside an environment.
 pub const STACK: &str = "logging";
-
-/// Name of the log group of the function that is called `iot-platform-{env}-{function}`.
-pub fn function_log_group(naming: Naming<'_>, function: &str) -> String {
-    format!("/aws/lambda/{}", naming.name(function))
-}
 
 /// What the stack publishes for all later stacks.
 #[derive(Clone, Debug)]
 pub struct Outputs {
     /// Name of the bucket that takes the access logs of all other buckets.
     pub access_logs_bucket_name: Published,
+    /// Name of the bucket of audit records.
+    pub audit_bucket_name: Published,
 }
 
 impl Outputs {
     /// The outputs in one environment.
     pub fn new(naming: Naming<'_>) -> Self {
-        Outputs { access_logs_bucket_name: naming.published(STACK, "access-logs-bucket-name") }
+        Outputs {
+            access_logs_bucket_name: naming.published(STACK, "access-logs-bucket-name"),
+            audit_bucket_name: naming.published(STACK, "audit-bucket-name"),
+        }
     }
+}
+
+/// The stack's template.
+pub fn stack(settings: &Settings) -> Template {
+    let naming = Naming::new(settings);
+    let outputs = Outputs::new(naming);
+    let key = security::Outputs::new(naming).logs_key_arn.read();
+    let description = "Foundation: log groups, the trail, audit records and access logs.";
+    let mut template = Template::of_stack(settings, STACK, description);
+    groups::add_all(&mut template, settings, &key);
+    let access_logs = buckets::add_access_logs(&mut template, settings);
+    let (audit, policy) = buckets::add_audit(&mut template, settings, key.clone(), &access_logs);
+    trail::add(&mut template, settings, &key, (&audit, &policy));
+    template.publish(&outputs.access_logs_bucket_name, "Bucket of access logs", access_logs.name());
+    template.publish(&outputs.audit_bucket_name, "Bucket of audit records", audit.name());
+    template
 }

@@ -1,5 +1,9 @@
-//! Security: the customer-managed keys and the permissions boundary of every role.
+//! Security: the customer-managed keys, the permissions boundary of every role, and the rules by which the account is
+//! judged.
 
+mod boundary;
+mod compliance;
+mod keys;
 mod stack;
 
-pub use stack::{Outputs, STACK};
+pub use stack::{Outputs, STACK, stack};

@@ -1,9 +1,13 @@
 //! The Firehose deliveries from the streams to the lake, and their roles.
 
 use super::tables::{PROCESSED_TABLE, RAW_TABLE};
+use crate::cross_cutting::logging;
+use crate::declare::{bounded, decrypt, encrypt_and_decrypt};
 use crate::naming::Naming;
 use crate::settings::Settings;
-use crate::template::firehose::{BufferingHints, DeliveryStream, Destination, FormatConversion, Processing};
+use crate::template::firehose::{
+    BufferingHints, DeliveryStream, Destination, FormatConversion, LoggingOptions, Processing,
+};
 use crate::template::iam::{Role, Statement, allow};
 use crate::template::{Expr, Handle, Published, Template, glue, s3};
 use crate::transform::streaming;
@@ -13,6 +17,21 @@ const HOUR: &str = "!{timestamp:yyyy/MM/dd/HH}/";
 /// Where records go that could not be delivered.
 const ERRORS: &str = "delivery-errors";
 
+/// What the delivery of raw readings is called inside an environment.
+const RAW: &str = "raw";
+/// What the delivery of processed readings is called inside an environment.
+const PROCESSED: &str = "processed";
+
+/// Name of the delivery of raw readings.
+pub fn raw_delivery_name(naming: Naming<'_>) -> String {
+    naming.name(RAW)
+}
+
+/// Name of the delivery of processed readings.
+pub fn processed_delivery_name(naming: Naming<'_>) -> String {
+    naming.name(PROCESSED)
+}
+
 /// Adds the delivery of the raw stream: gzip, one JSON document a line.
 pub(super) fn add_raw(template: &mut Template, settings: &Settings, bucket: &Handle<s3::Bucket>) {
     let naming = Naming::new(settings);
@@ -20,9 +39,13 @@ pub(super) fn add_raw(template: &mut Template, settings: &Settings, bucket: &Han
     let role = Role::for_service(
         naming.role("deliver-raw"),
         "firehose.amazonaws.com",
-        [("read-stream", read_stream(&stream)), ("write-objects", write_objects(bucket, RAW_TABLE))],
+        [
+            ("read-stream", read_stream(naming, &stream)),
+            ("write-objects", write_objects(naming, bucket, RAW_TABLE)),
+            ("write-logs", vec![write_logs(naming, RAW)]),
+        ],
     );
-    let role = template.add("RawDeliveryRole", role);
+    let role = template.add("RawDeliveryRole", bounded(naming, role));
     let destination = Destination {
         role_arn: role.arn(),
         bucket_arn: bucket.arn(),
@@ -33,10 +56,11 @@ pub(super) fn add_raw(template: &mut Template, settings: &Settings, bucket: &Han
             size_mib: settings.raw_delivery.buffer_size_mib,
         },
         compression_format: "GZIP",
+        cloud_watch_logging_options: log(naming, RAW),
         processing_configuration: Some(Processing::newline_after_record()),
         data_format_conversion_configuration: None,
     };
-    template.add("RawDelivery", DeliveryStream::from_stream(naming.name("raw"), stream.read(), destination));
+    add_delivery(template, "RawDelivery", raw_delivery_name(naming), &stream, destination);
 }
 
 /// Adds the delivery of the enriched stream: Parquet, by the schema of the table.
@@ -53,12 +77,13 @@ pub(super) fn add_processed(
         naming.role("deliver-processed"),
         "firehose.amazonaws.com",
         [
-            ("read-stream", read_stream(&stream)),
-            ("write-objects", write_objects(bucket, PROCESSED_TABLE)),
+            ("read-stream", read_stream(naming, &stream)),
+            ("write-objects", write_objects(naming, bucket, PROCESSED_TABLE)),
+            ("write-logs", vec![write_logs(naming, PROCESSED)]),
             ("read-table", vec![read_table(database, table)]),
         ],
     );
-    let role = template.add("ProcessedDeliveryRole", role);
+    let role = template.add("ProcessedDeliveryRole", bounded(naming, role));
     let destination = Destination {
         role_arn: role.arn(),
         bucket_arn: bucket.arn(),
@@ -69,6 +94,7 @@ pub(super) fn add_processed(
             size_mib: settings.processed_delivery.buffer_size_mib,
         },
         compression_format: "UNCOMPRESSED",
+        cloud_watch_logging_options: log(naming, PROCESSED),
         processing_configuration: None,
         data_format_conversion_configuration: Some(FormatConversion::to_parquet(
             role.arn(),
@@ -77,8 +103,23 @@ pub(super) fn add_processed(
             table.name(),
         )),
     };
-    template
-        .add("ProcessedDelivery", DeliveryStream::from_stream(naming.name("processed"), stream.read(), destination));
+    add_delivery(template, "ProcessedDelivery", processed_delivery_name(naming), &stream, destination);
+}
+
+fn add_delivery(template: &mut Template, id: &str, name: String, stream: &Published, destination: Destination) {
+    // Encryption of its own is for direct puts only: what it holds on the way comes from an encrypted stream.
+    template.add(id, DeliveryStream::from_stream(name, stream.read(), destination));
+}
+
+fn log(naming: Naming<'_>, delivery: &str) -> LoggingOptions {
+    LoggingOptions::to(logging::delivery_log_group(naming, delivery), logging::DELIVERY_LOG_STREAM)
+}
+
+/// What Firehose needs to say why it could not deliver (the same page as below, CloudWatch logging).
+fn write_logs(naming: Naming<'_>, delivery: &str) -> Statement {
+    let group = logging::delivery_log_group(naming, delivery);
+    let stream = format!("log-group:{group}:log-stream:{}", logging::DELIVERY_LOG_STREAM);
+    allow(["logs:PutLogEvents"], [Expr::arn("logs", stream)])
 }
 
 fn error_prefix() -> String {
@@ -86,17 +127,18 @@ fn error_prefix() -> String {
 }
 
 /// What Firehose needs to read a stream (guide: "Controlling access", a Kinesis stream as the source).
-fn read_stream(stream_arn: &Published) -> Vec<Statement> {
+fn read_stream(naming: Naming<'_>, stream_arn: &Published) -> Vec<Statement> {
     let actions = ["kinesis:DescribeStream", "kinesis:GetShardIterator", "kinesis:GetRecords", "kinesis:ListShards"];
-    vec![allow(actions, [stream_arn.read()])]
+    vec![allow(actions, [stream_arn.read()]), decrypt(naming, &["kinesis"])]
 }
 
 /// What Firehose needs to write objects (the same page, an S3 destination), below the prefixes that it writes.
-fn write_objects(bucket: &Handle<s3::Bucket>, prefix: &str) -> Vec<Statement> {
+fn write_objects(naming: Naming<'_>, bucket: &Handle<s3::Bucket>, prefix: &str) -> Vec<Statement> {
     let below = |prefix: &str| bucket.arn().then(format!("/{prefix}/*"));
     vec![
         allow(["s3:GetBucketLocation", "s3:ListBucket", "s3:ListBucketMultipartUploads"], [bucket.arn()]),
         allow(["s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject"], [below(prefix), below(ERRORS)]),
+        encrypt_and_decrypt(naming, &["s3"]),
     ]
 }
 

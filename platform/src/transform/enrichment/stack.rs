@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use super::handler::{DIRECTORY_TABLE, ENRICHED_STREAM, HANDLER, QUARANTINE_BUCKET};
 use super::quarantine;
+use crate::declare::{FunctionSpec, READ_STREAM, add_function, decrypt, encrypt};
 use crate::ingest::device_registry;
 use crate::naming::Naming;
 use crate::settings::Settings;
-use crate::template::iam::{Role, Statement, allow};
-use crate::template::lambda::{Code, Environment, EventSourceMapping, Function};
+use crate::template::iam::allow;
+use crate::template::lambda::EventSourceMapping;
 use crate::template::{Expr, Template};
 use crate::transform::streaming;
 
@@ -26,45 +27,31 @@ pub fn stack(settings: &Settings) -> Template {
     let naming = Naming::new(settings);
     let streams = streaming::Outputs::new(naming);
     let directory = device_registry::Outputs::new(naming);
-    let function_name = naming.name("enrichment");
     let mut template =
-        Template::new("Transform: valid readings of known devices, in canonical units.", settings.retention());
-    let role = template.add(
-        "FunctionRole",
-        Role::for_service(
-            naming.role("enrichment"),
-            "lambda.amazonaws.com",
-            [
-                ("read-raw-stream", vec![allow(READ_STREAM, [streams.raw_stream_arn.read()])]),
-                ("read-directory", vec![allow(["dynamodb:BatchGetItem"], [directory.directory_table_arn.read()])]),
-                ("write-enriched-stream", vec![allow(["kinesis:PutRecords"], [streams.enriched_stream_arn.read()])]),
-                (
-                    "write-quarantine",
-                    vec![allow(["s3:PutObject"], [quarantine_objects(naming)]).in_this_account_only()],
-                ),
-                ("write-logs", write_logs(&function_name)),
-            ],
-        ),
-    );
-    let function = template.add(
-        "Function",
-        Function {
-            function_name,
-            handler: HANDLER,
-            runtime: "provided.al2023",
-            role: role.arn(),
-            code: code(settings),
-            memory_mib: settings.enrichment.memory_mib,
-            timeout_s: settings.enrichment.timeout_s,
-            environment: Environment {
-                variables: BTreeMap::from([
-                    (DIRECTORY_TABLE, directory.directory_table_name.read()),
-                    (ENRICHED_STREAM, streams.enriched_stream_name.read()),
-                    (QUARANTINE_BUCKET, quarantine_bucket(naming)),
-                ]),
-            },
-        },
-    );
+        Template::of_stack(settings, STACK, "Transform: valid readings of known devices, in canonical units.");
+    let spec = FunctionSpec {
+        id: "",
+        handler: HANDLER,
+        description: "Checks readings, joins the device directory, converts units, keeps what it refuses",
+        memory_mib: settings.enrichment.memory_mib,
+        timeout_s: settings.enrichment.timeout_s,
+        reserved_concurrency: settings.enrichment.reserved_concurrency,
+        variables: BTreeMap::from([
+            (DIRECTORY_TABLE, directory.directory_table_name.read()),
+            (ENRICHED_STREAM, streams.enriched_stream_name.read()),
+            (QUARANTINE_BUCKET, quarantine_bucket(naming)),
+        ]),
+        policies: vec![
+            ("read-raw-stream", vec![allow(READ_STREAM, [streams.raw_stream_arn.read()])]),
+            ("read-directory", vec![allow(["dynamodb:BatchGetItem"], [directory.directory_table_arn.read()])]),
+            ("write-enriched-stream", vec![allow(["kinesis:PutRecords"], [streams.enriched_stream_arn.read()])]),
+            ("write-quarantine", vec![allow(["s3:PutObject"], [quarantine_objects(naming)]).in_this_account_only()]),
+            ("use-key", vec![decrypt(naming, &["kinesis", "dynamodb"]), encrypt(naming, &["kinesis", "s3"])]),
+        ],
+        no_dead_letters: "It reads a stream: what it refuses it keeps in quarantine, and a batch that fails stays in the \
+                          stream and is delivered again.",
+    };
+    let function = add_function(&mut template, settings, spec);
     template.add(
         "RawStreamMapping",
         EventSourceMapping {
@@ -80,34 +67,6 @@ pub fn stack(settings: &Settings) -> Template {
     template
 }
 
-/// What Lambda needs to read a stream in the function's role (Lambda guide, "Using Lambda with Kinesis").
-const READ_STREAM: [&str; 5] = [
-    "kinesis:DescribeStream",
-    "kinesis:DescribeStreamSummary",
-    "kinesis:GetRecords",
-    "kinesis:GetShardIterator",
-    "kinesis:ListShards",
-];
-
 fn quarantine_objects(naming: Naming<'_>) -> Expr {
     Expr::s3_arn(quarantine_bucket(naming)).then(format!("/{}/*", quarantine::PREFIX))
-}
-
-/// What a function needs to write its own log, and no other.
-fn write_logs(function_name: &str) -> Vec<Statement> {
-    let group = Expr::arn("logs", format!("log-group:/aws/lambda/{function_name}"));
-    // The ARN of a log group ends with `:*` for every action, that of making it included.
-    vec![allow(["logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"], [group.then(":*")])]
-}
-
-/// The deployment package: the platform's binary, named `bootstrap`, in a zip.
-fn code(settings: &Settings) -> Code {
-    let key = || format!("platform/{}/bootstrap.zip", env!("CARGO_PKG_VERSION"));
-    Code {
-        bucket: settings
-            .artifact_bucket
-            .as_deref()
-            .map_or_else(|| Naming::new(settings).bucket("artifacts"), Expr::from),
-        key: settings.artifact_key.clone().unwrap_or_else(key),
-    }
 }

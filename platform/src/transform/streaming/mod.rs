@@ -4,4 +4,4 @@ mod schema;
 mod stack;
 
 pub use schema::RAW_COLUMNS;
-pub use stack::{Outputs, STACK, raw_bucket, stack};
+pub use stack::{Outputs, STACK, enriched_stream_name, raw_stream_name, readings_rule_name, stack};

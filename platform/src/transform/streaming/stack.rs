@@ -3,11 +3,13 @@
 //! The deliveries from the streams to S3 are owned by the Store stage: Firehose checks the Glue table when a delivery
 //! stream is created, so it must come after the table.
 
-use crate::ingest::iot_core::READINGS_TOPIC_FILTER;
+use crate::declare::{bounded, data_key, encrypt};
+use crate::ingest::iot_core::{READINGS_TOPIC_FILTER, rule_errors_bucket};
 use crate::naming::Naming;
-use crate::settings::Settings;
+use crate::settings::{Settings, StreamMode};
 use crate::template::iam::{Role, allow};
-use crate::template::{Expr, Handle, Published, Template, iot, kinesis};
+use crate::template::kinesis::{Capacity, Stream};
+use crate::template::{Expr, Handle, Published, Template, iot};
 
 /// Name of the stack inside an environment.
 pub const STACK: &str = "streaming";
@@ -34,9 +36,19 @@ impl Outputs {
     }
 }
 
-/// Bucket of raw readings, by name: it is made by the Store stage, and used here only when an action of the rule fails.
-pub fn raw_bucket(naming: Naming<'_>) -> Expr {
-    naming.bucket("raw")
+/// Name of the raw stream.
+pub fn raw_stream_name(naming: Naming<'_>) -> String {
+    naming.name("raw")
+}
+
+/// Name of the enriched stream.
+pub fn enriched_stream_name(naming: Naming<'_>) -> String {
+    naming.name("enriched")
+}
+
+/// Name of the rule that fills the raw stream.
+pub fn readings_rule_name(naming: Naming<'_>) -> String {
+    naming.identifier("readings")
 }
 
 /// The stack's template.
@@ -44,14 +56,17 @@ pub fn stack(settings: &Settings) -> Template {
     let naming = Naming::new(settings);
     let outputs = Outputs::new(naming);
     let mut template =
-        Template::new("Transform: the streams of readings and the rule that fills the first.", settings.retention());
-    let stream = |name: &str, shard_count| kinesis::Stream {
-        name: naming.name(name),
-        shard_count,
-        retention_period_hours: settings.stream_retention_hours,
+        Template::of_stack(settings, STACK, "Transform: the streams of readings and the rule that fills the first.");
+    let stream = |name, shards| {
+        let capacity = match settings.stream_mode {
+            StreamMode::Provisioned => Capacity::Shards(shards),
+            StreamMode::OnDemand => Capacity::OnDemand,
+        };
+        Stream::encrypted(name, capacity, settings.stream_retention_hours, data_key(naming))
     };
-    let raw = template.add_data("RawStream", stream("raw", settings.raw_shards));
-    let enriched = template.add_data("EnrichedStream", stream("enriched", settings.enriched_shards));
+    let raw = template.add_data("RawStream", stream(raw_stream_name(naming), settings.raw_shards));
+    let enriched = stream(enriched_stream_name(naming), settings.enriched_shards);
+    let enriched = template.add_data("EnrichedStream", enriched);
     add_rule(&mut template, naming, &raw);
     template.publish(&outputs.raw_stream_arn, "Stream of raw readings", raw.arn());
     template.publish(&outputs.enriched_stream_name, "Stream of enriched readings", enriched.name());
@@ -59,27 +74,20 @@ pub fn stack(settings: &Settings) -> Template {
     template
 }
 
-fn add_rule(template: &mut Template, naming: Naming<'_>, raw: &Handle<kinesis::Stream>) {
-    let bucket = raw_bucket(naming);
-    let role = template.add(
-        "RuleRole",
-        Role::for_service(
-            naming.role("rule"),
-            "iot.amazonaws.com",
-            [(
-                "deliver-readings",
-                vec![
-                    allow(["kinesis:PutRecord"], [raw.arn()]),
-                    allow(["s3:PutObject"], [Expr::s3_arn(bucket.clone()).then("/rule-errors/*")])
-                        .in_this_account_only(),
-                ],
-            )],
-        ),
-    );
+fn add_rule(template: &mut Template, naming: Naming<'_>, raw: &Handle<Stream>) {
+    let bucket = rule_errors_bucket(naming);
+    let errors = Expr::s3_arn(bucket.clone()).then(format!("/{RULE_ERRORS}/*"));
+    let deliver = vec![
+        allow(["kinesis:PutRecord"], [raw.arn()]),
+        allow(["s3:PutObject"], [errors]).in_this_account_only(),
+        encrypt(naming, &["kinesis", "s3"]),
+    ];
+    let role = Role::for_service(naming.role("rule"), "iot.amazonaws.com", [("deliver-readings", deliver)]);
+    let role = template.add("RuleRole", bounded(naming, role.for_this_account_only()));
     template.add(
         "ReadingsRule",
         iot::TopicRule {
-            rule_name: naming.identifier("readings"),
+            rule_name: readings_rule_name(naming),
             topic_rule_payload: iot::TopicRulePayload {
                 description: "Readings of all devices to the raw stream, by device",
                 aws_iot_sql_version: "2016-03-23",
@@ -96,9 +104,12 @@ fn add_rule(template: &mut Template, naming: Naming<'_>, raw: &Handle<kinesis::S
                 error_action: iot::Action::S3(iot::S3Action {
                     role_arn: role.arn(),
                     bucket_name: bucket,
-                    key: "rule-errors/${topic(2)}/${topic(4)}/${timestamp()}-${newuuid()}.json".to_owned(),
+                    key: format!("{RULE_ERRORS}/${{topic(2)}}/${{topic(4)}}/${{timestamp()}}-${{newuuid()}}.json"),
                 }),
             },
         },
     );
 }
+
+/// Prefix of the readings that the rule could not put into the stream.
+const RULE_ERRORS: &str = "rule-errors/readings";

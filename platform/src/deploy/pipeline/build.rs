@@ -1,0 +1,64 @@
+//! The build: templates for the later stages, and the functions' package in its bucket.
+
+use serde_json::json;
+
+use crate::naming::Naming;
+use crate::settings::{Pipeline, Settings};
+use crate::template::Expr;
+use crate::template::codebuild::{PipelineBuild, Project};
+
+/// Folder of the templates in the build; its files are the files of the artifact.
+const TEMPLATES: &str = "templates";
+
+/// Amazon Linux 2023, as the runtime of the functions: the binary finds the C library that it was built with.
+const IMAGE: &str = "aws/codebuild/amazonlinux-x86_64-standard:5.0";
+/// The dependencies compile for minutes even on its eight processors.
+const COMPUTE: &str = "BUILD_GENERAL1_LARGE";
+/// Longest build.
+const TIMEOUT_MINUTES: u32 = 60;
+
+/// The project.
+pub(super) fn project(
+    settings: &Settings,
+    pipeline: &Pipeline,
+    role_arn: Expr,
+    key_arn: Expr,
+    log_group_name: Expr,
+) -> Project {
+    Project::from(PipelineBuild {
+        name: Naming::new(settings).name("build"),
+        description: "Writes the templates, builds the functions' package and puts it into its bucket",
+        role_arn,
+        key_arn,
+        image: IMAGE,
+        compute_type: COMPUTE,
+        timeout_minutes: TIMEOUT_MINUTES,
+        // Empty: the repository's own flags are those of tests.
+        variables: vec![("RUSTFLAGS", "".into())],
+        build_spec: build_spec(settings, pipeline),
+        log_group_name,
+    })
+}
+
+fn build_spec(settings: &Settings, pipeline: &Pipeline) -> String {
+    let file = pipeline.settings_file.as_deref().map(|file| format!(" --settings {file}")).unwrap_or_default();
+    let environment = format!("--env {}{file}", settings.env);
+    let spec = json!({
+        "version": 0.2,
+        "env": { "shell": "bash" },
+        "phases": {
+            // The toolchain is the one that `rust-toolchain.toml` names.
+            "install": { "commands": [
+                "curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y --no-modify-path --default-toolchain none",
+            ] },
+            "build": { "commands": [
+                "export PATH=\"$HOME/.cargo/bin:$PATH\"",
+                "cargo build --locked --release --package platform",
+                format!("target/release/platform synth {environment} --out {TEMPLATES}"),
+                format!("target/release/platform package {environment} --upload"),
+            ] },
+        },
+        "artifacts": { "base-directory": TEMPLATES, "files": ["**/*"] },
+    });
+    serde_json::to_string_pretty(&spec).expect("a JSON value is valid JSON")
+}

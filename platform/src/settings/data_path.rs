@@ -1,0 +1,261 @@
+//! Settings of the data path: streams, deliveries, how long data is kept, the functions that work on it.
+
+use serde::{Deserialize, Serialize};
+
+use super::SettingsError;
+use super::check::{check, email, schedule, within};
+
+/// How the streams are paid and scaled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StreamMode {
+    /// By the shard: `raw_shards` and `enriched_shards` say how many.
+    #[default]
+    Provisioned,
+    /// By use: AWS scales the shards, and their settings are not looked at.
+    OnDemand,
+}
+
+/// Delivery of raw readings: a buffer is written at whichever limit comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawDelivery {
+    /// Age of the oldest record: 0 to 900. Default 300.
+    pub buffer_interval_s: u32,
+    /// Size: 1 to 128. Default 64.
+    pub buffer_size_mib: u32,
+}
+
+/// Delivery of processed readings: a buffer is written at whichever limit comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ProcessedDelivery {
+    /// Age of the oldest record: 0 to 900. Default 60.
+    pub buffer_interval_s: u32,
+    /// Size: 64 to 128, because records are converted to Parquet. Default 128.
+    pub buffer_size_mib: u32,
+}
+
+/// How long data and logs are kept, in days.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Keep {
+    /// Raw readings: 1 to 3,650. Default 30.
+    pub raw_days: u32,
+    /// Processed readings, anomalies and what was refused: 1 to 3,650. Default 90.
+    pub processed_days: u32,
+    /// Curated readings: 1 to 3,650, not less than `processed_days`. Default 365.
+    pub curated_days: u32,
+    /// Logs of functions and of IoT Core: one of the numbers of CloudWatch Logs. Default 30.
+    pub log_days: u32,
+    /// The trail and other audit records: 1 to 3,650. Default 365.
+    pub audit_days: u32,
+}
+
+/// The enrichment function and its event source mapping.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Enrichment {
+    /// Most records of a batch: 1 to 10,000, at most 10 without a window. Default 500.
+    pub batch_size: u32,
+    /// How long a batch may gather: 0 to 300, at least 1 for batches of more than 10 records. Default 1.
+    pub batch_window_s: u32,
+    /// Memory: 128 to 10,240. Default 512.
+    pub memory_mib: u32,
+    /// Longest run: 10 to 900. Default 60.
+    pub timeout_s: u32,
+    /// Concurrency that is set aside for the function, and its limit: 1 to 1,000. Default: none, it shares that of the
+    /// account.
+    pub reserved_concurrency: Option<u32>,
+}
+
+/// The function that finds anomalies, its event source mapping, and who is told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AnomalyDetection {
+    /// Most records of a batch: 1 to 10,000, at most 10 without a window. Default 1,000.
+    pub batch_size: u32,
+    /// How long a batch may gather: 0 to 300, at least 1 for batches of more than 10 records. Default 5.
+    pub batch_window_s: u32,
+    /// Memory: 128 to 10,240. Default 512.
+    pub memory_mib: u32,
+    /// Longest run: 10 to 900. Default 60.
+    pub timeout_s: u32,
+    /// As of [`Enrichment::reserved_concurrency`].
+    pub reserved_concurrency: Option<u32>,
+    /// Who is told of anomalies by e-mail, once the address was confirmed. Default: nobody, until somebody subscribes.
+    pub alert_email: Option<String>,
+}
+
+/// The curation of the lake: hourly statements that write each reading once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Curation {
+    /// Whether the schedule is active. Default false.
+    pub enabled: bool,
+    /// When it runs: an expression of EventBridge Scheduler, in UTC. Default `cron(20 * * * ? *)`.
+    pub schedule: String,
+    /// A statement that scans more bytes is cancelled: at least 10,000,000. Default 50 GiB.
+    pub scan_limit_bytes: u64,
+}
+
+impl Default for RawDelivery {
+    fn default() -> Self {
+        RawDelivery { buffer_interval_s: 300, buffer_size_mib: 64 }
+    }
+}
+
+impl Default for ProcessedDelivery {
+    fn default() -> Self {
+        ProcessedDelivery { buffer_interval_s: 60, buffer_size_mib: 128 }
+    }
+}
+
+impl Default for Keep {
+    fn default() -> Self {
+        Keep { raw_days: 30, processed_days: 90, curated_days: 365, log_days: 30, audit_days: 365 }
+    }
+}
+
+impl Default for Enrichment {
+    fn default() -> Self {
+        Enrichment { batch_size: 500, batch_window_s: 1, memory_mib: 512, timeout_s: 60, reserved_concurrency: None }
+    }
+}
+
+impl Default for AnomalyDetection {
+    fn default() -> Self {
+        AnomalyDetection {
+            batch_size: 1_000,
+            batch_window_s: 5,
+            memory_mib: 512,
+            timeout_s: 60,
+            reserved_concurrency: None,
+            alert_email: None,
+        }
+    }
+}
+
+impl Default for Curation {
+    fn default() -> Self {
+        Curation {
+            enabled: false,
+            schedule: "cron(20 * * * ? *)".to_owned(),
+            scan_limit_bytes: 50 * 1024 * 1024 * 1024,
+        }
+    }
+}
+
+impl RawDelivery {
+    pub(super) fn validate(self) -> Result<(), SettingsError> {
+        within("raw_delivery.buffer_interval_s", self.buffer_interval_s, 0..=900, BUFFERS)?;
+        within("raw_delivery.buffer_size_mib", self.buffer_size_mib, 1..=128, BUFFERS)
+    }
+}
+
+impl ProcessedDelivery {
+    pub(super) fn validate(self) -> Result<(), SettingsError> {
+        within("processed_delivery.buffer_interval_s", self.buffer_interval_s, 0..=900, BUFFERS)?;
+        let parquet = "conversion to Parquet needs buffers of at least 64 MiB; shorten the interval for small objects";
+        within("processed_delivery.buffer_size_mib", self.buffer_size_mib, 64..=128, parquet)
+    }
+}
+
+const BUFFERS: &str = "Firehose writes an object when either limit is reached";
+
+impl Keep {
+    pub(super) fn validate(self) -> Result<(), SettingsError> {
+        within("retention.raw_days", self.raw_days, DAYS, "30 is a month of readings as they came")?;
+        within("retention.processed_days", self.processed_days, DAYS, "90 is a quarter")?;
+        let gold = "what is curated replaces what was processed, so it is kept at least as long";
+        within("retention.curated_days", self.curated_days, self.processed_days..=*DAYS.end(), gold)?;
+        let log_days = self.log_days.to_string();
+        let expected = LOG_DAYS.map(|days| days.to_string()).join(", ");
+        if !LOG_DAYS.contains(&self.log_days) {
+            let hint = "CloudWatch Logs keeps logs for these numbers of days only";
+            return Err(SettingsError::Invalid { key: "retention.log_days", found: log_days, expected, hint });
+        }
+        within("retention.audit_days", self.audit_days, DAYS, "many rules ask for a year, 365")
+    }
+}
+
+/// Ten years: more is most likely a mistake.
+const DAYS: std::ops::RangeInclusive<u32> = 1..=3_650;
+
+/// What CloudWatch Logs takes as the retention of a log group (API reference, `PutRetentionPolicy`), up to ten years.
+pub(super) const LOG_DAYS: [u32; 22] =
+    [1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653];
+
+/// Most records of a batch that needs no window (API reference, `CreateEventSourceMapping`: "When you set `BatchSize` to
+/// a value greater than 10, you must set `MaximumBatchingWindowInSeconds` to at least 1"). Lambda's guide does not repeat
+/// it for streams, so the stricter of the two is taken.
+const BATCH_WITHOUT_WINDOW_MAX: u32 = 10;
+
+/// A function that reads a stream: its numbers, and their keys.
+struct StreamReader {
+    batch_size: (&'static str, u32),
+    batch_window_s: (&'static str, u32),
+    memory_mib: (&'static str, u32),
+    timeout_s: (&'static str, u32),
+    reserved_concurrency: (&'static str, Option<u32>),
+}
+
+impl StreamReader {
+    fn validate(&self) -> Result<(), SettingsError> {
+        let (key, batch_size) = self.batch_size;
+        within(key, batch_size, 1..=10_000, "500 fills one PutRecords call")?;
+        let (key, window) = self.batch_window_s;
+        within(key, window, 0..=300, "0 invokes as soon as a record is there")?;
+        if batch_size > BATCH_WITHOUT_WINDOW_MAX {
+            let hint = "Lambda takes no batch of more than 10 records without a window; set a window, or a smaller \
+                        batch_size";
+            within(key, window, 1..=300, hint)?;
+        }
+        within(self.memory_mib.0, self.memory_mib.1, 128..=10_240, "1,769 MiB give one full processor")?;
+        within(self.timeout_s.0, self.timeout_s.1, 10..=900, "retries of a throttled stream need some seconds")?;
+        let Some(reserved) = self.reserved_concurrency.1 else { return Ok(()) };
+        let hint = "one for each shard that is read is enough; leave it out to share the account's";
+        within(self.reserved_concurrency.0, reserved, 1..=1_000, hint)
+    }
+}
+
+impl Enrichment {
+    pub(super) fn validate(self) -> Result<(), SettingsError> {
+        let reader = StreamReader {
+            batch_size: ("enrichment.batch_size", self.batch_size),
+            batch_window_s: ("enrichment.batch_window_s", self.batch_window_s),
+            memory_mib: ("enrichment.memory_mib", self.memory_mib),
+            timeout_s: ("enrichment.timeout_s", self.timeout_s),
+            reserved_concurrency: ("enrichment.reserved_concurrency", self.reserved_concurrency),
+        };
+        reader.validate()
+    }
+}
+
+impl AnomalyDetection {
+    pub(super) fn validate(&self) -> Result<(), SettingsError> {
+        let reader = StreamReader {
+            batch_size: ("anomaly_detection.batch_size", self.batch_size),
+            batch_window_s: ("anomaly_detection.batch_window_s", self.batch_window_s),
+            memory_mib: ("anomaly_detection.memory_mib", self.memory_mib),
+            timeout_s: ("anomaly_detection.timeout_s", self.timeout_s),
+            reserved_concurrency: ("anomaly_detection.reserved_concurrency", self.reserved_concurrency),
+        };
+        reader.validate()?;
+        email("anomaly_detection.alert_email", self.alert_email.as_deref())
+    }
+}
+
+impl Curation {
+    pub(super) fn validate(&self) -> Result<(), SettingsError> {
+        schedule("curation.schedule", &self.schedule)?;
+        let hint = "an hour of readings is scanned by each statement; at 5 USD a TB, 50 GiB cost about 25 cents";
+        within("curation.scan_limit_bytes", self.scan_limit_bytes, super::SCAN_LIMIT_BYTES_MIN..=u64::MAX, hint)
+    }
+}
+
+/// Checks the first hour of the lake.
+pub(super) fn validate_lake_start(lake_start: &str) -> Result<(), SettingsError> {
+    let ok = super::check::hour_is_valid(lake_start);
+    check("lake_start", lake_start, ok, "an hour as yyyy/MM/dd/HH", "for example 2026/01/01/00")
+}

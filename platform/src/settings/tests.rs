@@ -1,0 +1,120 @@
+use super::*;
+
+fn error(toml: &str) -> String {
+    let settings = Settings::parse(toml, "test.toml");
+    settings.and_then(|s| s.validate().map(|()| s)).expect_err(toml).to_string()
+}
+
+#[test]
+fn the_defaults_are_valid_and_survive_toml() {
+    let defaults = Settings::default();
+    defaults.validate().unwrap();
+    let text = toml::to_string(&defaults).unwrap();
+    assert_eq!(Settings::parse(&text, "defaults").unwrap(), defaults);
+    assert_eq!(Settings::parse("", "empty").unwrap(), defaults);
+}
+
+#[test]
+fn data_is_retained_in_production_and_where_it_is_asked_for() {
+    for (toml, expected) in [
+        ("env = 'prod'", Retention::Retain),
+        ("env = 'dev'", Retention::Delete),
+        ("env = 'dev'\nretain_data = true", Retention::Retain),
+        ("env = 'prod'\nretain_data = false", Retention::Delete),
+    ] {
+        assert_eq!(Settings::parse(toml, "test").unwrap().retention(), expected, "{toml}");
+    }
+}
+
+#[test]
+fn a_negative_number_is_named_with_its_line() {
+    let message = error("env = 'dev'\n[retention]\nraw_days = -1\n");
+    assert!(message.contains("raw_days = -1") && message.contains("line 3"), "{message}");
+}
+
+#[test]
+fn an_unknown_key_is_named_with_its_line() {
+    let message = error("env = 'dev'\nraw_shard = 3\n");
+    assert!(message.contains("raw_shard") && message.contains("line 2") && message.contains("raw_shards"), "{message}");
+}
+
+#[test]
+fn an_impossible_value_names_its_key_what_was_expected_and_a_hint() {
+    for (toml, parts) in [
+        ("raw_shards = 0", ["`raw_shards` is 0", "1 to 10000", "hint: a shard takes"]),
+        ("env = 'Dev'", ["`env` is \"Dev\"", "beginning with a letter", "hint: "]),
+        ("env = 'a-very-long-name'", ["`env` is", "1 to 12", "hint: "]),
+        ("region = 'europe'", ["`region` is \"europe\"", "the name of a Region", "eu-west-1"]),
+        ("account = '123'", ["`account` is \"123\"", "twelve digits", "hint: "]),
+        ("lake_start = '2026-01-01'", ["`lake_start` is", "yyyy/MM/dd/HH", "hint: "]),
+        ("lake_start = '2026/02/29/00'", ["`lake_start` is", "yyyy/MM/dd/HH", "hint: "]),
+        ("region = 'eu-west-9'", ["`region` is \"eu-west-9\"", "the name of a Region", "hint: "]),
+        ("region = 'eu-west-+1'", ["`region` is \"eu-west-+1\"", "the name of a Region", "hint: "]),
+        ("artifact_bucket = 'Builds'", ["`artifact_bucket` is \"Builds\"", "3 to 63", "hint: "]),
+        ("artifact_key = ''", ["`artifact_key` is \"\"", "1 to 1,024 bytes", "hint: "]),
+        ("enrichment.batch_window_s = 0", ["`enrichment.batch_window_s` is 0", "1 to 300", "batch_size"]),
+        ("[enrichment]\nbatch_size = 20000", ["`enrichment.batch_size` is 20000", "1 to 10000", "hint: "]),
+        (
+            "[processed_delivery]\nbuffer_size_mib = 5",
+            ["`processed_delivery.buffer_size_mib` is 5", "64 to 128", "Parquet"],
+        ),
+        ("retention.raw_days = 0", ["`retention.raw_days` is 0", "1 to 3650", "hint: "]),
+        ("retention.curated_days = 30", ["`retention.curated_days` is 30", "90 to 3650", "at least as long"]),
+        ("retention.log_days = 31", ["`retention.log_days` is 31", "14, 30, 60", "CloudWatch Logs"]),
+        ("anomaly_detection.batch_window_s = 0", ["`anomaly_detection.batch_window_s` is 0", "1 to 300", "batch_size"]),
+        ("anomaly_detection.alert_email = 'me'", ["`anomaly_detection.alert_email` is", "team@example.com", "hint: "]),
+        ("curation.schedule = '20 * * * *'", ["`curation.schedule` is", "cron(minutes", "hint: for example"]),
+        ("enrichment.reserved_concurrency = 0", ["`enrichment.reserved_concurrency` is 0", "1 to 1000", "hint: "]),
+        ("cost.monthly_budget_usd = 0", ["`cost.monthly_budget_usd` is 0", "1 to 1000000", "hint: "]),
+        ("identity.password_length_min = 6", ["`identity.password_length_min` is 6", "8 to 99", "hint: "]),
+        (
+            "[iot.domain]\nname = 'iot.example.com'\ncertificate_arn = 'arn'",
+            ["`iot.domain.certificate_arn` is \"arn\"", "the ARN of a certificate", "hint: "],
+        ),
+        (
+            "[pipeline]\nconnection_arn = 'x'\nrepository = 'a/b'",
+            ["`pipeline.connection_arn` is \"x\"", "the ARN of a connection", "hint: "],
+        ),
+        ("athena_scan_limit_bytes = 1", ["`athena_scan_limit_bytes` is 1", "10000000 to", "hint: "]),
+    ] {
+        let message = error(toml);
+        for part in parts {
+            assert!(message.contains(part), "{toml}: {part:?} is missing in {message}");
+        }
+    }
+}
+
+#[test]
+fn a_small_batch_needs_no_window() {
+    let text = "[enrichment]\nbatch_size = 10\nbatch_window_s = 0";
+    Settings::parse(text, "test").unwrap().validate().unwrap();
+}
+
+#[test]
+fn an_impossible_value_of_a_file_is_named_with_its_line_and_that_of_the_flag_with_the_flag() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("mine.toml");
+    for (text, env, origin) in [
+        ("env = 'dev'\n\nraw_shards = 0\n", None, "mine.toml:3: "),
+        ("env = 'dev'\n[enrichment]\n# Records.\nbatch_size = 20000\n", None, "mine.toml:4: "),
+        ("enrichment.timeout_s = 1", None, "mine.toml:1: "),
+        ("raw_delivery = { buffer_size_mib = 64,\nbuffer_interval_s = 901 }", None, "mine.toml:2: "),
+        ("\nenv = 'Bad'", None, "mine.toml:2: "),
+        ("\nenv = 'dev'", Some("Bad"), "--env: "),
+        ("\nenv = 'Bad'\nraw_shards = 0", Some("good"), "mine.toml:3: "),
+    ] {
+        std::fs::write(&path, text).unwrap();
+        let message = Settings::load(Some(&path), env).expect_err(text).to_string();
+        let before = message.split("settings: `").next().unwrap();
+        assert!(before.ends_with(origin) && message.contains("hint: "), "{text}: {message}");
+    }
+    let message = Settings::load(None, Some("Bad")).unwrap_err().to_string();
+    assert!(message.starts_with("--env: settings: `env` is \"Bad\""), "{message}");
+    assert_eq!(Settings::load(None, Some("good")).unwrap().env, "good");
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let message = Settings::load(Some(Path::new("no/such.toml")), None).unwrap_err().to_string();
+    assert!(message.contains("no/such.toml") && message.contains("hint: "), "{message}");
+}
