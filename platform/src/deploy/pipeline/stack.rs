@@ -87,7 +87,7 @@ fn deployments(naming: Naming<'_>, stacks: &[Stack], role_arn: &Expr) -> Vec<cod
         for stack in members {
             let action = stack.name.strip_prefix(&prefix).unwrap_or(&stack.name);
             let change_set = ChangeSet { stack: &stack.name, name: CHANGE_SET, action };
-            let template = file_name(stack);
+            let template = file_name(&stack.name);
             actions.push(Action::create_change_set(&change_set, role_arn.clone(), TEMPLATES, &template));
             actions.push(Action::execute_change_set(&change_set));
         }
