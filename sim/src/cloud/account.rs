@@ -10,6 +10,7 @@ use super::core::{AwsError, Cx, Effect, Meter, Principal, Service};
 use super::dynamodb::DynamoDb;
 use super::firehose::Firehose;
 use super::front::protocol::render;
+use super::front::query::{self, Form, Xml};
 use super::front::{Credential, Credentials, Protocol, render_error, sigv4};
 use super::glue::Glue;
 use super::iam::Iam;
@@ -187,8 +188,31 @@ impl Account {
         let region = &self.parts.account.region;
         let verified = sigv4::verify(request, &auth, &self.credentials, region, now)
             .map(|credential| credential.principal.clone());
-        let response = self.json_http(now, auth.service, request, verified);
+        let response = match query::dialect(auth.service) {
+            Some(dialect) => self.query_http(now, auth.service, dialect, request.body(), verified),
+            None => self.json_http(now, auth.service, request, verified),
+        };
         (auth.service.to_owned(), response)
+    }
+
+    fn query_http(
+        &mut self,
+        now: Time,
+        service: &str,
+        dialect: query::Dialect,
+        body: &[u8],
+        verified: Result<Principal, AwsError>,
+    ) -> Response<Bytes> {
+        let result = verified.and_then(|caller| {
+            let mut form = dialect.parse(body)?;
+            let answer = self.services.route_query(&mut self.parts.cx(now, &caller), service, &mut form)?;
+            Ok((form, answer))
+        });
+        let request_id = self.request_id();
+        match result {
+            Ok((form, answer)) => dialect.respond(form.action(), &request_id, &answer),
+            Err(error) => dialect.respond_error(&request_id, &error),
+        }
     }
 
     fn refuse(&mut self, protocol: Protocol, namespace: &str, error: &AwsError) -> Response<Bytes> {
@@ -227,6 +251,15 @@ impl Account {
 }
 
 impl Services {
+    /// The services that speak Query, a line each.
+    fn route_query(&mut self, cx: &mut Cx<'_>, service: &str, form: &mut Form) -> Result<Xml, AwsError> {
+        let _ = cx;
+        match service {
+            "iam" => Err(AwsError::not_modelled(format!("{} of IAM's own interface", form.action()))),
+            _ => Err(AwsError::not_modelled(format!("{} of the service {service:?}", form.action()))),
+        }
+    }
+
     fn route(&mut self, cx: &mut Cx<'_>, service: &str, request: &Request<Bytes>) -> Result<(u16, Vec<u8>), AwsError> {
         let body = request.body();
         let ok = |body: Vec<u8>| (200, body);
