@@ -5,6 +5,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 
 use super::athena::Athena;
+use super::cloudformation::CloudFormation;
 use super::core::cx::CxParts;
 use super::core::{AwsError, Cx, Effect, Meter, Principal, Service};
 use super::dynamodb::DynamoDb;
@@ -15,6 +16,7 @@ use super::front::{Credential, Credentials, Protocol, render_error, sigv4};
 use super::glue::Glue;
 use super::iam::Iam;
 use super::iot::{Iot, Refused, RestRequest};
+use super::kept::Kept;
 use super::kinesis::Kinesis;
 use super::lambda::{FunctionError, Lambda};
 use super::s3::S3;
@@ -28,6 +30,8 @@ pub struct Account {
     pub(super) parts: CxParts,
     credentials: Credentials,
     owner: Principal,
+    /// Stands beside the services, because it acts on all of them.
+    cloudformation: CloudFormation,
     /// The services.
     pub services: Services,
 }
@@ -54,6 +58,8 @@ pub struct Services {
     pub iam: Iam,
     /// AWS Systems Manager Parameter Store.
     pub ssm: Ssm,
+    /// Resources that are configuration only.
+    pub kept: Kept,
 }
 
 impl Account {
@@ -76,7 +82,9 @@ impl Account {
                 athena: Athena::new(),
                 iam: Iam::default(),
                 ssm: Ssm::default(),
+                kept: Kept::default(),
             },
+            cloudformation: CloudFormation::default(),
         }
     }
 
@@ -106,6 +114,15 @@ impl Account {
         act(&mut self.services, &mut self.parts.cx(now, &self.owner))
     }
 
+    /// Lets CloudFormation act on the services at `now`, on behalf of the account's owner.
+    pub(super) fn with_cloudformation<T>(
+        &mut self,
+        now: Time,
+        act: impl FnOnce(&mut CloudFormation, &mut Services, &mut Cx<'_>) -> T,
+    ) -> T {
+        act(&mut self.cloudformation, &mut self.services, &mut self.parts.cx(now, &self.owner))
+    }
+
     /// What the services ask of the outside since the last call.
     pub fn take_effects(&mut self) -> Vec<Effect> {
         std::mem::take(&mut self.parts.effects)
@@ -119,7 +136,8 @@ impl Account {
     /// Runs every wake-up that is due.
     pub fn wake_due(&mut self, now: Time) {
         while let Some(wake) = self.parts.timers.pop_due(now) {
-            self.as_owner(now, |s, cx| match wake.service {
+            self.with_cloudformation(now, |cloudformation, s, cx| match wake.service {
+                Service::CloudFormation => cloudformation.wake(s, cx, wake.token),
                 Service::Iot => s.iot.wake(cx, &mut s.kinesis, &mut s.s3, wake.token),
                 Service::Kinesis => s.kinesis.wake(cx, wake.token),
                 Service::Lambda => s.lambda.wake(cx, &mut s.kinesis, wake.token),
@@ -205,7 +223,11 @@ impl Account {
     ) -> Response<Bytes> {
         let result = verified.and_then(|caller| {
             let mut form = dialect.parse(body)?;
-            let answer = self.services.route_query(&mut self.parts.cx(now, &caller), service, &mut form)?;
+            let cx = &mut self.parts.cx(now, &caller);
+            let answer = match service {
+                "cloudformation" => self.cloudformation.call(&mut self.services, cx, &mut form)?,
+                other => self.services.route_query(cx, other, &mut form)?,
+            };
             Ok((form, answer))
         });
         let request_id = self.request_id();
@@ -251,7 +273,7 @@ impl Account {
 }
 
 impl Services {
-    /// The services that speak Query, a line each.
+    /// The services that speak Query, a line each (CloudFormation acts on all of them and is asked before).
     fn route_query(&mut self, cx: &mut Cx<'_>, service: &str, form: &mut Form) -> Result<Xml, AwsError> {
         let _ = cx;
         match service {
