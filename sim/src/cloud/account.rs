@@ -5,15 +5,18 @@ use bytes::Bytes;
 use http::{Request, Response};
 
 use super::athena::Athena;
+use super::cloudformation::CloudFormation;
 use super::core::cx::CxParts;
 use super::core::{AwsError, Cx, Effect, Meter, Principal, Service};
 use super::dynamodb::DynamoDb;
 use super::firehose::Firehose;
 use super::front::protocol::render;
+use super::front::query::{self, Form, Xml};
 use super::front::{Credential, Credentials, Protocol, render_error, sigv4};
 use super::glue::Glue;
 use super::iam::Iam;
 use super::iot::{Iot, Refused, RestRequest};
+use super::kept::Kept;
 use super::kinesis::Kinesis;
 use super::lambda::{FunctionError, Lambda};
 use super::s3::S3;
@@ -27,6 +30,8 @@ pub struct Account {
     pub(super) parts: CxParts,
     credentials: Credentials,
     owner: Principal,
+    /// Stands beside the services, because it acts on all of them.
+    cloudformation: CloudFormation,
     /// The services.
     pub services: Services,
 }
@@ -53,6 +58,8 @@ pub struct Services {
     pub iam: Iam,
     /// AWS Systems Manager Parameter Store.
     pub ssm: Ssm,
+    /// Resources that are configuration only.
+    pub kept: Kept,
 }
 
 impl Account {
@@ -75,7 +82,9 @@ impl Account {
                 athena: Athena::new(),
                 iam: Iam::default(),
                 ssm: Ssm::default(),
+                kept: Kept::default(),
             },
+            cloudformation: CloudFormation::default(),
         }
     }
 
@@ -105,6 +114,15 @@ impl Account {
         act(&mut self.services, &mut self.parts.cx(now, &self.owner))
     }
 
+    /// Lets CloudFormation act on the services at `now`, on behalf of the account's owner.
+    pub(super) fn with_cloudformation<T>(
+        &mut self,
+        now: Time,
+        act: impl FnOnce(&mut CloudFormation, &mut Services, &mut Cx<'_>) -> T,
+    ) -> T {
+        act(&mut self.cloudformation, &mut self.services, &mut self.parts.cx(now, &self.owner))
+    }
+
     /// What the services ask of the outside since the last call.
     pub fn take_effects(&mut self) -> Vec<Effect> {
         std::mem::take(&mut self.parts.effects)
@@ -118,7 +136,8 @@ impl Account {
     /// Runs every wake-up that is due.
     pub fn wake_due(&mut self, now: Time) {
         while let Some(wake) = self.parts.timers.pop_due(now) {
-            self.as_owner(now, |s, cx| match wake.service {
+            self.with_cloudformation(now, |cloudformation, s, cx| match wake.service {
+                Service::CloudFormation => cloudformation.wake(s, cx, wake.token),
                 Service::Iot => s.iot.wake(cx, &mut s.kinesis, &mut s.s3, wake.token),
                 Service::Kinesis => s.kinesis.wake(cx, wake.token),
                 Service::Lambda => s.lambda.wake(cx, &mut s.kinesis, wake.token),
@@ -192,8 +211,35 @@ impl Account {
         let region = &self.parts.account.region;
         let verified = sigv4::verify(request, &auth, &self.credentials, region, now)
             .map(|credential| credential.principal.clone());
-        let response = self.json_http(now, auth.service, request, verified);
+        let response = match query::dialect(auth.service) {
+            Some(dialect) => self.query_http(now, auth.service, dialect, request.body(), verified),
+            None => self.json_http(now, auth.service, request, verified),
+        };
         (auth.service.to_owned(), response)
+    }
+
+    fn query_http(
+        &mut self,
+        now: Time,
+        service: &str,
+        dialect: query::Dialect,
+        body: &[u8],
+        verified: Result<Principal, AwsError>,
+    ) -> Response<Bytes> {
+        let result = verified.and_then(|caller| {
+            let mut form = dialect.parse(body)?;
+            let cx = &mut self.parts.cx(now, &caller);
+            let answer = match service {
+                "cloudformation" => self.cloudformation.call(&mut self.services, cx, &mut form)?,
+                other => self.services.route_query(cx, other, &mut form)?,
+            };
+            Ok((form, answer))
+        });
+        let request_id = self.request_id();
+        match result {
+            Ok((form, answer)) => dialect.respond(form.action(), &request_id, &answer),
+            Err(error) => dialect.respond_error(&request_id, &error),
+        }
     }
 
     fn refuse(&mut self, protocol: Protocol, namespace: &str, error: &AwsError) -> Response<Bytes> {
@@ -232,6 +278,15 @@ impl Account {
 }
 
 impl Services {
+    /// The services that speak Query, a line each (CloudFormation acts on all of them and is asked before).
+    fn route_query(&mut self, cx: &mut Cx<'_>, service: &str, form: &mut Form) -> Result<Xml, AwsError> {
+        let _ = cx;
+        match service {
+            "iam" => Err(AwsError::not_modelled(format!("{} of IAM's own interface", form.action()))),
+            _ => Err(AwsError::not_modelled(format!("{} of the service {service:?}", form.action()))),
+        }
+    }
+
     fn route(&mut self, cx: &mut Cx<'_>, service: &str, request: &Request<Bytes>) -> Result<(u16, Vec<u8>), AwsError> {
         let body = request.body();
         let ok = |body: Vec<u8>| (200, body);

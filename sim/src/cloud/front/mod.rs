@@ -1,11 +1,13 @@
 //! The front door of the account: parses wire requests, checks signatures, finds the service, and renders answers
 //! and errors in the protocol of the call. It knows no operation by itself.
 //!
-//! Modelled: AWS JSON 1.0 and 1.1, REST-JSON, REST-XML (S3, by the `s3s` crate), Signature Version 4 in headers.
-//! Refused: Query, RPC v2 CBOR, event streams, presigned URLs outside S3, Signature Version 4a.
+//! Modelled: AWS JSON 1.0 and 1.1, REST-JSON, Query, REST-XML (S3, by the `s3s` crate), Signature Version 4 in
+//! headers.
+//! Refused: RPC v2 CBOR, event streams, presigned URLs outside S3, Signature Version 4a.
 
 pub mod credentials;
 pub mod protocol;
+pub mod query;
 pub mod sigv4;
 
 pub use credentials::{Credential, Credentials};
