@@ -5,6 +5,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 
 use super::athena::Athena;
+use super::core::access::Access;
 use super::core::cx::CxParts;
 use super::core::{AwsError, Cx, Effect, Meter, Principal, Service};
 use super::dynamodb::DynamoDb;
@@ -16,9 +17,11 @@ use super::glue::Glue;
 use super::iam::Iam;
 use super::iot::{Iot, Refused, RestRequest};
 use super::kinesis::Kinesis;
+use super::kms::Kms;
 use super::lambda::{FunctionError, Lambda};
 use super::s3::S3;
 use super::ssm::Ssm;
+use super::sts::Sts;
 use crate::world::seed::Seed;
 use crate::world::time::Time;
 use crate::world::trace::{Field, Level, Trace};
@@ -52,15 +55,20 @@ pub struct Services {
     pub athena: Athena,
     /// AWS IAM.
     pub iam: Iam,
+    /// AWS KMS.
+    pub kms: Kms,
     /// AWS Systems Manager Parameter Store.
     pub ssm: Ssm,
+    /// AWS STS.
+    pub sts: Sts,
 }
 
 impl Account {
     /// An empty account in `region`.
     pub fn new(region: &str, seed: Seed, trace: Trace) -> Self {
         let seed = seed.child("account");
-        let parts = CxParts { ids: seed.child("ids").rng(), ..CxParts::new(region, trace, seed.rng()) };
+        let ids = seed.child("ids").rng();
+        let parts = CxParts { ids, access: Access::enforced(), ..CxParts::new(region, trace, seed.rng()) };
         Account {
             owner: Principal::new(format!("arn:aws:iam::{}:root", parts.account.id)),
             parts,
@@ -75,7 +83,9 @@ impl Account {
                 glue: Glue::new(),
                 athena: Athena::new(),
                 iam: Iam::default(),
+                kms: Kms,
                 ssm: Ssm::default(),
+                sts: Sts::default(),
             },
         }
     }
@@ -208,6 +218,9 @@ impl Account {
             let answer = self.services.route_query(&mut self.parts.cx(now, &caller), service, &mut form)?;
             Ok((form, answer))
         });
+        for credential in self.services.sts.take_issued() {
+            self.add_credential(credential);
+        }
         let request_id = self.request_id();
         match result {
             Ok((form, answer)) => dialect.respond(form.action(), &request_id, &answer),
@@ -253,8 +266,8 @@ impl Account {
 impl Services {
     /// The services that speak Query, a line each.
     fn route_query(&mut self, cx: &mut Cx<'_>, service: &str, form: &mut Form) -> Result<Xml, AwsError> {
-        let _ = cx;
         match service {
+            "sts" => self.sts.call(cx, &self.iam, form),
             "iam" => Err(AwsError::not_modelled(format!("{} of IAM's own interface", form.action()))),
             _ => Err(AwsError::not_modelled(format!("{} of the service {service:?}", form.action()))),
         }
@@ -270,6 +283,7 @@ impl Services {
                 self.firehose.call(cx, &mut self.kinesis, &mut self.s3, &mut self.glue, op, body).map(ok)
             }
             "dynamodb" => self.dynamodb.call(cx, operation(request, "DynamoDB_20120810")?, body).map(ok),
+            "kms" => self.kms.call(cx, operation(request, "TrentService")?, body).map(ok),
             "glue" => self.glue.call(cx, operation(request, "AWSGlue")?, body).map(ok),
             "athena" => {
                 let op = operation(request, "AmazonAthena")?;

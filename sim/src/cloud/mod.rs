@@ -12,6 +12,8 @@ pub mod glue;
 pub mod iam;
 pub mod iot;
 pub mod kinesis;
+pub mod kms;
 pub mod lambda;
 pub mod s3;
 pub mod ssm;
+pub mod sts;

@@ -84,10 +84,11 @@ fn named(resource: &Resource, error: AwsError) -> AwsError {
 }
 
 fn provision(s: &mut Services, cx: &mut Cx<'_>, resource: &Resource) -> Result<Provisioned, AwsError> {
-    check_roles(s, resource)?;
+    s.iam.check_roles(cx.account, resource)?;
     let service = resource.kind.split("::").nth(1).unwrap_or("");
     match service {
         "IAM" => s.iam.provision(cx, resource),
+        "KMS" => s.kms.provision(cx, resource),
         "SSM" => s.ssm.provision(cx, resource),
         "IoT" => s.iot.provision(cx, resource),
         "Kinesis" => s.kinesis.provision(cx, resource),
@@ -98,39 +99,6 @@ fn provision(s: &mut Services, cx: &mut Cx<'_>, resource: &Resource) -> Result<P
         "Glue" => s.glue.provision(cx, resource),
         "Athena" => s.athena.provision(cx, resource),
         _ => Err(resource.refuse("this resource type is not modelled")),
-    }
-}
-
-/// Members that hold the ARN of a role.
-const ROLE_MEMBERS: [&str; 3] = ["Role", "RoleArn", "RoleARN"];
-
-/// Every role that a resource names must exist and trust the service that acts in it.
-fn check_roles(services: &Services, resource: &Resource) -> Result<(), AwsError> {
-    let trusted = match resource.kind.as_str() {
-        "AWS::IoT::TopicRule" => "iot.amazonaws.com",
-        "AWS::Lambda::Function" => "lambda.amazonaws.com",
-        "AWS::KinesisFirehose::DeliveryStream" => "firehose.amazonaws.com",
-        _ => return Ok(()),
-    };
-    let mut roles = Vec::new();
-    collect_roles(&resource.properties, &mut roles);
-    roles.iter().try_for_each(|arn| services.iam.check_assumable(arn, trusted))
-}
-
-fn collect_roles<'v>(value: &'v serde_json::Value, into: &mut Vec<&'v str>) {
-    match value {
-        serde_json::Value::Array(items) => items.iter().for_each(|item| collect_roles(item, into)),
-        serde_json::Value::Object(map) => {
-            for (name, item) in map {
-                match item {
-                    serde_json::Value::String(arn) if ROLE_MEMBERS.contains(&name.as_str()) => into.push(arn),
-                    // Names of a function's environment are its author's.
-                    _ if name == "Variables" => {}
-                    _ => collect_roles(item, into),
-                }
-            }
-        }
-        _ => {}
     }
 }
 
@@ -171,19 +139,5 @@ mod tests {
             let error = with_output(value).unwrap_err();
             assert!(error.contains(expected), "{error}");
         }
-    }
-
-    #[test]
-    fn roles_are_what_stands_in_members_for_roles() {
-        let properties = json!({
-            "Role": "one",
-            "Environment": {"Variables": {"Role": "arn:aws:iam::123456789012:role/of-another-account"}},
-            "Description": "arn:aws:iam::123456789012:role/in-a-text",
-            "Actions": [{"Kinesis": {"RoleArn": "two", "StreamName": "s"}}, {"S3": {"RoleARN": "three"}}],
-        });
-        let mut roles = Vec::new();
-        collect_roles(&properties, &mut roles);
-        roles.sort_unstable();
-        assert_eq!(roles, ["one", "three", "two"]);
     }
 }
