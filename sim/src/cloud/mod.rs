@@ -13,6 +13,8 @@ pub mod iam;
 pub mod iot;
 pub mod kept;
 pub mod kinesis;
+pub mod kms;
 pub mod lambda;
 pub mod s3;
 pub mod ssm;
+pub mod sts;

@@ -44,7 +44,7 @@ macro_rules! with {
 /// Lets the service that owns the type act. The first line that fits decides.
 pub fn act(s: &mut Services, cx: &mut Cx<'_>, resource: &Resource, act: &Act<'_>) -> Result<Provisioned, AwsError> {
     if !matches!(act, Act::Delete { .. }) {
-        check_roles(s, resource)?;
+        s.iam.check_roles(cx.account, resource)?;
     }
     let service = resource.kind.split("::").nth(1).unwrap_or("");
     match service {
@@ -54,6 +54,7 @@ pub fn act(s: &mut Services, cx: &mut Cx<'_>, resource: &Resource, act: &Act<'_>
         "Glue" => with!(act, s.glue, cx, resource),
         "IAM" => with!(act, s.iam, cx, resource),
         "IoT" => with!(act, s.iot, cx, resource),
+        "KMS" => with!(act, s.kms, cx, resource),
         "Kinesis" => with!(act, s.kinesis, cx, resource),
         "KinesisFirehose" => with!(act, s.firehose, cx, resource, &mut s.kinesis, &mut s.glue),
         "Lambda" => with!(act, s.lambda, cx, resource, &mut s.kinesis),
@@ -74,55 +75,6 @@ pub fn time_of(kind: &str) -> (Duration, Duration) {
         _ => 2_000,
     };
     (Duration::from_millis(500), Duration::from_millis(works_ms))
-}
-
-/// Members that hold the ARN of a role.
-const ROLE_MEMBERS: [&str; 6] =
-    ["Role", "RoleArn", "RoleARN", "CloudWatchLogsRoleArn", "ServiceRole", "ProvisioningRoleArn"];
-
-/// The service that acts in the roles that a resource of this type names.
-fn trusted_by(kind: &str) -> Option<&'static str> {
-    Some(match kind {
-        "AWS::CloudTrail::Trail" => "cloudtrail.amazonaws.com",
-        "AWS::CodeBuild::Project" => "codebuild.amazonaws.com",
-        "AWS::CodePipeline::Pipeline" => "codepipeline.amazonaws.com",
-        "AWS::IoT::Logging" | "AWS::IoT::ProvisioningTemplate" | "AWS::IoT::TopicRule" => "iot.amazonaws.com",
-        "AWS::IoT::RoleAlias" => "credentials.iot.amazonaws.com",
-        "AWS::KinesisFirehose::DeliveryStream" => "firehose.amazonaws.com",
-        "AWS::Lambda::Function" => "lambda.amazonaws.com",
-        "AWS::Logs::SubscriptionFilter" => "logs.amazonaws.com",
-        "AWS::Scheduler::Schedule" => "scheduler.amazonaws.com",
-        _ => return None,
-    })
-}
-
-/// Every role that a resource names must exist and trust the service that acts in it.
-fn check_roles(services: &Services, resource: &Resource) -> Result<(), AwsError> {
-    let Some(trusted) = trusted_by(&resource.kind) else { return Ok(()) };
-    let mut roles = Vec::new();
-    match resource.kind.as_str() {
-        // The roles of its actions trust the pipeline's role, or other services.
-        "AWS::CodePipeline::Pipeline" => roles.extend(resource.properties["RoleArn"].as_str()),
-        _ => collect_roles(&resource.properties, &mut roles),
-    }
-    roles.iter().try_for_each(|arn| services.iam.check_assumable(arn, trusted))
-}
-
-fn collect_roles<'v>(value: &'v Value, into: &mut Vec<&'v str>) {
-    match value {
-        Value::Array(items) => items.iter().for_each(|item| collect_roles(item, into)),
-        Value::Object(map) => {
-            for (name, item) in map {
-                match item {
-                    Value::String(arn) if ROLE_MEMBERS.contains(&name.as_str()) => into.push(arn),
-                    // Names of a function's environment are its author's.
-                    _ if name == "Variables" => {}
-                    _ => collect_roles(item, into),
-                }
-            }
-        }
-        _ => {}
-    }
 }
 
 /// The property that holds the name of resources of a type, where a template may give one.
@@ -181,20 +133,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-
-    #[test]
-    fn roles_are_what_stands_in_members_for_roles() {
-        let properties = json!({
-            "Role": "one",
-            "Environment": {"Variables": {"Role": "arn:aws:iam::123456789012:role/of-another-account"}},
-            "Description": "arn:aws:iam::123456789012:role/in-a-text",
-            "Actions": [{"Kinesis": {"RoleArn": "two", "StreamName": "s"}}, {"S3": {"RoleARN": "three"}}],
-        });
-        let mut roles = Vec::new();
-        collect_roles(&properties, &mut roles);
-        roles.sort_unstable();
-        assert_eq!(roles, ["one", "three", "two"]);
-    }
 
     #[test]
     fn identities_and_permissions_need_a_capability() {

@@ -98,8 +98,6 @@ impl DynamoDb {
         let returned = ReturnValues::parse(request.return_values.as_deref())?;
         let capacity = ReturnConsumedCapacity::parse(request.return_consumed_capacity.as_deref())?;
         let wire_key = request.key.ok_or_else(|| missing("key"))?;
-        let arn = self.table(cx, request.table_name.as_deref())?.arn.clone();
-        cx.authorize("dynamodb:UpdateItem", &arn)?;
         let table = self.table(cx, request.table_name.as_deref())?;
         let nesting = table.limits.nesting;
         let key_attributes = value::check(wire_key, nesting)?;

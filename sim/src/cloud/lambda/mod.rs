@@ -26,6 +26,7 @@ mod event;
 mod function;
 mod invoke;
 mod mapping;
+mod permit;
 mod poller;
 mod rest;
 #[cfg(test)]
@@ -123,6 +124,7 @@ impl Lambda {
             return Err(AwsError::new("ResourceConflictException", message).status(409).with("Type", "User"));
         }
         let mapping = properties.create(cx, resource, stream, &function.info)?;
+        permit::permit_reader(cx, &mapping.reader, &mapping.source_arn)?;
         let provisioned = Provisioned::new(mapping.uuid.clone())
             .attribute("Id", mapping.uuid.clone())
             .attribute("EventSourceMappingArn", mapping.arn.clone());
@@ -220,6 +222,10 @@ impl Lambda {
             return;
         }
         let mapping = poller.mapping;
+        let Mapping { reader, source_arn, .. } = &self.mappings[mapping];
+        if cx.acting_as(reader).authorize("kinesis:ListShards", source_arn).is_err() {
+            return poller.postpone(cx.now);
+        }
         match streams.list_shards(&self.mappings[mapping].stream) {
             Ok(shards) => {
                 poller.set_finished();

@@ -7,6 +7,7 @@ use super::Lambda;
 use super::function::FunctionInfo;
 use super::invoke::Rates;
 use super::mapping::Mapping;
+use super::permit::permit;
 use crate::cloud::core::ports::StartingPosition;
 use crate::cloud::core::{AwsError, Cx, Outcome};
 
@@ -122,7 +123,9 @@ impl Lambda {
         _body: &[u8],
     ) -> Result<(u16, Vec<u8>), AwsError> {
         let request = Request::parse(method, target)?;
-        let result = self.within_rate(cx, request.operation).and_then(|()| self.answer(cx, &request));
+        let named = request.parts.first().map(String::as_str);
+        let allowed = self.within_rate(cx, request.operation).and_then(|()| permit(cx, request.operation, named));
+        let result = allowed.and_then(|()| self.answer(cx, &request));
         cx.meter.call("lambda", request.operation, result.as_ref().map_or_else(Outcome::from, |_| Outcome::Ok));
         result.map(|answer| (200, answer.to_string().into_bytes()))
     }

@@ -1,6 +1,7 @@
 //! The control plane over REST: which operation a request asks for, its checks, its answer.
 
 mod operations;
+mod permit;
 
 #[cfg(test)]
 mod tests;
@@ -97,7 +98,8 @@ impl Iot {
         let Some((operation, parameters)) = operations::find(request.method, request.path) else {
             return Err(AwsError::unknown_operation(&format!("{} {}", request.method, request.path)));
         };
-        let result = self.operate(cx, operation, &parameters, request);
+        let allowed = permit::permit(cx, operation, &parameters, request);
+        let result = allowed.and_then(|()| self.operate(cx, operation, &parameters, request));
         cx.meter.call("iot", operation, result.as_ref().err().map_or(Outcome::Ok, Outcome::from));
         result.map(|answer| (200, if answer.is_null() { Vec::new() } else { answer.to_string().into_bytes() }))
     }
