@@ -3,6 +3,7 @@
 
 mod canary;
 mod cli;
+mod resharding;
 mod scenarios;
 mod support;
 mod tidy;

@@ -193,8 +193,8 @@ fn what_is_not_modelled_is_refused_and_not_retried() {
     let (code, calls) = with_account(|cloud, config| async move {
         let kinesis = aws_sdk_kinesis::Client::new(&config);
         let before = clock::now();
-        let error = kinesis.start_stream_encryption().stream_name("readings").key_id("k");
-        let error = error.encryption_type(aws_sdk_kinesis::types::EncryptionType::Kms).send().await.unwrap_err();
+        let arn = "arn:aws:kinesis:eu-west-1:123456789012:stream/readings";
+        let error = kinesis.register_stream_consumer().stream_arn(arn).consumer_name("c").send().await.unwrap_err();
         let _ = cloud;
         (error.into_service_error().code().map(str::to_owned), clock::now().since(before).as_millis())
     });

@@ -14,16 +14,11 @@ use super::{Firehose, Ports};
 use crate::cloud::core::{AwsError, Cx, Outcome, TokenBucket};
 
 /// Operations that AWS has and that are not modelled.
-const NOT_MODELLED: [&str; 8] = [
-    "CreateDeliveryStream",
-    "DeleteDeliveryStream",
-    "ListTagsForDeliveryStream",
-    "StartDeliveryStreamEncryption",
-    "StopDeliveryStreamEncryption",
-    "TagDeliveryStream",
-    "UntagDeliveryStream",
-    "UpdateDestination",
-];
+const NOT_MODELLED: [&str; 3] =
+    ["CreateDeliveryStream", "StartDeliveryStreamEncryption", "StopDeliveryStreamEncryption"];
+
+/// The id of the one destination of a delivery stream.
+pub(super) const DESTINATION_ID: &str = "destinationId-000000000001";
 
 /// Names a list of delivery streams gives when no limit is asked for.
 const DEFAULT_LIST_LIMIT: usize = 10;
@@ -64,7 +59,8 @@ struct Record {
     data: String,
 }
 
-fn parse<T: DeserializeOwned>(operation: &str, body: &[u8]) -> Result<T, AwsError> {
+/// Parses a request. A member that is not modelled is refused as such.
+pub(super) fn parse<T: DeserializeOwned>(operation: &str, body: &[u8]) -> Result<T, AwsError> {
     serde_json::from_slice(body).map_err(|error| {
         let message = error.to_string();
         if message.starts_with("unknown field") {
@@ -105,6 +101,11 @@ impl Firehose {
         let (name, result) = match operation {
             "DescribeDeliveryStream" => ("DescribeDeliveryStream", allowed.and_then(|()| self.describe(cx, body))),
             "ListDeliveryStreams" => ("ListDeliveryStreams", allowed.and_then(|()| self.list(cx, body))),
+            "DeleteDeliveryStream" => ("DeleteDeliveryStream", allowed.and_then(|()| self.delete_delivery_stream(cx, body))),
+            "ListTagsForDeliveryStream" => ("ListTagsForDeliveryStream", allowed.and_then(|()| self.list_tags(cx, body))),
+            "TagDeliveryStream" => ("TagDeliveryStream", allowed.and_then(|()| self.tag(cx, body))),
+            "UntagDeliveryStream" => ("UntagDeliveryStream", allowed.and_then(|()| self.untag(cx, body))),
+            "UpdateDestination" => ("UpdateDestination", allowed.and_then(|()| self.update_destination(cx, ports, body))),
             "PutRecord" => ("PutRecord", allowed.and_then(|()| self.put_record(cx, ports, body))),
             "PutRecordBatch" => ("PutRecordBatch", allowed.and_then(|()| self.put_record_batch(cx, ports, body))),
             _ => match NOT_MODELLED.iter().find(|known| **known == operation) {
@@ -122,7 +123,7 @@ impl Firehose {
     }
 
     /// Control operations have a rate of their own. The error code is unverified.
-    fn control(&mut self, cx: &Cx<'_>, operation: &'static str) -> Result<(), AwsError> {
+    pub(super) fn control(&mut self, cx: &Cx<'_>, operation: &'static str) -> Result<(), AwsError> {
         let bucket = self
             .control
             .entry(operation)
@@ -130,14 +131,13 @@ impl Firehose {
         if bucket.try_take(cx.now, 1) { Ok(()) } else { Err(AwsError::new("ThrottlingException", "Rate exceeded")) }
     }
 
-    fn find(&mut self, cx: &Cx<'_>, name: &str) -> Result<&mut DeliveryStream, AwsError> {
-        match self.by_name.get(name) {
-            Some(index) => Ok(&mut self.streams[*index]),
-            None => {
-                let message = format!("Firehose {name} under account {} not found.", cx.account.id);
-                Err(AwsError::new("ResourceNotFoundException", message))
-            }
-        }
+    /// A delivery stream by name.
+    pub(super) fn find(&mut self, cx: &Cx<'_>, name: &str) -> Result<&mut DeliveryStream, AwsError> {
+        let found = self.by_name.get(name).and_then(|index| self.streams[*index].as_mut());
+        found.ok_or_else(|| {
+            let message = format!("Firehose {name} under account {} not found.", cx.account.id);
+            AwsError::new("ResourceNotFoundException", message)
+        })
     }
 
     fn describe(&mut self, cx: &Cx<'_>, body: &[u8]) -> Result<Value, AwsError> {
@@ -146,7 +146,9 @@ impl Firehose {
         let stream = self.find(cx, &request.delivery_stream_name)?;
         let config = &stream.config;
         let mut extended = json!(config.described);
-        extended["EncryptionConfiguration"] = json!({"NoEncryptionConfig": "NoEncryption"});
+        if config.object_key.is_none() {
+            extended["EncryptionConfiguration"] = json!({"NoEncryptionConfig": "NoEncryption"});
+        }
         extended["S3BackupMode"] = json!("Disabled");
         let mut plain = extended.clone();
         if let Value::Object(members) = &mut plain {
@@ -159,16 +161,23 @@ impl Firehose {
             "DeliveryStreamARN": config.arn,
             "DeliveryStreamStatus": "ACTIVE",
             "DeliveryStreamType": config.kind(),
-            "DeliveryStreamEncryptionConfiguration": {"Status": "DISABLED"},
+            "DeliveryStreamEncryptionConfiguration": if config.encrypted {
+                json!({"Status": "ENABLED", "KeyType": "AWS_OWNED_CMK"})
+            } else {
+                json!({"Status": "DISABLED"})
+            },
             "VersionId": stream.version.to_string(),
             "CreateTimestamp": stream.created.epoch_seconds(),
             "Destinations": [{
-                "DestinationId": "destinationId-000000000001",
+                "DestinationId": DESTINATION_ID,
                 "S3DestinationDescription": plain,
                 "ExtendedS3DestinationDescription": extended,
             }],
             "HasMoreDestinations": false,
         });
+        if let Some(updated) = stream.updated {
+            description["LastUpdateTimestamp"] = json!(updated.epoch_seconds());
+        }
         if let SourceConfig::Kinesis { described, .. } = &config.source {
             let mut source = json!(described);
             source["DeliveryStartTimestamp"] = json!(stream.created.epoch_seconds());
@@ -187,7 +196,7 @@ impl Firehose {
         let start = request.exclusive_start_delivery_stream_name.unwrap_or_default();
         let wanted = request.delivery_stream_type;
         let matching = |(name, index): (&String, &usize)| {
-            let kind = self.streams[*index].config.kind();
+            let kind = self.streams[*index].as_ref()?.config.kind();
             (*name > start && wanted.as_ref().is_none_or(|wanted| wanted == kind)).then(|| name.clone())
         };
         let mut names: Vec<String> = self.by_name.iter().filter_map(matching).take(limit + 1).collect();
@@ -205,7 +214,7 @@ impl Firehose {
         }
         let id = stream.accept(cx, ports, data);
         stream.settle(cx, ports);
-        Ok(json!({"RecordId": id, "Encrypted": false}))
+        Ok(json!({"RecordId": id, "Encrypted": stream.config.encrypted}))
     }
 
     fn put_record_batch(&mut self, cx: &mut Cx<'_>, ports: &mut Ports<'_>, body: &[u8]) -> Result<Value, AwsError> {
@@ -236,7 +245,7 @@ impl Firehose {
             }
         }
         stream.settle(cx, ports);
-        Ok(json!({"FailedPutCount": failed, "Encrypted": false, "RequestResponses": answers}))
+        Ok(json!({"FailedPutCount": failed, "Encrypted": stream.config.encrypted, "RequestResponses": answers}))
     }
 
     fn direct(&mut self, cx: &Cx<'_>, name: &str) -> Result<&mut DeliveryStream, AwsError> {

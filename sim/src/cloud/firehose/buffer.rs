@@ -47,6 +47,11 @@ impl Buffer {
         self.0.as_ref().map_or(0, |batch| batch.bytes)
     }
 
+    /// How many records wait.
+    pub fn records(&self) -> u64 {
+        self.0.as_ref().map_or(0, |batch| batch.entries.len() as u64)
+    }
+
     /// When its first record has waited for `interval`.
     pub fn deadline(&self, interval: Duration) -> Option<Time> {
         self.0.as_ref().map(|batch| batch.since + interval)

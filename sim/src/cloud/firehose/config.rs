@@ -7,7 +7,10 @@ use bytes::Bytes;
 use parquet::basic::{Compression, GzipLevel};
 
 use super::prefix::Prefix;
-use super::properties::{BufferingHints, Destination, FormatConversion, KinesisSource, Processing, Properties};
+use super::properties::{
+    BufferingHints, Destination, FormatConversion, KinesisSource, LoggingOptions, ObjectEncryption, Processing,
+    Properties, StreamEncryption,
+};
 use crate::cloud::core::{AwsError, Cx, Principal};
 
 /// Default of `IntervalInSeconds`.
@@ -20,6 +23,7 @@ const CONVERSION_MIN_SIZE_MIB: u64 = 64;
 const EVALUATED_PREFIX_MAX: usize = 512;
 
 /// Where records come from.
+#[derive(Clone)]
 pub(super) enum SourceConfig {
     /// `PutRecord` and `PutRecordBatch`.
     DirectPut,
@@ -53,6 +57,10 @@ pub(super) struct Config {
     pub name: String,
     pub arn: String,
     pub source: SourceConfig,
+    /// Whether what was put directly is encrypted while it waits.
+    pub encrypted: bool,
+    /// The key that encrypts objects.
+    pub object_key: Option<String>,
     /// The role that writes objects.
     pub role: Principal,
     pub bucket: String,
@@ -83,16 +91,35 @@ impl Config {
         check_name(&name)?;
         let kind = properties.delivery_stream_type.as_deref().unwrap_or("DirectPut");
         let source = source(cx, kind, properties.kinesis_stream_source_configuration)?;
-        let mut described = properties
+        let encrypted = stream_encryption(kind, properties.delivery_stream_encryption_configuration_input.as_ref())?;
+        let described = properties
             .extended_s3_destination_configuration
             .ok_or_else(|| invalid("Exactly one destination configuration is supported for a Firehose"))?;
+        Config::to(cx, name, source, encrypted, described)
+    }
+
+    /// The same delivery stream with another destination.
+    pub fn redirected(&self, cx: &Cx<'_>, described: Destination) -> Result<Self, AwsError> {
+        Config::to(cx, self.name.clone(), self.source.clone(), self.encrypted, described)
+    }
+
+    fn to(
+        cx: &Cx<'_>,
+        name: String,
+        source: SourceConfig,
+        encrypted: bool,
+        mut described: Destination,
+    ) -> Result<Self, AwsError> {
         let encoding = encoding(cx, &mut described)?;
         let converts = matches!(encoding, Encoding::Parquet(_));
         let (size_mib, interval_s) = buffering(cx, described.buffering_hints, converts)?;
         described.buffering_hints =
             Some(BufferingHints { size_mib: Some(size_mib), interval_in_seconds: Some(interval_s) });
         let (prefix, error_prefix) = prefixes(cx, &described, converts)?;
+        check_logging(described.cloud_watch_logging_options.as_ref())?;
         Ok(Config {
+            encrypted,
+            object_key: object_key(described.encryption_configuration.as_ref())?,
             arn: cx.account.arn("firehose", &format!("deliverystream/{name}")),
             name,
             source,
@@ -168,6 +195,50 @@ fn source(cx: &Cx<'_>, kind: &str, kinesis: Option<KinesisSource>) -> Result<Sou
             Err(AwsError::not_modelled(format!("the delivery stream type {kind}")))
         }
         _ => Err(AwsError::new("ValidationException", format!("{kind} is not a delivery stream type"))),
+    }
+}
+
+/// Whether what waits is encrypted. Firehose encrypts direct puts only: what comes from a Kinesis stream is protected by
+/// that stream (guide: "Data protection").
+fn stream_encryption(kind: &str, given: Option<&StreamEncryption>) -> Result<bool, AwsError> {
+    match given {
+        None => Ok(false),
+        // The text is unverified.
+        Some(_) if kind != "DirectPut" => Err(invalid(format!(
+            "DeliveryStreamEncryptionConfigurationInput is not supported for a delivery stream of type {kind}"
+        ))),
+        Some(StreamEncryption { key_type, key_arn: None }) if key_type == "AWS_OWNED_CMK" => Ok(true),
+        Some(StreamEncryption { key_type, .. }) if key_type == "CUSTOMER_MANAGED_CMK" => {
+            Err(AwsError::not_modelled("encryption of direct puts with a customer-managed key"))
+        }
+        Some(StreamEncryption { key_type, .. }) => {
+            Err(invalid(format!("the KeyType {key_type} is none, or takes no KeyARN")))
+        }
+    }
+}
+
+/// The key that encrypts objects, beside what the bucket does by default.
+fn object_key(given: Option<&ObjectEncryption>) -> Result<Option<String>, AwsError> {
+    match given {
+        None | Some(ObjectEncryption { none: None, kms: None }) => Ok(None),
+        Some(ObjectEncryption { none: Some(none), kms: None }) if none == "NoEncryption" => Ok(None),
+        Some(ObjectEncryption { none: None, kms: Some(kms) }) if kms.key_arn.starts_with("arn:") => {
+            Ok(Some(kms.key_arn.clone()))
+        }
+        Some(_) => Err(invalid("EncryptionConfiguration needs either NoEncryption or the ARN of a KMS key")),
+    }
+}
+
+/// Logging needs a place. Nothing is logged: errors of deliveries are in the trace.
+fn check_logging(given: Option<&LoggingOptions>) -> Result<(), AwsError> {
+    match given {
+        Some(LoggingOptions { enabled: true, log_group_name, log_stream_name })
+            if log_group_name.is_none() || log_stream_name.is_none() =>
+        {
+            // The text is unverified.
+            Err(invalid("LogGroupName and LogStreamName must be given when CloudWatch logging is enabled"))
+        }
+        _ => Ok(()),
     }
 }
 

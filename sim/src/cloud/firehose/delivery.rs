@@ -1,5 +1,7 @@
-//! Deliveries of one stream: what is on its way to S3, in order. A delivery that fails is tried again, and those
-//! behind it wait, so that records of a shard never overtake one another.
+//! Deliveries of one stream: what is on its way to S3, in order. A delivery that fails, by a fault of S3 or because S3 or
+//! KMS refuses the role, is tried again, and those behind it wait, so that records of a shard never overtake one another.
+//! An object keeps its key and its format when the configuration changes before it is written; it goes to the bucket and
+//! in the role of the new one.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -62,6 +64,11 @@ impl Outbox {
         self.queue.iter().map(Delivery::bytes).sum()
     }
 
+    /// Records that wait, errors included.
+    pub fn records(&self) -> u64 {
+        self.queue.iter().map(Delivery::records).sum()
+    }
+
     /// Puts a batch at the end.
     pub fn push(&mut self, batch: Batch) {
         self.queue.push_back(Delivery { since: batch.since, work: Work::Records(batch) });
@@ -119,6 +126,13 @@ impl Delivery {
             Work::Objects(objects) => objects.iter().map(|object| object.body.len()).sum(),
         }
     }
+
+    fn records(&self) -> u64 {
+        match &self.work {
+            Work::Records(batch) => batch.entries.len() as u64,
+            Work::Objects(objects) => objects.iter().map(|object| object.records).sum(),
+        }
+    }
 }
 
 struct Context<'a> {
@@ -167,6 +181,9 @@ impl Context<'_> {
         let Work::Objects(objects) = &mut delivery.work else { return Ok(()) };
         while let Some(object) = objects.front() {
             let role = &mut cx.acting_as(&config.role);
+            if let Some(object_key) = &config.object_key {
+                role.use_key("kms:GenerateDataKey", object_key, "s3")?;
+            }
             ports.objects.put_object(role, &config.bucket, &object.key, object.body.clone(), CONTENT_TYPE)?;
             if object.data {
                 cx.meter.add("firehose", "DeliveryToS3.Records", object.records);

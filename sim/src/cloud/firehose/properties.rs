@@ -2,7 +2,6 @@
 //! spells their members alike, so `DescribeDeliveryStream` answers with the same shapes.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
@@ -11,8 +10,25 @@ pub(super) struct Properties {
     pub delivery_stream_type: Option<String>,
     pub kinesis_stream_source_configuration: Option<KinesisSource>,
     pub extended_s3_destination_configuration: Option<Destination>,
-    #[serde(default, rename = "Tags")]
-    pub _tags: Option<Value>,
+    pub delivery_stream_encryption_configuration_input: Option<StreamEncryption>,
+    #[serde(default)]
+    pub tags: Vec<Tag>,
+}
+
+#[derive(Clone, Deserialize, Serialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(super) struct Tag {
+    pub key: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+}
+
+#[derive(Clone, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(super) struct StreamEncryption {
+    pub key_type: String,
+    #[serde(rename = "KeyARN")]
+    pub key_arn: Option<String>,
 }
 
 #[derive(Clone, Deserialize, Serialize)]
@@ -38,9 +54,40 @@ pub(super) struct Destination {
     pub buffering_hints: Option<BufferingHints>,
     pub compression_format: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub encryption_configuration: Option<ObjectEncryption>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cloud_watch_logging_options: Option<LoggingOptions>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub processing_configuration: Option<Processing>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data_format_conversion_configuration: Option<FormatConversion>,
+}
+
+#[derive(Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ObjectEncryption {
+    #[serde(rename = "NoEncryptionConfig", skip_serializing_if = "Option::is_none")]
+    pub none: Option<String>,
+    #[serde(rename = "KMSEncryptionConfig", skip_serializing_if = "Option::is_none")]
+    pub kms: Option<KmsEncryption>,
+}
+
+#[derive(Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct KmsEncryption {
+    #[serde(rename = "AWSKMSKeyARN")]
+    pub key_arn: String,
+}
+
+#[derive(Clone, Deserialize, Serialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(super) struct LoggingOptions {
+    #[serde(default)]
+    pub enabled: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log_group_name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log_stream_name: Option<String>,
 }
 
 #[derive(Clone, Copy, Deserialize, Serialize)]

@@ -99,10 +99,12 @@ impl Source {
         }
     }
 
-    /// Adds a reader for each new shard all of whose parents are read, or no longer kept.
+    /// Adds a reader for each new shard all of whose parents are read, or no longer kept: all of them, or none when
+    /// one cannot be added.
     fn add_children(&mut self, cx: &mut Cx<'_>, streams: &dyn Streams) -> Result<(), AwsError> {
         self.permit(cx, "kinesis:ListShards")?;
         let shards = streams.list_shards(&self.stream)?;
+        let mut added = Vec::new();
         for shard in &shards {
             let unread =
                 |parent: &Arc<str>| !self.finished.contains(parent) && shards.iter().any(|shard| shard.id == *parent);
@@ -110,10 +112,10 @@ impl Source {
                 continue;
             }
             let cx = &mut cx.acting_as(&self.role);
-            let cursor = streams.cursor(cx, &self.stream, &shard.id, StartingPosition::TrimHorizon)?;
-            self.known.insert(shard.id.clone());
-            self.readers.push(Reader::At(cursor));
+            added.push(streams.cursor(cx, &self.stream, &shard.id, StartingPosition::TrimHorizon)?);
         }
+        self.known.extend(added.iter().map(|cursor| cursor.shard_id.clone()));
+        self.readers.extend(added.into_iter().map(Reader::At));
         Ok(())
     }
 }

@@ -1,5 +1,6 @@
 //! One delivery stream: its source, its buffer, and its deliveries.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rand::RngExt as _;
@@ -47,6 +48,9 @@ pub(super) struct DeliveryStream {
     /// Counts changes of the configuration, from 1.
     pub version: u64,
     pub created: Time,
+    /// When the configuration was last changed.
+    pub updated: Option<Time>,
+    pub tags: BTreeMap<String, String>,
     pub rates: PutRates,
     /// Records that were put directly so far.
     pub puts: u128,
@@ -68,8 +72,7 @@ impl DeliveryStream {
         config: Config,
         index: usize,
     ) -> Result<Self, AwsError> {
-        let converter = config.conversion().cloned().map(Converter::new);
-        let converter = converter.map(|mut c| c.check(cx, catalog).map(|()| c)).transpose()?;
+        let converter = converter(cx, catalog, &config)?;
         let source = match &config.source {
             SourceConfig::DirectPut => None,
             SourceConfig::Kinesis { stream, role, .. } => {
@@ -86,6 +89,8 @@ impl DeliveryStream {
             config,
             version: 1,
             created: cx.now,
+            updated: None,
+            tags: BTreeMap::new(),
             rates,
             puts: 0,
             index,
@@ -114,7 +119,7 @@ impl DeliveryStream {
     pub fn wake(&mut self, cx: &mut Cx<'_>, ports: &mut Ports<'_>, slot: u64) {
         match slot {
             SLOT_DEADLINE => {
-                self.armed = None;
+                self.armed = self.armed.filter(|armed| *armed > cx.now);
                 self.settle(cx, ports);
             }
             SLOT_RETRY => self.drive(cx, ports),
@@ -170,16 +175,39 @@ impl DeliveryStream {
         }
     }
 
+    /// Takes another configuration of the same source. What waits in the buffer is delivered by it, since buffers are
+    /// looked at when they are delivered; AWS does not say which configuration is used: unverified.
+    pub fn change(&mut self, cx: &mut Cx<'_>, catalog: &mut dyn Catalog, config: Config) -> Result<(), AwsError> {
+        self.converter = converter(cx, catalog, &config)?;
+        self.config = config;
+        self.version += 1;
+        self.updated = Some(cx.now);
+        let fields = [("version", self.version.into())];
+        cx.trace.event(Level::Call, cx.now, "firehose", "changed", &self.config.name, &fields);
+        // The buffer may be full or old enough by the new hints.
+        self.arm(cx, cx.now);
+        Ok(())
+    }
+
+    /// Records and bytes that were taken and are not delivered.
+    pub fn undelivered(&self) -> (u64, u64) {
+        let bytes = self.buffer.bytes() + self.outbox.bytes();
+        (self.buffer.records() + self.outbox.records(), bytes as u64)
+    }
+
     /// Delivers a buffer whose time has come, and asks to be woken when that of another one comes.
     pub fn settle(&mut self, cx: &mut Cx<'_>, ports: &mut Ports<'_>) {
-        match self.buffer.deadline(self.config.interval) {
-            Some(deadline) if deadline <= cx.now => self.flush(cx, ports),
-            Some(deadline) if self.armed.is_none() => {
-                self.armed = Some(deadline);
-                cx.timers.at(deadline, Service::Firehose, token(self.index, SLOT_DEADLINE));
-            }
-            _ => {}
+        let Some(deadline) = self.buffer.deadline(self.config.interval) else { return };
+        if deadline <= cx.now || self.buffer.bytes() >= self.config.size_bytes {
+            self.flush(cx, ports);
+        } else if self.armed.is_none_or(|armed| armed > deadline) {
+            self.arm(cx, deadline);
         }
+    }
+
+    fn arm(&mut self, cx: &mut Cx<'_>, at: Time) {
+        self.armed = Some(at);
+        cx.timers.at(at, Service::Firehose, token(self.index, SLOT_DEADLINE));
     }
 
     fn flush(&mut self, cx: &mut Cx<'_>, ports: &mut Ports<'_>) {
@@ -194,4 +222,10 @@ impl DeliveryStream {
             cx.timers.at(at, Service::Firehose, token(self.index, SLOT_RETRY));
         }
     }
+}
+
+/// What converts records by a configuration, if it does.
+fn converter(cx: &mut Cx<'_>, catalog: &mut dyn Catalog, config: &Config) -> Result<Option<Converter>, AwsError> {
+    let converter = config.conversion().cloned().map(Converter::new);
+    converter.map(|mut converter| converter.check(cx, catalog).map(|()| converter)).transpose()
 }

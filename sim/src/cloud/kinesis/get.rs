@@ -1,10 +1,12 @@
 //! `GetShardIterator` and `GetRecords`.
 
 use serde::Deserialize;
+use serde_json::{Value, json};
 
+use super::list_shards::hash_key_range;
 use super::log::Room;
-use super::shard::Read;
-use super::stream::{Status, Stream};
+use super::shard::{Read, Shard};
+use super::stream::Stream;
 use super::token::{Kind, Token};
 use super::wire::{
     Checks, Text, invalid, parse, put, put_base64, put_string, put_time, shard_not_found, stream_name, text, time,
@@ -87,7 +89,7 @@ impl Kinesis {
         self.permit(cx, "kinesis:GetRecords", &token.stream)?;
         let shard_id = format!("shardId-{:012}", token.shard);
         let missing = || shard_not_found(&shard_id, &token.stream, &cx.account.id);
-        let stream = self.streams.get_mut(&*token.stream).filter(|stream| stream.status == Status::Active);
+        let stream = self.streams.get_mut(&*token.stream).filter(|stream| stream.is_usable());
         let stream = stream.ok_or_else(missing)?;
         if stream.created != token.stream_created || text(&input.stream_arn).is_some_and(|arn| arn != stream.arn) {
             return Err(invalid("Invalid ShardIterator."));
@@ -96,11 +98,10 @@ impl Kinesis {
         let limit = input.limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(quotas.read_records_max);
         let room = Room { records: limit, bytes: quotas.read_bytes_max };
         let read = read(cx, stream, index, token.offset, room)?;
-        let next = iterator(cx.now, stream, index, read.next);
-        Ok(render(&read, &next))
+        Ok(render(cx.now, stream, index, &read))
     }
 
-    /// Where a consumer of the account that begins at `start` stands.
+    /// Where a consumer of the account that begins at `start` stands. A shard that has expired has nothing to read.
     pub(super) fn cursor_at(
         &self,
         cx: &Cx<'_>,
@@ -110,7 +111,7 @@ impl Kinesis {
     ) -> Result<ShardCursor, AwsError> {
         let missing = || shard_not_found(shard_id, stream, &cx.account.id);
         let stream = self.find(stream).ok_or_else(missing)?;
-        let shard = &stream.shards[stream.shard_index(shard_id).ok_or_else(missing)?];
+        let shard = &stream.shards[stream.known_index(shard_id).ok_or_else(missing)?];
         let offset = match start {
             StartingPosition::TrimHorizon => shard.log.first(),
             StartingPosition::Latest => shard.log.end(),
@@ -119,7 +120,7 @@ impl Kinesis {
         Ok(ShardCursor { stream: stream.name.clone(), shard_id: shard.id.clone(), offset })
     }
 
-    /// The records from a cursor on.
+    /// The records from a cursor on. Once its shard has expired, the consumer is at its end.
     pub(super) fn read_at(
         &mut self,
         cx: &mut Cx<'_>,
@@ -128,12 +129,13 @@ impl Kinesis {
     ) -> Result<ReadBatch, AwsError> {
         let quotas = self.quotas(cx);
         let missing = || shard_not_found(&cursor.shard_id, &cursor.stream, &cx.account.id);
-        let stream = self.streams.get_mut(&cursor.stream).filter(|stream| stream.status == Status::Active);
+        let stream = self.streams.get_mut(&cursor.stream).filter(|stream| stream.is_usable());
         let stream = stream.ok_or_else(missing)?;
-        let index = stream.shard_index(&cursor.shard_id).ok_or_else(missing)?;
+        let index = stream.known_index(&cursor.shard_id).ok_or_else(missing)?;
         let room = Room { records: limit.min(quotas.read_records_max), bytes: quotas.read_bytes_max };
-        let Read { records, next, millis_behind_latest, .. } = read(cx, stream, index, cursor.offset, room)?;
-        Ok(ReadBatch { records, next: Some(ShardCursor { offset: next, ..cursor.clone() }), millis_behind_latest })
+        let Read { records, next, millis_behind_latest, at_end, .. } = read(cx, stream, index, cursor.offset, room)?;
+        let next = (!at_end).then(|| ShardCursor { offset: next, ..cursor.clone() });
+        Ok(ReadBatch { records, next, millis_behind_latest })
     }
 }
 
@@ -146,7 +148,8 @@ fn read(cx: &mut Cx<'_>, stream: &mut Stream, index: usize, from: u64, room: Roo
         cx.trace.event(Level::Call, cx.now, SERVICE, "GetRecords throttled", &stream.name, &fields);
         return Err(stream.rate_exceeded(index, &cx.account.id));
     };
-    if !read.records.is_empty() {
+    if let (Some(oldest), Some(newest)) = (read.records.first(), read.records.last()) {
+        stream.encryption.may_read(cx, oldest.arrival, newest.arrival)?;
         cx.meter.add(SERVICE, "OutgoingRecords", read.records.len() as u64);
         cx.meter.add(SERVICE, "OutgoingBytes", read.bytes);
         let fields = [
@@ -236,17 +239,27 @@ fn offset_of(cx: &Cx<'_>, stream: &Stream, index: usize, text: &str) -> Result<(
     Ok((offset, offset + u64::from(number.ordinal > 0)))
 }
 
-fn render(read: &Read, next: &str) -> Vec<u8> {
+/// An answer. At the end of a closed shard it names the children in place of a further iterator.
+fn render(now: Time, stream: &Stream, shard: usize, read: &Read) -> Vec<u8> {
     let size: usize =
-        read.records.iter().map(|record| record.data.len() / 3 * 4 + record.partition_key.len() + 180).sum();
+        read.records.iter().map(|record| record.data.len() / 3 * 4 + record.partition_key.len() + 200).sum();
     let mut out = Vec::with_capacity(size + 512);
-    put!(&mut out, r#"{{"MillisBehindLatest":{},"NextShardIterator":"{next}","Records":["#, read.millis_behind_latest);
+    put!(&mut out, r#"{{"MillisBehindLatest":{},"#, read.millis_behind_latest);
+    if read.at_end {
+        put!(&mut out, r#""ChildShards":{},"#, children(stream, shard));
+    } else {
+        put!(&mut out, r#""NextShardIterator":"{}","#, iterator(now, stream, shard, read.next));
+    }
+    out.extend_from_slice(br#""Records":["#);
     for (index, record) in read.records.iter().enumerate() {
         if index > 0 {
             out.push(b',');
         }
         out.extend_from_slice(br#"{"ApproximateArrivalTimestamp":"#);
         put_time(&mut out, record.arrival);
+        if stream.encryption.key_at(record.arrival).is_some() {
+            out.extend_from_slice(br#","EncryptionType":"KMS""#);
+        }
         out.extend_from_slice(br#","Data":"#);
         put_base64(&mut out, &record.data);
         out.extend_from_slice(br#","PartitionKey":"#);
@@ -255,4 +268,14 @@ fn render(read: &Read, next: &str) -> Vec<u8> {
     }
     out.extend_from_slice(b"]}");
     out
+}
+
+fn children(stream: &Stream, shard: usize) -> Value {
+    let id = &stream.shards[shard].id;
+    let children = stream.visible_shards(shard).filter(|(_, child)| child.parents.contains(id));
+    let describe = |(_, child): (usize, &Shard)| {
+        let parents: Vec<&str> = child.parents.iter().map(|parent| &**parent).collect();
+        json!({"ShardId": &*child.id, "ParentShards": parents, "HashKeyRange": hash_key_range(child)})
+    };
+    children.map(describe).collect()
 }

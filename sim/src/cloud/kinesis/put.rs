@@ -92,6 +92,7 @@ impl Kinesis {
         checks.finish()?;
         self.permit(cx, "kinesis:PutRecord", stream)?;
         let stream = self.writable(cx, stream)?;
+        stream.encryption.may_write(cx)?;
         put_into(cx, stream, hash_key(key), key, data)
     }
 
@@ -114,9 +115,11 @@ impl Kinesis {
         self.permit(cx, "kinesis:PutRecord", name)?;
         let stream = self.writable(cx, name)?;
         check_ordering(cx, stream, text(&input.sequence_number_for_ordering))?;
+        let encrypted = encryption_type(stream.encryption.may_write(cx)?);
         let (shard, sequence) = put_into(cx, stream, hash, key, decoded.into())?;
-        let mut out = Vec::with_capacity(128);
-        put!(&mut out, r#"{{"ShardId":"{shard}","SequenceNumber":"{}"}}"#, render_sequence_number(sequence));
+        let number = render_sequence_number(sequence);
+        let mut out = Vec::with_capacity(160);
+        put!(&mut out, r#"{{{encrypted}"ShardId":"{shard}","SequenceNumber":"{number}"}}"#);
         Ok(out)
     }
 
@@ -143,6 +146,7 @@ impl Kinesis {
         let name = stream_name(cx, text(&input.stream_name), text(&input.stream_arn))?;
         self.permit(cx, "kinesis:PutRecords", name)?;
         let stream = self.writable(cx, name)?;
+        let encrypted = stream.encryption.may_write(cx)?;
         let mut counts = Counts::default();
         let mut results = Vec::with_capacity(entries.len());
         for ((entry, data), hash) in entries.iter().zip(data).zip(hashes) {
@@ -157,7 +161,7 @@ impl Kinesis {
         let fields =
             [("records", counts.records.into()), ("failed", counts.throttled.into()), ("bytes", counts.bytes.into())];
         cx.trace.event(Level::Call, cx.now, SERVICE, "PutRecords", &stream.name, &fields);
-        Ok(render_results(stream, &cx.account.id, &results, counts.throttled))
+        Ok(render_results(stream, &cx.account.id, &results, counts.throttled, encrypted))
     }
 }
 
@@ -259,7 +263,8 @@ fn check_entry(checks: &mut Checks, quotas: &Quotas, path: impl std::fmt::Displa
     );
 }
 
-fn check_hash_key(checks: &mut Checks, path: &str, hash_key: Option<&str>) {
+/// Notes a hash key that is no decimal number.
+pub(super) fn check_hash_key(checks: &mut Checks, path: &str, hash_key: Option<&str>) {
     let Some(text) = hash_key else { return };
     let digits = !text.is_empty() && text.len() <= 39 && text.bytes().all(|byte| byte.is_ascii_digit());
     let matches = digits && (text == "0" || !text.starts_with('0'));
@@ -294,9 +299,20 @@ fn decode(blob: &str, into: &mut Vec<u8>) -> Result<usize, AwsError> {
     Ok(into.len() - start)
 }
 
-fn render_results(stream: &Stream, account: &str, results: &[Result<Accepted, usize>], failed: u64) -> Vec<u8> {
-    let mut out = Vec::with_capacity(64 + results.len() * 130);
-    put!(&mut out, r#"{{"FailedRecordCount":{failed},"Records":["#);
+/// The member of an answer that tells how records are encrypted; nothing while they are not.
+fn encryption_type(encrypted: bool) -> &'static str {
+    if encrypted { r#""EncryptionType":"KMS","# } else { "" }
+}
+
+fn render_results(
+    stream: &Stream,
+    account: &str,
+    results: &[Result<Accepted, usize>],
+    failed: u64,
+    encrypted: bool,
+) -> Vec<u8> {
+    let mut out = Vec::with_capacity(96 + results.len() * 130);
+    put!(&mut out, r#"{{{}"FailedRecordCount":{failed},"Records":["#, encryption_type(encrypted));
     for (index, result) in results.iter().enumerate() {
         if index > 0 {
             out.push(b',');

@@ -41,6 +41,14 @@ pub(super) struct Quotas {
     pub creating_streams: u64,
     /// Calls of ListShards to a stream in a second.
     pub list_shards_calls: u64,
+    /// Calls of UpdateShardCount to a stream in 24 hours.
+    pub count_updates_per_day: u64,
+    /// By how much one UpdateShardCount multiplies or divides the number of shards at most.
+    pub count_factor: u64,
+    /// The largest target of UpdateShardCount.
+    pub count_target_max: u64,
+    /// Calls of StartStreamEncryption and StopStreamEncryption to a stream in 24 hours.
+    pub encryption_changes_per_day: u64,
 }
 
 impl Quotas {
@@ -67,6 +75,10 @@ impl Quotas {
             shards_per_account: get("shards_per_account_provisioned"),
             creating_streams: get("creating_streams"),
             list_shards_calls: get("api_ListShards"),
+            count_updates_per_day: get("update_shard_count_per_24h"),
+            count_factor: get("update_shard_count_factor"),
+            count_target_max: get("update_shard_count_target_max"),
+            encryption_changes_per_day: get("start_stop_encryption"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A shard: its hash key range, its write and read limits, and its records.
+//! A shard: its hash key range, its write and read limits, its records, and its end.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +25,14 @@ pub(super) struct Shard {
     pub index: u32,
     /// The hash keys that it owns.
     pub range: HashRange,
+    /// The shards that it was made from: none, one by a split, two by a merge.
+    pub parents: Vec<Arc<str>>,
+    /// Since when it takes records.
+    pub opened: Time,
+    /// Since when it takes no more: a split or a merge closed it.
+    pub closed: Option<Time>,
+    /// Whether the retention has passed since it was closed: it is as good as absent.
+    pub expired: bool,
     /// Its records.
     pub log: Log,
     created_secs: u32,
@@ -37,6 +45,9 @@ pub(super) struct Shard {
     read_blocked_until: Time,
 }
 
+/// The ordinal that no record has and that comes after each.
+const LAST_ORDINAL: u64 = 0xfff_ffff_ffff;
+
 /// What one read of a shard gives.
 pub(super) struct Read {
     /// Records in order.
@@ -47,15 +58,21 @@ pub(super) struct Read {
     pub bytes: u64,
     /// How far behind the tip the reader is.
     pub millis_behind_latest: u64,
+    /// Whether the shard is closed and read to its end.
+    pub at_end: bool,
 }
 
 impl Shard {
     /// An empty shard that begins at `now`.
-    pub fn new(index: u32, range: HashRange, quotas: &Quotas, now: Time) -> Self {
+    pub fn new(index: u32, range: HashRange, parents: Vec<Arc<str>>, quotas: &Quotas, now: Time) -> Self {
         Shard {
             id: format!("shardId-{index:012}").into(),
             index,
             range,
+            parents,
+            opened: now,
+            closed: None,
+            expired: false,
             log: Log::new(),
             created_secs: seconds(now),
             write_records: TokenBucket::per_second(quotas.shard_write_records, now),
@@ -79,12 +96,30 @@ impl Shard {
         sequence(self.created_secs, self.index, 0, created)
     }
 
+    /// Sequence number of a closed shard that no record has and that comes after each.
+    pub fn ending_sequence(&self) -> Option<u128> {
+        self.closed.map(|closed| sequence(self.created_secs, self.index, LAST_ORDINAL, closed))
+    }
+
     /// Offset of the record with this sequence number; `None` when it is not of this shard. The shard's starting
-    /// sequence number stands for the first record.
+    /// sequence number stands for the first record, its ending one for the end.
     pub fn offset(&self, number: SequenceNumber) -> Option<u64> {
-        let offset = number.ordinal.saturating_sub(1);
         let known = number.shard == self.index && number.shard_created_secs == self.created_secs;
-        (known && number.ordinal <= self.log.end()).then_some(offset)
+        match number.ordinal {
+            LAST_ORDINAL if self.closed.is_some() => known.then(|| self.log.end()),
+            ordinal => (known && ordinal <= self.log.end()).then(|| ordinal.saturating_sub(1)),
+        }
+    }
+
+    /// Takes no more records.
+    pub fn close(&mut self, now: Time) {
+        self.closed = Some(now);
+    }
+
+    /// Forgets what is left of a closed shard.
+    pub fn expire(&mut self) {
+        self.expired = true;
+        self.log.trim(Time::MAX);
     }
 
     /// Accepts a record, if the shard's rates allow it. Answers its offset.
@@ -124,7 +159,8 @@ impl Shard {
             Some(last) if next < self.log.end() => now.unix_millis().saturating_sub(last.arrival.unix_millis()),
             _ => 0,
         };
-        Ok(Read { records, next, bytes, millis_behind_latest })
+        let at_end = self.closed.is_some() && next >= self.log.end();
+        Ok(Read { records, next, bytes, millis_behind_latest, at_end })
     }
 
     /// An answer within the second's 2 MiB is paid from the bucket. A larger one empties it and blocks the shard's

@@ -9,6 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
+use super::stream::{Status, Stream};
 use crate::cloud::core::{AwsError, Cx};
 use crate::world::time::Time;
 
@@ -110,6 +111,22 @@ pub(super) fn stream_name<'r>(cx: &Cx<'_>, name: Option<&'r str>, arn: Option<&'
         return Err(invalid("StreamName and StreamARN do not name the same stream."));
     }
     Ok(named)
+}
+
+/// Whether the caller may do `action` on the stream of this name.
+pub(super) fn authorized(cx: &mut Cx<'_>, action: &str, stream: &str) -> Result<(), AwsError> {
+    let arn = cx.account.arn("kinesis", &format!("stream/{stream}"));
+    cx.authorize(action, &arn)
+}
+
+/// Refuses what only an ACTIVE stream takes, with the text that kinesalite recorded from AWS.
+pub(super) fn expect_active(cx: &Cx<'_>, stream: &Stream) -> Result<(), AwsError> {
+    if stream.status == Status::Active {
+        return Ok(());
+    }
+    let (name, account, status) = (&stream.name, &cx.account.id, stream.status.as_str());
+    let message = format!("Stream {name} under account {account} not ACTIVE, instead in state {status}");
+    Err(AwsError::new("ResourceInUseException", message))
 }
 
 /// `InvalidArgumentException`.

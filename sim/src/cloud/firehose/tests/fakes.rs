@@ -35,6 +35,8 @@ pub(super) struct FakeStream {
     pub shards: BTreeMap<Arc<str>, Shard>,
     /// Calls of `GetRecords` that are throttled before the next one succeeds.
     pub throttle: u32,
+    /// A shard whose `GetShardIterator` is refused.
+    pub closed_to: Option<Arc<str>>,
     /// Calls of `GetRecords`: when, and of which shard.
     pub reads: Vec<(Time, Arc<str>)>,
     sequence: u128,
@@ -92,6 +94,9 @@ impl Streams for FakeStream {
     ) -> Result<ShardCursor, AwsError> {
         expect_stream(stream)?;
         assert_eq!(cx.caller.arn, ROLE);
+        if self.closed_to.as_deref() == Some(shard_id) {
+            return Err(AwsError::new("AccessDeniedException", "not authorized to perform: kinesis:GetShardIterator"));
+        }
         let offset = match start {
             StartingPosition::Latest => self.shards[shard_id].records.len() as u64,
             StartingPosition::TrimHorizon => 0,
@@ -236,6 +241,15 @@ pub(super) fn converting(change: impl FnOnce(&mut Value)) -> Value {
     })
 }
 
+fn resource(properties: Value) -> Resource {
+    Resource {
+        stack: "lake".to_owned(),
+        logical_id: "Delivery".to_owned(),
+        kind: "AWS::KinesisFirehose::DeliveryStream".to_owned(),
+        properties,
+    }
+}
+
 /// Firehose with everything around it.
 pub(super) struct World {
     pub parts: CxParts,
@@ -261,17 +275,28 @@ impl World {
     }
 
     pub fn create(&mut self, properties: Value) -> Result<(), AwsError> {
-        let resource = Resource {
-            stack: "lake".to_owned(),
-            logical_id: "Delivery".to_owned(),
-            kind: "AWS::KinesisFirehose::DeliveryStream".to_owned(),
-            properties,
-        };
+        let resource = resource(properties);
         let cx = &mut self.parts.cx(self.now, &self.owner);
         let made = self.firehose.provision(cx, &mut self.stream, &mut self.catalog, &resource)?;
         let arn = format!("arn:aws:firehose:eu-west-1:123456789012:deliverystream/{}", made.physical_id);
         assert_eq!(made.attributes["Arn"], arn);
         Ok(())
+    }
+
+    /// Changes the delivery stream `raw`, whose properties were `previous`.
+    pub fn update(&mut self, previous: &Value, properties: Value) -> Result<(), AwsError> {
+        let cx = &mut self.parts.cx(self.now, &self.owner);
+        let (stream, catalog, resource) = (&mut self.stream, &mut self.catalog, resource(properties));
+        let changed = self.firehose.update(cx, stream, catalog, &resource, "raw", previous)?;
+        assert_eq!((&*changed.physical_id, changed.ready_at), ("raw", None));
+        Ok(())
+    }
+
+    /// Deletes the delivery stream `raw`.
+    pub fn delete(&mut self, properties: Value) {
+        let cx = &mut self.parts.cx(self.now, &self.owner);
+        let (stream, catalog) = (&mut self.stream, &mut self.catalog);
+        self.firehose.delete(cx, stream, catalog, &resource(properties), "raw").unwrap();
     }
 
     /// Lets time pass, with every wake-up on its way.

@@ -1,3 +1,4 @@
+mod changes;
 mod fakes;
 
 use std::time::Duration;
@@ -355,7 +356,7 @@ fn records_are_put_directly_to_direct_put_streams_only() {
         ("DescribeDeliveryStream", json!({"DeliveryStreamName": "absent"}), "ResourceNotFoundException"),
         ("DescribeDeliveryStream", json!({"DeliveryStreamName": 5}), "SerializationException"),
         ("DescribeDeliveryStream", json!({"DeliveryStreamName": "raw", "Colour": 1}), "NotImplemented"),
-        ("DeleteDeliveryStream", json!({"DeliveryStreamName": "raw"}), "NotImplemented"),
+        ("CreateDeliveryStream", json!({"DeliveryStreamName": "raw"}), "NotImplemented"),
         ("SplitShard", json!({}), "UnknownOperationException"),
     ] {
         assert_eq!(world.call(operation, &body).unwrap_err().code, code, "{operation} {body}");

@@ -3,6 +3,8 @@
 mod limits;
 mod measure;
 mod reading;
+mod resharding;
+mod settings;
 mod streams;
 mod writing;
 
@@ -41,13 +43,12 @@ impl Account {
     }
 
     fn provision(&mut self, properties: Value) -> Result<Provisioned, AwsError> {
-        let resource = Resource {
-            stack: "stack".to_owned(),
-            logical_id: "Stream".to_owned(),
-            kind: "AWS::Kinesis::Stream".to_owned(),
-            properties,
-        };
-        self.act(|kinesis, cx| kinesis.provision(cx, &resource))
+        self.act(|kinesis, cx| kinesis.provision(cx, &resource(properties)))
+    }
+
+    /// Changes the stream `s`, whose properties were `previous`.
+    fn update(&mut self, previous: &Value, properties: Value) -> Result<Provisioned, AwsError> {
+        self.act(|kinesis, cx| kinesis.update(cx, &resource(properties), "s", previous))
     }
 
     /// A call that is answered.
@@ -71,12 +72,15 @@ impl Account {
         self.now += std::time::Duration::from_millis(millis);
     }
 
-    /// Lets time pass until `millis` later, with its wake-ups.
+    /// Lets time pass until `millis` later, with its wake-ups on the way.
     fn wait_awake(&mut self, millis: u64) {
-        self.wait(millis);
-        while let Some(wake) = self.parts.timers.pop_due(self.now) {
+        let until = self.now + std::time::Duration::from_millis(millis);
+        while let Some(due) = self.parts.timers.next_due().filter(|due| *due <= until) {
+            self.now = self.now.max(due);
+            let wake = self.parts.timers.pop_due(self.now).unwrap();
             self.act(|kinesis, cx| kinesis.wake(cx, wake.token));
         }
+        self.now = until;
     }
 
     fn put(&mut self, key: &str, data: &str) -> Result<(Arc<str>, u128), AwsError> {
@@ -105,6 +109,15 @@ impl Account {
 
     fn counter(&self, name: &'static str) -> u64 {
         self.parts.meter.counters().get(&(SERVICE, name)).copied().unwrap_or_default()
+    }
+}
+
+fn resource(properties: Value) -> Resource {
+    Resource {
+        stack: "stack".to_owned(),
+        logical_id: "Stream".to_owned(),
+        kind: "AWS::Kinesis::Stream".to_owned(),
+        properties,
     }
 }
 
