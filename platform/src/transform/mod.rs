@@ -7,5 +7,6 @@
 //! **Guarantees:** a reading that reached the raw stream is written to the enriched stream or to quarantine at least
 //! once; the first copies of a device's readings keep their order. **Limits:** 1,000 records and 1 MiB a second a shard.
 
+pub mod anomaly_detection;
 pub mod enrichment;
 pub mod streaming;

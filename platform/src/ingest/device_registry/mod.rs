@@ -2,5 +2,6 @@
 
 pub mod directory;
 mod stack;
+pub mod tagger;
 
 pub use stack::{Outputs, STACK, TENANT_ATTRIBUTE, stack};

@@ -1,5 +1,6 @@
 //! The lake: buckets, deliveries from the streams, tables.
 
+pub mod curation;
 mod delivery;
 mod stack;
 mod tables;
