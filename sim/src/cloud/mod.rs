@@ -13,5 +13,8 @@ pub mod iam;
 pub mod iot;
 pub mod kinesis;
 pub mod lambda;
+pub mod logs;
 pub mod s3;
+pub mod scheduler;
+pub mod sns;
 pub mod ssm;

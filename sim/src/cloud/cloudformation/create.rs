@@ -97,6 +97,9 @@ fn provision(s: &mut Services, cx: &mut Cx<'_>, resource: &Resource) -> Result<P
         "DynamoDB" => s.dynamodb.provision(cx, resource),
         "Glue" => s.glue.provision(cx, resource),
         "Athena" => s.athena.provision(cx, resource),
+        "SNS" => s.sns.provision(cx, resource),
+        "Scheduler" => s.scheduler.provision(cx, resource),
+        "Logs" => s.logs.provision(cx, resource),
         _ => Err(resource.refuse("this resource type is not modelled")),
     }
 }
@@ -110,6 +113,7 @@ fn check_roles(services: &Services, resource: &Resource) -> Result<(), AwsError>
         "AWS::IoT::TopicRule" => "iot.amazonaws.com",
         "AWS::Lambda::Function" => "lambda.amazonaws.com",
         "AWS::KinesisFirehose::DeliveryStream" => "firehose.amazonaws.com",
+        "AWS::Scheduler::Schedule" => "scheduler.amazonaws.com",
         _ => return Ok(()),
     };
     let mut roles = Vec::new();

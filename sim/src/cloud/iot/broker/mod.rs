@@ -18,7 +18,6 @@ use super::rules::Ports;
 use super::trie::FilterTrie;
 use super::wakeup::Wakeup;
 use super::{Iot, Refused};
-use crate::cloud::core::ports::{Objects, Streams};
 use crate::cloud::core::{Cx, Effect, Service};
 use crate::world::time::Time;
 use crate::world::trace::Level;
@@ -103,8 +102,7 @@ impl Iot {
     pub fn receive(
         &mut self,
         cx: &mut Cx<'_>,
-        streams: &mut dyn Streams,
-        objects: &mut dyn Objects,
+        ports: &mut Ports<'_>,
         connection: u64,
         bytes: &[u8],
     ) {
@@ -118,7 +116,6 @@ impl Iot {
             state.pending.extend_from_slice(bytes);
             return;
         }
-        let ports = &mut Ports { streams, objects };
         if state.pending.is_empty() {
             let mut input = std::mem::take(&mut self.broker.input);
             input.extend_from_slice(bytes);
