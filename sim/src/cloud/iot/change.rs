@@ -51,7 +51,12 @@ impl Iot {
         Ok(Provisioned::new(name).attribute("Arn", thing_type_arn(cx, name)).attribute("Id", id))
     }
 
-    fn update_thing_group(&mut self, cx: &mut Cx<'_>, resource: &Resource, name: &str) -> Result<Provisioned, AwsError> {
+    fn update_thing_group(
+        &mut self,
+        cx: &mut Cx<'_>,
+        resource: &Resource,
+        name: &str,
+    ) -> Result<Provisioned, AwsError> {
         let properties = resource.parse::<ThingGroupResource>()?.properties();
         let (registry, quotas) = self.registry_and_quotas(cx);
         registry.update_thing_group(quotas, name, properties)?;

@@ -6,8 +6,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::Iot;
-use super::registry::{GroupProperties, ThingType};
 use super::registry::arns::{billing_group_arn, policy_arn, thing_group_arn, thing_type_arn};
+use super::registry::{GroupProperties, ThingType};
 use super::rules::{RulePayload, rule_arn};
 use crate::cloud::core::{AwsError, Cx, Outcome, Provisioned, Resource};
 

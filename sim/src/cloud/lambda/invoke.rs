@@ -393,7 +393,8 @@ fn answer(ticket: Deferred, result: Result<Bytes, FunctionError>, failure: Optio
     let body = match (result, failure) {
         (Ok(body), None) => body,
         (Ok(body), Some(kind)) => {
-            let message = format!("Response payload size ({} bytes) exceeded maximum allowed payload size.", body.len());
+            let message =
+                format!("Response payload size ({} bytes) exceeded maximum allowed payload size.", body.len());
             Bytes::from(json!({ "errorType": kind, "errorMessage": message }).to_string())
         }
         (Err(error), _) => {

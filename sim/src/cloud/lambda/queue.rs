@@ -138,7 +138,11 @@ impl Lambda {
         let attempt = event.failed + 1;
         match self.admit(cx, ports, &name, false) {
             Ok(admitted) => {
-                self.begin(cx, admitted, Begin { origin: Origin::Event(id), payload, request_id, attempt, fields: &[] });
+                self.begin(
+                    cx,
+                    admitted,
+                    Begin { origin: Origin::Event(id), payload, request_id, attempt, fields: &[] },
+                );
             }
             Err(refusal) => {
                 refusal.count(cx, &name, &[("attempt", attempt.into())]);

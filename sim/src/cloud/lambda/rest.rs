@@ -180,9 +180,7 @@ impl Lambda {
                 let function = self.find(cx, request)?;
                 if function.policy.is_empty() {
                     let message = "The resource you requested does not exist.";
-                    return Err(
-                        AwsError::new("ResourceNotFoundException", message).status(404).with("Type", "User")
-                    );
+                    return Err(AwsError::new("ResourceNotFoundException", message).status(404).with("Type", "User"));
                 }
                 let policy = permission::document(&function.info.arn, &function.policy).to_string();
                 Ok(json!({ "Policy": policy, "RevisionId": function.info.revision_id }))

@@ -13,9 +13,8 @@ use super::core::ports::LogGroups;
 use super::core::{AwsError, Cx, Outcome, Provisioned, Resource};
 
 /// Days for which lines can be kept (API reference, `PutRetentionPolicy`).
-const RETENTION_DAYS: [u64; 22] = [
-    1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653,
-];
+const RETENTION_DAYS: [u64; 22] =
+    [1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653];
 /// Longest name of a group (API reference, `CreateLogGroup`).
 const NAME_MAX: usize = 512;
 

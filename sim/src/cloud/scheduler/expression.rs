@@ -33,8 +33,7 @@ pub(super) struct Cron {
     years: Vec<u32>,
 }
 
-const MONTHS: [&str; 12] =
-    ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"];
+const MONTHS: [&str; 12] = ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"];
 const DAYS: [&str; 7] = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"];
 
 impl Expression {
@@ -146,7 +145,9 @@ fn values(name: &str, text: &str, min: u32, max: u32, names: &[&str]) -> Result<
     let mut allowed = Vec::new();
     for part in text.split(',') {
         let (range, step) = match part.split_once('/') {
-            Some((range, step)) => (range, Some(step.parse().ok().filter(|step| *step > 0).ok_or_else(|| wrong(part))?)),
+            Some((range, step)) => {
+                (range, Some(step.parse().ok().filter(|step| *step > 0).ok_or_else(|| wrong(part))?))
+            }
             None => (part, None),
         };
         let (first, last) = match range.split_once('-') {

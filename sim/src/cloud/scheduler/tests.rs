@@ -89,10 +89,7 @@ impl Bench {
 fn a_schedule_invokes_its_function_in_its_role_with_its_input() {
     let mut bench = Bench::new();
     let provisioned = bench.provision(json!({})).unwrap();
-    assert_eq!(
-        provisioned.attributes["Arn"],
-        "arn:aws:scheduler:eu-west-1:123456789012:schedule/default/hourly"
-    );
+    assert_eq!(provisioned.attributes["Arn"], "arn:aws:scheduler:eu-west-1:123456789012:schedule/default/hourly");
     bench.run_until(2 * 3_600);
     assert_eq!(bench.fired(), [1_200, 4_800]);
     let (_, caller, function, payload) = &bench.functions.invoked[0];
@@ -144,12 +141,18 @@ fn what_may_pass_is_retried_and_a_missing_permission_is_not() {
 fn what_is_not_modelled_is_refused_by_name() {
     for (settings, text) in [
         (json!({ "ScheduleExpressionTimezone": "Europe/Berlin" }), "ScheduleExpressionTimezone"),
-        (json!({ "FlexibleTimeWindow": { "Mode": "FLEXIBLE", "MaximumWindowInMinutes": 5 } }), "MaximumWindowInMinutes"),
+        (
+            json!({ "FlexibleTimeWindow": { "Mode": "FLEXIBLE", "MaximumWindowInMinutes": 5 } }),
+            "MaximumWindowInMinutes",
+        ),
         (json!({ "FlexibleTimeWindow": { "Mode": "FLEXIBLE" } }), "other than OFF"),
         (json!({ "ScheduleExpression": "cron(0 0 L * ? *)" }), "not modelled"),
         (json!({ "GroupName": "other" }), "Schedule group other does not exist."),
         (json!({ "Target": { "Arn": "arn:aws:sqs:x", "RoleArn": "r" } }), "only functions"),
-        (json!({ "Target": { "Arn": "arn:aws:lambda:x", "RoleArn": "r", "DeadLetterConfig": {} } }), "DeadLetterConfig"),
+        (
+            json!({ "Target": { "Arn": "arn:aws:lambda:x", "RoleArn": "r", "DeadLetterConfig": {} } }),
+            "DeadLetterConfig",
+        ),
     ] {
         let error = Bench::new().provision(settings).unwrap_err();
         assert!(error.message.contains(text), "{error} does not say {text:?}");

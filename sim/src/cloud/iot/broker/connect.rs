@@ -125,7 +125,8 @@ impl Iot {
     /// Works out again what connections may do whose certificates have this policy.
     pub(in crate::cloud::iot) fn follow_policy(&mut self, cx: &Cx<'_>, policy: &str) {
         let certificates = &self.registry.certificates;
-        let has_policy = |id: &str| certificates.get(id).is_some_and(|certificate| certificate.policies.contains(policy));
+        let has_policy =
+            |id: &str| certificates.get(id).is_some_and(|certificate| certificate.policies.contains(policy));
         let connected = self.broker.connections.iter().filter_map(|(connection, state)| {
             let session = state.session.as_ref().filter(|_| has_policy(&state.certificate))?;
             Some((*connection, session.client.clone()))

@@ -99,13 +99,7 @@ impl Iot {
     }
 
     /// Bytes arrive on a connection. Answers go out as effects.
-    pub fn receive(
-        &mut self,
-        cx: &mut Cx<'_>,
-        ports: &mut Ports<'_>,
-        connection: u64,
-        bytes: &[u8],
-    ) {
+    pub fn receive(&mut self, cx: &mut Cx<'_>, ports: &mut Ports<'_>, connection: u64, bytes: &[u8]) {
         let backlog_max = self.quotas(cx).bytes_per_connection.saturating_mul(BACKLOG_S);
         let Some(state) = self.broker.connections.get_mut(&connection) else { return };
         if state.paused {

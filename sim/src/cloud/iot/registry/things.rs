@@ -150,12 +150,7 @@ impl Registry {
     }
 
     /// `DeleteThing`. Deleting what does not exist succeeds; one that a certificate is attached to stays.
-    pub fn delete_thing(
-        &mut self,
-        cx: &mut Cx<'_>,
-        name: &str,
-        expected_version: Option<u64>,
-    ) -> Result<(), AwsError> {
+    pub fn delete_thing(&mut self, cx: &mut Cx<'_>, name: &str, expected_version: Option<u64>) -> Result<(), AwsError> {
         let Some(thing) = self.things.get(name) else { return Ok(()) };
         check_version(thing, expected_version)?;
         if self.certificates.values().any(|certificate| certificate.things.contains(name)) {

@@ -147,9 +147,7 @@ impl Rules {
         while let Some(head) = queue.pending.front() {
             let rule = &self.rules[queue.rule];
             let put = match rule.actions.get(queue.action) {
-                Some(action) => {
-                    head.target.put(cx, ports, &rule.name, action.role.as_ref(), head.data.clone())
-                }
+                Some(action) => head.target.put(cx, ports, &rule.name, action.role.as_ref(), head.data.clone()),
                 None => Err(AwsError::new("ActionRemoved", "the rule has no such action any more")),
             };
             let failure = match put {
