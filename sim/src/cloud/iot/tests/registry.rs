@@ -235,7 +235,7 @@ fn a_rule_changes_while_messages_wait_and_nothing_is_lost_or_overtaken() {
     world.rule("readings", HOT_SQL);
     world.register("d1", "acme", "device");
     world.connect(1, "d1");
-    let mut publish = |world: &mut World, seq: u16| {
+    let publish = |world: &mut World, seq: u16| {
         world.publish(1, "tenant/acme/device/d1/data", seq, &format!("{{\"seq\":{seq}}}"));
     };
     world.streams.errors.extend([Some(throttle()), Some(throttle())]);

@@ -176,7 +176,7 @@ fn lists_come_in_pages() {
 fn calls_that_are_not_modelled_are_refused_by_name() {
     let mut bench = Bench::new(1);
     for (method, target, code, text) in [
-        ("POST", "/2015-03-31/functions/enrich/invocations", "NotImplemented", "lambda Invoke"),
+        ("POST", "/2015-03-31/functions/enrich/versions", "NotImplemented", "lambda PublishVersion"),
         ("POST", "/2015-03-31/functions", "NotImplemented", "lambda CreateFunction"),
         ("DELETE", "/2015-03-31/functions/enrich", "NotImplemented", "lambda DeleteFunction"),
         ("GET", "/2015-03-31/functions?FunctionVersion=ALL", "NotImplemented", "ListFunctions FunctionVersion"),

@@ -42,7 +42,7 @@ fn a_new_deployment_lets_invocations_end_and_starts_the_next_one_cold() {
 #[test]
 fn idle_environments_go_with_a_change_of_the_configuration_and_stay_without_one() {
     let mut bench = Bench::mapped(1, json!({}));
-    let mut put_at = |bench: &mut Bench, second: f64| {
+    let put_at = |bench: &mut Bench, second: f64| {
         bench.run_until(at(second));
         bench.put("shard-0", 1);
     };
