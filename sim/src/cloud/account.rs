@@ -5,6 +5,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 
 use super::athena::Athena;
+use super::cloudformation::CloudFormation;
 use super::core::cx::CxParts;
 use super::core::{AwsError, Cx, Effect, Meter, Principal, Service};
 use super::dynamodb::DynamoDb;
@@ -15,9 +16,9 @@ use super::front::{Credential, Credentials, Protocol, render_error, sigv4};
 use super::glue::Glue;
 use super::iam::Iam;
 use super::iot::{self, Iot, Refused, RestRequest};
+use super::kept::Kept;
 use super::kinesis::Kinesis;
 use super::lambda::{self, FunctionError, Lambda, RestCall};
-use super::logs::Logs;
 use super::s3::S3;
 use super::scheduler::Scheduler;
 use super::sns::Sns;
@@ -31,6 +32,8 @@ pub struct Account {
     pub(super) parts: CxParts,
     credentials: Credentials,
     owner: Principal,
+    /// Stands beside the services, because it acts on all of them.
+    cloudformation: CloudFormation,
     /// The services.
     pub services: Services,
 }
@@ -61,8 +64,8 @@ pub struct Services {
     pub sns: Sns,
     /// Amazon EventBridge Scheduler.
     pub scheduler: Scheduler,
-    /// Amazon CloudWatch Logs.
-    pub logs: Logs,
+    /// Resources that are configuration only.
+    pub kept: Kept,
 }
 
 impl Account {
@@ -87,8 +90,9 @@ impl Account {
                 ssm: Ssm::default(),
                 sns: Sns::new(),
                 scheduler: Scheduler::new(),
-                logs: Logs::new(),
+                kept: Kept::default(),
             },
+            cloudformation: CloudFormation::default(),
         }
     }
 
@@ -118,6 +122,15 @@ impl Account {
         act(&mut self.services, &mut self.parts.cx(now, &self.owner))
     }
 
+    /// Lets CloudFormation act on the services at `now`, on behalf of the account's owner.
+    pub(super) fn with_cloudformation<T>(
+        &mut self,
+        now: Time,
+        act: impl FnOnce(&mut CloudFormation, &mut Services, &mut Cx<'_>) -> T,
+    ) -> T {
+        act(&mut self.cloudformation, &mut self.services, &mut self.parts.cx(now, &self.owner))
+    }
+
     /// What the services ask of the outside since the last call.
     pub fn take_effects(&mut self) -> Vec<Effect> {
         std::mem::take(&mut self.parts.effects)
@@ -131,7 +144,8 @@ impl Account {
     /// Runs every wake-up that is due.
     pub fn wake_due(&mut self, now: Time) {
         while let Some(wake) = self.parts.timers.pop_due(now) {
-            self.as_owner(now, |s, cx| match wake.service {
+            self.with_cloudformation(now, |cloudformation, s, cx| match wake.service {
+                Service::CloudFormation => cloudformation.wake(s, cx, wake.token),
                 Service::Iot => s.with_iot(|iot, ports| iot.wake(cx, ports, wake.token)),
                 Service::Kinesis => s.kinesis.wake(cx, wake.token),
                 Service::Lambda => s.with_lambda(|lambda, ports| lambda.wake(cx, ports, wake.token)),
@@ -219,7 +233,11 @@ impl Account {
     ) -> Response<Bytes> {
         let result = verified.and_then(|caller| {
             let mut form = dialect.parse(body)?;
-            let answer = self.services.route_query(&mut self.parts.cx(now, &caller), service, &mut form)?;
+            let cx = &mut self.parts.cx(now, &caller);
+            let answer = match service {
+                "cloudformation" => self.cloudformation.call(&mut self.services, cx, &mut form)?,
+                other => self.services.route_query(cx, other, &mut form)?,
+            };
             Ok((form, answer))
         });
         let request_id = self.request_id();
@@ -277,11 +295,11 @@ impl Services {
 
     /// Lets Lambda act, with the services that it uses.
     pub fn with_lambda<T>(&mut self, act: impl FnOnce(&mut Lambda, &mut lambda::Ports<'_>) -> T) -> T {
-        let mut ports = lambda::Ports { streams: &mut self.kinesis, logs: &self.logs };
+        let mut ports = lambda::Ports { streams: &mut self.kinesis, logs: &self.kept };
         act(&mut self.lambda, &mut ports)
     }
 
-    /// The services that speak Query, a line each.
+    /// The services that speak Query, a line each (CloudFormation acts on all of them and is asked before).
     fn route_query(&mut self, cx: &mut Cx<'_>, service: &str, form: &mut Form) -> Result<Xml, AwsError> {
         match service {
             "sns" => self.sns.call(cx, form),

@@ -22,6 +22,8 @@ pub enum Service {
     Athena,
     /// Amazon EventBridge Scheduler.
     Scheduler,
+    /// AWS CloudFormation.
+    CloudFormation,
 }
 
 /// Whom to wake, and about what. The token's meaning is the service's own.
