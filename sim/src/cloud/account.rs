@@ -16,12 +16,14 @@ use super::front::query::{self, Form, Xml};
 use super::front::{Credential, Credentials, Protocol, render_error, sigv4};
 use super::glue::Glue;
 use super::iam::Iam;
-use super::iot::{Iot, Refused, RestRequest};
+use super::iot::{self, Iot, Refused, RestRequest};
 use super::kept::Kept;
 use super::kinesis::Kinesis;
 use super::kms::Kms;
-use super::lambda::{FunctionError, Lambda};
+use super::lambda::{self, FunctionError, Lambda, RestCall};
 use super::s3::S3;
+use super::scheduler::Scheduler;
+use super::sns::Sns;
 use super::ssm::Ssm;
 use super::sts::Sts;
 use crate::world::seed::Seed;
@@ -63,6 +65,10 @@ pub struct Services {
     pub kms: Kms,
     /// AWS Systems Manager Parameter Store.
     pub ssm: Ssm,
+    /// Amazon SNS.
+    pub sns: Sns,
+    /// Amazon EventBridge Scheduler.
+    pub scheduler: Scheduler,
     /// Resources that are configuration only.
     pub kept: Kept,
     /// AWS STS.
@@ -91,6 +97,8 @@ impl Account {
                 iam: Iam::default(),
                 kms: Kms,
                 ssm: Ssm::default(),
+                sns: Sns::new(),
+                scheduler: Scheduler::new(),
                 kept: Kept::default(),
                 sts: Sts::default(),
             },
@@ -148,12 +156,13 @@ impl Account {
         while let Some(wake) = self.parts.timers.pop_due(now) {
             self.with_cloudformation(now, |cloudformation, s, cx| match wake.service {
                 Service::CloudFormation => cloudformation.wake(s, cx, wake.token),
-                Service::Iot => s.iot.wake(cx, &mut s.kinesis, &mut s.s3, wake.token),
+                Service::Iot => s.with_iot(|iot, ports| iot.wake(cx, ports, wake.token)),
                 Service::Kinesis => s.kinesis.wake(cx, wake.token),
-                Service::Lambda => s.lambda.wake(cx, &mut s.kinesis, wake.token),
+                Service::Lambda => s.with_lambda(|lambda, ports| lambda.wake(cx, ports, wake.token)),
                 Service::Firehose => s.firehose.wake(cx, &mut s.kinesis, &mut s.s3, &mut s.glue, wake.token),
                 Service::S3 => s.s3.wake(cx, wake.token),
                 Service::Athena => s.athena.wake(cx, &mut s.glue, &mut s.s3, wake.token),
+                Service::Scheduler => s.scheduler.wake(cx, &mut s.lambda, wake.token),
             });
         }
     }
@@ -165,7 +174,7 @@ impl Account {
 
     /// Bytes arrive on a device's connection.
     pub fn mqtt_receive(&mut self, now: Time, connection: u64, bytes: &[u8]) {
-        self.as_owner(now, |s, cx| s.iot.receive(cx, &mut s.kinesis, &mut s.s3, connection, bytes));
+        self.as_owner(now, |s, cx| s.with_iot(|iot, ports| iot.receive(cx, ports, connection, bytes)));
     }
 
     /// A device's connection is gone.
@@ -175,7 +184,7 @@ impl Account {
 
     /// A function's invocation has ended.
     pub fn complete(&mut self, now: Time, invocation: u64, result: Result<Bytes, FunctionError>) {
-        self.as_owner(now, |s, cx| s.lambda.complete(cx, &mut s.kinesis, invocation, result));
+        self.as_owner(now, |s, cx| s.with_lambda(|lambda, ports| lambda.complete(cx, ports, invocation, result)));
     }
 
     /// A function has written a line of metrics to its standard output. It is an event of the trace and nothing else.
@@ -183,7 +192,8 @@ impl Account {
         self.parts.trace.event(Level::Call, now, "lambda", "metric", function, &[("line", line.into())]);
     }
 
-    /// Answers one HTTP request to any service.
+    /// Answers one HTTP request to any service. An answer that comes later, as [`Effect::Answer`], has
+    /// [`Deferred`](super::core::Deferred) among the extensions of the response.
     pub fn http(&mut self, now: Time, request: Request<Bytes>) -> Response<Bytes> {
         let (service, response) = self.answer(now, &request);
         let operation =
@@ -283,7 +293,11 @@ impl Account {
         match result {
             Ok((status, body)) => {
                 let request_id = self.request_id();
-                render(protocol, status, &request_id, body)
+                let mut response = render(protocol, status, &request_id, body);
+                if let Some(ticket) = self.services.lambda.take_deferred() {
+                    response.extensions_mut().insert(ticket);
+                }
+                response
             }
             Err(error) => self.refuse(protocol, namespace, &error),
         }
@@ -291,10 +305,23 @@ impl Account {
 }
 
 impl Services {
+    /// Lets IoT Core act, with the services that its rules use.
+    pub fn with_iot<T>(&mut self, act: impl FnOnce(&mut Iot, &mut iot::Ports<'_>) -> T) -> T {
+        let mut ports = iot::Ports { streams: &mut self.kinesis, objects: &mut self.s3, functions: &mut self.lambda };
+        act(&mut self.iot, &mut ports)
+    }
+
+    /// Lets Lambda act, with the services that it uses.
+    pub fn with_lambda<T>(&mut self, act: impl FnOnce(&mut Lambda, &mut lambda::Ports<'_>) -> T) -> T {
+        let mut ports = lambda::Ports { streams: &mut self.kinesis, logs: &self.kept };
+        act(&mut self.lambda, &mut ports)
+    }
+
     /// The services that speak Query, a line each (CloudFormation acts on all of them and is asked before).
     fn route_query(&mut self, cx: &mut Cx<'_>, service: &str, form: &mut Form) -> Result<Xml, AwsError> {
         match service {
             "sts" => self.sts.call(cx, &self.iam, form),
+            "sns" => self.sns.call(cx, form),
             "iam" => Err(AwsError::not_modelled(format!("{} of IAM's own interface", form.action()))),
             _ => Err(AwsError::not_modelled(format!("{} of the service {service:?}", form.action()))),
         }
@@ -323,7 +350,8 @@ impl Services {
             }
             "lambda" => {
                 let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
-                self.lambda.call_rest(cx, request.method().as_str(), target, body)
+                let call = RestCall { method: request.method().as_str(), target, headers: request.headers(), body };
+                self.with_lambda(|lambda, ports| lambda.call_rest(cx, ports, &call))
             }
             other => Err(AwsError::not_modelled(format!("the service with the signing name {other:?}"))),
         }

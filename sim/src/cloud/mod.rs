@@ -16,5 +16,7 @@ pub mod kinesis;
 pub mod kms;
 pub mod lambda;
 pub mod s3;
+pub mod scheduler;
+pub mod sns;
 pub mod ssm;
 pub mod sts;

@@ -99,12 +99,12 @@ impl World {
         for device in &plan {
             seam::register_device(&mut account, now, &deployed, device).map_err(RunError::failed)?;
         }
-        let functions = seam::functions(&mut account);
+        seam::enable_registry_events(&mut account, now).map_err(RunError::failed)?;
         let oracle = seam::session_credential("oracle", &format!("arn:aws:iam::{}:user/oracle", account.id()));
         account.add_credential(oracle.clone());
         let cloud = Cloud::new(account, seed.child("cloud"));
         let aws = node("aws", "10.0.0.1");
-        cloud.set_functions(Functions::new(node("lambda", "10.0.0.2"), functions, harness.wrap_function));
+        cloud.set_functions(Functions::new(node("lambda", "10.0.0.2"), harness.wrap_function));
         cloud.spawn_pump(&aws);
         seam::serve(&cloud, &aws);
         let oracles = oracles(&seam::sdk_config(&cloud, &oracle), &deployed);

@@ -12,7 +12,6 @@ use platform::store::data_lake;
 use platform::template::Published;
 use serde_json::json;
 
-use super::functions::FunctionDefinition;
 use crate::cloud::account::Account;
 use crate::cloud::cloudformation::create_stack;
 use crate::cloud::core::{AwsError, Principal};
@@ -89,30 +88,6 @@ fn read(account: &Account, published: &Published) -> Result<String, BootError> {
     })
 }
 
-/// The account's functions, each with the keys of a session of its role. The keys are made known to the account.
-pub fn functions(account: &mut Account) -> Vec<FunctionDefinition> {
-    let owner = account.id().to_owned();
-    let definitions: Vec<FunctionDefinition> = account
-        .services
-        .lambda
-        .functions()
-        .map(|function| {
-            let role = function.role_arn.rsplit('/').next().unwrap_or(&function.role_arn);
-            let session = format!("arn:aws:sts::{owner}:assumed-role/{role}/{}", function.name);
-            FunctionDefinition {
-                name: function.name.clone(),
-                handler: function.handler.clone(),
-                environment: function.environment.clone(),
-                credential: session_credential(&function.name, &session),
-            }
-        })
-        .collect();
-    for definition in &definitions {
-        account.add_credential(definition.credential.clone());
-    }
-    definitions
-}
-
 /// Keys of a role's session. They are names, not secrets: nothing outside of a run can use them.
 pub fn session_credential(name: &str, principal: &str) -> Credential {
     let id: String = name.bytes().filter(u8::is_ascii_alphanumeric).map(|b| b.to_ascii_uppercase() as char).collect();
@@ -156,4 +131,11 @@ pub fn register_device(
         services.dynamodb.call(cx, "PutItem", item.to_string().as_bytes())
     });
     registered.map(drop).map_err(|error| BootError { what: format!("registration of device {}", device.id), error })
+}
+
+/// Asks for registry events, as the account's owner does once: no template can. Done after the fleet is registered,
+/// because its registration was followed by its owner; a device that joins later is followed by the platform.
+pub fn enable_registry_events(account: &mut Account, now: Time) -> Result<(), BootError> {
+    let enabled = account.as_owner(now, |services, cx| services.iot.enable_thing_events(cx));
+    enabled.map_err(|error| BootError { what: "the registry's events".to_owned(), error })
 }

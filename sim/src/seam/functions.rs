@@ -7,8 +7,11 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use platform::function::{Environment, Function, InvocationContext, MetricSink};
 
+use super::boot::session_credential;
 use super::handle::Cloud;
 use super::http_client::sdk_config;
+use crate::cloud::account::Account;
+use crate::cloud::core::FunctionRevision;
 use crate::cloud::front::Credential;
 use crate::cloud::lambda::{FunctionError, FunctionErrorKind};
 use crate::world::clock;
@@ -18,18 +21,8 @@ use crate::world::time::Time;
 /// without a line of simulation in the product.
 pub type FunctionFactory = Arc<dyn Fn(&str, Box<dyn Function>) -> Box<dyn Function> + Send + Sync>;
 
-/// What a function is built from.
-#[derive(Clone, Debug)]
-pub struct FunctionDefinition {
-    /// Name.
-    pub name: String,
-    /// Which of the platform's handlers runs.
-    pub handler: String,
-    /// Environment variables.
-    pub environment: BTreeMap<String, String>,
-    /// Keys of a session of the function's role.
-    pub credential: Credential,
-}
+/// Idle environments of the newest revision that was invoked, by function.
+type Idle = BTreeMap<String, (u64, Vec<Box<dyn Function>>)>;
 
 /// Metrics on a function's standard output are events of the trace.
 #[derive(Debug)]
@@ -44,42 +37,61 @@ impl MetricSink for TracedMetrics {
     }
 }
 
-/// Idle environments by function.
-type Idle = BTreeMap<String, Vec<Box<dyn Function>>>;
-
-/// The functions of the account and their idle environments.
+/// Runs the account's functions and keeps their idle environments. A function is built from the revision that Lambda
+/// invokes, so one that is created or changed later runs like those of the boot. A deployment package is a name: what runs
+/// is the handler of this build.
 #[derive(Clone)]
 pub struct Functions {
     node: madsim::runtime::NodeHandle,
-    definitions: Arc<BTreeMap<String, FunctionDefinition>>,
     idle: Arc<Mutex<Idle>>,
     wrap: Option<FunctionFactory>,
 }
 
 impl Functions {
     /// Functions that run on `node`.
-    pub fn new(
-        node: madsim::runtime::NodeHandle,
-        functions: Vec<FunctionDefinition>,
-        wrap: Option<FunctionFactory>,
-    ) -> Self {
-        let definitions = functions.into_iter().map(|function| (function.name.clone(), function)).collect();
-        Functions { node, definitions: Arc::new(definitions), idle: Arc::default(), wrap }
+    pub fn new(node: madsim::runtime::NodeHandle, wrap: Option<FunctionFactory>) -> Self {
+        Functions { node, idle: Arc::default(), wrap }
     }
 
-    fn environment(&self, cloud: &Cloud, name: &str, cold: bool) -> Result<Box<dyn Function>, FunctionError> {
-        if !cold && let Some(warm) = self.pool().get_mut(name).and_then(Vec::pop) {
+    fn environment(
+        &self,
+        cloud: &Cloud,
+        revision: &FunctionRevision,
+        cold: bool,
+    ) -> Result<Box<dyn Function>, FunctionError> {
+        let name = revision.function.as_str();
+        if let Some(warm) = self.warm(revision, cold) {
             return Ok(warm);
         }
-        let definition = &self.definitions[name];
-        let config = sdk_config(cloud, &definition.credential);
-        let environment = Environment::new(definition.environment.clone());
-        let built = platform::function::build(&definition.handler, &config, &environment)
+        let credential = cloud.enter(|account, _| role_credential(account, revision));
+        let config = sdk_config(cloud, &credential);
+        let environment = Environment::new(revision.environment.clone());
+        let built = platform::function::build(&revision.handler, &config, &environment)
             .map_err(|e| failed(FunctionErrorKind::Unhandled, "Runtime.InitError", e.to_string()))?;
         Ok(match &self.wrap {
             Some(wrap) => wrap(name, built),
             None => built,
         })
+    }
+
+    /// Takes an idle environment of a revision. Those of an older one are dropped.
+    fn warm(&self, revision: &FunctionRevision, cold: bool) -> Option<Box<dyn Function>> {
+        let mut pool = self.pool();
+        let (number, idle) = pool.entry(revision.function.clone()).or_default();
+        if *number < revision.number {
+            *number = revision.number;
+            idle.clear();
+        }
+        if cold { None } else { idle.pop() }
+    }
+
+    /// Keeps an environment for the next event, unless a newer revision has been invoked meanwhile.
+    fn keep(&self, revision: &FunctionRevision, function: Box<dyn Function>) {
+        let mut pool = self.pool();
+        let (number, idle) = pool.entry(revision.function.clone()).or_default();
+        if *number == revision.number {
+            idle.push(function);
+        }
     }
 
     fn pool(&self) -> std::sync::MutexGuard<'_, Idle> {
@@ -92,15 +104,15 @@ impl Functions {
         &self,
         cloud: &Cloud,
         invocation: u64,
-        name: &str,
+        revision: Arc<FunctionRevision>,
         payload: Bytes,
         request_id: String,
         deadline: Time,
         cold: bool,
     ) {
-        let (this, cloud, name) = (self.clone(), cloud.clone(), name.to_owned());
+        let (this, cloud) = (self.clone(), cloud.clone());
         self.node.spawn(async move {
-            let result = this.run(&cloud, &name, payload, request_id, deadline, cold).await;
+            let result = this.run(&cloud, &revision, payload, request_id, deadline, cold).await;
             cloud.enter(|account, now| account.complete(now, invocation, result));
         });
     }
@@ -108,18 +120,18 @@ impl Functions {
     async fn run(
         &self,
         cloud: &Cloud,
-        name: &str,
+        revision: &FunctionRevision,
         payload: Bytes,
         request_id: String,
         deadline: Time,
         cold: bool,
     ) -> Result<Bytes, FunctionError> {
-        let function = self.environment(cloud, name, cold)?;
+        let function = self.environment(cloud, revision, cold)?;
         let compute = cloud.draw_latency(|latency| latency.invocation(payload.len(), cold));
         let context = InvocationContext {
             request_id,
             deadline: SystemTime::UNIX_EPOCH + Duration::from_micros(deadline.unix_micros()),
-            metrics: Arc::new(TracedMetrics { cloud: cloud.clone(), function: name.to_owned() }),
+            metrics: Arc::new(TracedMetrics { cloud: cloud.clone(), function: revision.function.clone() }),
         };
         let work = async {
             clock::sleep(compute).await;
@@ -130,11 +142,20 @@ impl Functions {
             Err(_) => Err(failed(FunctionErrorKind::TimedOut, "Sandbox.Timedout", "Task timed out".to_owned())),
             Ok(Err(error)) => Err(failed(FunctionErrorKind::Unhandled, "Error", error.to_string())),
             Ok(Ok(answer)) => {
-                self.pool().entry(name.to_owned()).or_default().push(function);
+                self.keep(revision, function);
                 Ok(Bytes::from(answer))
             }
         }
     }
+}
+
+/// Keys of a session of the function's role, made known to the account.
+fn role_credential(account: &mut Account, revision: &FunctionRevision) -> Credential {
+    let role = revision.role_arn.rsplit('/').next().unwrap_or(&revision.role_arn);
+    let session = format!("arn:aws:sts::{}:assumed-role/{role}/{}", account.id(), revision.function);
+    let credential = session_credential(&format!("{}{}", revision.function, revision.number), &session);
+    account.add_credential(credential.clone());
+    credential
 }
 
 fn failed(kind: FunctionErrorKind, error_type: &str, message: String) -> FunctionError {

@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use bytes::Bytes;
+use http::Response;
 use tokio::sync::Notify;
 
 use super::broker::Writer;
 use super::functions::Functions;
 use super::latency::Latency;
 use crate::cloud::account::Account;
-use crate::cloud::core::Effect;
+use crate::cloud::core::{Deferred, Effect};
 use crate::world::clock;
 use crate::world::seed::Seed;
 use crate::world::time::Time;
@@ -25,6 +27,9 @@ struct Shared {
     latency: Mutex<Latency>,
     functions: Mutex<Option<Functions>>,
     connections: Mutex<BTreeMap<u64, Writer>>,
+    /// Answers to requests that had to wait, until they are fetched.
+    answers: Mutex<BTreeMap<Deferred, Response<Bytes>>>,
+    answered: Notify,
     scheduled: Mutex<Time>,
     pump: Notify,
 }
@@ -48,6 +53,8 @@ impl Cloud {
             latency: Mutex::new(Latency::new(seed)),
             functions: Mutex::new(None),
             connections: Mutex::new(BTreeMap::new()),
+            answers: Mutex::new(BTreeMap::new()),
+            answered: Notify::new(),
             scheduled: Mutex::new(Time::MAX),
             pump: Notify::new(),
         }))
@@ -113,10 +120,30 @@ impl Cloud {
                 }
                 Effect::Invoke { invocation, function, payload, request_id, deadline, cold } => {
                     let functions = lock(&self.0.functions);
-                    let functions = functions.as_ref().expect("functions are set before the first stream is read");
-                    functions.invoke(self, invocation, &function, payload, request_id, deadline, cold);
+                    let functions = functions.as_ref().expect("functions are set before the first one is invoked");
+                    functions.invoke(self, invocation, function, payload, request_id, deadline, cold);
+                }
+                Effect::Answer { ticket, status, headers, body } => {
+                    let mut answer = Response::builder().status(status).header("content-type", "application/json");
+                    for (name, value) in headers {
+                        answer = answer.header(name, value);
+                    }
+                    let answer = answer.body(body).expect("headers of an answer are ASCII texts");
+                    lock(&self.0.answers).insert(ticket, answer);
+                    self.0.answered.notify_waiters();
                 }
             }
+        }
+    }
+
+    /// The answer to a request that had to wait.
+    pub async fn answer(&self, ticket: Deferred) -> Response<Bytes> {
+        loop {
+            let answered = self.0.answered.notified();
+            if let Some(answer) = lock(&self.0.answers).remove(&ticket) {
+                return answer;
+            }
+            answered.await;
         }
     }
 

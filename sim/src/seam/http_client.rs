@@ -21,6 +21,7 @@ use bytes::Bytes;
 use http_body_util::BodyExt as _;
 
 use super::handle::Cloud;
+use crate::cloud::core::Deferred;
 use crate::cloud::front::{Credential, sigv4};
 use crate::world::clock;
 
@@ -81,7 +82,10 @@ impl HttpConnector for SimulatedHttp {
             let service_time = cloud.draw_latency(|latency| latency.call(&service));
             // Half of the time passes before the service acts, half before the client hears of it.
             clock::sleep(service_time / 2).await;
-            let response = cloud.enter(|account, now| account.http(now, request));
+            let mut response = cloud.enter(|account, now| account.http(now, request));
+            if let Some(ticket) = response.extensions().get::<Deferred>().copied() {
+                response = cloud.answer(ticket).await;
+            }
             clock::sleep(service_time / 2).await;
             HttpResponse::try_from(response.map(SdkBody::from)).map_err(|e| ConnectorError::other(e.into(), None))
         })

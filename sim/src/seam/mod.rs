@@ -9,9 +9,9 @@ mod handle;
 mod http_client;
 mod latency;
 
-pub use boot::{BootError, Deployed, boot, functions, register_device, session_credential};
+pub use boot::{BootError, Deployed, boot, enable_registry_events, register_device, session_credential};
 pub use broker::{BROKER, serve};
-pub use functions::{FunctionDefinition, FunctionFactory, Functions};
+pub use functions::{FunctionFactory, Functions};
 pub use handle::Cloud;
 pub use http_client::sdk_config;
 pub use latency::Latency;

@@ -59,7 +59,9 @@ pub fn act(s: &mut Services, cx: &mut Cx<'_>, resource: &Resource, act: &Act<'_>
         "KinesisFirehose" => with!(act, s.firehose, cx, resource, &mut s.kinesis, &mut s.glue),
         "Lambda" => with!(act, s.lambda, cx, resource, &mut s.kinesis),
         "S3" => with!(act, s.s3, cx, resource),
+        "SNS" => with!(act, s.sns, cx, resource),
         "SSM" => with!(act, s.ssm, cx, resource),
+        "Scheduler" => with!(act, s.scheduler, cx, resource),
         _ => Err(resource.refuse("this resource type is not modelled")),
     }
 }

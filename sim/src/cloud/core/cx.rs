@@ -1,5 +1,6 @@
 //! The context of one call: the instant, the caller, and what a service may touch.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -54,6 +55,28 @@ impl Principal {
     }
 }
 
+/// A function as an execution environment sees it. Each deployment and each change of its configuration makes a new
+/// one; environments of an older one serve no further invocation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FunctionRevision {
+    /// Name of the function.
+    pub function: String,
+    /// Grows with every revision of any function of the account.
+    pub number: u64,
+    /// What of the deployment package runs.
+    pub handler: String,
+    /// Environment variables.
+    pub environment: BTreeMap<String, String>,
+    /// Execution role.
+    pub role_arn: String,
+    /// Memory in MiB.
+    pub memory_mib: u64,
+}
+
+/// Stands in the extensions of an HTTP response for an answer that comes later, as [`Effect::Answer`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Deferred(pub u64);
+
 /// What a service asks of the world outside the account.
 #[derive(Clone, Debug)]
 pub enum Effect {
@@ -61,8 +84,8 @@ pub enum Effect {
     Invoke {
         /// Names the invocation when its result comes back.
         invocation: u64,
-        /// The function's name.
-        function: String,
+        /// The function as it is for this invocation.
+        function: Arc<FunctionRevision>,
         /// The event, as JSON.
         payload: Bytes,
         /// AWS request id.
@@ -71,6 +94,17 @@ pub enum Effect {
         deadline: Time,
         /// Whether a new execution environment starts for it.
         cold: bool,
+    },
+    /// An answer to an HTTP request that had to wait: see [`Deferred`].
+    Answer {
+        /// Which request.
+        ticket: Deferred,
+        /// HTTP status.
+        status: u16,
+        /// Headers beside the content type.
+        headers: Vec<(&'static str, String)>,
+        /// Body, as JSON.
+        body: Bytes,
     },
     /// Send bytes to an MQTT connection.
     MqttSend {

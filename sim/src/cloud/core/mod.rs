@@ -15,7 +15,7 @@ mod sequence;
 pub mod timers;
 
 pub use bucket::TokenBucket;
-pub use cx::{AccountInfo, Cx, Effect, Principal};
+pub use cx::{AccountInfo, Cx, Deferred, Effect, FunctionRevision, Principal};
 pub use error::AwsError;
 pub use limits::Limits;
 pub use meter::{Meter, Outcome};

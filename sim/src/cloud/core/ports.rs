@@ -165,3 +165,26 @@ pub trait Catalog {
     /// `GetDatabases`: names, ordered.
     fn database_names(&mut self, cx: &mut Cx<'_>) -> Vec<String>;
 }
+
+/// Lambda as the services that trigger functions use it. Both invocations are asynchronous: what is answered is whether
+/// the event was taken into the function's queue.
+pub trait Invocations {
+    /// `Invoke` by a service on behalf of one of its resources, such as (`iot.amazonaws.com`, the ARN of a rule). The
+    /// function's resource policy decides. `function` is an ARN.
+    fn invoke_for_service(
+        &mut self,
+        cx: &mut Cx<'_>,
+        function: &str,
+        service: &str,
+        source_arn: &str,
+        payload: Bytes,
+    ) -> Result<(), AwsError>;
+    /// `Invoke` by the caller, whose own policies decide. `function` is a name or an ARN.
+    fn invoke_event(&mut self, cx: &mut Cx<'_>, function: &str, payload: Bytes) -> Result<(), AwsError>;
+}
+
+/// CloudWatch Logs as the services that write logs use it.
+pub trait LogGroups {
+    /// Whether a log group exists.
+    fn has_group(&self, name: &str) -> bool;
+}

@@ -20,6 +20,8 @@ pub enum Service {
     S3,
     /// Amazon Athena.
     Athena,
+    /// Amazon EventBridge Scheduler.
+    Scheduler,
     /// AWS CloudFormation.
     CloudFormation,
 }

@@ -101,11 +101,17 @@ impl Firehose {
         let (name, result) = match operation {
             "DescribeDeliveryStream" => ("DescribeDeliveryStream", allowed.and_then(|()| self.describe(cx, body))),
             "ListDeliveryStreams" => ("ListDeliveryStreams", allowed.and_then(|()| self.list(cx, body))),
-            "DeleteDeliveryStream" => ("DeleteDeliveryStream", allowed.and_then(|()| self.delete_delivery_stream(cx, body))),
-            "ListTagsForDeliveryStream" => ("ListTagsForDeliveryStream", allowed.and_then(|()| self.list_tags(cx, body))),
+            "DeleteDeliveryStream" => {
+                ("DeleteDeliveryStream", allowed.and_then(|()| self.delete_delivery_stream(cx, body)))
+            }
+            "ListTagsForDeliveryStream" => {
+                ("ListTagsForDeliveryStream", allowed.and_then(|()| self.list_tags(cx, body)))
+            }
             "TagDeliveryStream" => ("TagDeliveryStream", allowed.and_then(|()| self.tag(cx, body))),
             "UntagDeliveryStream" => ("UntagDeliveryStream", allowed.and_then(|()| self.untag(cx, body))),
-            "UpdateDestination" => ("UpdateDestination", allowed.and_then(|()| self.update_destination(cx, ports, body))),
+            "UpdateDestination" => {
+                ("UpdateDestination", allowed.and_then(|()| self.update_destination(cx, ports, body)))
+            }
             "PutRecord" => ("PutRecord", allowed.and_then(|()| self.put_record(cx, ports, body))),
             "PutRecordBatch" => ("PutRecordBatch", allowed.and_then(|()| self.put_record_batch(cx, ports, body))),
             _ => match NOT_MODELLED.iter().find(|known| **known == operation) {

@@ -218,9 +218,10 @@ pub(super) fn acting_service(account: &AccountInfo, resource: &Resource) -> Opti
         "AWS::IoT::TopicRule" => {
             ("iot.amazonaws.com", named("RuleName").map(|name| account.arn("iot", &format!("rule/{name}"))))
         }
-        "AWS::CloudTrail::Trail" => {
-            ("cloudtrail.amazonaws.com", named("TrailName").map(|name| account.arn("cloudtrail", &format!("trail/{name}"))))
-        }
+        "AWS::CloudTrail::Trail" => (
+            "cloudtrail.amazonaws.com",
+            named("TrailName").map(|name| account.arn("cloudtrail", &format!("trail/{name}"))),
+        ),
         "AWS::CodeBuild::Project" => ("codebuild.amazonaws.com", None),
         "AWS::CodePipeline::Pipeline" => ("codepipeline.amazonaws.com", None),
         "AWS::IoT::Logging" | "AWS::IoT::ProvisioningTemplate" => ("iot.amazonaws.com", None),

@@ -2,20 +2,26 @@
 //!
 //! Modelled: MQTT 3.1.1 with X.509 certificates: CONNECT with a clean session, PUBLISH and delivery with QoS 0 and 1,
 //! SUBSCRIBE and UNSUBSCRIBE, PINGREQ, DISCONNECT; keep-alive; takeover of client ids; the quotas of connections and of
-//! the account; policies with their variables (`policy`); CreateThing, DescribeThing, ListThings, CreateThingType,
-//! DescribeThingType, RegisterCertificateWithoutCA, AttachPolicy, AttachThingPrincipal, CreatePolicy, GetPolicy,
-//! DescribeEndpoint (iot:Data-ATS), CreateTopicRule, GetTopicRule; rules (`rules`) and their SQL (`sql`).
+//! the account; policies with their variables (`policy`); CreateThing, UpdateThing, DeleteThing, DescribeThing, ListThings,
+//! CreateThingType, DescribeThingType, RegisterCertificateWithoutCA, AttachPolicy, AttachThingPrincipal, CreatePolicy,
+//! GetPolicy, DescribeEndpoint (iot:Data-ATS), CreateTopicRule, GetTopicRule; thing groups and billing groups: their
+//! creation and description, adding and removing things, ListThingGroupsForThing; events of things on
+//! `$aws/events/thing/...` for rules and subscribers, Update- and DescribeEventConfigurations; rules (`rules`) and their SQL
+//! (`sql`); and of CloudFormation policies, thing types, thing groups, billing groups and rules with their changes and
+//! deletions.
 //!
 //! Partly modelled: the rate of 512 KiB/s a connection delays what devices send, and is only counted for what they
 //! receive; a delayed connection goes on after at most 50 ms more than its next packet needs. An inbound QoS 1 message
 //! is acknowledged in the step that accepts it, so the window of 100 unacknowledged ones is never full. A message that
 //! was delivered is not delivered again while the connection lasts. Permissions are worked out when a client connects;
-//! a policy that is attached later counts from the next connection on. Deliveries that wait behind a full window are
-//! dropped after an hour (metric `PublishOut.Expired`, a name of this simulator).
+//! a policy that is attached later counts from the next connection on, a new version of an attached one at once. Older
+//! versions of a policy are not kept. A thing type can be deleted without being deprecated. Deliveries that wait behind a
+//! full window are dropped after an hour (metric `PublishOut.Expired`, a name of this simulator).
 //!
 //! Refused, with a CONNACK or a closed connection and an event that says why: MQTT 5, persistent sessions, wills, QoS
 //! 2, retained messages, reserved topics (Basic Ingest, shadows, jobs), shared subscriptions. Refused with an error:
-//! every other operation of the control plane. Absent: lifecycle and registry events, HTTPS publish, WebSockets.
+//! every other operation of the control plane, events of other things than things, dynamic groups, rules and subscriptions
+//! on other reserved topics. Absent: lifecycle events, HTTPS publish, WebSockets.
 //!
 //! Not stated by AWS, decided here, and listed in `docs/gaps.md`: an unauthorized publish closes the connection;
 //! CONNACK codes of refusals; how a topic or payload beyond its limit is answered (the connection is closed); the order
@@ -46,14 +52,14 @@ use sha2::{Digest as _, Sha256};
 
 pub use self::registry::certificate_id;
 pub use self::rest::RestRequest;
+pub use self::rules::Ports;
 
 use self::broker::Broker;
 use self::quotas::Quotas;
 use self::registry::Registry;
 use self::registry::arns::certificate_arn;
-use self::rules::{Ports, Rules};
+use self::rules::Rules;
 use self::wakeup::Wakeup;
-use super::core::ports::{Objects, Streams};
 use super::core::{AccountInfo, AwsError, Cx, Outcome};
 
 /// AWS IoT Core of one account in one region.
@@ -134,13 +140,21 @@ impl Iot {
     }
 
     /// A wake-up that the service asked for.
-    pub fn wake(&mut self, cx: &mut Cx<'_>, streams: &mut dyn Streams, objects: &mut dyn Objects, token: u64) {
+    pub fn wake(&mut self, cx: &mut Cx<'_>, ports: &mut Ports<'_>, token: u64) {
         match Wakeup::of(token) {
             Some(Wakeup::KeepAlive(connection)) => self.check_keep_alive(cx, connection),
-            Some(Wakeup::Resume(connection)) => self.resume(cx, &mut Ports { streams, objects }, connection),
-            Some(Wakeup::Retry(queue)) => self.rules.retry(cx, &mut Ports { streams, objects }, queue),
+            Some(Wakeup::Resume(connection)) => self.resume(cx, ports, connection),
+            Some(Wakeup::Retry(queue)) => self.rules.retry(cx, ports, queue),
+            Some(Wakeup::RegistryEvents) => self.publish_events(cx, ports),
             None => {}
         }
+    }
+
+    /// Asks for events of things, as the account's owner would with UpdateEventConfigurations: CloudFormation has no
+    /// resource for it.
+    pub fn enable_thing_events(&mut self, cx: &mut Cx<'_>) -> Result<(), AwsError> {
+        let configured = self.registry.events.configure(cx, &[("THING".to_owned(), true)].into());
+        metered(cx, "UpdateEventConfigurations", configured)
     }
 }
 

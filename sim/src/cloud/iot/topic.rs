@@ -23,9 +23,9 @@ impl Filter {
         &self.0
     }
 
-    /// Whether the filter names reserved topics, which begin with `$`.
+    /// Whether the filter names reserved topics, which begin with `$`, other than those of [`is_of_thing_events`].
     pub fn is_reserved(&self) -> bool {
-        self.0.starts_with('$')
+        self.0.starts_with('$') && !is_of_thing_events(&self.0)
     }
 
     /// Whether the filter matches a topic with these segments: the plain form of what the trie answers. `#` stands for
@@ -44,6 +44,11 @@ impl Filter {
         }
         rest.is_empty()
     }
+}
+
+/// Whether a filter names topics of the registry's events of things: the reserved topics that are modelled.
+pub fn is_of_thing_events(filter: &str) -> bool {
+    filter.starts_with("$aws/events/thing/")
 }
 
 /// Says why a text is no topic filter.

@@ -75,9 +75,17 @@ impl FilterTrie {
         self.count -= usize::from(self.root.remove(&levels, owner));
     }
 
-    /// Adds to `found` whose filters match a topic with these levels, with the highest QoS of each.
+    /// Adds to `found` whose filters match a topic with these levels, with the highest QoS of each. No wildcard stands for
+    /// the first level of a reserved topic, which begins with `$` (MQTT 3.1.1, section 4.7.2).
     pub(super) fn matching(&self, topic: &[&str], found: &mut BTreeMap<u64, u8>) {
-        self.root.matching(topic, found);
+        match topic.split_first() {
+            Some((first, rest)) if first.starts_with('$') => {
+                if let Some(node) = self.root.levels.get(*first) {
+                    node.matching(rest, found);
+                }
+            }
+            _ => self.root.matching(topic, found),
+        }
     }
 
     /// Number of filters.

@@ -9,6 +9,8 @@ pub enum Wakeup {
     Resume(u64),
     /// A queue of results is to be tried again.
     Retry(u64),
+    /// Events of the registry are to be published.
+    RegistryEvents,
 }
 
 impl Wakeup {
@@ -18,6 +20,7 @@ impl Wakeup {
             Wakeup::KeepAlive(connection) => connection << 2,
             Wakeup::Resume(connection) => (connection << 2) | 1,
             Wakeup::Retry(queue) => (queue << 2) | 2,
+            Wakeup::RegistryEvents => 3,
         }
     }
 
@@ -28,7 +31,7 @@ impl Wakeup {
             0 => Some(Wakeup::KeepAlive(id)),
             1 => Some(Wakeup::Resume(id)),
             2 => Some(Wakeup::Retry(id)),
-            _ => None,
+            _ => (id == 0).then_some(Wakeup::RegistryEvents),
         }
     }
 }

@@ -13,6 +13,7 @@ use rand::RngExt as _;
 use serde_json::Value;
 
 use self::kinds::{Identity, Kind};
+use crate::cloud::core::ports::LogGroups;
 use crate::cloud::core::{AwsError, Cx, Outcome, Provisioned, Resource};
 
 /// A resource that is kept.
@@ -115,6 +116,12 @@ impl Kept {
             None => entry.provisioned.physical_id == physical_id,
         });
         found.map(|((_, id), entry)| (id.clone(), entry))
+    }
+}
+
+impl LogGroups for Kept {
+    fn has_group(&self, name: &str) -> bool {
+        self.properties("AWS::Logs::LogGroup", name).is_some()
     }
 }
 

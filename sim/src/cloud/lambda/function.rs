@@ -1,15 +1,21 @@
-//! `AWS::Lambda::Function`: what a function is, and its creation.
+//! `AWS::Lambda::Function`: what a function is, its creation, and its changes.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::cloud::core::{AwsError, Cx, Provisioned, Resource, TokenBucket};
+use super::permission::Statement;
+use super::queue::Retention;
+use crate::cloud::core::{AwsError, Cx, FunctionRevision, Provisioned, Resource, TokenBucket};
 use crate::world::time::Time;
 
-/// A function as it was created.
+/// How long a change of a function is in progress. AWS publishes none: an assumption.
+const UPDATE_TIME: Duration = Duration::from_secs(2);
+
+/// A function as it is configured.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FunctionInfo {
     /// Name, unique in the account.
@@ -34,25 +40,52 @@ pub struct FunctionInfo {
     pub architecture: String,
     /// Size of `/tmp` in MiB.
     pub ephemeral_storage_mib: u64,
-    /// When it was created.
-    pub created: Time,
+    /// Where the deployment package lies: (bucket, key).
+    pub code: (String, String),
+    /// Customer-managed key of the environment variables.
+    pub kms_key_arn: Option<String>,
+    /// Log group of its environments.
+    pub log_group: String,
+    /// `PassThrough` or `Active`.
+    pub tracing: String,
+    /// Invocations at a time that are set aside for it, and at most allowed.
+    pub reserved_concurrency: Option<u64>,
+    /// When it was last changed.
+    pub last_modified: Time,
     /// Revision id.
     pub revision_id: String,
+}
+
+/// What an execution environment is made of.
+#[derive(Clone, Debug)]
+pub(super) struct Version {
+    pub revision: Arc<FunctionRevision>,
+    pub timeout: Duration,
+    pub kms_key_arn: Option<String>,
+    pub log_group: String,
 }
 
 /// A function and its execution environments.
 #[derive(Debug)]
 pub(super) struct Function {
     pub info: FunctionInfo,
-    /// Environments that are initialised and wait for an event.
+    /// What invocations run. It is behind `info` while a change is in progress.
+    version: Version,
+    /// What invocations run from an instant on.
+    next: Option<(Time, Version)>,
+    /// Environments of `version` that are initialised and wait for an event.
     pub idle: u64,
     /// New environments that may start.
     pub scaling: TokenBucket,
+    /// Its resource policy.
+    pub policy: Vec<Statement>,
+    /// How long events wait for it, and how often they are tried.
+    pub retention: Retention,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
-struct Properties {
+pub(super) struct Properties {
     function_name: String,
     handler: String,
     runtime: String,
@@ -67,6 +100,11 @@ struct Properties {
     architectures: Option<Vec<String>>,
     ephemeral_storage: Option<EphemeralStorage>,
     package_type: Option<String>,
+    kms_key_arn: Option<String>,
+    #[serde(default)]
+    logging_config: LoggingConfig,
+    tracing_config: Option<TracingConfig>,
+    reserved_concurrent_executions: Option<u64>,
     #[serde(default, rename = "Tags")]
     _tags: Option<Value>,
 }
@@ -78,6 +116,25 @@ struct Code {
     bucket: String,
     #[serde(rename = "S3Key")]
     key: String,
+}
+
+/// Where logs go. Lines are not modelled, so their format and level change nothing.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct LoggingConfig {
+    log_group: Option<String>,
+    #[serde(rename = "LogFormat")]
+    _format: Option<String>,
+    #[serde(rename = "ApplicationLogLevel")]
+    _application_level: Option<String>,
+    #[serde(rename = "SystemLogLevel")]
+    _system_level: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct TracingConfig {
+    mode: String,
 }
 
 #[derive(Default, Deserialize)]
@@ -115,39 +172,130 @@ const RESERVED_VARIABLES: [&str; 14] = [
 ];
 
 impl Function {
-    /// The function that `resource` declares. `Ref` is its name.
-    pub fn create(cx: &mut Cx<'_>, resource: &Resource) -> Result<(Self, Provisioned), AwsError> {
+    /// The function that `resource` declares; `number` is the number of its first revision.
+    pub fn create(cx: &mut Cx<'_>, resource: &Resource, number: u64) -> Result<Self, AwsError> {
         let properties: Properties = resource.parse()?;
         properties.check(cx, resource)?;
-        let name = properties.function_name;
-        let info = FunctionInfo {
-            arn: cx.account.arn("lambda", &format!("function:{name}")),
-            handler: properties.handler,
-            runtime: properties.runtime,
-            environment: properties.environment.variables,
-            role_arn: properties.role,
-            memory_mib: properties.memory_size.unwrap_or_else(|| cx.limits.get("lambda", "memory_min")),
-            timeout: Duration::from_secs(
-                properties.timeout.unwrap_or_else(|| cx.limits.get("lambda", "timeout_default")),
-            ),
-            description: properties.description,
-            architecture: properties.architectures.map_or_else(|| "x86_64".to_owned(), |list| list[0].clone()),
-            ephemeral_storage_mib: properties
-                .ephemeral_storage
-                .map_or_else(|| cx.limits.get("lambda", "tmp_min"), |storage| storage.size),
-            created: cx.now,
-            revision_id: cx.uuid(),
-            name,
-        };
+        let info = properties.into_info(cx);
         let burst = cx.limits.get("lambda", "scaling_rate");
-        // The quota counts new environments in 10 seconds.
-        let scaling = TokenBucket::new(burst, burst / 10, cx.now);
-        let provisioned = Provisioned::new(info.name.clone()).attribute("Arn", info.arn.clone());
-        Ok((Function { info, idle: 0, scaling }, provisioned))
+        Ok(Function {
+            version: Version::new(&info, number),
+            next: None,
+            info,
+            idle: 0,
+            // The quota counts new environments in 10 seconds.
+            scaling: TokenBucket::new(burst, burst / 10, cx.now),
+            policy: Vec::new(),
+            retention: Retention::new(cx),
+        })
+    }
+
+    /// What the function would be with the properties of `resource`.
+    pub fn changed(&self, cx: &mut Cx<'_>, resource: &Resource) -> Result<FunctionInfo, AwsError> {
+        let properties: Properties = resource.parse()?;
+        properties.check(cx, resource)?;
+        if properties.function_name != self.info.name {
+            return Err(resource.refuse("a change of FunctionName needs a replacement"));
+        }
+        Ok(properties.into_info(cx))
+    }
+
+    /// Changes the function to `info` and says when that is done. Invocations that run go on in their environments; from
+    /// the end of the change on, new environments start. Reserved concurrency counts at once and starts none.
+    pub fn change(&mut self, cx: &Cx<'_>, info: FunctionInfo, number: u64) -> Result<Time, AwsError> {
+        self.settle(cx.now);
+        let unchanged = FunctionInfo {
+            reserved_concurrency: info.reserved_concurrency,
+            last_modified: info.last_modified,
+            revision_id: info.revision_id.clone(),
+            ..self.info.clone()
+        };
+        if unchanged == info {
+            self.info.reserved_concurrency = info.reserved_concurrency;
+            return Ok(cx.now);
+        }
+        if self.next.is_some() {
+            let message = format!(
+                "The operation cannot be performed at this time. An update is in progress for resource: {}",
+                self.info.arn
+            );
+            return Err(AwsError::new("ResourceConflictException", message).status(409).with("Type", "User"));
+        }
+        let ready = cx.now + UPDATE_TIME;
+        self.next = Some((ready, Version::new(&info, number)));
+        self.info = info;
+        Ok(ready)
+    }
+
+    /// Ends a change whose time is over: idle environments of the old revision are dropped.
+    fn settle(&mut self, now: Time) {
+        if let Some((_, version)) = self.next.take_if(|(ready, _)| *ready <= now) {
+            self.version = version;
+            self.idle = 0;
+        }
+    }
+
+    /// What an invocation runs that begins now.
+    pub fn version(&mut self, now: Time) -> &Version {
+        self.settle(now);
+        &self.version
+    }
+
+    /// Whether a change is in progress.
+    pub fn is_changing(&self, now: Time) -> bool {
+        self.next.as_ref().is_some_and(|(ready, _)| *ready > now)
+    }
+
+    /// What references to the function answer: `Ref` is its name.
+    pub fn provisioned(&self) -> Provisioned {
+        Provisioned::new(self.info.name.clone()).attribute("Arn", self.info.arn.clone())
+    }
+}
+
+impl Version {
+    fn new(info: &FunctionInfo, number: u64) -> Self {
+        Version {
+            revision: Arc::new(FunctionRevision {
+                function: info.name.clone(),
+                number,
+                handler: info.handler.clone(),
+                environment: info.environment.clone(),
+                role_arn: info.role_arn.clone(),
+                memory_mib: info.memory_mib,
+            }),
+            timeout: info.timeout,
+            kms_key_arn: info.kms_key_arn.clone(),
+            log_group: info.log_group.clone(),
+        }
     }
 }
 
 impl Properties {
+    fn into_info(self, cx: &mut Cx<'_>) -> FunctionInfo {
+        let name = self.function_name;
+        let limit = |name| cx.limits.get("lambda", name);
+        FunctionInfo {
+            arn: cx.account.arn("lambda", &format!("function:{name}")),
+            handler: self.handler,
+            runtime: self.runtime,
+            environment: self.environment.variables,
+            role_arn: self.role,
+            memory_mib: self.memory_size.unwrap_or_else(|| limit("memory_min")),
+            timeout: Duration::from_secs(self.timeout.unwrap_or_else(|| limit("timeout_default"))),
+            description: self.description,
+            architecture: self.architectures.map_or_else(|| "x86_64".to_owned(), |list| list[0].clone()),
+            ephemeral_storage_mib: self.ephemeral_storage.map_or_else(|| limit("tmp_min"), |storage| storage.size),
+            code: (self.code.bucket, self.code.key),
+            kms_key_arn: self.kms_key_arn.filter(|key| !key.is_empty()),
+            log_group: self.logging_config.log_group.unwrap_or_else(|| format!("/aws/lambda/{name}")),
+            tracing: self.tracing_config.map_or_else(|| "PassThrough".to_owned(), |tracing| tracing.mode),
+            reserved_concurrency: self.reserved_concurrent_executions,
+            last_modified: cx.now,
+            revision_id: cx.uuid(),
+            name,
+        }
+    }
+
     fn check(&self, cx: &Cx<'_>, resource: &Resource) -> Result<(), AwsError> {
         let limit = |name| cx.limits.get("lambda", name);
         let within = |member: &str, value: Option<u64>, min: u64, max: u64| match value {
@@ -182,6 +330,11 @@ impl Properties {
         if self.description.chars().count() > 256 {
             return Err(resource.refuse("Description has at most 256 characters"));
         }
+        if let Some(tracing) = &self.tracing_config
+            && !["Active", "PassThrough"].contains(&tracing.mode.as_str())
+        {
+            return Err(resource.refuse("TracingConfig.Mode is Active or PassThrough"));
+        }
         within("MemorySize", self.memory_size, limit("memory_min"), limit("memory_max"))?;
         within("Timeout", self.timeout, 1, limit("timeout_max"))?;
         let storage = self.ephemeral_storage.as_ref().map(|storage| storage.size);
@@ -191,7 +344,7 @@ impl Properties {
 }
 
 /// Checks environment variables. The texts of the refusals are unverified.
-fn check_environment(variables: &BTreeMap<String, String>, size_max: u64) -> Result<(), AwsError> {
+pub(super) fn check_environment(variables: &BTreeMap<String, String>, size_max: u64) -> Result<(), AwsError> {
     let refuse = |message: String| Err(AwsError::new("InvalidParameterValueException", message).with("Type", "User"));
     let unable =
         "Lambda was unable to configure your environment variables because the environment variables you have provided";
@@ -218,6 +371,6 @@ fn check_environment(variables: &BTreeMap<String, String>, size_max: u64) -> Res
     Ok(())
 }
 
-fn is_name(name: &str) -> bool {
+pub(super) fn is_name(name: &str) -> bool {
     (1..=64).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
 }

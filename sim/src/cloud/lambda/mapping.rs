@@ -22,6 +22,15 @@ pub(super) enum Shard {
     Finished,
 }
 
+/// Whether a mapping reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    Enabled,
+    Disabled,
+    /// A batch that was in flight when the mapping was deleted still ends.
+    Deleted,
+}
+
 /// An event source mapping.
 #[derive(Debug)]
 pub(super) struct Mapping {
@@ -40,7 +49,7 @@ pub(super) struct Mapping {
     pub window: Duration,
     /// Whether the function says from where a batch comes again.
     pub reports_item_failures: bool,
-    pub enabled: bool,
+    pub state: State,
     pub last_modified: Time,
     pub last_result: &'static str,
     /// Most bytes of an event, and of an answer.
@@ -74,6 +83,14 @@ pub(super) struct Properties {
     _tags: Option<Value>,
 }
 
+impl Mapping {
+    /// Follows the function to another role.
+    pub fn set_role(&mut self, cx: &Cx<'_>, function: &FunctionInfo) {
+        self.template = EventTemplate::new(&function.role_arn, &cx.account.region, &self.source_arn);
+        self.reader = session(&function.role_arn, &function.name, &cx.account.id);
+    }
+}
+
 impl Properties {
     /// The name of the stream that the source's ARN names.
     pub fn stream<'p>(&'p self, cx: &Cx<'_>, resource: &Resource) -> Result<&'p str, AwsError> {
@@ -87,18 +104,7 @@ impl Properties {
 
     /// Name of the function that `FunctionName` gives as a name or as an ARN.
     pub fn function<'p>(&'p self, cx: &Cx<'_>, resource: &Resource) -> Result<&'p str, AwsError> {
-        let given = self.function_name.as_str();
-        let prefixes = [
-            cx.account.arn("lambda", "function:"),
-            format!("{}:function:", cx.account.id),
-            format!("{}:{}:function:", cx.account.region, cx.account.id),
-        ];
-        let name = prefixes.iter().find_map(|prefix| given.strip_prefix(prefix.as_str())).unwrap_or(given);
-        if name.contains(':') {
-            let what = "versions, aliases and functions elsewhere are not modelled";
-            return Err(resource.refuse(format!("FunctionName is {given:?}: {what}")));
-        }
-        Ok(name)
+        super::name_of(cx, &self.function_name).map_err(|why| resource.refuse(why))
     }
 
     /// The mapping of `stream` to `function`.
@@ -137,11 +143,11 @@ impl Properties {
             batch_size: usize::try_from(batch_size).expect("at most 10,000"),
             window: Duration::from_secs(window_s),
             reports_item_failures: !self.function_response_types.is_empty(),
-            enabled: self.enabled.unwrap_or(true),
+            state: if self.enabled == Some(false) { State::Disabled } else { State::Enabled },
             last_modified: cx.now,
             last_result: "No records processed",
             payload_max,
-            reader: session(function, &cx.account.id),
+            reader: session(&function.role_arn, &function.name, &cx.account.id),
             shards: BTreeMap::new(),
         })
     }
@@ -188,7 +194,7 @@ impl Properties {
 }
 
 /// The session in which a function acts in its role.
-fn session(function: &FunctionInfo, account: &str) -> Principal {
-    let role = function.role_arn.rsplit('/').next().unwrap_or_default();
-    Principal::new(format!("arn:aws:sts::{account}:assumed-role/{role}/{}", function.name))
+pub(super) fn session(role_arn: &str, function: &str, account: &str) -> Principal {
+    let role = role_arn.rsplit('/').next().unwrap_or_default();
+    Principal::new(format!("arn:aws:sts::{account}:assumed-role/{role}/{function}"))
 }

@@ -280,6 +280,27 @@ impl Poller {
         batch.delay = (batch.delay * 2).min(RETRY_LONGEST);
     }
 
+    /// Works out again how much of an event each record takes: the mapping has another template.
+    pub fn measure(&mut self, mapping: &Mapping) {
+        let shard_id = self.shard_id.clone();
+        for pending in &mut self.pending {
+            pending.bytes = mapping.template.record_bytes(&shard_id, &pending.record);
+        }
+        self.pending_bytes = self.pending.iter().map(|pending| pending.bytes).sum();
+        let of_batch = self.pending.iter().take(self.batch_records()).map(|pending| pending.bytes).sum();
+        if let Some(batch) = &mut self.batch {
+            batch.bytes = of_batch;
+        }
+    }
+
+    /// Forgets what was read; an invocation that has the batch still ends.
+    pub fn forget(&mut self) {
+        self.pending.truncate(self.batch_records());
+        self.pending_bytes = self.pending.iter().map(|pending| pending.bytes).sum();
+        self.position = Position::End;
+        self.finished = true;
+    }
+
     /// Whether the shard has just been processed to its end. True until [`Poller::set_finished`].
     pub fn is_at_end(&self) -> bool {
         !self.finished && matches!(self.position, Position::End) && self.pending.is_empty()

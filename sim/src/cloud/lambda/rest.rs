@@ -1,13 +1,16 @@
-//! The REST-JSON API: what is read of functions and mappings. Everything else is refused by its name.
+//! The REST-JSON API: which operation a call asks for, and what is read of functions and mappings. What acts is in
+//! `operate`; everything else is refused by its name.
 
+use bytes::Bytes;
+use http::HeaderMap;
 use serde_json::{Value, json};
 use url::form_urlencoded;
 
-use super::Lambda;
-use super::function::FunctionInfo;
+use super::function::Function;
 use super::invoke::Rates;
-use super::mapping::Mapping;
+use super::mapping::{Mapping, State};
 use super::permit::permit;
+use super::{Lambda, Ports, permission};
 use crate::cloud::core::ports::StartingPosition;
 use crate::cloud::core::{AwsError, Cx, Outcome};
 
@@ -51,11 +54,23 @@ const OPERATIONS: [(&str, &str, &str); 36] = [
     ("InvokeAsync", "POST", "/2014-11-13/functions/{}/invoke-async"),
 ];
 
+/// One call of the API.
+pub struct RestCall<'r> {
+    /// HTTP method.
+    pub method: &'r str,
+    /// Path, with its query behind `?`.
+    pub target: &'r str,
+    /// Headers.
+    pub headers: &'r HeaderMap,
+    /// Body.
+    pub body: &'r Bytes,
+}
+
 /// A request whose operation is known.
-struct Request {
-    operation: &'static str,
+pub(super) struct Request {
+    pub operation: &'static str,
     /// The parts of the path that `{}` stands for.
-    parts: Vec<String>,
+    pub parts: Vec<String>,
     query: Vec<(String, String)>,
 }
 
@@ -113,26 +128,43 @@ pub(super) fn function_not_found(cx: &Cx<'_>, name: &str) -> AwsError {
     AwsError::new("ResourceNotFoundException", format!("Function not found: {arn}")).status(404).with("Type", "User")
 }
 
+/// The refusal of a mapping that does not exist.
+pub(super) fn mapping_not_found() -> AwsError {
+    let message = "The resource you requested does not exist.";
+    AwsError::new("ResourceNotFoundException", message).status(404).with("Type", "User")
+}
+
 impl Lambda {
-    /// Answers one call of the REST API: (status, body). `target` is the request's path, with its query behind `?`.
+    /// Answers one call of the REST API: (status, body). An answer that has to wait is announced by
+    /// [`Lambda::take_deferred`].
     pub fn call_rest(
         &mut self,
         cx: &mut Cx<'_>,
-        method: &str,
-        target: &str,
-        _body: &[u8],
+        ports: &mut Ports<'_>,
+        call: &RestCall<'_>,
     ) -> Result<(u16, Vec<u8>), AwsError> {
-        let request = Request::parse(method, target)?;
+        let request = Request::parse(call.method, call.target)?;
+        if request.operation == "Invoke" {
+            return self.invoke_over_rest(cx, ports, &request, call).map(|status| (status, Vec::new()));
+        }
         let named = request.parts.first().map(String::as_str);
         let allowed = self.within_rate(cx, request.operation).and_then(|()| permit(cx, request.operation, named));
-        let result = allowed.and_then(|()| self.answer(cx, &request));
+        let result = allowed.and_then(|()| match request.operation {
+            "UpdateFunctionCode" => self.update_code(cx, &request, call.body),
+            "UpdateFunctionConfiguration" => self.update_configuration(cx, &request, call.body),
+            _ => self.answer(cx, &request),
+        });
         cx.meter.call("lambda", request.operation, result.as_ref().map_or_else(Outcome::from, |_| Outcome::Ok));
         result.map(|answer| (200, answer.to_string().into_bytes()))
     }
 
     fn within_rate(&mut self, cx: &Cx<'_>, operation: &str) -> Result<(), AwsError> {
         let rates = self.rates.get_or_insert_with(|| Rates::new(cx));
-        let rate = if operation == "GetFunction" { &mut rates.get_function } else { &mut rates.control_plane };
+        let rate = match operation {
+            "GetFunction" => &mut rates.get_function,
+            "GetPolicy" => &mut rates.get_policy,
+            _ => &mut rates.control_plane,
+        };
         if rate.try_take(cx.now, 1) {
             return Ok(());
         }
@@ -143,31 +175,37 @@ impl Lambda {
     fn answer(&self, cx: &Cx<'_>, request: &Request) -> Result<Value, AwsError> {
         match request.operation {
             "GetFunction" => {
-                let configuration = configuration(self.find(cx, request)?);
+                let configuration = configuration(cx, self.find(cx, request)?);
                 Ok(json!({ "Configuration": configuration, "Code": { "RepositoryType": "S3" } }))
             }
-            "GetFunctionConfiguration" => Ok(configuration(self.find(cx, request)?)),
+            "GetFunctionConfiguration" => Ok(configuration(cx, self.find(cx, request)?)),
+            "GetPolicy" => {
+                let function = self.find(cx, request)?;
+                if function.policy.is_empty() {
+                    let message = "The resource you requested does not exist.";
+                    return Err(AwsError::new("ResourceNotFoundException", message).status(404).with("Type", "User"));
+                }
+                let policy = permission::document(&function.info.arn, &function.policy).to_string();
+                Ok(json!({ "Policy": policy, "RevisionId": function.info.revision_id }))
+            }
             "ListFunctions" => {
                 request.query(&["Marker", "MaxItems"])?;
-                let (page, next) = page(request, self.functions(), |function| &function.name)?;
-                let functions: Vec<Value> = page.into_iter().map(configuration).collect();
+                let (page, next) = page(request, self.functions.values(), |function| &function.info.name)?;
+                let functions: Vec<Value> = page.into_iter().map(|function| configuration(cx, function)).collect();
                 Ok(with_marker(json!({ "Functions": functions }), next))
             }
             "GetEventSourceMapping" => {
                 let uuid = &request.parts[0];
-                let found = self.mappings.iter().find(|mapping| mapping.uuid == *uuid);
-                found.map(description).ok_or_else(|| {
-                    let message = "The resource you requested does not exist.";
-                    AwsError::new("ResourceNotFoundException", message).status(404).with("Type", "User")
-                })
+                let found = self.live_mappings().find(|mapping| mapping.uuid == *uuid);
+                found.map(description).ok_or_else(mapping_not_found)
             }
             "ListEventSourceMappings" => {
                 request.query(&["EventSourceArn", "FunctionName", "Marker", "MaxItems"])?;
                 let (source, function) = (request.parameter("EventSourceArn"), request.parameter("FunctionName"));
                 let function = function.map(|given| self.function(cx, given)).transpose()?;
-                let chosen = self.mappings.iter().filter(|mapping| {
+                let chosen = self.live_mappings().filter(|mapping| {
                     source.is_none_or(|arn| mapping.source_arn == arn)
-                        && function.is_none_or(|function| mapping.function == function.name)
+                        && function.is_none_or(|function| mapping.function == function.info.name)
                 });
                 let (page, next) = page(request, chosen, |mapping| &mapping.uuid)?;
                 let mappings: Vec<Value> = page.into_iter().map(description).collect();
@@ -177,7 +215,8 @@ impl Lambda {
         }
     }
 
-    fn find(&self, cx: &Cx<'_>, request: &Request) -> Result<&FunctionInfo, AwsError> {
+    /// The function that a path names.
+    pub(super) fn find(&self, cx: &Cx<'_>, request: &Request) -> Result<&Function, AwsError> {
         request.query(&["Qualifier"])?;
         if request.parameter("Qualifier").is_some_and(|qualifier| qualifier != "$LATEST") {
             return Err(AwsError::not_modelled("lambda versions and aliases"));
@@ -186,13 +225,9 @@ impl Lambda {
     }
 
     /// The function that a name or an ARN names.
-    fn function(&self, cx: &Cx<'_>, given: &str) -> Result<&FunctionInfo, AwsError> {
-        let own = cx.account.arn("lambda", "function:");
-        let partial = format!("{}:function:", cx.account.id);
-        let name = given.strip_prefix(&own).or_else(|| given.strip_prefix(&partial)).unwrap_or(given);
-        let name = name.strip_suffix(":$LATEST").unwrap_or(name);
-        let function = self.functions.get(name).map(|function| &function.info);
-        function.ok_or_else(|| function_not_found(cx, name))
+    fn function(&self, cx: &Cx<'_>, given: &str) -> Result<&Function, AwsError> {
+        let name = super::name_of(cx, given).map_err(AwsError::not_modelled)?;
+        self.functions.get(name).ok_or_else(|| function_not_found(cx, name))
     }
 }
 
@@ -232,8 +267,11 @@ fn with_marker(mut answer: Value, next: Option<String>) -> Value {
     answer
 }
 
-fn configuration(function: &FunctionInfo) -> Value {
-    json!({
+/// A function as the API describes it.
+pub(super) fn configuration(cx: &Cx<'_>, function: &Function) -> Value {
+    let status = if function.is_changing(cx.now) { "InProgress" } else { "Successful" };
+    let function = &function.info;
+    let mut answer = json!({
         "FunctionName": function.name,
         "FunctionArn": function.arn,
         "Runtime": function.runtime,
@@ -242,17 +280,22 @@ fn configuration(function: &FunctionInfo) -> Value {
         "Description": function.description,
         "Timeout": function.timeout.as_secs(),
         "MemorySize": function.memory_mib,
-        "LastModified": function.created.to_datetime().format("%Y-%m-%dT%H:%M:%S%.3f+0000").to_string(),
+        "LastModified": function.last_modified.to_datetime().format("%Y-%m-%dT%H:%M:%S%.3f+0000").to_string(),
         "Version": "$LATEST",
         "Environment": { "Variables": function.environment },
-        "TracingConfig": { "Mode": "PassThrough" },
+        "TracingConfig": { "Mode": function.tracing },
         "RevisionId": function.revision_id,
         "State": "Active",
-        "LastUpdateStatus": "Successful",
+        "LastUpdateStatus": status,
         "PackageType": "Zip",
         "Architectures": [function.architecture],
         "EphemeralStorage": { "Size": function.ephemeral_storage_mib },
-    })
+        "LoggingConfig": { "LogGroup": function.log_group },
+    });
+    if let Some(key) = &function.kms_key_arn {
+        answer["KMSKeyArn"] = key.as_str().into();
+    }
+    answer
 }
 
 fn description(mapping: &Mapping) -> Value {
@@ -273,7 +316,7 @@ fn description(mapping: &Mapping) -> Value {
         "FunctionArn": mapping.function_arn,
         "LastModified": mapping.last_modified.epoch_seconds(),
         "LastProcessingResult": mapping.last_result,
-        "State": if mapping.enabled { "Enabled" } else { "Disabled" },
+        "State": if mapping.state == State::Enabled { "Enabled" } else { "Disabled" },
         "StateTransitionReason": "User action",
         "DestinationConfig": { "OnFailure": {} },
         "MaximumRecordAgeInSeconds": -1,

@@ -122,6 +122,25 @@ impl Iot {
         })
     }
 
+    /// Works out again what connections may do whose certificates have this policy.
+    pub(in crate::cloud::iot) fn follow_policy(&mut self, cx: &Cx<'_>, policy: &str) {
+        let certificates = &self.registry.certificates;
+        let has_policy =
+            |id: &str| certificates.get(id).is_some_and(|certificate| certificate.policies.contains(policy));
+        let connected = self.broker.connections.iter().filter_map(|(connection, state)| {
+            let session = state.session.as_ref().filter(|_| has_policy(&state.certificate))?;
+            Some((*connection, session.client.clone()))
+        });
+        for (connection, client) in connected.collect::<Vec<_>>() {
+            let mut permissions = self.permissions(cx, connection, &client);
+            permissions.forget_connect();
+            let state = self.broker.connections.get_mut(&connection);
+            if let Some(session) = state.and_then(|state| state.session.as_mut()) {
+                session.permissions = permissions;
+            }
+        }
+    }
+
     /// What the policies of the connection's certificate come to for this client id.
     fn permissions(&self, cx: &Cx<'_>, connection: u64, client: &str) -> Permissions {
         let Some(state) = self.broker.connections.get(&connection) else { return Permissions::default() };

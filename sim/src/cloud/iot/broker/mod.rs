@@ -18,7 +18,6 @@ use super::rules::Ports;
 use super::trie::FilterTrie;
 use super::wakeup::Wakeup;
 use super::{Iot, Refused};
-use crate::cloud::core::ports::{Objects, Streams};
 use crate::cloud::core::{Cx, Effect, Service};
 use crate::world::time::Time;
 use crate::world::trace::Level;
@@ -100,14 +99,7 @@ impl Iot {
     }
 
     /// Bytes arrive on a connection. Answers go out as effects.
-    pub fn receive(
-        &mut self,
-        cx: &mut Cx<'_>,
-        streams: &mut dyn Streams,
-        objects: &mut dyn Objects,
-        connection: u64,
-        bytes: &[u8],
-    ) {
+    pub fn receive(&mut self, cx: &mut Cx<'_>, ports: &mut Ports<'_>, connection: u64, bytes: &[u8]) {
         let backlog_max = self.quotas(cx).bytes_per_connection.saturating_mul(BACKLOG_S);
         let Some(state) = self.broker.connections.get_mut(&connection) else { return };
         if state.paused {
@@ -118,7 +110,6 @@ impl Iot {
             state.pending.extend_from_slice(bytes);
             return;
         }
-        let ports = &mut Ports { streams, objects };
         if state.pending.is_empty() {
             let mut input = std::mem::take(&mut self.broker.input);
             input.extend_from_slice(bytes);

@@ -12,6 +12,7 @@ use crate::cloud::core::Cx;
 use crate::cloud::iot::Iot;
 use crate::cloud::iot::policy::Action;
 use crate::cloud::iot::quotas::Quotas;
+use crate::cloud::iot::registry::Event;
 use crate::cloud::iot::rules::Ports;
 use crate::cloud::iot::sql::{Message, Segments};
 use crate::cloud::iot::topic::check_topic;
@@ -44,6 +45,23 @@ impl Iot {
             written(PubAck::new(packet.pkid).write(output));
         }
         Ok(())
+    }
+
+    /// Publishes the events of the registry that wait, in their order. The service itself publishes: no policy and no
+    /// rate of a connection applies.
+    pub(in crate::cloud::iot) fn publish_events(&mut self, cx: &mut Cx<'_>, ports: &mut Ports<'_>) {
+        while let Some(Event { topic, payload }) = self.registry.events.pop() {
+            cx.meter.add("iot", "RegistryEvents", 1);
+            let fields = [("payload", Field::Bytes(&payload))];
+            cx.trace.event(Level::Call, cx.now, "iot", "registry-event", &topic, &fields);
+            let segments = Segments::of(&topic).expect("a thing's name has no slashes");
+            // What `clientid()` gives for messages that did not come over MQTT.
+            let message = Message::new(&topic, segments, "n/a", cx.now, &payload);
+            let quotas = self.quotas.get_or_insert_with(|| Quotas::new(cx));
+            self.rules.dispatch(cx, quotas, ports, &message);
+            let packet = Publish::from_bytes(topic.as_str(), QoS::AtLeastOnce, payload.clone());
+            self.deliver(cx, &packet, segments.as_slice());
+        }
     }
 
     /// Checks a message. Answers the client's id, nothing for a message that is dropped because of a rate, or why the

@@ -21,3 +21,13 @@ pub fn certificate_arn(cx: &Cx<'_>, id: &str) -> String {
 pub fn policy_arn(cx: &Cx<'_>, name: &str) -> String {
     cx.account.arn("iot", &format!("policy/{name}"))
 }
+
+/// ARN of a thing group.
+pub fn thing_group_arn(cx: &Cx<'_>, name: &str) -> String {
+    cx.account.arn("iot", &format!("thinggroup/{name}"))
+}
+
+/// ARN of a billing group.
+pub fn billing_group_arn(cx: &Cx<'_>, name: &str) -> String {
+    cx.account.arn("iot", &format!("billinggroup/{name}"))
+}

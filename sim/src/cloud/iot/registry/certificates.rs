@@ -25,15 +25,19 @@ pub struct Certificate {
     pub things: BTreeSet<Arc<str>>,
 }
 
-/// A policy; it has one version.
+/// A policy with its default version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
     /// The document as it was given.
     pub text: String,
     /// The document, checked.
     pub document: Document,
+    /// Number of the default version, from 1.
+    pub version: u64,
     /// When it was created.
     pub created: Time,
+    /// When it got its default version.
+    pub modified: Time,
     /// Changes with each version.
     pub generation: String,
 }
@@ -91,8 +95,41 @@ impl Registry {
             return Err(already_exists("the policy", name, policy_arn(cx, name)));
         }
         let generation = cx.uuid();
-        self.policies.insert(name.into(), Policy { text: text.to_owned(), document, created: cx.now, generation });
+        let (text, now) = (text.to_owned(), cx.now);
+        let policy = Policy { text, document, version: 1, created: now, modified: now, generation };
+        self.policies.insert(name.into(), policy);
         self.policy(name)
+    }
+
+    /// `CreatePolicyVersion` of a new default version. Older versions are not kept, so their number is not limited.
+    pub fn replace_policy(
+        &mut self,
+        cx: &mut Cx<'_>,
+        quotas: &Quotas,
+        name: &str,
+        text: &str,
+    ) -> Result<&Policy, AwsError> {
+        let document = Document::parse(text, quotas.policy_document_size)?;
+        let generation = cx.uuid();
+        let missing = || not_found(format!("the policy {name} does not exist"));
+        let policy = self.policies.get_mut(name).ok_or_else(missing)?;
+        policy.text = text.to_owned();
+        policy.document = document;
+        policy.version += 1;
+        policy.modified = cx.now;
+        policy.generation = generation;
+        Ok(policy)
+    }
+
+    /// `DeletePolicy`. One that is attached stays.
+    pub fn delete_policy(&mut self, name: &str) -> Result<(), AwsError> {
+        let targets = self.certificates.values().filter(|certificate| certificate.policies.contains(name)).count();
+        if targets > 0 {
+            let message = format!("Cannot delete the policy {name}: it is attached to {targets} targets");
+            return Err(AwsError::new("DeleteConflictException", message).status(409));
+        }
+        self.policies.remove(name);
+        Ok(())
     }
 
     /// A policy by its name.

@@ -1,11 +1,16 @@
-//! The registry, as far as devices need it: things, thing types, certificates and policies, and who is attached to whom.
+//! The registry, as far as devices need it: things, their types and groups, certificates and policies, who is attached to
+//! whom, and the events that tell of changes.
 
 pub mod arns;
 mod certificates;
+mod events;
+mod groups;
 mod things;
 
 pub use certificates::{Certificate, Policy, certificate_id};
-pub use things::{Thing, ThingType};
+pub use events::{Change, Event, Events};
+pub use groups::{Group, GroupProperties};
+pub use things::{Thing, ThingType, ThingUpdate};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,6 +24,9 @@ pub struct Registry {
     pub(super) thing_types: BTreeMap<Arc<str>, ThingType>,
     pub(super) certificates: BTreeMap<Arc<str>, Certificate>,
     pub(super) policies: BTreeMap<Arc<str>, Policy>,
+    pub(super) thing_groups: BTreeMap<Arc<str>, Group>,
+    pub(super) billing_groups: BTreeMap<Arc<str>, Group>,
+    pub(super) events: Events,
 }
 
 pub(super) fn invalid(message: impl Into<String>) -> AwsError {

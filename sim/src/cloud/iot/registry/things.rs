@@ -1,10 +1,10 @@
 //! Things and thing types.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::arns::{thing_arn, thing_type_arn};
-use super::{Registry, already_exists, check_name, invalid, not_found};
+use super::{Change, Registry, already_exists, check_name, invalid, not_found};
 use crate::cloud::core::{AwsError, Cx};
 use crate::cloud::iot::quotas::Quotas;
 use crate::world::time::Time;
@@ -20,12 +20,31 @@ pub struct Thing {
     pub attributes: BTreeMap<String, String>,
     /// Id: a UUID.
     pub id: String,
+    /// Grows with each change, from 1.
+    pub version: u64,
+    /// Names of its thing groups.
+    pub groups: BTreeSet<Arc<str>>,
+    /// Name of its billing group.
+    pub billing_group: Option<Arc<str>>,
+}
+
+/// What `UpdateThing` changes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ThingUpdate {
+    /// The version that the thing must have.
+    pub expected_version: Option<u64>,
+    /// Attributes, and whether they are merged with those that it has. Merged ones without a value are removed.
+    pub attributes: Option<(BTreeMap<String, String>, bool)>,
+    /// Its new type.
+    pub thing_type: Option<String>,
+    /// Whether its type is taken away.
+    pub remove_type: bool,
 }
 
 impl Thing {
     /// A thing of version 1.
     pub fn new(name: Arc<str>, thing_type: Option<Arc<str>>, attributes: BTreeMap<String, String>, id: String) -> Self {
-        Thing { name, thing_type, attributes, id }
+        Thing { name, thing_type, attributes, id, version: 1, groups: BTreeSet::new(), billing_group: None }
     }
 }
 
@@ -43,15 +62,15 @@ pub struct ThingType {
 }
 
 /// Characters of names of things and types beside letters, digits and underscore.
-const NAME: &str = ":-";
+pub(super) const NAME: &str = ":-";
 /// Characters of names of attributes, likewise.
 const ATTRIBUTE: &str = ".,@/:#-";
 /// Characters of values of attributes, likewise.
 const ATTRIBUTE_VALUE: &str = ".,@/:#=[]-";
 /// Searchable attributes that a type can have.
 const SEARCHABLE_MAX: usize = 3;
-/// Longest description of a type, in characters.
-const DESCRIPTION_MAX: usize = 2028;
+/// Longest description of a type or a group, in characters.
+pub(super) const DESCRIPTION_MAX: usize = 2028;
 
 impl Registry {
     /// `CreateThing`. The same again is no error.
@@ -64,13 +83,7 @@ impl Registry {
         attributes: BTreeMap<String, String>,
     ) -> Result<&Thing, AwsError> {
         check_name("thing name", name, quotas.thing_name_size, NAME)?;
-        let thing_type = match thing_type {
-            None => None,
-            Some(wanted) => match self.thing_types.get_key_value(wanted) {
-                Some((name, _)) => Some(name.clone()),
-                None => return Err(not_found(format!("the thing type {wanted} does not exist"))),
-            },
-        };
+        let thing_type = thing_type.map(|wanted| self.type_name(wanted)).transpose()?;
         check_attributes(quotas, &attributes, thing_type.is_some())?;
         if let Some(existing) = self.things.get(name) {
             if existing.thing_type != thing_type || existing.attributes != attributes {
@@ -79,7 +92,8 @@ impl Registry {
         } else {
             let name: Arc<str> = name.into();
             let id = cx.uuid();
-            self.things.insert(name.clone(), Thing::new(name, thing_type, attributes, id));
+            self.things.insert(name.clone(), Thing::new(name.clone(), thing_type, attributes, id));
+            self.tell(cx, Change::Created, &name);
         }
         self.thing(name)
     }
@@ -87,6 +101,74 @@ impl Registry {
     /// A thing by its name.
     pub fn thing(&self, name: &str) -> Result<&Thing, AwsError> {
         self.things.get(name).ok_or_else(|| not_found(format!("the thing {name} does not exist")))
+    }
+
+    pub(super) fn thing_mut(&mut self, name: &str) -> Result<&mut Thing, AwsError> {
+        self.things.get_mut(name).ok_or_else(|| not_found(format!("the thing {name} does not exist")))
+    }
+
+    fn type_name(&self, wanted: &str) -> Result<Arc<str>, AwsError> {
+        let found = self.thing_types.get_key_value(wanted);
+        found.map(|(name, _)| name.clone()).ok_or_else(|| not_found(format!("the thing type {wanted} does not exist")))
+    }
+
+    /// `UpdateThing`.
+    pub fn update_thing(
+        &mut self,
+        cx: &mut Cx<'_>,
+        quotas: &Quotas,
+        name: &str,
+        update: ThingUpdate,
+    ) -> Result<(), AwsError> {
+        let thing = self.thing(name)?;
+        check_version(thing, update.expected_version)?;
+        if update.remove_type && update.thing_type.is_some() {
+            return Err(invalid("a thing's type is either set or removed"));
+        }
+        let thing_type = match update.thing_type.as_deref() {
+            Some(wanted) => Some(self.type_name(wanted)?),
+            None if update.remove_type => None,
+            None => thing.thing_type.clone(),
+        };
+        let attributes = match update.attributes {
+            None => thing.attributes.clone(),
+            Some((attributes, false)) => attributes,
+            Some((new, true)) => {
+                let mut attributes = thing.attributes.clone();
+                attributes.extend(new);
+                attributes.retain(|_, value| !value.is_empty());
+                attributes
+            }
+        };
+        check_attributes(quotas, &attributes, thing_type.is_some())?;
+        let thing = self.thing_mut(name)?;
+        thing.thing_type = thing_type;
+        thing.attributes = attributes;
+        thing.version += 1;
+        self.tell(cx, Change::Updated, name);
+        Ok(())
+    }
+
+    /// `DeleteThing`. Deleting what does not exist succeeds; one that a certificate is attached to stays.
+    pub fn delete_thing(&mut self, cx: &mut Cx<'_>, name: &str, expected_version: Option<u64>) -> Result<(), AwsError> {
+        let Some(thing) = self.things.get(name) else { return Ok(()) };
+        check_version(thing, expected_version)?;
+        if self.certificates.values().any(|certificate| certificate.things.contains(name)) {
+            let message = format!("Cannot delete. Thing {name} is still attached to one or more principals");
+            return Err(invalid(message));
+        }
+        self.tell(cx, Change::Deleted, name);
+        self.things.remove(name);
+        Ok(())
+    }
+
+    /// `DeleteThingType`, when no thing has it. That a type is deprecated five minutes before is not asked for.
+    pub fn delete_thing_type(&mut self, name: &str) -> Result<(), AwsError> {
+        if self.things.values().any(|thing| thing.thing_type.as_deref() == Some(name)) {
+            return Err(invalid(format!("Cannot delete thing type {name}: things are still associated with it")));
+        }
+        self.thing_types.remove(name);
+        Ok(())
     }
 
     /// `CreateThingType`. The same again is no error.
@@ -126,6 +208,14 @@ impl Registry {
     }
 }
 
+fn check_version(thing: &Thing, expected: Option<u64>) -> Result<(), AwsError> {
+    if expected.is_none_or(|expected| expected == thing.version) {
+        return Ok(());
+    }
+    let message = format!("The version for the thing {} does not match the expected version.", thing.name);
+    Err(AwsError::new("VersionConflictException", message).status(409))
+}
+
 fn check_attributes(quotas: &Quotas, attributes: &BTreeMap<String, String>, typed: bool) -> Result<(), AwsError> {
     let max = if typed { quotas.attributes_with_type } else { quotas.attributes_without_type };
     if attributes.len() > max {
@@ -134,6 +224,11 @@ fn check_attributes(quotas: &Quotas, attributes: &BTreeMap<String, String>, type
             if typed { "with" } else { "without" }
         )));
     }
+    check_attribute_texts(quotas, attributes)
+}
+
+/// Checks names and values of attributes, of things and of groups.
+pub(super) fn check_attribute_texts(quotas: &Quotas, attributes: &BTreeMap<String, String>) -> Result<(), AwsError> {
     let mut size = 0;
     for (name, value) in attributes {
         check_name("attribute", name, quotas.attribute_name_size, ATTRIBUTE)?;

@@ -1,7 +1,10 @@
 //! The control plane over REST: which operation a request asks for, its checks, its answer.
 
+mod events;
+mod groups;
 mod operations;
 mod permit;
+mod things;
 
 #[cfg(test)]
 mod tests;
@@ -31,14 +34,13 @@ struct CreateThing {
     attribute_payload: Option<AttributePayload>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct AttributePayload {
     #[serde(default)]
     attributes: BTreeMap<String, String>,
     /// Merges with existing attributes; at a creation there are none.
-    #[serde(rename = "merge")]
-    _merge: Option<bool>,
+    merge: Option<bool>,
 }
 
 #[derive(Deserialize)]
@@ -126,6 +128,19 @@ impl Iot {
             "DescribeEndpoint" => Iot::rest_describe_endpoint,
             "CreateTopicRule" => Iot::rest_create_topic_rule,
             "GetTopicRule" => Iot::rest_get_topic_rule,
+            "UpdateThing" => Iot::rest_update_thing,
+            "DeleteThing" => Iot::rest_delete_thing,
+            "ListThingGroupsForThing" => Iot::rest_list_groups_of_thing,
+            "CreateThingGroup" => Iot::rest_create_thing_group,
+            "DescribeThingGroup" => Iot::rest_describe_thing_group,
+            "AddThingToThingGroup" => Iot::rest_add_to_thing_group,
+            "RemoveThingFromThingGroup" => Iot::rest_remove_from_thing_group,
+            "CreateBillingGroup" => Iot::rest_create_billing_group,
+            "DescribeBillingGroup" => Iot::rest_describe_billing_group,
+            "AddThingToBillingGroup" => Iot::rest_add_to_billing_group,
+            "RemoveThingFromBillingGroup" => Iot::rest_remove_from_billing_group,
+            "UpdateEventConfigurations" => Iot::rest_update_event_configurations,
+            "DescribeEventConfigurations" => Iot::rest_describe_event_configurations,
             other => return Err(AwsError::not_modelled(format!("iot {other}"))),
         };
         let known = query_parameters(operation);
@@ -145,9 +160,13 @@ impl Iot {
     }
 
     fn rest_describe_thing(&mut self, cx: &mut Cx<'_>, name: &str, _: &RestRequest<'_>) -> Result<Value, AwsError> {
+        cx.authorize("iot:DescribeThing", &thing_arn(cx, name))?;
         let thing = self.registry.thing(name)?;
         let mut answer = summary(cx, thing);
         answer["thingId"] = thing.id.as_str().into();
+        if let Some(group) = &thing.billing_group {
+            answer["billingGroupName"] = (&**group).into();
+        }
         answer["defaultClientId"] = name.into();
         Ok(answer)
     }
@@ -285,9 +304,9 @@ impl Iot {
             "policyName": name,
             "policyArn": policy_arn(cx, name),
             "policyDocument": policy.text,
-            "defaultVersionId": "1",
+            "defaultVersionId": policy.version.to_string(),
             "creationDate": timestamp(policy.created),
-            "lastModifiedDate": timestamp(policy.created),
+            "lastModifiedDate": timestamp(policy.modified),
             "generationId": policy.generation,
         }))
     }
@@ -331,7 +350,7 @@ fn summary(cx: &Cx<'_>, thing: &Thing) -> Value {
         "thingName": &*thing.name,
         "thingArn": thing_arn(cx, &thing.name),
         "attributes": thing.attributes,
-        "version": 1,
+        "version": thing.version,
     });
     if let Some(thing_type) = &thing.thing_type {
         answer["thingTypeName"] = (&**thing_type).into();
@@ -349,6 +368,8 @@ fn query_parameters(operation: &str) -> &'static [&'static str] {
         "ListThings" => &["nextToken", "maxResults", "attributeName", "attributeValue", "thingTypeName"],
         "AttachThingPrincipal" => &["thingPrincipalType"],
         "DescribeEndpoint" => &["endpointType"],
+        "DeleteThing" => &["expectedVersion"],
+        "ListThingGroupsForThing" => &["nextToken", "maxResults"],
         _ => &[],
     }
 }

@@ -1,7 +1,7 @@
 //! The operations of the control plane: which call is which.
 
 /// Operation, method and path, as the service's model gives them. `{name}` stands for one segment.
-const OPERATIONS: [(&str, &str, &str); 81] = [
+const OPERATIONS: [(&str, &str, &str); 89] = [
     ("CreateThing", "POST", "/things/{thingName}"),
     ("UpdateThing", "PATCH", "/things/{thingName}"),
     ("DescribeThing", "GET", "/things/{thingName}"),
@@ -24,6 +24,14 @@ const OPERATIONS: [(&str, &str, &str); 81] = [
     ("ListThingsInThingGroup", "GET", "/thing-groups/{thingGroupName}/things"),
     ("ListThingGroupsForThing", "GET", "/things/{thingName}/thing-groups"),
     ("UpdateThingGroupsForThing", "PUT", "/thing-groups/updateThingGroupsForThing"),
+    ("CreateBillingGroup", "POST", "/billing-groups/{billingGroupName}"),
+    ("UpdateBillingGroup", "PATCH", "/billing-groups/{billingGroupName}"),
+    ("DescribeBillingGroup", "GET", "/billing-groups/{billingGroupName}"),
+    ("DeleteBillingGroup", "DELETE", "/billing-groups/{billingGroupName}"),
+    ("ListBillingGroups", "GET", "/billing-groups"),
+    ("AddThingToBillingGroup", "PUT", "/billing-groups/addThingToBillingGroup"),
+    ("RemoveThingFromBillingGroup", "PUT", "/billing-groups/removeThingFromBillingGroup"),
+    ("ListThingsInBillingGroup", "GET", "/billing-groups/{billingGroupName}/things"),
     ("AttachThingPrincipal", "PUT", "/things/{thingName}/principals"),
     ("DetachThingPrincipal", "DELETE", "/things/{thingName}/principals"),
     ("ListThingPrincipals", "GET", "/things/{thingName}/principals"),

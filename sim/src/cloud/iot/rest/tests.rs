@@ -163,7 +163,7 @@ fn wrong_requests_are_answered_with_awss_codes() {
         (
             "POST",
             "/rules/r",
-            rule("SELECT * FROM 'a'", json!([{ "lambda": { "functionArn": "f" } }])),
+            rule("SELECT * FROM 'a'", json!([{ "republish": { "topic": "t", "roleArn": "r" } }])),
             "NotImplemented",
             501,
         ),

@@ -17,11 +17,13 @@ use crate::cloud::iot::sql::{Message, Template};
 /// Content type of the objects that rules write (unverified).
 const CONTENT_TYPE: &str = "application/octet-stream";
 
+/// The service on whose behalf functions are invoked.
+const SERVICE: &str = "iot.amazonaws.com";
+
 /// Names of the actions that AWS has and this simulator does not.
-const OTHERS: [&str; 22] = [
+const OTHERS: [&str; 21] = [
     "dynamoDB",
     "dynamoDBv2",
-    "lambda",
     "sns",
     "sqs",
     "republish",
@@ -47,7 +49,8 @@ const OTHERS: [&str; 22] = [
 #[derive(Debug)]
 pub(super) struct Action {
     pub(super) kind: Kind,
-    pub(super) role: Principal,
+    /// Whose permissions count; a function's own policy decides instead.
+    pub(super) role: Option<Principal>,
     /// Queues of messages that wait for a retry, by partition key or object key.
     pub(super) waiting: BTreeMap<Arc<str>, u64>,
 }
@@ -56,6 +59,7 @@ pub(super) struct Action {
 pub(super) enum Kind {
     Kinesis { stream: Template, partition_key: Template },
     S3 { bucket: Box<str>, key: Template },
+    Lambda { function: Box<str> },
 }
 
 /// Where one result goes.
@@ -63,14 +67,15 @@ pub(super) enum Kind {
 pub(super) enum Target<'t> {
     Kinesis { stream: Cow<'t, str>, partition_key: Cow<'t, str> },
     S3 { bucket: Cow<'t, str>, key: Cow<'t, str> },
+    Lambda { function: Cow<'t, str> },
 }
 
 /// An action that failed for good.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Failure {
-    /// `KinesisAction` or `S3Action`.
+    /// `KinesisAction`, `S3Action` or `LambdaAction`.
     pub(super) action: &'static str,
-    /// Stream or bucket.
+    /// Stream, bucket or function.
     pub(super) resource: String,
     /// What went wrong.
     pub(super) message: String,
@@ -93,6 +98,12 @@ struct S3Action {
     canned_acl: Option<String>,
 }
 
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct LambdaAction {
+    function_arn: String,
+}
+
 fn fields<T: DeserializeOwned>(action: &str, value: &Value) -> Result<T, AwsError> {
     T::deserialize(value).map_err(|error| invalid(format!("the rule action {action}: {error}")))
 }
@@ -113,6 +124,17 @@ impl Action {
             return Err(invalid("an action has exactly one member"));
         };
         let (kind, role_arn) = match name.as_str() {
+            "lambda" => {
+                let LambdaAction { function_arn } = fields(name, value)?;
+                if !function_arn.starts_with("arn:aws:lambda:") {
+                    return Err(invalid(format!("functionArn {function_arn:?} is no ARN of a function")));
+                }
+                return Ok(Action {
+                    kind: Kind::Lambda { function: function_arn.into() },
+                    role: None,
+                    waiting: BTreeMap::new(),
+                });
+            }
             "kinesis" => {
                 let action: KinesisAction = fields(name, value)?;
                 let Some(partition_key) = action.partition_key else {
@@ -134,7 +156,7 @@ impl Action {
             other if OTHERS.contains(&other) => return Err(AwsError::not_modelled(format!("iot rule action {other}"))),
             other => return Err(invalid(format!("there is no rule action {other}"))),
         };
-        Ok(Action { kind, role: role(role_arn)?, waiting: BTreeMap::new() })
+        Ok(Action { kind, role: Some(role(role_arn)?), waiting: BTreeMap::new() })
     }
 }
 
@@ -156,6 +178,7 @@ impl Kind {
                 let key = key.render(message, uuid).ok_or_else(|| undefined("key"))?;
                 Ok(Target::S3 { bucket: Cow::Borrowed(bucket), key })
             }
+            Kind::Lambda { function } => Ok(Target::Lambda { function: Cow::Borrowed(function) }),
         }
     }
 
@@ -163,6 +186,7 @@ impl Kind {
         let action = match self {
             Kind::Kinesis { .. } => "KinesisAction",
             Kind::S3 { .. } => "S3Action",
+            Kind::Lambda { .. } => "LambdaAction",
         };
         Failure { action, resource, message }
     }
@@ -174,23 +198,30 @@ impl Target<'_> {
         match self {
             Target::Kinesis { partition_key, .. } => partition_key,
             Target::S3 { key, .. } => key,
+            Target::Lambda { function } => function,
         }
     }
 
-    /// Puts the result there, in the role of the action.
+    /// Puts the result there, in the role of the action; a function is invoked on behalf of the rule.
     pub(super) fn put(
         &self,
         cx: &mut Cx<'_>,
         ports: &mut Ports<'_>,
-        role: &Principal,
+        rule: &str,
+        role: Option<&Principal>,
         data: Bytes,
     ) -> Result<(), AwsError> {
-        let cx = &mut cx.acting_as(role);
+        let caller = role.unwrap_or(cx.caller);
+        let cx = &mut cx.acting_as(caller);
         match self {
             Target::Kinesis { stream, partition_key } => {
                 ports.streams.put_record(cx, stream, partition_key, data).map(drop)
             }
             Target::S3 { bucket, key } => ports.objects.put_object(cx, bucket, key, data, CONTENT_TYPE).map(drop),
+            Target::Lambda { function } => {
+                let rule = super::rule_arn(cx, rule);
+                ports.functions.invoke_for_service(cx, function, SERVICE, &rule, data)
+            }
         }
     }
 
@@ -199,6 +230,7 @@ impl Target<'_> {
         let (action, resource) = match self {
             Target::Kinesis { stream, .. } => ("KinesisAction", stream),
             Target::S3 { bucket, .. } => ("S3Action", bucket),
+            Target::Lambda { function } => ("LambdaAction", function),
         };
         Failure { action, resource: resource.to_string(), message: error.to_string() }
     }
@@ -211,6 +243,7 @@ impl Target<'_> {
                 Target::Kinesis { stream: owned(stream), partition_key: owned(partition_key) }
             }
             Target::S3 { bucket, key } => Target::S3 { bucket: owned(bucket), key: owned(key) },
+            Target::Lambda { function } => Target::Lambda { function: owned(function) },
         }
     }
 }

@@ -76,7 +76,7 @@ impl Rules {
             };
             let queue = if queues.is_empty() { None } else { queues.get(target.order_key()).copied() };
             if queue.is_none() {
-                match target.put(cx, ports, role, Bytes::copy_from_slice(result)) {
+                match target.put(cx, ports, &rule.name, role.as_ref(), Bytes::copy_from_slice(result)) {
                     Ok(()) => {
                         cx.meter.add("iot", "Success", 1);
                         continue;
@@ -124,7 +124,8 @@ impl Rule {
                 let document = Bytes::from(document.to_string());
                 let target = action.kind.target(message, &mut || cx.uuid());
                 let put = target.map_err(|failure| failure.message).and_then(|target| {
-                    target.put(cx, ports, &action.role, document).map_err(|error| error.to_string())
+                    let put = target.put(cx, ports, &self.name, action.role.as_ref(), document);
+                    put.map_err(|error| error.to_string())
                 });
                 let metric = if put.is_ok() { "ErrorActionSuccess" } else { "ErrorActionFailure" };
                 cx.meter.add("iot", metric, 1);

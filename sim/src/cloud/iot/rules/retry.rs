@@ -145,8 +145,12 @@ impl Rules {
     pub fn retry(&mut self, cx: &mut Cx<'_>, ports: &mut Ports<'_>, id: u64) {
         let Some(mut queue) = self.retries.queues.remove(&id) else { return };
         while let Some(head) = queue.pending.front() {
-            let role = &self.rules[queue.rule].actions[queue.action].role;
-            let failure = match head.target.put(cx, ports, role, head.data.clone()) {
+            let rule = &self.rules[queue.rule];
+            let put = match rule.actions.get(queue.action) {
+                Some(action) => head.target.put(cx, ports, &rule.name, action.role.as_ref(), head.data.clone()),
+                None => Err(AwsError::new("ActionRemoved", "the rule has no such action any more")),
+            };
+            let failure = match put {
                 Ok(()) => None,
                 Err(error) if is_intermittent(&error) && queue.retries < RETRIES_MAX => {
                     queue.delay(cx, id);
@@ -164,7 +168,9 @@ impl Rules {
             queue.retries = 0;
             self.finish(cx, ports, execution, failure);
         }
-        self.rules[queue.rule].actions[queue.action].waiting.remove(&queue.order_key);
+        if let Some(action) = self.rules[queue.rule].actions.get_mut(queue.action) {
+            action.waiting.remove(&queue.order_key);
+        }
     }
 
     /// One action of a run has ended.

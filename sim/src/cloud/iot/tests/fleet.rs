@@ -10,9 +10,11 @@ use rumqttc::mqttbytes::v4::{Connect, Packet, Publish};
 use serde_json::{Value, json};
 
 use crate::cloud::core::cx::CxParts;
-use crate::cloud::core::ports::{ObjectSummary, Objects, ReadBatch, ShardCursor, ShardInfo, StartingPosition, Streams};
+use crate::cloud::core::ports::{
+    Invocations, ObjectSummary, Objects, ReadBatch, ShardCursor, ShardInfo, StartingPosition, Streams,
+};
 use crate::cloud::core::{AwsError, Cx, Effect, Principal, Resource};
-use crate::cloud::iot::{DeviceRegistration, Iot, certificate_id};
+use crate::cloud::iot::{DeviceRegistration, Iot, Ports, RestRequest, certificate_id};
 use crate::world::seed::Seed;
 use crate::world::time::Time;
 use crate::world::trace::Trace;
@@ -95,6 +97,35 @@ impl Objects for FakeObjects {
     }
 }
 
+/// Functions that note for whom they were invoked, and refuse as they are told.
+#[derive(Default)]
+pub(super) struct FakeFunctions {
+    /// (function, service, ARN of its resource, payload)
+    pub(super) invoked: Vec<(String, String, String, Bytes)>,
+    pub(super) errors: VecDeque<Option<AwsError>>,
+}
+
+impl Invocations for FakeFunctions {
+    fn invoke_for_service(
+        &mut self,
+        _: &mut Cx<'_>,
+        function: &str,
+        service: &str,
+        source_arn: &str,
+        payload: Bytes,
+    ) -> Result<(), AwsError> {
+        if let Some(Some(error)) = self.errors.pop_front() {
+            return Err(error);
+        }
+        self.invoked.push((function.to_owned(), service.to_owned(), source_arn.to_owned(), payload));
+        Ok(())
+    }
+
+    fn invoke_event(&mut self, _: &mut Cx<'_>, _: &str, _: Bytes) -> Result<(), AwsError> {
+        unreachable!("rules invoke as a service")
+    }
+}
+
 pub(super) fn throttle() -> AwsError {
     AwsError::new("ProvisionedThroughputExceededException", "Rate exceeded for shard")
 }
@@ -107,6 +138,7 @@ pub(super) struct World {
     pub(super) iot: Iot,
     pub(super) streams: FakeStreams,
     pub(super) objects: FakeObjects,
+    pub(super) functions: FakeFunctions,
     pub(super) parts: CxParts,
     pub(super) now: Time,
     owner: Principal,
@@ -140,6 +172,7 @@ impl World {
             iot: Iot::new(),
             streams: FakeStreams::default(),
             objects: FakeObjects::default(),
+            functions: FakeFunctions::default(),
             parts: CxParts::new("eu-west-1", Trace::new(), Seed::root(7).rng()),
             now: Time::from_unix_secs(1_772_323_200),
             owner: Principal::new("arn:aws:iam::123456789012:root"),
@@ -147,9 +180,33 @@ impl World {
     }
 
     pub(super) fn provision(&mut self, kind: &str, properties: Value) -> Result<String, AwsError> {
-        let resource =
-            Resource { stack: "test".to_owned(), logical_id: "R".to_owned(), kind: kind.to_owned(), properties };
+        let resource = World::resource(kind, properties);
         self.iot.provision(&mut self.parts.cx(self.now, &self.owner), &resource).map(|p| p.physical_id)
+    }
+
+    pub(super) fn resource(kind: &str, properties: Value) -> Resource {
+        Resource { stack: "test".to_owned(), logical_id: "R".to_owned(), kind: kind.to_owned(), properties }
+    }
+
+    pub(super) fn update(&mut self, kind: &str, name: &str, properties: Value) -> Result<String, AwsError> {
+        let resource = World::resource(kind, properties);
+        let mut cx = self.parts.cx(self.now, &self.owner);
+        self.iot.update(&mut cx, &resource, name, &json!({})).map(|p| p.physical_id)
+    }
+
+    pub(super) fn delete(&mut self, kind: &str, name: &str) -> Result<(), AwsError> {
+        let resource = World::resource(kind, json!({}));
+        self.iot.delete(&mut self.parts.cx(self.now, &self.owner), &resource, name)
+    }
+
+    /// One call of the control plane, a second after the one before.
+    pub(super) fn rest(&mut self, method: &str, target: &str, body: Value) -> Result<Value, AwsError> {
+        self.pass(Duration::from_secs(1));
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let body = body.to_string();
+        let request = RestRequest { method, path, query, principal: None, body: body.as_bytes() };
+        let (_, answer) = self.iot.rest(&mut self.parts.cx(self.now, &self.owner), &request)?;
+        Ok(serde_json::from_slice(&answer).unwrap())
     }
 
     /// A policy for everything, to attach to clients beside devices.
@@ -186,7 +243,8 @@ impl World {
 
     pub(super) fn bytes(&mut self, connection: u64, bytes: &[u8]) {
         let mut cx = self.parts.cx(self.now, &self.owner);
-        self.iot.receive(&mut cx, &mut self.streams, &mut self.objects, connection, bytes);
+        let (streams, objects, functions) = (&mut self.streams, &mut self.objects, &mut self.functions);
+        self.iot.receive(&mut cx, &mut Ports { streams, objects, functions }, connection, bytes);
     }
 
     pub(super) fn send(&mut self, connection: u64, packet: &Packet) {
@@ -217,7 +275,8 @@ impl World {
             self.now = due;
             while let Some(wake) = self.parts.timers.pop_due(due) {
                 let mut cx = self.parts.cx(due, &self.owner);
-                self.iot.wake(&mut cx, &mut self.streams, &mut self.objects, wake.token);
+                let (streams, objects, functions) = (&mut self.streams, &mut self.objects, &mut self.functions);
+                self.iot.wake(&mut cx, &mut Ports { streams, objects, functions }, wake.token);
             }
         }
         self.now = end;
@@ -235,7 +294,7 @@ impl World {
                     }
                 }
                 Effect::MqttClose { connection } => answers.push(Answer::Close(connection)),
-                Effect::Invoke { .. } => unreachable!("IoT Core invokes no function here"),
+                Effect::Invoke { .. } | Effect::Answer { .. } => unreachable!("IoT Core runs no function itself"),
             }
         }
         answers

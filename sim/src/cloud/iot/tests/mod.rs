@@ -2,5 +2,6 @@
 
 mod broker;
 mod fleet;
+mod registry;
 mod rules;
 mod speed;

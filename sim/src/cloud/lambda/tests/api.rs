@@ -1,6 +1,7 @@
 //! Creation of functions and mappings, and the REST API.
 
 use super::*;
+use crate::cloud::lambda::RestCall;
 
 fn refused<T: std::fmt::Debug>(result: Result<T, AwsError>, code: &str, text: &str) {
     let error = result.expect_err(text);
@@ -10,10 +11,27 @@ fn refused<T: std::fmt::Debug>(result: Result<T, AwsError>, code: &str, text: &s
 
 impl Bench {
     fn rest(&mut self, method: &str, target: &str) -> Result<Value, AwsError> {
-        let caller = Principal::new("caller");
-        let (status, body) = self.lambda.call_rest(&mut self.parts.cx(self.now, &caller), method, target, b"")?;
+        let (status, body) = self.call(method, target, &[], b"")?;
         assert_eq!(status, 200);
         Ok(serde_json::from_slice(&body).expect("an answer is JSON"))
+    }
+
+    pub(super) fn call(
+        &mut self,
+        method: &str,
+        target: &str,
+        headers: &[(&'static str, &str)],
+        body: &'static [u8],
+    ) -> Result<(u16, Vec<u8>), AwsError> {
+        let caller = Principal::new("caller");
+        let mut map = http::HeaderMap::new();
+        for (name, value) in headers {
+            map.insert(*name, value.parse().expect("a header"));
+        }
+        let body = Bytes::from_static(body);
+        let call = RestCall { method, target, headers: &map, body: &body };
+        let mut ports = Ports { streams: &mut self.stream, logs: &Groups };
+        self.lambda.call_rest(&mut self.parts.cx(self.now, &caller), &mut ports, &call)
     }
 }
 
@@ -55,7 +73,9 @@ fn what_no_function_can_be_is_refused() {
         ("Runtime", json!("python3.13"), validation, "python3.13"),
         ("Role", json!("admin"), validation, "Role"),
         ("Layers", json!([]), validation, "Layers"),
-        ("ReservedConcurrentExecutions", json!(1), validation, "ReservedConcurrentExecutions"),
+        ("ReservedConcurrentExecutions", json!(901), "InvalidParameterValueException", "minimum value of [100]"),
+        ("TracingConfig", json!({"Mode": "On"}), validation, "TracingConfig.Mode"),
+        ("DeadLetterConfig", json!({}), validation, "DeadLetterConfig"),
         ("Environment", big, "InvalidParameterValueException", "exceeded the 4KB limit"),
         ("Environment", json!({"Variables": {"AWS_REGION": "x"}}), "InvalidParameterValueException", "reserved keys"),
         ("Environment", json!({"Variables": {"1": "x"}}), "InvalidParameterValueException", "does not match"),
@@ -156,7 +176,7 @@ fn lists_come_in_pages() {
 fn calls_that_are_not_modelled_are_refused_by_name() {
     let mut bench = Bench::new(1);
     for (method, target, code, text) in [
-        ("POST", "/2015-03-31/functions/enrich/invocations", "NotImplemented", "lambda Invoke"),
+        ("POST", "/2015-03-31/functions/enrich/versions", "NotImplemented", "lambda PublishVersion"),
         ("POST", "/2015-03-31/functions", "NotImplemented", "lambda CreateFunction"),
         ("DELETE", "/2015-03-31/functions/enrich", "NotImplemented", "lambda DeleteFunction"),
         ("GET", "/2015-03-31/functions?FunctionVersion=ALL", "NotImplemented", "ListFunctions FunctionVersion"),

@@ -1,8 +1,10 @@
 //! Lambda with a small stream in memory, functions that answer by a script, and a driver that turns the timers.
 
 mod api;
+mod change;
 mod delivery;
 mod model;
+mod queue;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -11,13 +13,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::{FunctionError, FunctionErrorKind, Lambda};
+use super::{FunctionError, FunctionErrorKind, Lambda, Ports};
 use crate::cloud::core::cx::CxParts;
 use crate::cloud::core::ports::{
-    ReadBatch, ShardCursor, ShardInfo, StartingPosition, StreamRecord, Streams, parse_sequence_number,
+    LogGroups, ReadBatch, ShardCursor, ShardInfo, StartingPosition, StreamRecord, Streams, parse_sequence_number,
     render_sequence_number,
 };
-use crate::cloud::core::{AwsError, Cx, Effect, Principal, Provisioned, Resource};
+use crate::cloud::core::{AwsError, Cx, Deferred, Effect, Principal, Provisioned, Resource};
 use crate::world::seed::Seed;
 use crate::world::time::Time;
 use crate::world::trace::Trace;
@@ -119,10 +121,20 @@ impl Streams for FakeStream {
     }
 }
 
+/// Log groups: that of every function but `unlogged` exists.
+struct Groups;
+
+impl LogGroups for Groups {
+    fn has_group(&self, name: &str) -> bool {
+        name != "/aws/lambda/unlogged"
+    }
+}
+
 /// An invocation that a function got.
 #[derive(Clone, Debug)]
 struct Invocation {
     function: String,
+    revision: u64,
     started: Time,
     deadline: Time,
     cold: bool,
@@ -146,6 +158,7 @@ enum End {
 /// The world around Lambda.
 struct Bench {
     parts: CxParts,
+    owner: Principal,
     lambda: Lambda,
     stream: FakeStream,
     now: Time,
@@ -155,6 +168,8 @@ struct Bench {
     ends: VecDeque<End>,
     invocations: Vec<Invocation>,
     running: Vec<(Time, u64, Result<Bytes, FunctionError>)>,
+    /// Ticket, headers and body of answers to synchronous invocations.
+    answers: Vec<(Deferred, Vec<(&'static str, String)>, Bytes)>,
 }
 
 impl Bench {
@@ -163,6 +178,7 @@ impl Bench {
         let parts = CxParts::new("eu-west-1", Trace::new(), Seed::root(1).rng());
         let mut bench = Bench {
             parts,
+            owner: Principal::new("owner"),
             lambda: Lambda::new(),
             stream: FakeStream::default(),
             now: START,
@@ -170,6 +186,7 @@ impl Bench {
             ends: VecDeque::new(),
             invocations: Vec::new(),
             running: Vec::new(),
+            answers: Vec::new(),
         };
         for shard in 0..shards {
             bench.stream.add_shard(&format!("shard-{shard}"), &[]);
@@ -190,10 +207,20 @@ impl Bench {
     }
 
     fn provision(&mut self, kind: &str, properties: Value) -> Result<Provisioned, AwsError> {
-        let owner = Principal::new("owner");
-        let resource =
-            Resource { stack: "stack".to_owned(), logical_id: "Logical".to_owned(), kind: kind.to_owned(), properties };
-        self.lambda.provision(&mut self.parts.cx(self.now, &owner), &mut self.stream, &resource)
+        let resource = resource(kind, properties);
+        self.lambda.provision(&mut self.parts.cx(self.now, &self.owner), &mut self.stream, &resource)
+    }
+
+    fn update(&mut self, kind: &str, id: &str, properties: Value) -> Result<Provisioned, AwsError> {
+        let resource = resource(kind, properties);
+        let mut cx = self.parts.cx(self.now, &self.owner);
+        self.lambda.update(&mut cx, &mut self.stream, &resource, id, &json!({}))
+    }
+
+    fn delete(&mut self, kind: &str, id: &str) {
+        let resource = resource(kind, json!({}));
+        let mut cx = self.parts.cx(self.now, &self.owner);
+        self.lambda.delete(&mut cx, &mut self.stream, &resource, id).unwrap();
     }
 
     fn put(&mut self, shard: &str, count: usize) {
@@ -214,12 +241,14 @@ impl Bench {
                     self.now = time;
                     let position = self.running.iter().position(|(_, id, _)| *id == invocation).unwrap();
                     let (_, _, result) = self.running.remove(position);
-                    self.lambda.complete(&mut self.parts.cx(time, &owner), &mut self.stream, invocation, result);
+                    let mut ports = Ports { streams: &mut self.stream, logs: &Groups };
+                    self.lambda.complete(&mut self.parts.cx(time, &owner), &mut ports, invocation, result);
                 }
                 (Some(time), _) if time <= end => {
                     self.now = self.now.max(time);
                     let wake = self.parts.timers.pop_due(self.now).unwrap();
-                    self.lambda.wake(&mut self.parts.cx(self.now, &owner), &mut self.stream, wake.token);
+                    let mut ports = Ports { streams: &mut self.stream, logs: &Groups };
+                    self.lambda.wake(&mut self.parts.cx(self.now, &owner), &mut ports, wake.token);
                 }
                 _ => break,
             }
@@ -229,19 +258,27 @@ impl Bench {
 
     fn start_invocations(&mut self) {
         for effect in std::mem::take(&mut self.parts.effects) {
-            let Effect::Invoke { invocation, function, payload, deadline, cold, .. } = effect else {
-                panic!("Lambda asks for invocations only")
+            let (invocation, function, payload, deadline, cold) = match effect {
+                Effect::Invoke { invocation, function, payload, deadline, cold, .. } => {
+                    (invocation, function, payload, deadline, cold)
+                }
+                Effect::Answer { ticket, headers, body, .. } => {
+                    self.answers.push((ticket, headers, body));
+                    continue;
+                }
+                other => panic!("Lambda asks for invocations and answers only: {other:?}"),
             };
             let event: Value = serde_json::from_slice(&payload).expect("an event is JSON");
-            let records = event["Records"].as_array().unwrap();
-            let (shard, _) = records[0]["eventID"].as_str().unwrap().split_once(':').unwrap();
+            let records = event["Records"].as_array().map_or(&[][..], Vec::as_slice);
+            let shard = records.first().and_then(|record| record["eventID"].as_str()?.split_once(':'));
             let number = |r: &Value| parse_sequence_number(r["kinesis"]["sequenceNumber"].as_str().unwrap()).unwrap();
             let started = Invocation {
-                function,
+                function: function.function.clone(),
+                revision: function.number,
                 started: self.now,
                 deadline,
                 cold,
-                shard: shard.to_owned(),
+                shard: shard.map_or(String::new(), |(shard, _)| shard.to_owned()),
                 records: records.iter().map(number).collect(),
                 event,
             };
@@ -278,6 +315,10 @@ fn conclude(end: &End, invocation: &Invocation, ends: Time) -> (Time, Result<Byt
         End::Throws => (ends, failed(FunctionErrorKind::Unhandled, "Error")),
         End::TimesOut => (invocation.deadline, failed(FunctionErrorKind::TimedOut, "Sandbox.Timedout")),
     }
+}
+
+fn resource(kind: &str, properties: Value) -> Resource {
+    Resource { stack: "stack".to_owned(), logical_id: "Logical".to_owned(), kind: kind.to_owned(), properties }
 }
 
 fn function(name: &str) -> Value {
