@@ -62,6 +62,8 @@ pub(super) struct Query {
     pub(super) started: Option<Time>,
     pub(super) completed: Option<Time>,
     pub(super) scanned_bytes: u64,
+    /// Rows that an INSERT has added, once it has ended.
+    pub(super) inserted: Option<u64>,
     /// Columns of the result, once there is one.
     pub(super) columns: Vec<ColumnInfo>,
     /// How the query will end, while it runs.
@@ -134,6 +136,7 @@ impl Athena {
             started: None,
             completed: None,
             scanned_bytes: 0,
+            inserted: None,
             columns: Vec::new(),
             outcome: None,
         });
@@ -262,6 +265,10 @@ fn check_bucket(cx: &mut Cx<'_>, objects: &mut dyn Objects, location: &str) -> R
     listed.map(|_| ()).map_err(|_| invalid(format!("Unable to verify/create output bucket {bucket}")))
 }
 
+fn is_insert(sql: &str) -> bool {
+    sql.trim_start().get(..6).is_some_and(|word| word.eq_ignore_ascii_case("INSERT"))
+}
+
 /// Bucket and key of a location in S3.
 pub(super) fn split_location(location: &str) -> (&str, &str) {
     location.trim_start_matches("s3://").split_once('/').unwrap_or((location, ""))
@@ -294,7 +301,7 @@ fn describe(query: &Query, now: Time) -> Value {
         "QueryExecutionId": query.id,
         "Query": query.sql,
         "StatementType": "DML",
-        "SubstatementType": "SELECT",
+        "SubstatementType": if is_insert(&query.sql) { "INSERT" } else { "SELECT" },
         "ResultConfiguration": { "OutputLocation": query.output_location },
         "ResultReuseConfiguration": { "ResultReuseByAgeConfiguration": { "Enabled": false } },
         "QueryExecutionContext": context,

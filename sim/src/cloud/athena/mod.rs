@@ -6,11 +6,12 @@
 //! simulated time; workgroup settings; the limit of active queries and the rates of calls; results as CSV in S3; scanned
 //! bytes.
 //!
-//! Partly modelled: SQL is SELECT in Trino's dialect, run by DataFusion under an allow list of constructs and functions;
+//! Partly modelled: SQL is SELECT, and INSERT INTO of all columns of a Parquet table, in Trino's dialect, run by DataFusion
+//! under an allow list of constructs and functions; the files of an INSERT appear when it ends, one for each partition;
 //! tables are Parquet or OpenX JSON, unpartitioned or with partition projection (date, enum, integer); queue and run
 //! time are assumptions; a query reads its data at the moment it begins to run.
 //!
-//! Refused: DDL, INSERT, CTAS and UNLOAD; parameters of queries and prepared statements; result reuse; encryption of
+//! Refused: DDL, CTAS and UNLOAD; parameters of queries and prepared statements; result reuse; encryption of
 //! results with KMS; partitions in the catalog; projection of type injected; writing workgroups and named queries
 //! through the API. `{id}.csv.metadata` is not written.
 

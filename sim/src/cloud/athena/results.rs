@@ -41,6 +41,10 @@ impl Athena {
             Some(asked) if (1..=most).contains(&asked) => asked,
             Some(_) => return Err(invalid(format!("MaxResults is more than maximum allowed length {most}."))),
         };
+        if let Some(rows) = query.inserted {
+            let nothing = json!({ "Rows": [], "ResultSetMetadata": { "ColumnInfo": [] } });
+            return Ok(json!({ "UpdateCount": rows, "ResultSet": nothing }).to_string().into_bytes());
+        }
         let (bucket, key) = split_location(&query.output_location);
         let csv = objects.get_object(cx, bucket, key).map_err(|_| {
             invalid(format!("Could not find results of query {} at {}", query.id, query.output_location))

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rand::RngExt as _;
 use serde_json::{Value, json};
 
-use super::engine::{self, Answer};
+use super::engine::{self, NewFile};
 use super::executions::{Query, State, split_location};
 use super::failure::Failure;
 use super::{Athena, Phase};
@@ -67,7 +67,10 @@ impl Athena {
         let mut acting = cx.acting_as(&caller);
         let done = engine::execute(&mut acting, catalog, objects, &mut self.footers, &sql, &database, cutoff);
         let written = match &done.result {
-            Ok(Some(answer)) => answer.csv.len() as u64,
+            Ok(Some(answer)) => {
+                let files = answer.files.iter().flatten().map(|file| file.body.len()).sum::<usize>();
+                (answer.csv.len() + files) as u64
+            }
             _ => 0,
         };
         let query = &mut self.queries[index];
@@ -96,7 +99,14 @@ impl Athena {
         let ended = match outcome {
             Ok(Some(answer)) => {
                 query.columns.clone_from(&answer.columns);
-                write(&mut cx.acting_as(&caller), objects, &location, answer)
+                let cx = &mut cx.acting_as(&caller);
+                match &answer.files {
+                    None => write(cx, objects, &location, answer.csv).map(|()| answer.rows),
+                    Some(files) => {
+                        query.inserted = Some(answer.rows);
+                        insert(cx, objects, &location, &query.id, files).map(|()| 0)
+                    }
+                }
             }
             Ok(None) => {
                 // The text is unverified.
@@ -140,13 +150,36 @@ impl Athena {
     }
 }
 
-/// Writes a result to S3. Answers its rows.
-fn write(cx: &mut Cx<'_>, objects: &mut dyn Objects, location: &str, answer: Answer) -> Result<u64, Failure> {
+/// Writes a result to S3.
+fn write(cx: &mut Cx<'_>, objects: &mut dyn Objects, location: &str, csv: Vec<u8>) -> Result<(), Failure> {
     let (bucket, key) = split_location(location);
-    let written = objects.put_object(cx, bucket, key, answer.csv.into(), "application/octet-stream");
-    written.map(|_| answer.rows).map_err(|error| {
+    let written = objects.put_object(cx, bucket, key, csv.into(), "application/octet-stream");
+    written.map(drop).map_err(|error| {
         Failure::writing(format!("Failed to write query results to {location}: {} ({})", error.message, error.code))
     })
+}
+
+/// Writes the files of an INSERT, and the list of them beside the results. A file that cannot be written leaves those
+/// before it behind: Athena says so too (guide, "INSERT INTO": orphaned data). Names of files are unverified.
+fn insert(
+    cx: &mut Cx<'_>,
+    objects: &mut dyn Objects,
+    location: &str,
+    id: &str,
+    files: &[NewFile],
+) -> Result<(), Failure> {
+    let mut manifest = String::new();
+    for (number, file) in files.iter().enumerate() {
+        let key = format!("{}{}_{number:05}_{id}", file.folder, cx.now.to_datetime().format("%Y%m%d_%H%M%S"));
+        let written = objects.put_object(cx, &file.bucket, &key, file.body.clone(), "application/octet-stream");
+        written.map_err(|error| {
+            let to = format!("s3://{}/{key}", file.bucket);
+            Failure::writing(format!("HIVE_WRITER_OPEN_ERROR: Error creating {to}: {} ({})", error.message, error.code))
+        })?;
+        manifest.push_str(&format!("s3://{}/{key}\n", file.bucket));
+    }
+    let manifest_location = format!("{}-manifest.csv", location.trim_end_matches(".csv"));
+    write(cx, objects, &manifest_location, manifest.into_bytes())
 }
 
 /// `QueryExecutionStatistics` at `now`.

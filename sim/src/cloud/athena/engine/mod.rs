@@ -6,6 +6,7 @@ mod csv;
 mod depth;
 mod dialect;
 mod expressions;
+mod insert;
 mod rewrite;
 mod selects;
 mod semantics;
@@ -33,14 +34,16 @@ use futures::StreamExt as _;
 
 pub(super) use csv::read_rows;
 pub(super) use dialect::parse;
+pub(super) use insert::NewFile;
 pub(super) use types::ColumnInfo;
 
 use super::failure::Failure;
 use super::functions;
-use super::lake::{Footers, LakeTable, Scans};
+use super::lake::{Footers, LakeTable, Scans, Target};
 use crate::cloud::core::Cx;
-use crate::cloud::core::ports::{Catalog, Objects};
+use crate::cloud::core::ports::{Catalog, CatalogTable, Objects};
 use crate::world::time::Time;
+use insert::Insertion;
 use rewrite::{CATALOG, INTERNAL, Rewritten, TableUse};
 use semantics::TrinoSemantics;
 
@@ -51,8 +54,10 @@ pub(super) struct Answer {
     pub(super) columns: Vec<ColumnInfo>,
     /// Header and rows, as Athena writes them to S3.
     pub(super) csv: Vec<u8>,
-    /// Rows without the header.
+    /// Rows without the header; of an INSERT, the rows that it adds.
     pub(super) rows: u64,
+    /// Files that an INSERT adds; `None` when the statement is a query.
+    pub(super) files: Option<Vec<NewFile>>,
 }
 
 /// How a query ended.
@@ -85,12 +90,16 @@ pub(super) fn execute(
         let runtime = tokio::runtime::Builder::new_current_thread().build();
         let runtime = runtime.map_err(|error| Failure::not_modelled(format!("a runtime: {error}")))?;
         let state = session(cx.now, database, &rewritten.tables, tables)?;
+        let target = rewritten.insertion.as_ref().map(|insertion| target(cx, catalog, insertion)).transpose()?;
         let plan = runtime.block_on(plan(&state, &rewritten))?;
         scanned_bytes = scans.load(cx, objects, footers)?;
         if cutoff_bytes.is_some_and(|cutoff| scanned_bytes > cutoff) {
             return Ok(None);
         }
-        runtime.block_on(collect(&state, plan, &rewritten)).map(Some)
+        match target {
+            None => runtime.block_on(collect(&state, plan, &rewritten)).map(Some),
+            Some((insertion, target)) => runtime.block_on(insert(&state, plan, insertion, &target)).map(Some),
+        }
     };
     let result = run();
     Execution { scanned_bytes, result }
@@ -105,23 +114,36 @@ fn open_tables(
 ) -> Result<Vec<LakeTable>, Failure> {
     let mut tables = Vec::with_capacity(uses.len());
     for table in uses {
-        let found = catalog.get_table(cx, &table.database, &table.table).map_err(|error| {
-            let (line, column) = table.position;
-            if error.code != "EntityNotFoundException" {
-                return Failure::query(format!("HIVE_METASTORE_ERROR: {} ({})", error.message, error.code));
-            }
-            if !catalog.database_names(cx).contains(&table.database) {
-                let database = &table.database;
-                return Failure::no_such_table(format!(
-                    "SCHEMA_NOT_FOUND: line {line}:{column}: Schema '{database}' does not exist"
-                ));
-            }
-            let name = format!("{CATALOG}.{}.{}", table.database, table.table);
-            Failure::no_such_table(format!("TABLE_NOT_FOUND: line {line}:{column}: Table '{name}' does not exist"))
-        })?;
+        let found = find(cx, catalog, table)?;
         tables.push(LakeTable::open(cx, objects, &found, Arc::clone(scans))?);
     }
     Ok(tables)
+}
+
+fn find(cx: &mut Cx<'_>, catalog: &mut dyn Catalog, table: &TableUse) -> Result<Arc<CatalogTable>, Failure> {
+    catalog.get_table(cx, &table.database, &table.table).map_err(|error| {
+        let (line, column) = table.position;
+        if error.code != "EntityNotFoundException" {
+            return Failure::query(format!("HIVE_METASTORE_ERROR: {} ({})", error.message, error.code));
+        }
+        if !catalog.database_names(cx).contains(&table.database) {
+            let database = &table.database;
+            return Failure::no_such_table(format!(
+                "SCHEMA_NOT_FOUND: line {line}:{column}: Schema '{database}' does not exist"
+            ));
+        }
+        let name = format!("{CATALOG}.{}.{}", table.database, table.table);
+        Failure::no_such_table(format!("TABLE_NOT_FOUND: line {line}:{column}: Table '{name}' does not exist"))
+    })
+}
+
+fn target<'i>(
+    cx: &mut Cx<'_>,
+    catalog: &mut dyn Catalog,
+    insertion: &'i Insertion,
+) -> Result<(&'i Insertion, Target), Failure> {
+    let found = find(cx, catalog, &insertion.table)?;
+    Ok((insertion, Target::open(cx, &found)?))
 }
 
 fn config(database: &str) -> SessionConfig {
@@ -201,7 +223,23 @@ async fn collect(state: &SessionState, plan: Arc<dyn ExecutionPlan>, rewritten: 
         csv.write(&batch?);
     }
     let (csv, rows) = csv.finish();
-    Ok(Answer { columns, csv, rows })
+    Ok(Answer { columns, csv, rows, files: None })
+}
+
+async fn insert(
+    state: &SessionState,
+    plan: Arc<dyn ExecutionPlan>,
+    insertion: &Insertion,
+    target: &Target,
+) -> Result<Answer, Failure> {
+    let schema = plan.schema();
+    let mut batches = Vec::new();
+    let mut stream = execute_stream(plan, state.task_ctx())?;
+    while let Some(batch) = stream.next().await {
+        batches.push(batch?);
+    }
+    let (files, rows) = insert::files(insertion, target, &schema, &batches)?;
+    Ok(Answer { columns: Vec::new(), csv: Vec::new(), rows, files: Some(files) })
 }
 
 /// The columns of a result under the names that the query gives them; those without one are `_col0`, `_col1`, ..

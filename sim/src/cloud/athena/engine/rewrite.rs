@@ -10,6 +10,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use super::super::failure::Failure;
+use super::insert::{Insertion, take_apart};
 
 /// The name of the catalog that is the Glue Data Catalog.
 pub(super) const CATALOG: &str = "awsdatacatalog";
@@ -38,6 +39,8 @@ pub(super) struct Rewritten {
     pub(super) display: BTreeMap<String, String>,
     /// Where each name occurs first.
     pub(super) positions: BTreeMap<String, (u64, u64)>,
+    /// Where the rows go that an INSERT makes.
+    pub(super) insertion: Option<Insertion>,
 }
 
 /// Rewrites a statement. `database` is where unqualified tables are found; `is_function` knows the allow list.
@@ -46,9 +49,7 @@ pub(super) fn rewrite(
     database: &str,
     is_function: &dyn Fn(&str) -> bool,
 ) -> Result<Rewritten, Failure> {
-    let Statement::Query(mut query) = statement else {
-        return Err(Failure::not_modelled(format!("statements other than SELECT: {}", first_word(&statement))));
-    };
+    let (mut query, insertion) = take_apart(statement, database)?;
     let mut rewriter = Rewriter {
         database: database.to_lowercase(),
         is_function,
@@ -64,11 +65,25 @@ pub(super) fn rewrite(
         tables: rewriter.tables,
         display,
         positions: rewriter.positions,
+        insertion,
     })
 }
 
-fn first_word(statement: &Statement) -> String {
-    statement.to_string().split_whitespace().next().unwrap_or_default().to_uppercase()
+/// The table that a name of one or two parts names.
+pub(super) fn name_of(name: &ObjectName, database: &str, position: (u64, u64)) -> Result<TableUse, Failure> {
+    let parts = name.0.iter().map(|part| match part {
+        ObjectNamePart::Identifier(ident) => Ok(ident.value.to_lowercase()),
+        other => Err(Failure::not_modelled(format!("the name {other}"))),
+    });
+    let mut parts = parts.collect::<Result<Vec<String>, Failure>>()?;
+    if parts.len() == 3 && parts[0] == CATALOG {
+        parts.remove(0);
+    }
+    match parts.as_slice() {
+        [table] => Ok(TableUse { database: database.to_lowercase(), table: table.clone(), position }),
+        [database, table] => Ok(TableUse { database: database.clone(), table: table.clone(), position }),
+        _ => Err(Failure::not_modelled(format!("the table name {name}"))),
+    }
 }
 
 /// Output names as they are spelt: Trino shows an alias or a column as the query writes it.

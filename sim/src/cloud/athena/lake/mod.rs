@@ -8,7 +8,9 @@ mod pattern;
 mod projection;
 mod scan;
 mod table;
+mod target;
 
 pub(super) use parquet_file::Footers;
 pub(super) use scan::Scans;
 pub(super) use table::LakeTable;
+pub(super) use target::Target;

@@ -65,7 +65,7 @@ pub(in super::super) struct LakeTable {
     scans: Arc<Scans>,
 }
 
-const PARQUET_SERDE: &str = "org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe";
+pub(super) const PARQUET_SERDE: &str = "org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe";
 const JSON_SERDE: &str = "org.openx.data.jsonserde.JsonSerDe";
 
 impl LakeTable {
@@ -154,7 +154,11 @@ impl LakeTable {
     }
 }
 
-fn projection(table: &CatalogTable, cx: &Cx<'_>, name: &str) -> std::result::Result<Option<Projection>, Failure> {
+pub(super) fn projection(
+    table: &CatalogTable,
+    cx: &Cx<'_>,
+    name: &str,
+) -> std::result::Result<Option<Projection>, Failure> {
     if table.partition_keys.is_empty() {
         return Ok(None);
     }
@@ -164,7 +168,7 @@ fn projection(table: &CatalogTable, cx: &Cx<'_>, name: &str) -> std::result::Res
     }
 }
 
-fn bucket_and_prefix(location: &str) -> Option<(&str, &str)> {
+pub(super) fn bucket_and_prefix(location: &str) -> Option<(&str, &str)> {
     location.strip_prefix("s3://")?.split_once('/')
 }
 

@@ -1,5 +1,6 @@
 //! Athena against fakes of the catalog and of S3.
 
+mod insert;
 mod lake;
 mod load;
 mod sql;
