@@ -16,6 +16,15 @@ pub struct Table {
     encryption: Encryption,
     point_in_time_recovery_specification: PointInTimeRecovery,
     deletion_protection_enabled: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    time_to_live_specification: Option<TimeToLive>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct TimeToLive {
+    attribute_name: &'static str,
+    enabled: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -59,7 +68,15 @@ impl Table {
             encryption: Encryption { enabled: true, kind: "KMS", key },
             point_in_time_recovery_specification: PointInTimeRecovery { point_in_time_recovery_enabled: false },
             deletion_protection_enabled: false,
+            time_to_live_specification: None,
         }
+    }
+
+    /// This table, whose items are removed after the time in an attribute: seconds since the Unix epoch.
+    #[must_use]
+    pub fn expiring_by(mut self, attribute_name: &'static str) -> Self {
+        self.time_to_live_specification = Some(TimeToLive { attribute_name, enabled: true });
+        self
     }
 
     /// This table, safe from mistakes when `yes`: it cannot be deleted, and every second of the last 35 days can be

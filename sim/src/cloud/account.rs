@@ -149,6 +149,11 @@ impl Account {
         self.as_owner(now, |s, cx| s.lambda.complete(cx, &mut s.kinesis, invocation, result));
     }
 
+    /// A function has written a line of metrics to its standard output. It is an event of the trace and nothing else.
+    pub fn metric(&mut self, now: Time, function: &str, line: &str) {
+        self.parts.trace.event(Level::Call, now, "lambda", "metric", function, &[("line", line.into())]);
+    }
+
     /// Answers one HTTP request to any service.
     pub fn http(&mut self, now: Time, request: Request<Bytes>) -> Response<Bytes> {
         let (service, response) = self.answer(now, &request);

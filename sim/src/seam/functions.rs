@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use platform::function::{Environment, Function, InvocationContext};
+use platform::function::{Environment, Function, InvocationContext, MetricSink};
 
 use super::handle::Cloud;
 use super::http_client::sdk_config;
@@ -29,6 +29,19 @@ pub struct FunctionDefinition {
     pub environment: BTreeMap<String, String>,
     /// Keys of a session of the function's role.
     pub credential: Credential,
+}
+
+/// Metrics on a function's standard output are events of the trace.
+#[derive(Debug)]
+struct TracedMetrics {
+    cloud: Cloud,
+    function: String,
+}
+
+impl MetricSink for TracedMetrics {
+    fn put(&self, line: &str) {
+        self.cloud.enter(|account, now| account.metric(now, &self.function, line));
+    }
 }
 
 /// Idle environments by function.
@@ -106,6 +119,7 @@ impl Functions {
         let context = InvocationContext {
             request_id,
             deadline: SystemTime::UNIX_EPOCH + Duration::from_micros(deadline.unix_micros()),
+            metrics: Arc::new(TracedMetrics { cloud: cloud.clone(), function: name.to_owned() }),
         };
         let work = async {
             clock::sleep(compute).await;

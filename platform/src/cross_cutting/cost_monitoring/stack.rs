@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::handler::{DIRECTORY_TABLE, ENVIRONMENT, HANDLER, METRIC_NAMESPACE};
+use super::metrics::{COST_PER_DEVICE_PER_DAY, DIMENSION_ENVIRONMENT};
 use crate::declare::{FunctionSpec, add_function, bounded, data_key, decrypt};
 use crate::ingest::device_registry;
 use crate::naming::Naming;
@@ -133,8 +134,8 @@ fn device_cost_alarm(settings: &Settings, topic: &Handle<Topic>) -> Alarm {
     let cents = settings.cost.device_month_cents_max;
     let metric = Metric {
         namespace: "IotPlatform",
-        name: "CostPerDevicePerDay",
-        dimensions: vec![("environment", settings.env.clone())],
+        name: COST_PER_DEVICE_PER_DAY,
+        dimensions: vec![(DIMENSION_ENVIRONMENT, settings.env.clone())],
         statistic: "Maximum",
     };
     let description = format!(

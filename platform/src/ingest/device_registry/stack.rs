@@ -21,6 +21,9 @@ pub const STACK: &str = "device-registry";
 /// Attribute of a thing that names its tenant. The device policy reads it.
 pub const TENANT_ATTRIBUTE: &str = "tenant";
 
+/// Attribute of a thing that names what kind of device it is. Optional.
+pub const DEVICE_TYPE_ATTRIBUTE: &str = "device_type";
+
 /// What the stack publishes for later stacks and for the provisioning of devices.
 #[derive(Clone, Debug)]
 pub struct Outputs {
@@ -43,7 +46,7 @@ impl Outputs {
     }
 }
 
-/// First part of the name of each tenant's thing group and billing group.
+/// First part of the name of each tenant's thing group and billing group. No other group begins with it.
 pub fn group_prefix(naming: Naming<'_>) -> String {
     naming.name("")
 }
@@ -66,7 +69,7 @@ pub fn stack(settings: &Settings) -> Template {
     );
     let kept = settings.retention() == Retention::Retain;
     let table = dynamodb::Table::keyed_by(naming.name("devices"), directory::DEVICE_KEY, data_key(naming));
-    let table = template.add_data("DeviceDirectory", table.protected(kept));
+    let table = template.add_data("DeviceDirectory", table.expiring_by(directory::EXPIRES_AT).protected(kept));
     if !kept {
         let reason = "The directory is made again from the registry; this environment ends with its data.";
         template.explain(&table, Judge::Checkov, "CKV_AWS_28", reason);
@@ -108,11 +111,12 @@ fn group_things(naming: Naming<'_>) -> Vec<Statement> {
     let thing_groups = || Expr::arn("iot", format!("thinggroup/{}*", group_prefix(naming)));
     let billing_groups = || Expr::arn("iot", format!("billinggroup/{}*", group_prefix(naming)));
     vec![
-        allow(["iot:DescribeThing"], [things()]),
-        allow(["iot:AddThingToThingGroup"], [things(), thing_groups()]),
-        allow(["iot:AddThingToBillingGroup"], [things(), billing_groups()]),
+        allow(["iot:DescribeThing", "iot:ListThingGroupsForThing"], [things()]),
+        allow(["iot:AddThingToThingGroup", "iot:RemoveThingFromThingGroup"], [things(), thing_groups()]),
+        allow(["iot:AddThingToBillingGroup", "iot:RemoveThingFromBillingGroup"], [things(), billing_groups()]),
         allow(["iot:CreateThingGroup"], [thing_groups()]),
-        allow(["iot:CreateBillingGroup"], [billing_groups()]),
+        // A billing group is made with the tag of its tenant.
+        allow(["iot:CreateBillingGroup", "iot:TagResource"], [billing_groups()]),
     ]
 }
 

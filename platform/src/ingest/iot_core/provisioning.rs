@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::stack::thing_type_name;
 use crate::declare::bounded;
-use crate::ingest::device_registry::TENANT_ATTRIBUTE;
+use crate::ingest::device_registry::{DEVICE_TYPE_ATTRIBUTE, TENANT_ATTRIBUTE};
 use crate::naming::Naming;
 use crate::settings::Settings;
 use crate::template::iam::{Role, Statement, allow};
@@ -31,11 +31,12 @@ pub(super) fn add(template: &mut Template, settings: &Settings) -> Handle<iot::P
 /// What is registered (IoT Core guide, "Provisioning templates"). A thing that is there already must be of the same tenant:
 /// otherwise a claim could move a device from one tenant to another.
 fn body(naming: Naming<'_>) -> String {
-    let attributes = json!({ TENANT_ATTRIBUTE: { "Ref": "Tenant" } });
+    let attributes = json!({ TENANT_ATTRIBUTE: { "Ref": "Tenant" }, DEVICE_TYPE_ATTRIBUTE: { "Ref": "DeviceType" } });
     json!({
         "Parameters": {
             "Tenant": { "Type": "String" },
             "Device": { "Type": "String" },
+            "DeviceType": { "Type": "String" },
             "AWS::IoT::Certificate::Id": { "Type": "String" },
         },
         "Resources": {

@@ -5,4 +5,7 @@ mod board;
 mod metrics;
 mod stack;
 
+#[cfg(test)]
+mod tests;
+
 pub use stack::{Outputs, STACK, stack};

@@ -57,6 +57,7 @@ pub fn stack(settings: &Settings) -> Template {
     let database = glue::Database::new(naming.identifier("lake"), "Readings of all tenants");
     let database = template.add_data("Database", database);
     template.add_data("RawTable", tables::raw(settings, &database, &buckets.raw));
+    template.add_data("AnomaliesTable", tables::anomalies(settings, &database, &buckets.processed));
     let processed = template.add_data("ProcessedTable", tables::processed(settings, &database, &buckets.processed));
     let curated = template.add_data("CuratedTable", tables::curated(settings, &database, &buckets.curated));
     delivery::add_raw(&mut template, settings, &buckets.raw);

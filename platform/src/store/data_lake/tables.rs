@@ -6,6 +6,7 @@ use super::curation::{CURATED_COLUMNS, CURATED_TABLE};
 use crate::settings::Settings;
 use crate::template::glue::{Column, Database, SerdeInfo, StorageDescriptor, Table, TableInput};
 use crate::template::{Expr, Handle, s3};
+use crate::transform::anomaly_detection::{ANOMALY_COLUMNS, ANOMALY_PREFIX};
 use crate::transform::enrichment::PROCESSED_COLUMNS;
 use crate::transform::streaming::RAW_COLUMNS;
 
@@ -61,6 +62,12 @@ pub(super) fn processed(settings: &Settings, database: &Handle<Database>, bucket
     let description =
         "Valid readings in canonical units. May hold duplicates: (tenant_id, device_id, seq) is the identity";
     table(settings, database, bucket, PROCESSED_TABLE, description, &PROCESSED_COLUMNS, &PARQUET)
+}
+
+/// The table of anomalies, by hour of the first reading of their batch.
+pub(super) fn anomalies(settings: &Settings, database: &Handle<Database>, bucket: &Handle<s3::Bucket>) -> Table {
+    let description = "What the detectors found. One anomaly may come twice: (shard_id, sequence_number, metric) tells";
+    table(settings, database, bucket, ANOMALY_PREFIX, description, &ANOMALY_COLUMNS, &JSON)
 }
 
 /// The table of curated readings.

@@ -58,8 +58,8 @@ pub fn stack(settings: &Settings) -> Template {
         what: "state",
         lifecycle: Vec::new(),
         unversioned: Some(
-            "Each batch replaces a detector's state by compare-and-swap. An older version must never come back: \
-             it would make readings count twice.",
+            "Every batch replaces the states: thousands of versions a day, to keep what detectors learn again from a few \
+             readings.",
         ),
     };
     let state = add_bucket(&mut template, settings, state);

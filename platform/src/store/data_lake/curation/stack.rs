@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::CURATED_TABLE;
 use super::handler::{DATABASE, HANDLER, WORKGROUP};
+use super::{CURATED_TABLE, SCHEDULED_TIME};
 use crate::declare::{FunctionSpec, add_function, bounded, data_key, decrypt, encrypt_and_decrypt};
 use crate::naming::Naming;
 use crate::settings::Settings;
@@ -61,8 +61,8 @@ pub(in crate::store::data_lake) fn add(
         reserved_concurrency: None,
         variables: BTreeMap::from([(DATABASE, database.name()), (WORKGROUP, workgroup.name())]),
         policies: policies(naming, buckets, &workgroup, database, tables),
-        no_dead_letters: "The schedule runs it every hour, and it makes up for the hours that are missing; an alarm tells \
-                          of a failure.",
+        no_dead_letters: "The schedule runs it every hour, and each run looks at the last hours again; an alarm tells of a \
+                          failure.",
     };
     let function = add_function(template, settings, spec);
     add_schedule(template, settings, &function);
@@ -84,13 +84,7 @@ fn policies(
     let below = |bucket: &Expr, prefix: &str| bucket.clone().then(format!("/{prefix}/*"));
     let (processed, curated) = (buckets.processed.arn(), buckets.curated.arn());
     vec![
-        (
-            "run-statements",
-            vec![allow(
-                ["athena:GetQueryExecution", "athena:GetQueryResults", "athena:StartQueryExecution"],
-                [workgroup],
-            )],
-        ),
+        ("run-statements", vec![allow(["athena:GetQueryExecution", "athena:StartQueryExecution"], [workgroup])]),
         (
             "read-catalog",
             vec![allow(
@@ -124,8 +118,8 @@ fn add_schedule(template: &mut Template, settings: &Settings, function: &Handle<
     let invoke = vec![allow(["lambda:InvokeFunction"], [function.arn()]), decrypt(naming, &["scheduler"])];
     let role = Role::for_service(naming.role("schedule-curation"), "scheduler.amazonaws.com", [("invoke", invoke)]);
     let role = template.add("ScheduleRole", bounded(naming, role.for_this_account_only()));
-    let invocation =
-        Invocation { function, role_arn: role.arn(), input: r#"{"time":"<aws.scheduler.scheduled-time>"}"#.into() };
+    let event = format!(r#"{{"scheduled_time":"{SCHEDULED_TIME}"}}"#);
+    let invocation = Invocation { function, role_arn: role.arn(), input: event.into() };
     let schedule = Schedule::invoking(
         naming.name("curation"),
         "Runs the curation",
