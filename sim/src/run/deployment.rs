@@ -145,7 +145,7 @@ struct Told {
 
 impl Reporter for Told {
     fn report(&mut self, news: &News) {
-        let mut tell = |kind: &'static str, subject: &str, detail: &str| {
+        let tell = |kind: &'static str, subject: &str, detail: &str| {
             self.trace.event(Level::Run, clock::now(), "deployment", kind, subject, &[("detail", detail.into())]);
         };
         match news {
