@@ -3,6 +3,7 @@
 
 mod canary;
 mod cli;
+mod cloudformation;
 mod scenarios;
 mod support;
 mod tidy;
