@@ -4,6 +4,7 @@
 mod canary;
 mod cli;
 mod resharding;
+mod cloudformation;
 mod scenarios;
 mod support;
 mod tidy;

@@ -120,6 +120,11 @@ static KINDS: &[Kind] = &[
         &[("RoleAliasArn", "arn:aws:iot:{region}:{account}:rolealias/{id}")],
     ),
     named("AWS::Logs::LogGroup", "LogGroupName", 512, &[("Arn", "arn:aws:logs:{region}:{account}:log-group:{id}:*")]),
+    Kind {
+        name: "AWS::Logs::LogStream",
+        identity: Identity::Of(&["LogGroupName", "LogStreamName"]),
+        attributes: &[(REF, "{LogStreamName}")],
+    },
     named("AWS::Logs::MetricFilter", "FilterName", 512, &[]),
     of("AWS::Logs::ResourcePolicy", &["PolicyName"]),
 ];
