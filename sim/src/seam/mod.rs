@@ -9,7 +9,7 @@ mod handle;
 mod http_client;
 mod latency;
 
-pub use boot::{BootError, Deployed, boot, functions, register_device, session_credential};
+pub use boot::{BootError, Deployed, boot, functions, oracle, register_device, session_credential};
 pub use broker::{BROKER, serve};
 pub use functions::{FunctionDefinition, FunctionFactory, Functions};
 pub use handle::Cloud;

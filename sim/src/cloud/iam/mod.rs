@@ -15,6 +15,8 @@ mod change;
 mod identity;
 mod managed;
 mod properties;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -174,13 +176,7 @@ impl Iam {
         Ok(Provisioned::new(name).attribute("Arn", arn))
     }
 
-    fn user_of(
-        &self,
-        cx: &Cx<'_>,
-        properties: UserProperties,
-        arn: String,
-        id: String,
-    ) -> Result<Holder, AwsError> {
+    fn user_of(&self, cx: &Cx<'_>, properties: UserProperties, arn: String, id: String) -> Result<Holder, AwsError> {
         properties::check_name("userName", &properties.user_name, properties::ROLE_NAME_CHARS_MAX)?;
         let holder = Holder {
             arn,
