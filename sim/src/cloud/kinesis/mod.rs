@@ -12,6 +12,8 @@
 //! control plane; at most double and at least half the shards in a call of `UpdateShardCount`, ten calls in 24 hours;
 //! 25 changes of the encryption in 24 hours; use of the stream's KMS key.
 //!
+//! Each operation needs its permission on the stream.
+//!
 //! Partly modelled: `CREATING` and `DELETING` last 20 s, a split or a merge 30 s, a change of the encryption 10 s, as AWS
 //! publishes no duration; a template's stream is ACTIVE at once, and gone at once. `UpdateShardCount` splits all shards
 //! at the borders of the new ones at the same time and then merges what lies between; which short-lived shards AWS makes
