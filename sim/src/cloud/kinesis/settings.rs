@@ -60,15 +60,15 @@ impl Kinesis {
         let stream = self.existing(cx, name)?;
         expect_active(cx, stream)?;
         let (min, max) = (quotas.retention_default_hours, quotas.retention_max_hours);
-        let requested = format!("equested retention period ({hours} hours)");
+        let requested = format!("Requested retention period ({hours} hours)");
         let wanted = match u64::try_from(hours) {
             Ok(wanted) if wanted > max => {
-                let message = format!("Maximum allowed retention period is {max} hours. R{requested} is too long.");
+                let message = format!("Maximum allowed retention period is {max} hours. {requested} is too long.");
                 return Err(invalid(message));
             }
             Ok(wanted) if wanted >= min => wanted,
             _ => {
-                let message = format!("Minimum allowed retention period is {min} hours. R{requested} is too short.");
+                let message = format!("Minimum allowed retention period is {min} hours. {requested} is too short.");
                 return Err(invalid(message));
             }
         };
@@ -80,7 +80,7 @@ impl Kinesis {
         };
         if let Some((than, other)) = wrong {
             return Err(invalid(format!(
-                "R{requested} for stream {name} can not be {than} than existing retention period ({current} hours). Use \
+                "{requested} for stream {name} can not be {than} than existing retention period ({current} hours). Use \
                  {other}RetentionPeriod API."
             )));
         }
