@@ -6,6 +6,7 @@ use http::{Request, Response};
 
 use super::athena::Athena;
 use super::cloudformation::CloudFormation;
+use super::core::access::Access;
 use super::core::cx::CxParts;
 use super::core::{AwsError, Cx, Effect, Meter, Principal, Service};
 use super::dynamodb::DynamoDb;
@@ -18,11 +19,13 @@ use super::iam::Iam;
 use super::iot::{self, Iot, Refused, RestRequest};
 use super::kept::Kept;
 use super::kinesis::Kinesis;
+use super::kms::Kms;
 use super::lambda::{self, FunctionError, Lambda, RestCall};
 use super::s3::S3;
 use super::scheduler::Scheduler;
 use super::sns::Sns;
 use super::ssm::Ssm;
+use super::sts::Sts;
 use crate::world::seed::Seed;
 use crate::world::time::Time;
 use crate::world::trace::{Field, Level, Trace};
@@ -58,6 +61,8 @@ pub struct Services {
     pub athena: Athena,
     /// AWS IAM.
     pub iam: Iam,
+    /// AWS KMS.
+    pub kms: Kms,
     /// AWS Systems Manager Parameter Store.
     pub ssm: Ssm,
     /// Amazon SNS.
@@ -66,13 +71,16 @@ pub struct Services {
     pub scheduler: Scheduler,
     /// Resources that are configuration only.
     pub kept: Kept,
+    /// AWS STS.
+    pub sts: Sts,
 }
 
 impl Account {
     /// An empty account in `region`.
     pub fn new(region: &str, seed: Seed, trace: Trace) -> Self {
         let seed = seed.child("account");
-        let parts = CxParts { ids: seed.child("ids").rng(), ..CxParts::new(region, trace, seed.rng()) };
+        let ids = seed.child("ids").rng();
+        let parts = CxParts { ids, access: Access::enforced(), ..CxParts::new(region, trace, seed.rng()) };
         Account {
             owner: Principal::new(format!("arn:aws:iam::{}:root", parts.account.id)),
             parts,
@@ -87,10 +95,12 @@ impl Account {
                 glue: Glue::new(),
                 athena: Athena::new(),
                 iam: Iam::default(),
+                kms: Kms,
                 ssm: Ssm::default(),
                 sns: Sns::new(),
                 scheduler: Scheduler::new(),
                 kept: Kept::default(),
+                sts: Sts::default(),
             },
             cloudformation: CloudFormation::default(),
         }
@@ -240,6 +250,9 @@ impl Account {
             };
             Ok((form, answer))
         });
+        for credential in self.services.sts.take_issued() {
+            self.add_credential(credential);
+        }
         let request_id = self.request_id();
         match result {
             Ok((form, answer)) => dialect.respond(form.action(), &request_id, &answer),
@@ -303,6 +316,7 @@ impl Services {
     fn route_query(&mut self, cx: &mut Cx<'_>, service: &str, form: &mut Form) -> Result<Xml, AwsError> {
         match service {
             "sns" => self.sns.call(cx, form),
+            "sts" => self.sts.call(cx, &self.iam, form),
             "iam" => Err(AwsError::not_modelled(format!("{} of IAM's own interface", form.action()))),
             _ => Err(AwsError::not_modelled(format!("{} of the service {service:?}", form.action()))),
         }
@@ -318,6 +332,7 @@ impl Services {
                 self.firehose.call(cx, &mut self.kinesis, &mut self.s3, &mut self.glue, op, body).map(ok)
             }
             "dynamodb" => self.dynamodb.call(cx, operation(request, "DynamoDB_20120810")?, body).map(ok),
+            "kms" => self.kms.call(cx, operation(request, "TrentService")?, body).map(ok),
             "glue" => self.glue.call(cx, operation(request, "AWSGlue")?, body).map(ok),
             "athena" => {
                 let op = operation(request, "AmazonAthena")?;

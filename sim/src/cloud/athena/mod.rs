@@ -21,6 +21,7 @@ mod failure;
 mod functions;
 mod lake;
 mod named_queries;
+mod permit;
 mod results;
 mod run;
 mod wire;
@@ -156,7 +157,8 @@ impl Athena {
                 AwsError::unknown_operation(operation)
             });
         };
-        let result = self.take_rate(cx, *rate).and_then(|()| self.dispatch(cx, objects, name, body));
+        let allowed = self.take_rate(cx, *rate).and_then(|()| self.permit(cx, name, body));
+        let result = allowed.and_then(|()| self.dispatch(cx, objects, name, body));
         cx.meter.call("athena", name, result.as_ref().map_or_else(Outcome::from, |_| Outcome::Ok));
         result
     }

@@ -53,6 +53,11 @@ impl Athena {
         Ok(Provisioned::new(name).attribute("NamedQueryId", id))
     }
 
+    /// The workgroup of a named query.
+    pub(super) fn workgroup_of_named(&self, id: &str) -> Option<&str> {
+        self.named_queries.iter().find(|query| query.id == id).map(|query| query.workgroup.as_str())
+    }
+
     pub(super) fn get_named_query(&self, body: &[u8]) -> Result<Vec<u8>, AwsError> {
         let request: GetNamedQuery = parse(body)?;
         let id = request.named_query_id;

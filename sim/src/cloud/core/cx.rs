@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use rand::RngExt as _;
 
+use super::access::{Access, Session};
 use super::limits::Limits;
 use super::meter::Meter;
 use super::timers::Timers;
@@ -29,17 +30,28 @@ impl AccountInfo {
     }
 }
 
-/// Who makes a call.
+/// Who makes a call. The ARN tells the kind: the root of an account, a user, a session of a role, a role in which a service
+/// acts. A service in its own name has no ARN but its name (`firehose.amazonaws.com`), and so has an identity provider that
+/// vouches for somebody (`cognito-identity.amazonaws.com`).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Principal {
     /// The ARN of the role session, user or service.
     pub arn: String,
+    /// What was agreed when the session began; absent for those whose session has no tags and no policies.
+    pub session: Option<Arc<Session>>,
 }
 
 impl Principal {
     /// A principal by its ARN.
     pub fn new(arn: impl Into<String>) -> Self {
-        Principal { arn: arn.into() }
+        Principal { arn: arn.into(), session: None }
+    }
+
+    /// The same principal within a session.
+    #[must_use]
+    pub fn within(mut self, session: Session) -> Self {
+        self.session = Some(Arc::new(session));
+        self
     }
 }
 
@@ -122,6 +134,8 @@ pub struct Cx<'a> {
     pub trace: &'a Trace,
     /// Where calls are counted.
     pub meter: &'a mut Meter,
+    /// Who may do what.
+    pub access: &'a mut Access,
     /// Where wake-ups are asked for.
     pub timers: &'a mut Timers,
     /// Where delays and choices come from. Derived from the run's seed.
@@ -142,6 +156,7 @@ impl Cx<'_> {
             limits: self.limits,
             trace: self.trace,
             meter: self.meter,
+            access: self.access,
             timers: self.timers,
             rng: self.rng,
             ids: self.ids,
@@ -165,6 +180,8 @@ pub struct CxParts {
     pub trace: Trace,
     /// See [`Cx::meter`].
     pub meter: Meter,
+    /// See [`Cx::access`]. Nothing is enforced until an account says so.
+    pub access: Access,
     /// See [`Cx::timers`].
     pub timers: Timers,
     /// See [`Cx::rng`].
@@ -185,6 +202,7 @@ impl CxParts {
             limits: Limits::for_region(region),
             trace,
             meter: Meter::default(),
+            access: Access::unenforced(),
             timers: Timers::default(),
             rng,
             ids,
@@ -201,6 +219,7 @@ impl CxParts {
             limits: &self.limits,
             trace: &self.trace,
             meter: &mut self.meter,
+            access: &mut self.access,
             timers: &mut self.timers,
             rng: &mut self.rng,
             ids: &mut self.ids,

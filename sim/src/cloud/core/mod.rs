@@ -1,12 +1,14 @@
 //! What every simulated service is built from: errors in AWS's shape, principals, the context of one
 //! call, timers, limits as data, and the ports through which services use one another.
 
+pub mod access;
 pub mod auth;
 pub mod bucket;
 pub mod cx;
 pub mod error;
 pub mod limits;
 pub mod meter;
+pub mod policy;
 pub mod ports;
 pub mod provision;
 mod sequence;

@@ -16,6 +16,7 @@
 mod capacity;
 mod change;
 mod number;
+mod permit;
 mod read;
 mod table;
 #[cfg(test)]
@@ -66,13 +67,14 @@ impl DynamoDb {
 
     /// Answers one call of the JSON API.
     pub fn call(&mut self, cx: &mut Cx<'_>, operation: &str, body: &[u8]) -> Result<Vec<u8>, AwsError> {
+        let allowed = self.permit(cx, operation, body);
         let (operation, result) = match operation {
-            "GetItem" => ("GetItem", self.get_item(cx, body)),
-            "BatchGetItem" => ("BatchGetItem", self.batch_get_item(cx, body)),
-            "PutItem" => ("PutItem", self.put_item(cx, body)),
-            "DeleteItem" => ("DeleteItem", self.delete_item(cx, body)),
-            "DescribeTable" => ("DescribeTable", self.describe_table(cx, body)),
-            "ListTables" => ("ListTables", self.list_tables(body)),
+            "GetItem" => ("GetItem", allowed.and_then(|()| self.get_item(cx, body))),
+            "BatchGetItem" => ("BatchGetItem", allowed.and_then(|()| self.batch_get_item(cx, body))),
+            "PutItem" => ("PutItem", allowed.and_then(|()| self.put_item(cx, body))),
+            "DeleteItem" => ("DeleteItem", allowed.and_then(|()| self.delete_item(cx, body))),
+            "DescribeTable" => ("DescribeTable", allowed.and_then(|()| self.describe_table(cx, body))),
+            "ListTables" => ("ListTables", allowed.and_then(|()| self.list_tables(body))),
             other => match NOT_MODELLED.iter().find(|name| **name == other) {
                 Some(name) => (*name, Err(AwsError::not_modelled(format!("dynamodb {name}")))),
                 None => return Err(AwsError::unknown_operation(other)),

@@ -119,6 +119,11 @@ impl Properties {
 }
 
 impl Table {
+    /// Name of the partition key.
+    pub fn partition_key(&self) -> &str {
+        self.keys.first().map_or("", |key| &key.name)
+    }
+
     /// The table that `resource` declares.
     pub fn create(cx: &mut Cx<'_>, resource: &Resource) -> Result<Self, AwsError> {
         let properties: Properties = resource.parse()?;

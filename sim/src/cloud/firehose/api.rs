@@ -77,6 +77,21 @@ fn parse<T: DeserializeOwned>(operation: &str, body: &[u8]) -> Result<T, AwsErro
     })
 }
 
+/// Whether the caller may run an operation on the delivery stream that its request names.
+fn permit(cx: &mut Cx<'_>, operation: &str, body: &[u8]) -> Result<(), AwsError> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Named<'a> {
+        #[serde(borrow)]
+        delivery_stream_name: Option<std::borrow::Cow<'a, str>>,
+    }
+    // What is no JSON is refused by the operation.
+    let Ok(named) = serde_json::from_slice::<Named<'_>>(body) else { return Ok(()) };
+    let arn = |name: &str| cx.account.arn("firehose", &format!("deliverystream/{name}"));
+    let resource = named.delivery_stream_name.as_deref().map_or_else(|| "*".to_owned(), arn);
+    cx.authorize(&format!("firehose:{operation}"), &resource)
+}
+
 impl Firehose {
     /// Answers one operation and counts it.
     pub(super) fn answer(
@@ -86,11 +101,12 @@ impl Firehose {
         operation: &str,
         body: &[u8],
     ) -> Result<Vec<u8>, AwsError> {
+        let allowed = permit(cx, operation, body);
         let (name, result) = match operation {
-            "DescribeDeliveryStream" => ("DescribeDeliveryStream", self.describe(cx, body)),
-            "ListDeliveryStreams" => ("ListDeliveryStreams", self.list(cx, body)),
-            "PutRecord" => ("PutRecord", self.put_record(cx, ports, body)),
-            "PutRecordBatch" => ("PutRecordBatch", self.put_record_batch(cx, ports, body)),
+            "DescribeDeliveryStream" => ("DescribeDeliveryStream", allowed.and_then(|()| self.describe(cx, body))),
+            "ListDeliveryStreams" => ("ListDeliveryStreams", allowed.and_then(|()| self.list(cx, body))),
+            "PutRecord" => ("PutRecord", allowed.and_then(|()| self.put_record(cx, ports, body))),
+            "PutRecordBatch" => ("PutRecordBatch", allowed.and_then(|()| self.put_record_batch(cx, ports, body))),
             _ => match NOT_MODELLED.iter().find(|known| **known == operation) {
                 Some(known) => (*known, Err(AwsError::not_modelled(format!("firehose {known}")))),
                 None => return Err(AwsError::unknown_operation(operation)),

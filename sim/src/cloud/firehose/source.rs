@@ -49,6 +49,8 @@ impl Source {
         let limit = usize::try_from(cx.limits.get("kinesis", "getrecords_max_records")).unwrap_or(usize::MAX);
         let mut source =
             Source { stream, role, limit, readers: Vec::new(), known: BTreeSet::new(), finished: BTreeSet::new() };
+        source.permit(cx, "kinesis:DescribeStream")?;
+        source.permit(cx, "kinesis:ListShards")?;
         for shard in streams.list_shards(&source.stream)? {
             source.known.insert(shard.id.clone());
             if shard.closed {
@@ -60,6 +62,12 @@ impl Source {
             }
         }
         Ok(source)
+    }
+
+    /// Whether the role of the readers may do something to the stream.
+    fn permit(&self, cx: &mut Cx<'_>, action: &str) -> Result<(), AwsError> {
+        let stream = cx.account.arn("kinesis", &format!("stream/{}", self.stream));
+        cx.acting_as(&self.role).authorize(action, &stream)
     }
 
     /// How many readers there are, those that are done included.
@@ -93,6 +101,7 @@ impl Source {
 
     /// Adds a reader for each new shard all of whose parents are read, or no longer kept.
     fn add_children(&mut self, cx: &mut Cx<'_>, streams: &dyn Streams) -> Result<(), AwsError> {
+        self.permit(cx, "kinesis:ListShards")?;
         let shards = streams.list_shards(&self.stream)?;
         for shard in &shards {
             let unread =

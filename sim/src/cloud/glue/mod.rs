@@ -16,6 +16,7 @@
 mod api;
 mod change;
 mod model;
+mod permit;
 mod provision;
 mod store;
 
@@ -83,7 +84,7 @@ impl Glue {
             return Err(AwsError::unknown_operation(operation));
         };
         let result = match modelled {
-            true => self.run(cx, name, body),
+            true => permit::permit_request(cx, name, body).and_then(|()| self.run(cx, name, body)),
             false => Err(AwsError::not_modelled(format!("glue {name}"))),
         };
         cx.meter.call("glue", name, result.as_ref().map_or_else(Outcome::from, |_| Outcome::Ok));
@@ -262,13 +263,16 @@ fn version_json(table: &store::Table, version: &store::Version, cx: &Cx<'_>) -> 
 
 impl Catalog for Glue {
     fn get_table(&mut self, cx: &mut Cx<'_>, database: &str, table: &str) -> Result<Arc<CatalogTable>, AwsError> {
-        let result = self.store.table(database, table).map(|table| table.catalog().clone());
+        let allowed = permit::permit(cx, "GetTable", Some(database), Some(table));
+        let result = allowed.and_then(|()| self.store.table(database, table).map(|table| table.catalog().clone()));
         cx.meter.call("glue", "GetTable", result.as_ref().map_or_else(Outcome::from, |_| Outcome::Ok));
         result
     }
 
     fn table_names(&mut self, cx: &mut Cx<'_>, database: &str) -> Result<Vec<String>, AwsError> {
-        let result = self.store.database(database).map(|database| database.tables.keys().cloned().collect());
+        let allowed = permit::permit(cx, "GetTables", Some(database), Some("*"));
+        let names = |database: &store::Database| database.tables.keys().cloned().collect();
+        let result = allowed.and_then(|()| self.store.database(database).map(names));
         cx.meter.call("glue", "GetTables", result.as_ref().map_or_else(Outcome::from, |_: &Vec<String>| Outcome::Ok));
         result
     }

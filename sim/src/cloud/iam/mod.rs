@@ -1,252 +1,316 @@
-//! AWS IAM: the roles that services and functions act in.
+//! AWS IAM: users, roles and managed policies, and who may assume which role.
 //!
-//! Modelled: `AWS::IAM::Role` with inline policies and a trust policy, kept as documents; names and the sizes of documents
-//! within IAM's limits; the check that a service may assume the role that a resource names. Not modelled: evaluation of
-//! identity policies (every signed call of a known principal is allowed); the Query API. Both are listed in
-//! `docs/gaps.md`. Texts of errors are unverified.
+//! Modelled: `AWS::IAM::Role`, `AWS::IAM::User`, `AWS::IAM::ManagedPolicy`, `AWS::IAM::Policy`, each created, changed and
+//! deleted; inline and managed policies, permissions boundaries, tags; trust policies with conditions and federated
+//! principals; names, sizes and numbers within IAM's limits; policy documents are read strictly (see `core/policy`) and
+//! refused with MalformedPolicyDocument. What is written here takes effect at once, where AWS takes seconds.
+//!
+//! Partly modelled: a trust or resource policy keeps the ARN of a role, where AWS keeps the role's unique id; of the
+//! policies that AWS manages, those in `managed.rs`.
+//!
+//! Refused, by name: groups, login profiles, paths of roles and users, instance profiles, identity providers, versions of
+//! managed policies, other policies that AWS manages, and IAM's own interface (Query). Texts of errors are unverified.
 
 mod change;
-use std::collections::BTreeMap;
+mod identity;
+mod managed;
+mod properties;
 
-use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use serde_json::Value;
 
-use crate::cloud::core::{AwsError, Cx, Outcome, Provisioned, Resource};
+use crate::cloud::core::access::Identity;
+use crate::cloud::core::policy::{Caller, Document, Kind, Policies, Purpose, Request};
+use crate::cloud::core::{AccountInfo, AwsError, Cx, Outcome, Provisioned, Resource};
+use crate::world::time::Time;
+use identity::Holder;
+use managed::ManagedPolicy;
+use properties::{ManagedPolicyProperties, PolicyProperties, RoleProperties, UserProperties};
 
-/// Most characters of a role's name (IAM facts, "IAM limits").
-const ROLE_NAME_CHARS_MAX: usize = 64;
-/// Most characters of the name of an inline policy (`PutRolePolicy` in the API's model).
-const POLICY_NAME_CHARS_MAX: usize = 128;
-
-/// A role.
+/// A role: what it may do, and who may assume it.
 #[derive(Clone, Debug)]
 pub struct Role {
-    /// Name, unique in the account.
-    pub name: String,
-    /// ARN.
-    pub arn: String,
-    /// Services that may assume the role, such as `lambda.amazonaws.com`.
-    pub trusted_services: Vec<String>,
-    /// Inline policies by name.
-    pub policies: BTreeMap<String, Value>,
+    /// What it holds.
+    holder: Holder,
+    /// Who may assume it.
+    trust: Arc<Document>,
+    /// Longest session in seconds.
+    max_session_s: u64,
 }
 
-/// The roles of the account.
+impl Role {
+    /// ARN.
+    pub fn arn(&self) -> &str {
+        &self.holder.arn
+    }
+
+    /// Unique id, `AROA…`.
+    pub fn id(&self) -> &str {
+        &self.holder.id
+    }
+
+    /// Who may assume it.
+    pub fn trust(&self) -> &Arc<Document> {
+        &self.trust
+    }
+
+    /// Longest session in seconds.
+    pub fn max_session_s(&self) -> u64 {
+        self.max_session_s
+    }
+
+    /// Tags.
+    pub fn tags(&self) -> &BTreeMap<String, String> {
+        &self.holder.tags
+    }
+}
+
+/// The identities of the account.
 #[derive(Debug, Default)]
 pub struct Iam {
     roles: BTreeMap<String, Role>,
+    users: BTreeMap<String, Holder>,
+    /// Customer-managed policies by ARN.
+    managed: BTreeMap<String, ManagedPolicy>,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
-struct RoleProperties {
-    role_name: String,
-    assume_role_policy_document: TrustPolicy,
-    #[serde(default)]
-    policies: Vec<InlinePolicy>,
-    #[serde(default, rename = "Description")]
-    _description: Option<String>,
-    #[serde(default, rename = "Tags")]
-    _tags: Option<Value>,
+pub(super) fn malformed(why: impl std::fmt::Display) -> AwsError {
+    AwsError::new("MalformedPolicyDocument", format!("{why}"))
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
-struct InlinePolicy {
-    policy_name: String,
-    policy_document: Value,
+fn no_such_entity(message: String) -> AwsError {
+    AwsError::new("NoSuchEntity", message).status(404)
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
-struct TrustPolicy {
-    #[serde(rename = "Version")]
-    _version: String,
-    statement: Vec<TrustStatement>,
+fn exists(what: &str, name: &str) -> AwsError {
+    AwsError::new("EntityAlreadyExists", format!("{what} with name {name} already exists.")).status(409)
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
-struct TrustStatement {
-    effect: String,
-    principal: TrustPrincipal,
-    action: String,
+fn limit_exceeded(message: String) -> AwsError {
+    AwsError::new("LimitExceeded", message).status(409)
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
-struct TrustPrincipal {
-    service: OneOrMany,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum OneOrMany {
-    One(String),
-    Many(Vec<String>),
+/// Reads a policy of an identity.
+fn read_policy(document: &Value) -> Result<Arc<Document>, AwsError> {
+    Document::parse(document, Purpose::Identity).map(Arc::new).map_err(malformed)
 }
 
 impl Iam {
-    /// Creates `AWS::IAM::Role`. `Ref` is the name; attributes `Arn` and `RoleId`.
+    /// Creates a resource. `Ref` of a role, a user and an inline policy is the name, that of a managed policy the ARN.
     pub fn provision(&mut self, cx: &mut Cx<'_>, resource: &Resource) -> Result<Provisioned, AwsError> {
-        if resource.kind != "AWS::IAM::Role" {
-            return Err(resource.refuse("this resource type is not modelled"));
+        let (operation, result) = match resource.kind.as_str() {
+            "AWS::IAM::Role" => ("CreateRole", self.create_role(cx, resource)),
+            "AWS::IAM::User" => ("CreateUser", self.create_user(cx, resource)),
+            "AWS::IAM::ManagedPolicy" => ("CreatePolicy", self.create_managed_policy(cx, resource)),
+            "AWS::IAM::Policy" => ("PutRolePolicy", self.create_inline_policy(cx, resource)),
+            _ => return Err(resource.refuse("this resource type is not modelled")),
+        };
+        if result.is_ok() {
+            cx.meter.call("iam", operation, Outcome::Ok);
         }
+        result
+    }
+
+    fn create_role(&mut self, cx: &mut Cx<'_>, resource: &Resource) -> Result<Provisioned, AwsError> {
         let properties: RoleProperties = resource.parse()?;
-        check_name("roleName", &properties.role_name, ROLE_NAME_CHARS_MAX)?;
-        for policy in &properties.policies {
-            check_name("policyName", &policy.policy_name, POLICY_NAME_CHARS_MAX)?;
-        }
-        check_sizes(cx, resource, &properties)?;
-        let mut trusted_services = Vec::new();
-        for statement in properties.assume_role_policy_document.statement {
-            if statement.effect != "Allow" || statement.action != "sts:AssumeRole" {
-                return Err(resource.refuse("only Allow sts:AssumeRole is modelled in a trust policy"));
-            }
-            match statement.principal.service {
-                OneOrMany::One(service) => trusted_services.push(service),
-                OneOrMany::Many(services) => trusted_services.extend(services),
-            }
-        }
-        let name = properties.role_name;
+        let name = properties.role_name.clone();
         if self.roles.contains_key(&name) {
-            return Err(
-                AwsError::new("EntityAlreadyExists", format!("Role with name {name} already exists.")).status(409)
-            );
+            return Err(exists("Role", &name));
+        }
+        let roles_max = cx.limits.get("iam", "roles");
+        if self.roles.len() as u64 >= roles_max {
+            return Err(limit_exceeded(format!("Cannot exceed quota for RolesPerAccount: {roles_max}")));
         }
         let arn = format!("arn:aws:iam::{}:role/{name}", cx.account.id);
-        let policies = properties.policies.into_iter().map(|p| (p.policy_name, p.policy_document)).collect();
-        self.roles.insert(name.clone(), Role { name: name.clone(), arn: arn.clone(), trusted_services, policies });
-        cx.meter.call("iam", "CreateRole", Outcome::Ok);
-        let role_id = format!("AROA{}", &cx.uuid().replace('-', "").to_uppercase()[..17]);
-        Ok(Provisioned::new(name).attribute("Arn", arn).attribute("RoleId", role_id))
+        let id = unique_id(cx, "AROA");
+        let role = self.role_of(cx, resource, properties, arn.clone(), id.clone())?;
+        self.roles.insert(name.clone(), role);
+        self.publish_role(cx, &name)?;
+        Ok(Provisioned::new(name).attribute("Arn", arn).attribute("RoleId", id))
+    }
+
+    /// The role that properties describe.
+    fn role_of(
+        &self,
+        cx: &Cx<'_>,
+        resource: &Resource,
+        properties: RoleProperties,
+        arn: String,
+        id: String,
+    ) -> Result<Role, AwsError> {
+        properties.check(cx, resource)?;
+        let trust = Document::parse(&properties.assume_role_policy_document, Purpose::Trust).map_err(malformed)?;
+        let max_session_s = properties.max_session_duration.unwrap_or(3_600);
+        if !(3_600..=43_200).contains(&max_session_s) {
+            let message = format!("MaxSessionDuration is 3600 to 43200 seconds, not {max_session_s}");
+            return Err(AwsError::new("ValidationError", message));
+        }
+        let holder = Holder {
+            arn,
+            id,
+            inline: properties::inline(&properties.policies)?,
+            attached_inline: BTreeMap::new(),
+            managed: properties.managed_policy_arns,
+            boundary: properties.permissions_boundary,
+            tags: properties::tags(&properties.tags)?,
+        };
+        self.check_holder(cx, &holder, "role", &properties.role_name)?;
+        Ok(Role { holder, trust: Arc::new(trust), max_session_s })
+    }
+
+    fn create_user(&mut self, cx: &mut Cx<'_>, resource: &Resource) -> Result<Provisioned, AwsError> {
+        let properties: UserProperties = resource.parse()?;
+        let name = properties.user_name.clone();
+        if self.users.contains_key(&name) {
+            return Err(exists("User", &name));
+        }
+        let arn = format!("arn:aws:iam::{}:user/{name}", cx.account.id);
+        let id = unique_id(cx, "AIDA");
+        let user = self.user_of(cx, properties, arn.clone(), id)?;
+        self.users.insert(name.clone(), user);
+        self.publish_user(cx, &name)?;
+        Ok(Provisioned::new(name).attribute("Arn", arn))
+    }
+
+    fn user_of(
+        &self,
+        cx: &Cx<'_>,
+        properties: UserProperties,
+        arn: String,
+        id: String,
+    ) -> Result<Holder, AwsError> {
+        properties::check_name("userName", &properties.user_name, properties::ROLE_NAME_CHARS_MAX)?;
+        let holder = Holder {
+            arn,
+            id,
+            inline: properties::inline(&properties.policies)?,
+            attached_inline: BTreeMap::new(),
+            managed: properties.managed_policy_arns,
+            boundary: properties.permissions_boundary,
+            tags: properties::tags(&properties.tags)?,
+        };
+        let most = cx.limits.get("iam", "inline_user");
+        if properties.policies.iter().map(|p| properties::size_chars(&p.policy_document)).sum::<u64>() > most {
+            let name = &properties.user_name;
+            return Err(limit_exceeded(format!("Maximum policy size of {most} bytes exceeded for user {name}")));
+        }
+        self.check_holder(cx, &holder, "user", &properties.user_name)?;
+        Ok(holder)
+    }
+
+    fn create_managed_policy(&mut self, cx: &mut Cx<'_>, resource: &Resource) -> Result<Provisioned, AwsError> {
+        let properties: ManagedPolicyProperties = resource.parse()?;
+        let arn = properties.arn(cx.account, resource)?;
+        if self.managed.contains_key(&arn) {
+            let message = format!("A policy called {} already exists. Duplicate names are not allowed.", arn);
+            return Err(AwsError::new("EntityAlreadyExists", message).status(409));
+        }
+        let policies_max = cx.limits.get("iam", "customer_policies");
+        if self.managed.len() as u64 >= policies_max {
+            return Err(limit_exceeded(format!("Cannot exceed quota for PoliciesPerAccount: {policies_max}")));
+        }
+        let id = unique_id(cx, "ANPA");
+        let policy = ManagedPolicy { id: id.clone(), document: properties.read(cx)? };
+        self.managed.insert(arn.clone(), policy);
+        if let Err(error) = self.attach_managed(cx, &arn, &properties.roles, &properties.users) {
+            self.managed.remove(&arn);
+            return Err(error);
+        }
+        Ok(Provisioned::new(arn.clone()).attribute("PolicyArn", arn).attribute("PolicyId", id))
+    }
+
+    fn create_inline_policy(&mut self, cx: &mut Cx<'_>, resource: &Resource) -> Result<Provisioned, AwsError> {
+        let properties: PolicyProperties = resource.parse()?;
+        self.put_inline_policy(cx, &properties)?;
+        Ok(Provisioned::new(properties.policy_name))
     }
 
     /// The role with this ARN.
     pub fn role(&self, arn: &str) -> Option<&Role> {
-        self.roles.values().find(|role| role.arn == arn)
+        let name = arn.rsplit('/').next()?;
+        self.roles.get(name).filter(|role| role.holder.arn == arn)
     }
 
-    /// Checks that `service` (such as `lambda.amazonaws.com`) may assume the role.
+    /// Checks that `service` (such as `lambda.amazonaws.com`) may assume the role on behalf of its own account.
     pub fn check_assumable(&self, arn: &str, service: &str) -> Result<(), AwsError> {
-        match self.role(arn) {
-            None => Err(AwsError::new("ValidationError", format!("the role {arn} does not exist"))),
-            Some(role) if !role.trusted_services.iter().any(|s| s == service) => {
-                Err(AwsError::new("ValidationError", format!("the role {arn} cannot be assumed by {service}")))
-            }
-            Some(_) => Ok(()),
-        }
-    }
-}
-
-/// `[\w+=,.@-]+` and a length.
-fn check_name(member: &str, name: &str, chars_max: usize) -> Result<(), AwsError> {
-    let constraint = if name.is_empty() {
-        "Member must have length greater than or equal to 1".to_owned()
-    } else if name.chars().count() > chars_max {
-        format!("Member must have length less than or equal to {chars_max}")
-    } else if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_+=,.@-".contains(&byte)) {
-        "Member must satisfy regular expression pattern: [\\w+=,.@-]+".to_owned()
-    } else {
-        return Ok(());
-    };
-    let message =
-        format!("1 validation error detected: Value '{name}' at '{member}' failed to satisfy constraint: {constraint}");
-    Err(AwsError::new("ValidationError", message))
-}
-
-fn check_sizes(cx: &Cx<'_>, resource: &Resource, properties: &RoleProperties) -> Result<(), AwsError> {
-    let exceeded = |message: String| Err(AwsError::new("LimitExceeded", message).status(409));
-    let trust_max = cx.limits.get("iam", "trust_policy");
-    if size_chars(&resource.properties["AssumeRolePolicyDocument"]) > trust_max {
-        return exceeded(format!("Cannot exceed quota for ACLSizePerRole: {trust_max}"));
-    }
-    let inline_max = cx.limits.get("iam", "inline_role");
-    if properties.policies.iter().map(|policy| size_chars(&policy.policy_document)).sum::<u64>() > inline_max {
-        let name = &properties.role_name;
-        return exceeded(format!("Maximum policy size of {inline_max} bytes exceeded for role {name}"));
-    }
-    Ok(())
-}
-
-/// Characters of a document as IAM counts them: without white space.
-fn size_chars(document: &Value) -> u64 {
-    document.to_string().chars().filter(|c| !c.is_whitespace()).count() as u64
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-    use crate::cloud::core::Principal;
-    use crate::cloud::core::cx::CxParts;
-    use crate::world::seed::Seed;
-    use crate::world::time::Time;
-    use crate::world::trace::Trace;
-
-    fn role(name: &str, services: usize, policies: &[(&str, usize)]) -> Value {
-        let policies: Vec<Value> = policies
-            .iter()
-            .map(|(name, chars)| json!({"PolicyName": name, "PolicyDocument": {"Sid": "x".repeat(*chars)}}))
-            .collect();
-        let services = vec!["lambda.amazonaws.com"; services];
-        json!({
-            "RoleName": name,
-            "AssumeRolePolicyDocument": {
-                "Version": "2012-10-17",
-                "Statement": [{"Effect": "Allow", "Principal": {"Service": services}, "Action": "sts:AssumeRole"}],
-            },
-            "Policies": policies,
-        })
+        self.check_assumable_for(arn, service, None)
     }
 
-    fn create(properties: Value) -> Result<Provisioned, AwsError> {
-        let caller = Principal::new("arn:aws:iam::123456789012:root");
-        let mut parts = CxParts::new("eu-west-1", Trace::new(), Seed::root(1).rng());
-        let resource = Resource {
-            stack: "stack".to_owned(),
-            logical_id: "Role".to_owned(),
-            kind: "AWS::IAM::Role".to_owned(),
-            properties,
+    /// The same, on behalf of a resource: trust policies may ask for `aws:SourceArn`.
+    pub fn check_assumable_for(&self, arn: &str, service: &str, source: Option<&str>) -> Result<(), AwsError> {
+        let Some(role) = self.role(arn) else {
+            return Err(AwsError::new("ValidationError", format!("the role {arn} does not exist")));
         };
-        Iam::default().provision(&mut parts.cx(Time::EPOCH, &caller), &resource)
-    }
-
-    #[test]
-    fn a_role_within_the_limits_is_created() {
-        let longest = "r".repeat(64);
-        for properties in
-            [role("a_b+c=d,e.f@g-h", 1, &[("p", 100)]), role(&longest, 60, &[("one", 5_000), ("two", 5_000)])]
-        {
-            let name = properties["RoleName"].as_str().unwrap().to_owned();
-            let created = create(properties).unwrap_or_else(|error| panic!("{name}: {error}"));
-            assert_eq!(created.attributes["Arn"], format!("arn:aws:iam::123456789012:role/{name}"));
+        let account = arn.split(':').nth(4).unwrap_or("");
+        let mut context = vec![("aws:SourceAccount", account)];
+        context.extend(source.map(|source| ("aws:SourceArn", source)));
+        let none = BTreeMap::new();
+        let request = Request {
+            now: Time::EPOCH,
+            region: "",
+            account,
+            caller: Caller::Service(service),
+            user_id: "",
+            tags: &none,
+            session_tags: &none,
+            issued: None,
+            action: "sts:AssumeRole",
+            resource: arn,
+            context: &context,
+        };
+        let policies = Policies {
+            resource: Some(&role.trust),
+            resource_kind: Kind::Trust,
+            resource_must_allow: true,
+            ..Policies::default()
+        };
+        match request.evaluate(&policies).decision {
+            Ok(()) => Ok(()),
+            Err(_) => Err(AwsError::new("ValidationError", format!("the role {arn} cannot be assumed by {service}"))),
         }
     }
 
-    #[test]
-    fn a_role_beyond_the_limits_is_refused() {
-        for (properties, code, expected) in [
-            (role("", 1, &[]), "ValidationError", "greater than or equal to 1"),
-            (role(&"r".repeat(65), 1, &[]), "ValidationError", "'roleName' failed to satisfy constraint: Member must"),
-            (role("a/b", 1, &[]), "ValidationError", "[\\w+=,.@-]+"),
-            (role("r", 1, &[("a b", 1)]), "ValidationError", "'policyName'"),
-            (role("r", 100, &[]), "LimitExceeded", "ACLSizePerRole: 2048"),
-            (
-                role("r", 1, &[("one", 5_200), ("two", 5_200)]),
-                "LimitExceeded",
-                "size of 10240 bytes exceeded for role r",
-            ),
-        ] {
-            let error = create(properties).expect_err(expected);
-            assert_eq!(error.code, code, "{error}");
-            assert!(error.message.contains(expected), "{error}");
-        }
+    /// Every role that a resource names must exist and trust the service that will act in it, on behalf of the resource.
+    pub fn check_roles(&self, account: &AccountInfo, resource: &Resource) -> Result<(), AwsError> {
+        let Some((service, source)) = properties::acting_service(account, resource) else { return Ok(()) };
+        let mut roles = Vec::new();
+        properties::collect_roles(&resource.properties, &mut roles);
+        roles.iter().try_for_each(|arn| self.check_assumable_for(arn, service, source.as_deref()))
     }
 
-    #[test]
-    fn white_space_does_not_count() {
-        assert_eq!(size_chars(&json!({"Sid": " a b "})), "{\"Sid\":\"ab\"}".len() as u64);
+    fn publish_role(&self, cx: &mut Cx<'_>, name: &str) -> Result<(), AwsError> {
+        let role = &self.roles[name];
+        let identity = self.identity_of(&role.holder)?;
+        cx.access.put_role(name, identity);
+        Ok(())
     }
+
+    fn publish_user(&self, cx: &mut Cx<'_>, name: &str) -> Result<(), AwsError> {
+        let identity = self.identity_of(&self.users[name])?;
+        cx.access.put_user(name, identity);
+        Ok(())
+    }
+
+    fn publish_all(&self, cx: &mut Cx<'_>) -> Result<(), AwsError> {
+        self.roles.keys().try_for_each(|name| self.publish_role(cx, name))?;
+        self.users.keys().try_for_each(|name| self.publish_user(cx, name))
+    }
+
+    fn identity_of(&self, holder: &Holder) -> Result<Identity, AwsError> {
+        let mut policies: Vec<Arc<Document>> = holder.inline.values().cloned().collect();
+        policies.extend(holder.attached_inline.values().cloned());
+        for arn in &holder.managed {
+            policies.push(self.managed_document(arn)?);
+        }
+        let boundary = holder.boundary.as_deref().map(|arn| self.managed_document(arn)).transpose()?;
+        let Holder { arn, id, tags, .. } = holder;
+        Ok(Identity { arn: arn.clone(), id: id.clone(), policies, boundary, tags: tags.clone() })
+    }
+}
+
+/// `AROA` and the like, and 17 characters.
+fn unique_id(cx: &mut Cx<'_>, prefix: &str) -> String {
+    format!("{prefix}{}", &cx.uuid().replace('-', "").to_uppercase()[..17])
 }

@@ -90,7 +90,7 @@ impl Kinesis {
         checks.name(text(&input.stream_name), "streamName");
         checks.name(text(&input.exclusive_start_shard_id), "exclusiveStartShardId");
         checks.finish()?;
-        let stream = self.described(cx, text(&input.stream_name), text(&input.stream_arn))?;
+        let stream = self.described(cx, "kinesis:DescribeStream", text(&input.stream_name), text(&input.stream_arn))?;
         let from = after(stream, text(&input.exclusive_start_shard_id));
         let rest = &stream.visible_shards()[from..];
         let shown = &rest[..rest.len().min(limit(input.limit, DESCRIBE_SHARDS))];
@@ -107,7 +107,7 @@ impl Kinesis {
         checks.name(text(&input.stream_name), "streamName");
         checks.finish()?;
         let record_kib_max = self.quotas(cx).record_bytes_max >> 10;
-        let stream = self.described(cx, text(&input.stream_name), text(&input.stream_arn))?;
+        let stream = self.described(cx, "kinesis:DescribeStreamSummary", text(&input.stream_name), text(&input.stream_arn))?;
         let mut summary = common(stream);
         summary["OpenShardCount"] = stream.visible_shards().len().into();
         summary["ConsumerCount"] = 0.into();
@@ -118,6 +118,7 @@ impl Kinesis {
     /// `ListStreams`: by name.
     pub(super) fn list_streams_call(&mut self, cx: &mut Cx<'_>, body: &[u8]) -> Result<Vec<u8>, AwsError> {
         let input: ListStreamsInput<'_> = parse("ListStreams", body)?;
+        cx.authorize("kinesis:ListStreams", "*")?;
         let lifetime_secs = self.quotas(cx).list_token_lifetime_secs;
         let mut checks = Checks::default();
         checks.range(input.limit, "limit", 1, LIMIT_MAX);
@@ -159,6 +160,7 @@ impl Kinesis {
             Some(token) => &token.stream,
             None => stream_name(cx, text(&input.stream_name), text(&input.stream_arn))?,
         };
+        self.permit(cx, "kinesis:ListShards", name)?;
         let stream = self.streams.get_mut(name).ok_or_else(|| not_found(name, &cx.account.id))?;
         if token.as_ref().is_some_and(|token| token.stream_created != stream.created) {
             return Err(not_found(name, &cx.account.id));
@@ -180,8 +182,15 @@ impl Kinesis {
         Ok(answer.to_string().into_bytes())
     }
 
-    fn described(&self, cx: &Cx<'_>, name: Option<&str>, arn: Option<&str>) -> Result<&Stream, AwsError> {
+    fn described(
+        &self,
+        cx: &mut Cx<'_>,
+        action: &str,
+        name: Option<&str>,
+        arn: Option<&str>,
+    ) -> Result<&Stream, AwsError> {
         let name = stream_name(cx, name, arn)?;
+        self.permit(cx, action, name)?;
         self.streams.get(name).ok_or_else(|| not_found(name, &cx.account.id))
     }
 }

@@ -61,6 +61,7 @@ impl Kinesis {
         checks.name(text(&input.stream_name), "streamName");
         checks.finish()?;
         let name = stream_name(cx, text(&input.stream_name), text(&input.stream_arn))?;
+        self.permit(cx, "kinesis:GetShardIterator", name)?;
         let missing = || shard_not_found(shard_id, name, &cx.account.id);
         let stream = self.streams.get_mut(name).ok_or_else(missing)?;
         let index = stream.shard_index(shard_id).ok_or_else(missing)?;
@@ -83,6 +84,7 @@ impl Kinesis {
         checks.finish()?;
         let token = Token::decode(text_of_iterator, Kind::Iterator).ok_or_else(|| invalid("Invalid ShardIterator."))?;
         check_age(cx.now, &token, quotas.iterator_lifetime_secs)?;
+        self.permit(cx, "kinesis:GetRecords", &token.stream)?;
         let shard_id = format!("shardId-{:012}", token.shard);
         let missing = || shard_not_found(&shard_id, &token.stream, &cx.account.id);
         let stream = self.streams.get_mut(&*token.stream).filter(|stream| stream.status == Status::Active);

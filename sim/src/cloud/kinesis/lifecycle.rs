@@ -80,6 +80,7 @@ impl Kinesis {
         checks.range(input.shard_count, "shardCount", 1, i64::MAX);
         check_modelled(input.stream_mode_details.as_ref(), input.max_record_size_in_kib)?;
         checks.finish()?;
+        self.permit(cx, "kinesis:CreateStream", name)?;
         let creating = self.streams.values().filter(|stream| stream.status == Status::Creating).count() as u64;
         if creating >= quotas.creating_streams {
             // The text is unverified.
@@ -98,6 +99,7 @@ impl Kinesis {
     pub(super) fn delete_stream_call(&mut self, cx: &mut Cx<'_>, body: &[u8]) -> Result<Vec<u8>, AwsError> {
         let input: DeleteStreamInput<'_> = parse("DeleteStream", body)?;
         let name = stream_name(cx, text(&input.stream_name), text(&input.stream_arn))?;
+        self.permit(cx, "kinesis:DeleteStream", name)?;
         let stream = self.streams.get_mut(name).ok_or_else(|| not_found(name, &cx.account.id))?;
         if stream.status != Status::Active {
             // The text is unverified.

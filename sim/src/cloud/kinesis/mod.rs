@@ -150,6 +150,14 @@ impl Kinesis {
         self.streams.get(bare_name(stream))
     }
 
+    /// Whether the caller may do something to a stream, be it there or not.
+    fn permit(&self, cx: &mut Cx<'_>, action: &str, name: &str) -> Result<(), AwsError> {
+        match self.streams.get(name) {
+            Some(stream) => cx.authorize(action, &stream.arn),
+            None => cx.authorize(action, &cx.account.arn(SERVICE, &format!("stream/{name}"))),
+        }
+    }
+
     /// A stream that takes records: others are as good as absent.
     fn writable(&mut self, cx: &Cx<'_>, name: &str) -> Result<&mut Stream, AwsError> {
         let stream = self.streams.get_mut(name).filter(|stream| stream.status == Status::Active);
@@ -184,13 +192,15 @@ impl Streams for Kinesis {
         shard_id: &str,
         start: StartingPosition,
     ) -> Result<ShardCursor, AwsError> {
-        let result = self.cursor_at(cx, stream, shard_id, start);
+        let allowed = self.permit(cx, "kinesis:GetShardIterator", bare_name(stream));
+        let result = allowed.and_then(|()| self.cursor_at(cx, stream, shard_id, start));
         cx.meter.call(SERVICE, "GetShardIterator", outcome(&result));
         result
     }
 
     fn get_records(&mut self, cx: &mut Cx<'_>, cursor: &ShardCursor, limit: usize) -> Result<ReadBatch, AwsError> {
-        let result = self.read_at(cx, cursor, limit);
+        let allowed = self.permit(cx, "kinesis:GetRecords", &cursor.stream);
+        let result = allowed.and_then(|()| self.read_at(cx, cursor, limit));
         cx.meter.call(SERVICE, "GetRecords", outcome(&result));
         result
     }

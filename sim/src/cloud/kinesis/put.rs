@@ -90,6 +90,7 @@ impl Kinesis {
         let mut checks = Checks::default();
         check_entry(&mut checks, &self.quotas(cx), "", key, data.len());
         checks.finish()?;
+        self.permit(cx, "kinesis:PutRecord", stream)?;
         let stream = self.writable(cx, stream)?;
         put_into(cx, stream, hash_key(key), key, data)
     }
@@ -110,6 +111,7 @@ impl Kinesis {
         checks.finish()?;
         let hash = hash_of(key, text(&input.explicit_hash_key))?;
         let name = stream_name(cx, text(&input.stream_name), text(&input.stream_arn))?;
+        self.permit(cx, "kinesis:PutRecord", name)?;
         let stream = self.writable(cx, name)?;
         check_ordering(cx, stream, text(&input.sequence_number_for_ordering))?;
         let (shard, sequence) = put_into(cx, stream, hash, key, decoded.into())?;
@@ -139,6 +141,7 @@ impl Kinesis {
             return Err(invalid(format!("Records size exceeds {} MB limit", quotas.put_bytes_max >> 20)));
         }
         let name = stream_name(cx, text(&input.stream_name), text(&input.stream_arn))?;
+        self.permit(cx, "kinesis:PutRecords", name)?;
         let stream = self.writable(cx, name)?;
         let mut counts = Counts::default();
         let mut results = Vec::with_capacity(entries.len());

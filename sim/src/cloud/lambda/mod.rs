@@ -38,6 +38,7 @@ mod invoke;
 mod mapping;
 mod operate;
 mod permission;
+mod permit;
 mod poller;
 mod queue;
 mod rest;
@@ -178,6 +179,7 @@ impl Lambda {
             return Err(AwsError::new("ResourceConflictException", message).status(409).with("Type", "User"));
         }
         let mapping = properties.create(cx, resource, stream, &function.info)?;
+        permit::permit_reader(cx, &mapping.reader, &mapping.source_arn)?;
         let provisioned = Provisioned::new(mapping.uuid.clone())
             .attribute("Id", mapping.uuid.clone())
             .attribute("EventSourceMappingArn", mapping.arn.clone());

@@ -9,6 +9,7 @@ use url::form_urlencoded;
 use super::function::Function;
 use super::invoke::Rates;
 use super::mapping::{Mapping, State};
+use super::permit::permit;
 use super::{Lambda, Ports, permission};
 use crate::cloud::core::ports::StartingPosition;
 use crate::cloud::core::{AwsError, Cx, Outcome};
@@ -143,10 +144,13 @@ impl Lambda {
         call: &RestCall<'_>,
     ) -> Result<(u16, Vec<u8>), AwsError> {
         let request = Request::parse(call.method, call.target)?;
+        let named = request.parts.first().map(String::as_str);
         if request.operation == "Invoke" {
+            permit(cx, request.operation, named)?;
             return self.invoke_over_rest(cx, ports, &request, call).map(|status| (status, Vec::new()));
         }
-        let result = self.within_rate(cx, request.operation).and_then(|()| match request.operation {
+        let allowed = self.within_rate(cx, request.operation).and_then(|()| permit(cx, request.operation, named));
+        let result = allowed.and_then(|()| match request.operation {
             "UpdateFunctionCode" => self.update_code(cx, &request, call.body),
             "UpdateFunctionConfiguration" => self.update_configuration(cx, &request, call.body),
             _ => self.answer(cx, &request),

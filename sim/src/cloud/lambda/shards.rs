@@ -1,6 +1,6 @@
 //! Reading the shards of mappings: which are read, and what a poller does when it is woken.
 
-use super::mapping::{Shard, State};
+use super::mapping::{Mapping, Shard, State};
 use super::poller::{POLL_INTERVAL, Poller};
 use super::wakeup::Wakeup;
 use super::{Lambda, Ports};
@@ -101,6 +101,10 @@ impl Lambda {
             return;
         }
         let mapping = poller.mapping;
+        let Mapping { reader, source_arn, .. } = &self.mappings[mapping];
+        if cx.acting_as(reader).authorize("kinesis:ListShards", source_arn).is_err() {
+            return poller.postpone(cx.now);
+        }
         match streams.list_shards(&self.mappings[mapping].stream) {
             Ok(shards) => {
                 poller.set_finished();

@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use super::S3;
-use crate::cloud::core::{AwsError, Cx, Provisioned, Resource};
+use super::{S3, provision};
+use crate::cloud::core::{AwsError, Cx, Outcome, Provisioned, Resource};
 
 impl S3 {
     /// Changes a resource in place.
@@ -14,13 +14,35 @@ impl S3 {
         physical_id: &str,
         previous: &Value,
     ) -> Result<Provisioned, AwsError> {
-        let _ = (cx, physical_id, previous);
-        Err(AwsError::not_modelled(format!("changing a resource of type {}", resource.kind)))
+        let _ = previous;
+        let store = &mut self.shared.lock().store;
+        let (operation, provisioned) = match resource.kind.as_str() {
+            "AWS::S3::Bucket" => {
+                ("PutBucketEncryption", provision::update_bucket(store, cx, resource, physical_id)?)
+            }
+            "AWS::S3::BucketPolicy" => ("PutBucketPolicy", provision::bucket_policy(store, cx, resource)?),
+            _ => return Err(resource.refuse("this resource type is not modelled")),
+        };
+        cx.meter.call("s3", operation, Outcome::Ok);
+        Ok(provisioned)
     }
 
-    /// Deletes a resource.
+    /// Deletes a resource. A bucket must be empty.
     pub fn delete(&mut self, cx: &mut Cx<'_>, resource: &Resource, physical_id: &str) -> Result<(), AwsError> {
-        let _ = (cx, physical_id);
-        Err(AwsError::not_modelled(format!("deleting a resource of type {}", resource.kind)))
+        let store = &mut self.shared.lock().store;
+        let operation = match resource.kind.as_str() {
+            "AWS::S3::Bucket" => {
+                store.delete_bucket(physical_id)?;
+                cx.access.changed();
+                "DeleteBucket"
+            }
+            "AWS::S3::BucketPolicy" => {
+                provision::delete_policy(store, cx, resource)?;
+                "DeleteBucketPolicy"
+            }
+            _ => return Err(resource.refuse("this resource type is not modelled")),
+        };
+        cx.meter.call("s3", operation, Outcome::Ok);
+        Ok(())
     }
 }

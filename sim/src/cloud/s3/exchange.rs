@@ -40,7 +40,7 @@ impl S3 {
     }
 
     /// Hands the request to `s3s`.
-    fn pass(&mut self, cx: &Cx<'_>, request: Request<Bytes>) -> HttpResponse {
+    fn pass(&mut self, cx: &mut Cx<'_>, request: Request<Bytes>) -> HttpResponse {
         {
             let mut state = self.shared.lock();
             state.call.now = cx.now;
@@ -48,9 +48,14 @@ impl S3 {
             state.call.body = request.body().clone();
             state.call.operation = None;
             state.call.done = None;
+            state.call.gate.enter(cx);
         }
         let answer = self.service.call(request.map(Body::from)).now_or_never();
-        self.shared.lock().call.body = Bytes::new();
+        {
+            let mut state = self.shared.lock();
+            state.call.body = Bytes::new();
+            state.call.gate.leave(cx);
+        }
         match answer.expect("the store is in memory: no operation waits") {
             Ok(response) => response,
             Err(error) => panic!("s3s could not render an answer: {error:?}"),

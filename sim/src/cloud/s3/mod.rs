@@ -21,6 +21,7 @@ mod checksum;
 mod errors;
 mod exchange;
 mod list;
+mod permit;
 mod provision;
 mod rates;
 mod read;
@@ -39,6 +40,7 @@ use s3s::config::{S3Config, StaticConfigProvider};
 use s3s::service::{S3Service, S3ServiceBuilder};
 
 use self::list::{After, Listing};
+use self::permit::Need;
 use self::state::{Done, Shared};
 use self::store::{Attributes, Put, ReadCondition, WriteCondition};
 use crate::cloud::core::ports::{ObjectSummary, Objects};
@@ -82,10 +84,16 @@ impl S3 {
         unreachable!("S3 asks for no wake-ups, and was woken about {token}");
     }
 
-    /// Creates `AWS::S3::Bucket`. `Ref` is the name; attributes `Arn`, `DomainName`, `RegionalDomainName`.
+    /// Creates `AWS::S3::Bucket` (`Ref` is the name; attributes `Arn`, `DomainName`, `RegionalDomainName`) or
+    /// `AWS::S3::BucketPolicy`.
     pub fn provision(&mut self, cx: &mut Cx<'_>, resource: &Resource) -> Result<Provisioned, AwsError> {
-        let provisioned = provision::bucket(&mut self.shared.lock().store, cx, resource)?;
-        cx.meter.call("s3", "CreateBucket", Outcome::Ok);
+        let store = &mut self.shared.lock().store;
+        let (operation, provisioned) = match resource.kind.as_str() {
+            "AWS::S3::Bucket" => ("CreateBucket", provision::bucket(store, cx, resource)?),
+            "AWS::S3::BucketPolicy" => ("PutBucketPolicy", provision::bucket_policy(store, cx, resource)?),
+            _ => return Err(resource.refuse("this resource type is not modelled")),
+        };
+        cx.meter.call("s3", operation, Outcome::Ok);
         Ok(provisioned)
     }
 
@@ -94,10 +102,15 @@ impl S3 {
         &mut self,
         cx: &mut Cx<'_>,
         done: Done,
+        needs: &[Need<'_>],
         act: impl FnOnce(&mut store::Store, &mut Done) -> Result<T, AwsError>,
     ) -> Result<T, AwsError> {
         let mut state = self.shared.lock();
-        let result = state.perform(done, |store, _, done| act(store, done));
+        state.call.now = cx.now;
+        state.call.account.clone_from(cx.account);
+        state.call.gate.enter(cx);
+        let result = state.perform(done, needs, |store, _, done| act(store, done));
+        state.call.gate.leave(cx);
         if let Some(done) = state.call.done.take() {
             done.record(cx);
         }
@@ -121,7 +134,7 @@ impl Objects for S3 {
         content_type: &str,
     ) -> Result<String, AwsError> {
         let now = cx.now;
-        self.inner(cx, Done::new("PutObject", bucket, key), |store, done| {
+        self.inner(cx, Done::new("PutObject", bucket, key), &[Need::write(bucket, key)], |store, done| {
             let size_bytes = body.len() as u64;
             let content_type = (!content_type.is_empty()).then(|| content_type.to_owned());
             let attributes = Attributes { content_type, ..Attributes::default() };
@@ -134,7 +147,7 @@ impl Objects for S3 {
 
     fn get_object(&mut self, cx: &mut Cx<'_>, bucket: &str, key: &str) -> Result<Bytes, AwsError> {
         let now = cx.now;
-        self.inner(cx, Done::new("GetObject", bucket, key), |store, done| {
+        self.inner(cx, Done::new("GetObject", bucket, key), &[Need::read(bucket, key)], |store, done| {
             let object = store.get(now, bucket, key, &ReadCondition::default())?;
             done.object(&object);
             done.downloaded_bytes = object.body.len() as u64;
@@ -144,7 +157,8 @@ impl Objects for S3 {
 
     fn list_objects(&mut self, cx: &mut Cx<'_>, bucket: &str, prefix: &str) -> Result<Vec<ObjectSummary>, AwsError> {
         let now = cx.now;
-        self.inner(cx, Done::new("ListObjectsV2", bucket, prefix), |store, done| {
+        let needs = [Need::list(bucket, prefix)];
+        self.inner(cx, Done::new("ListObjectsV2", bucket, prefix), &needs, |store, done| {
             let (mut all, mut after) = (Vec::new(), Some(After::Start));
             done.calls = 0;
             while let Some(from) = after {

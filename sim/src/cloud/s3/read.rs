@@ -5,8 +5,7 @@ use http::{HeaderName, HeaderValue};
 use s3s::Body;
 use s3s::dto::{
     Checksum, ChecksumMode, CommonPrefix, ETag, EncodingType, GetObjectInput, GetObjectOutput, HeadObjectInput,
-    HeadObjectOutput, ListObjectsV2Input, ListObjectsV2Output, ObjectStorageClass, Owner, Range, ServerSideEncryption,
-    StreamingBlob,
+    HeadObjectOutput, ListObjectsV2Input, ListObjectsV2Output, ObjectStorageClass, Owner, Range, StreamingBlob,
 };
 
 use super::errors::{invalid_argument, invalid_range};
@@ -74,6 +73,8 @@ pub(super) fn head_object(
         e_tag: output.e_tag,
         last_modified: output.last_modified,
         server_side_encryption: output.server_side_encryption,
+        ssekms_key_id: output.ssekms_key_id,
+        bucket_key_enabled: output.bucket_key_enabled,
         content_type: output.content_type,
         cache_control: output.cache_control,
         content_disposition: output.content_disposition,
@@ -111,7 +112,9 @@ fn answer(
         content_range,
         e_tag: Some(ETag::Strong(object.etag.to_string())),
         last_modified: Some(object.last_modified_timestamp()),
-        server_side_encryption: Some(ServerSideEncryption::from_static(ServerSideEncryption::AES256)),
+        server_side_encryption: Some(object.server_side_encryption()),
+        ssekms_key_id: object.key(),
+        bucket_key_enabled: object.bucket_key(),
         content_type: Some(content_type(&object)),
         cache_control: attributes.cache_control.clone(),
         content_disposition: attributes.content_disposition.clone(),

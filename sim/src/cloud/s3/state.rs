@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use bytes::Bytes;
 use serde_json::Value;
 
+use super::permit::{Gate, Need};
 use super::store::{Object, Store};
 use crate::cloud::core::{AccountInfo, AwsError, Cx, Outcome};
 use crate::cloud::front::Credential;
@@ -30,6 +31,8 @@ pub(super) struct Call {
     pub operation: Option<&'static str>,
     /// How the operation ended, once it was run.
     pub done: Option<Done>,
+    /// Who calls, and what is known of permissions.
+    pub gate: Gate,
 }
 
 /// How one operation ended.
@@ -102,13 +105,15 @@ impl Done {
 }
 
 impl State {
-    /// Runs one operation and remembers how it ended.
+    /// Runs one operation, when the caller may do what it needs, and remembers how it ended.
     pub(super) fn perform<T>(
         &mut self,
         mut done: Done,
+        needs: &[Need<'_>],
         act: impl FnOnce(&mut Store, &Call, &mut Done) -> Result<T, AwsError>,
     ) -> Result<T, AwsError> {
-        let result = act(&mut self.store, &self.call, &mut done);
+        let result = self.permit(needs).and_then(|()| act(&mut self.store, &self.call, &mut done));
+        let result = result.map_err(|error| self.hide(needs, error));
         done.failure = result.as_ref().err().map(Failure::from);
         self.call.done = Some(done);
         result
@@ -127,6 +132,7 @@ impl Shared {
             body: Bytes::new(),
             operation: None,
             done: None,
+            gate: Gate::default(),
         };
         Shared(Arc::new(Mutex::new(State { store: Store::default(), credentials: BTreeMap::new(), call })))
     }

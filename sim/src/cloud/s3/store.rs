@@ -6,11 +6,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 use md5::{Digest as _, Md5};
-use s3s::dto::{Checksum, ETagCondition, Timestamp};
+use s3s::dto::{Checksum, ETagCondition, ServerSideEncryption, Timestamp};
 
 use super::errors::{invalid_argument, no_such_bucket, no_such_key, not_modified, precondition_failed};
 use super::list::{Listing, Page};
 use super::rates::{Kind, Rates};
+use crate::cloud::core::policy::Document;
 use crate::cloud::core::{AwsError, Limits};
 use crate::world::time::Time;
 
@@ -58,6 +59,17 @@ pub(super) struct Attributes {
     pub metadata: Vec<(HeaderName, HeaderValue)>,
     /// The checksum that the writer gave and S3 verified.
     pub checksum: Checksum,
+    /// The key of KMS by which it was written; S3's own when absent.
+    pub encryption: Option<Arc<Encryption>>,
+}
+
+/// Encryption by a key of KMS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Encryption {
+    /// Id, ARN or alias.
+    pub key: Box<str>,
+    /// Whether one data key serves the whole bucket for a time.
+    pub bucket_key: bool,
 }
 
 /// An object. A clone copies no data.
@@ -71,6 +83,25 @@ pub(super) struct Object {
 }
 
 impl Object {
+    /// By what the object is encrypted.
+    pub(super) fn server_side_encryption(&self) -> ServerSideEncryption {
+        let name = match self.attributes.encryption {
+            Some(_) => ServerSideEncryption::AWS_KMS,
+            None => ServerSideEncryption::AES256,
+        };
+        ServerSideEncryption::from_static(name)
+    }
+
+    /// The key of KMS by which it is encrypted.
+    pub(super) fn key(&self) -> Option<String> {
+        self.attributes.encryption.as_ref().map(|encryption| encryption.key.to_string())
+    }
+
+    /// Whether that is a bucket's key.
+    pub(super) fn bucket_key(&self) -> Option<bool> {
+        self.attributes.encryption.as_ref().map(|encryption| encryption.bucket_key)
+    }
+
     /// `Last-Modified` on the wire: whole seconds.
     pub(super) fn last_modified_timestamp(&self) -> Timestamp {
         timestamp(self.last_modified)
@@ -152,6 +183,10 @@ pub(super) struct Put<'a> {
 pub(super) struct Bucket {
     pub created: Time,
     pub limits: BucketLimits,
+    /// By what new objects are encrypted; S3's own keys when absent.
+    pub encryption: Option<Arc<Encryption>>,
+    /// Its policy.
+    pub policy: Option<Arc<Document>>,
     rates: Rates,
     objects: BTreeMap<String, Object>,
 }
@@ -177,8 +212,23 @@ impl Store {
         }
         let limits = BucketLimits::new(limits);
         let rates = Rates::new(limits.reads_per_second, limits.writes_per_second);
-        self.buckets.insert(name.to_owned(), Bucket { created: now, limits, rates, objects: BTreeMap::new() });
+        let (encryption, policy, objects) = (None, None, BTreeMap::new());
+        self.buckets.insert(name.to_owned(), Bucket { created: now, limits, encryption, policy, rates, objects });
         Ok(())
+    }
+
+    /// Deletes a bucket, which must be empty.
+    pub(super) fn delete_bucket(&mut self, name: &str) -> Result<(), AwsError> {
+        match self.buckets.get(name) {
+            Some(bucket) if !bucket.objects.is_empty() => {
+                let text = "The bucket you tried to delete is not empty";
+                Err(AwsError::new("BucketNotEmpty", text).status(409).with("BucketName", name))
+            }
+            _ => {
+                self.buckets.remove(name);
+                Ok(())
+            }
+        }
     }
 
     /// All buckets, ordered by name.
@@ -198,7 +248,8 @@ impl Store {
         bucket.check_write(&put)?;
         put.condition.check(put.key, bucket.objects.get(put.key))?;
         let etag: Arc<str> = hex::encode(Md5::digest(&put.body)).into();
-        let object = Object { body: put.body, etag, last_modified: now, attributes: Arc::new(put.attributes) };
+        let attributes = Attributes { encryption: bucket.encryption.clone(), ..put.attributes };
+        let object = Object { body: put.body, etag, last_modified: now, attributes: Arc::new(attributes) };
         match bucket.objects.get_mut(put.key) {
             Some(current) => *current = object.clone(),
             None => {
@@ -251,6 +302,11 @@ impl Store {
 }
 
 impl Bucket {
+    /// An object, if it is there.
+    pub(super) fn object(&self, key: &str) -> Option<&Object> {
+        self.objects.get(key)
+    }
+
     fn check_write(&self, put: &Put<'_>) -> Result<(), AwsError> {
         if put.key.is_empty() {
             return Err(invalid_argument("a key has at least one character"));

@@ -5,15 +5,16 @@ use std::fmt::Write as _;
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt as _;
 use s3s::dto::{
-    Bucket, BucketLocationConstraint, CopyObjectInput, CopyObjectOutput, DeleteObjectInput, DeleteObjectOutput,
+    Bucket, BucketLocationConstraint, CopyObjectInput, CopyObjectOutput, CopySource, DeleteObjectInput, DeleteObjectOutput,
     DeleteObjectsInput, DeleteObjectsOutput, GetBucketLocationInput, GetBucketLocationOutput, GetObjectInput,
     GetObjectOutput, HeadBucketInput, HeadBucketOutput, HeadObjectInput, HeadObjectOutput, ListBucketsInput,
-    ListBucketsOutput, ListObjectsV2Input, ListObjectsV2Output, Owner, PutObjectInput, PutObjectOutput, StreamingBlob,
+    ListBucketsOutput, ListObjectsV2Input, ListObjectsV2Output, ObjectIdentifier, Owner, PutObjectInput, PutObjectOutput, StreamingBlob,
 };
 use s3s::{S3Request, S3Response, S3Result};
 
 use super::errors::{into_s3_error, invalid_argument};
 use super::list::After;
+use super::permit::Need;
 use super::state::{Call, Done, Shared};
 use super::store::{Store, timestamp};
 use super::{read, write};
@@ -26,9 +27,10 @@ impl Backend {
     fn run<T>(
         &self,
         done: Done,
+        needs: &[Need<'_>],
         act: impl FnOnce(&mut Store, &Call, &mut Done) -> Result<T, AwsError>,
     ) -> S3Result<S3Response<T>> {
-        let result = self.0.lock().perform(done, act);
+        let result = self.0.lock().perform(done, needs, act);
         result.map(S3Response::new).map_err(|error| into_s3_error(&error))
     }
 }
@@ -36,12 +38,16 @@ impl Backend {
 #[async_trait::async_trait]
 impl s3s::S3 for Backend {
     async fn list_buckets(&self, request: S3Request<ListBucketsInput>) -> S3Result<S3Response<ListBucketsOutput>> {
-        self.run(Done::new("ListBuckets", "", ""), |store, call, done| list_buckets(store, call, done, request.input))
+        let needs = [Need::account("s3:ListAllMyBuckets")];
+        self.run(Done::new("ListBuckets", "", ""), &needs, |store, call, done| {
+            list_buckets(store, call, done, request.input)
+        })
     }
 
     async fn head_bucket(&self, request: S3Request<HeadBucketInput>) -> S3Result<S3Response<HeadBucketOutput>> {
         let bucket = request.input.bucket;
-        self.run(Done::new("HeadBucket", &bucket, ""), |store, call, _| {
+        let needs = [Need::bucket("s3:ListBucket", &bucket)];
+        self.run(Done::new("HeadBucket", &bucket, ""), &needs, |store, call, _| {
             store.bucket(&bucket)?;
             Ok(HeadBucketOutput { bucket_region: Some(call.account.region.clone()), ..Default::default() })
         })
@@ -52,7 +58,8 @@ impl s3s::S3 for Backend {
         request: S3Request<GetBucketLocationInput>,
     ) -> S3Result<S3Response<GetBucketLocationOutput>> {
         let bucket = request.input.bucket;
-        self.run(Done::new("GetBucketLocation", &bucket, ""), |store, call, _| {
+        let needs = [Need::bucket("s3:GetBucketLocation", &bucket)];
+        self.run(Done::new("GetBucketLocation", &bucket, ""), &needs, |store, call, _| {
             store.bucket(&bucket)?;
             let region = Some(call.account.region.clone()).filter(|region| region != "us-east-1");
             Ok(GetBucketLocationOutput { location_constraint: region.map(BucketLocationConstraint::from) })
@@ -62,18 +69,24 @@ impl s3s::S3 for Backend {
     async fn put_object(&self, mut request: S3Request<PutObjectInput>) -> S3Result<S3Response<PutObjectOutput>> {
         let body = collect(request.input.body.take()).await;
         let done = Done::new("PutObject", &request.input.bucket, &request.input.key);
-        self.run(done, |store, call, done| write::put_object(store, call.now, done, &request, body?))
+        let needs = put_needs(&request);
+        self.run(done, &needs, |store, call, done| write::put_object(store, call.now, done, &request, body?))
     }
 
     async fn copy_object(&self, request: S3Request<CopyObjectInput>) -> S3Result<S3Response<CopyObjectOutput>> {
         let done = Done::new("CopyObject", &request.input.bucket, &request.input.key);
-        self.run(done, |store, call, done| write::copy_object(store, call.now, done, &request))
+        let mut needs = vec![Need::write(&request.input.bucket, &request.input.key)];
+        if let CopySource::Bucket { bucket, key, .. } = &request.input.copy_source {
+            needs.push(Need::read(bucket, key));
+        }
+        self.run(done, &needs, |store, call, done| write::copy_object(store, call.now, done, &request))
     }
 
     async fn get_object(&self, request: S3Request<GetObjectInput>) -> S3Result<S3Response<GetObjectOutput>> {
         let done = Done::new("GetObject", &request.input.bucket, &request.input.key);
+        let needs = [Need::read(&request.input.bucket, &request.input.key)];
         let mut response =
-            self.run(done, |store, call, done| read::get_object(store, call.now, done, &request.input))?;
+            self.run(done, &needs, |store, call, done| read::get_object(store, call.now, done, &request.input))?;
         let (output, metadata) = response.output;
         response.headers.extend(metadata);
         Ok(S3Response { output, status: response.status, headers: response.headers, extensions: response.extensions })
@@ -81,8 +94,9 @@ impl s3s::S3 for Backend {
 
     async fn head_object(&self, request: S3Request<HeadObjectInput>) -> S3Result<S3Response<HeadObjectOutput>> {
         let done = Done::new("HeadObject", &request.input.bucket, &request.input.key);
+        let needs = [Need::object("s3:GetObject", &request.input.bucket, &request.input.key)];
         let mut response =
-            self.run(done, |store, call, done| read::head_object(store, call.now, done, &request.input))?;
+            self.run(done, &needs, |store, call, done| read::head_object(store, call.now, done, &request.input))?;
         let (output, metadata) = response.output;
         response.headers.extend(metadata);
         Ok(S3Response { output, status: response.status, headers: response.headers, extensions: response.extensions })
@@ -90,7 +104,8 @@ impl s3s::S3 for Backend {
 
     async fn delete_object(&self, request: S3Request<DeleteObjectInput>) -> S3Result<S3Response<DeleteObjectOutput>> {
         let input = &request.input;
-        self.run(Done::new("DeleteObject", &input.bucket, &input.key), |store, call, _| {
+        let needs = [Need::object("s3:DeleteObject", &input.bucket, &input.key)];
+        self.run(Done::new("DeleteObject", &input.bucket, &input.key), &needs, |store, call, _| {
             store.delete(call.now, &input.bucket, &input.key, input.if_match.as_ref())?;
             Ok(DeleteObjectOutput::default())
         })
@@ -101,7 +116,16 @@ impl s3s::S3 for Backend {
         request: S3Request<DeleteObjectsInput>,
     ) -> S3Result<S3Response<DeleteObjectsOutput>> {
         let done = Done::new("DeleteObjects", &request.input.bucket, "");
-        self.run(done, |store, call, done| write::delete_objects(store, call, done, &request))
+        let (bucket, keys) = (&request.input.bucket, &request.input.delete.objects);
+        // Each key is allowed or refused by itself.
+        let refused: Vec<Option<AwsError>> = {
+            let mut state = self.0.lock();
+            let permit = |object: &ObjectIdentifier| {
+                state.permit(&[Need::object("s3:DeleteObject", bucket, &object.key)]).err()
+            };
+            keys.iter().map(permit).collect()
+        };
+        self.run(done, &[], |store, call, done| write::delete_objects(store, call, done, &request, &refused))
     }
 
     async fn list_objects_v2(
@@ -110,8 +134,30 @@ impl s3s::S3 for Backend {
     ) -> S3Result<S3Response<ListObjectsV2Output>> {
         let prefix = request.input.prefix.as_deref().unwrap_or("");
         let done = Done::new("ListObjectsV2", &request.input.bucket, prefix);
-        self.run(done, |store, call, done| read::list_objects(store, call, done, &request.input))
+        let max_keys = request.input.max_keys.unwrap_or(1_000).to_string();
+        let mut need = Need::list(&request.input.bucket, prefix).with("s3:max-keys", &max_keys);
+        if let Some(delimiter) = &request.input.delimiter {
+            need = need.with("s3:delimiter", delimiter);
+        }
+        self.run(done, &[need], |store, call, done| read::list_objects(store, call, done, &request.input))
     }
+}
+
+/// What a `PutObject` needs: with `If-Match` it tells of the object that it replaces.
+fn put_needs(request: &S3Request<PutObjectInput>) -> Vec<Need<'_>> {
+    let input = &request.input;
+    let header = |name: &str| request.headers.get(name).and_then(|value| value.to_str().ok());
+    let mut write = Need::write(&input.bucket, &input.key);
+    for (key, name) in [("s3:if-match", "if-match"), ("s3:if-none-match", "if-none-match")] {
+        if let Some(value) = header(name) {
+            write = write.with(key, value);
+        }
+    }
+    let mut needs = vec![write];
+    if input.if_match.is_some() {
+        needs.push(Need::object("s3:GetObject", &input.bucket, &input.key));
+    }
+    needs
 }
 
 /// The whole body. One piece, the usual case, is not copied.

@@ -6,7 +6,6 @@ use s3s::S3Request;
 use s3s::dto::{
     Checksum, CopyObjectInput, CopyObjectOutput, CopyObjectResult, CopySource, DeleteObjectsInput, DeleteObjectsOutput,
     DeletedObject, ETag, ETagCondition, Error, MetadataDirective, ObjectIdentifier, PutObjectInput, PutObjectOutput,
-    ServerSideEncryption,
 };
 
 use super::checksum;
@@ -36,6 +35,7 @@ pub(super) fn put_object(
         expires: input.expires.clone(),
         metadata: metadata(&request.headers),
         checksum: checksum.clone(),
+        encryption: None,
     };
     let condition = WriteCondition { if_match: input.if_match.clone(), if_none_match: input.if_none_match.clone() };
     let object = store.put(now, Put { bucket: &input.bucket, key: &input.key, body, attributes, condition })?;
@@ -43,7 +43,9 @@ pub(super) fn put_object(
     done.uploaded_bytes = size_bytes;
     Ok(PutObjectOutput {
         e_tag: Some(ETag::Strong(object.etag.to_string())),
-        server_side_encryption: Some(ServerSideEncryption::from_static(ServerSideEncryption::AES256)),
+        server_side_encryption: Some(object.server_side_encryption()),
+        ssekms_key_id: object.key(),
+        bucket_key_enabled: object.bucket_key(),
         checksum_crc32: checksum.checksum_crc32,
         checksum_crc32c: checksum.checksum_crc32c,
         checksum_crc64nvme: checksum.checksum_crc64nvme,
@@ -118,7 +120,9 @@ pub(super) fn copy_object(
     };
     Ok(CopyObjectOutput {
         copy_object_result: Some(result),
-        server_side_encryption: Some(ServerSideEncryption::from_static(ServerSideEncryption::AES256)),
+        server_side_encryption: Some(object.server_side_encryption()),
+        ssekms_key_id: object.key(),
+        bucket_key_enabled: object.bucket_key(),
         ..Default::default()
     })
 }
@@ -134,6 +138,7 @@ fn replaced(request: &S3Request<CopyObjectInput>, checksum: &Checksum) -> Attrib
         expires: input.expires.clone(),
         metadata: metadata(&request.headers),
         checksum: checksum.clone(),
+        encryption: None,
     }
 }
 
@@ -153,6 +158,7 @@ pub(super) fn delete_objects(
     call: &Call,
     done: &mut Done,
     request: &S3Request<DeleteObjectsInput>,
+    refused: &[Option<AwsError>],
 ) -> Result<DeleteObjectsOutput, AwsError> {
     let (bucket, delete) = (&request.input.bucket, &request.input.delete);
     if !checksum::is_claimed(&request.headers) {
@@ -164,13 +170,14 @@ pub(super) fn delete_objects(
     if delete.objects.is_empty() || delete.objects.len() as u64 > keys_max {
         return Err(AwsError::new("MalformedXML", super::errors::text_of("MalformedXML")));
     }
-    if let Some(refused) = delete.objects.iter().find(|object| is_refused(object)) {
-        return Err(AwsError::not_modelled(format!("s3 DeleteObjects by version, size or date: {}", refused.key)));
+    if let Some(other) = delete.objects.iter().find(|object| is_refused(object)) {
+        return Err(AwsError::not_modelled(format!("s3 DeleteObjects by version, size or date: {}", other.key)));
     }
     let (mut deleted, mut errors) = (Vec::new(), Vec::new());
-    for object in &delete.objects {
+    for (object, refused) in delete.objects.iter().zip(refused) {
         let condition = object.e_tag.clone().map(ETagCondition::ETag);
-        match store.delete(call.now, bucket, &object.key, condition.as_ref()) {
+        let allowed = refused.clone().map_or(Ok(()), Err);
+        match allowed.and_then(|()| store.delete(call.now, bucket, &object.key, condition.as_ref())) {
             Ok(()) => deleted.push(DeletedObject { key: Some(object.key.clone()), ..Default::default() }),
             Err(error) => errors.push(Error {
                 code: Some(error.code.to_owned()),

@@ -81,7 +81,12 @@ impl Converter {
     /// Reads the newest version of the table.
     pub fn refresh(&mut self, cx: &mut Cx<'_>, catalog: &mut dyn Catalog) -> Result<(), AwsError> {
         let Conversion { role, database, table, .. } = &self.conversion;
-        let found = catalog.get_table(&mut cx.acting_as(role), database, table)?;
+        let mut cx = cx.acting_as(role);
+        // Firehose reads versions of the table, and Glue asks for the catalog and the database beside it.
+        for resource in ["catalog".to_owned(), format!("database/{database}"), format!("table/{database}/{table}")] {
+            cx.authorize("glue:GetTableVersions", &cx.account.arn("glue", &resource))?;
+        }
+        let found = catalog.get_table(&mut cx, database, table)?;
         let known = self.table.as_ref();
         if known.is_none_or(|known| known.version_id != found.version_id || known.source != found.columns) {
             self.table = Some(Table::new(&found, self.conversion.case_insensitive)?);
