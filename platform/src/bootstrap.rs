@@ -5,12 +5,25 @@
 //! Lambda itself reports the invocation as `Runtime.ExitError`, and the log says why.
 
 use std::env;
+use std::io::Write as _;
 use std::sync::Arc;
 
 use aws_config::BehaviorVersion;
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
-use platform::function::{self, Environment, Function, InvocationContext};
+use platform::function::{self, Environment, Function, InvocationContext, MetricSink};
 use serde_json::value::RawValue;
+
+/// Writes metrics to standard output, which Lambda sends to the function's log.
+#[derive(Debug)]
+struct StandardOutput;
+
+impl MetricSink for StandardOutput {
+    fn put(&self, line: &str) {
+        if let Err(error) = writeln!(std::io::stdout().lock(), "{line}") {
+            tracing::warn!(%error, "a metric could not be written");
+        }
+    }
+}
 
 /// Serves invocations until Lambda ends the environment.
 pub fn run() -> Result<(), Error> {
@@ -34,12 +47,13 @@ async fn serve() -> Result<(), Error> {
     let config = aws_config::load_defaults(BehaviorVersion::latest()).await;
     let environment = Environment::new(env::vars().collect());
     let function: Arc<dyn Function> = function::build(&handler, &config, &environment)?.into();
+    let metrics: Arc<dyn MetricSink> = Arc::new(StandardOutput);
     let invoke = |event: LambdaEvent<Box<RawValue>>| {
-        let function = Arc::clone(&function);
+        let (function, metrics) = (Arc::clone(&function), Arc::clone(&metrics));
         async move {
             let (event, context) = event.into_parts();
             let deadline = context.deadline();
-            let context = InvocationContext { request_id: context.request_id, deadline };
+            let context = InvocationContext { request_id: context.request_id, deadline, metrics };
             let answer = function.invoke(event.get().as_bytes(), &context).await.map_err(|error| Diagnostic {
                 error_type: error.kind().to_owned(),
                 error_message: error.to_string(),

@@ -1,12 +1,17 @@
 //! Functions: what Lambda invokes, whatever drives them.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use async_trait::async_trait;
 use aws_types::SdkConfig;
 
-use crate::transform::enrichment;
+use crate::cross_cutting::cost_monitoring;
+use crate::ingest::device_registry::tagger;
+use crate::store::data_lake::curation;
+use crate::transform::{anomaly_detection, enrichment};
 
 /// A function, ready to be invoked any number of times. One value serves one execution environment; what it keeps
 /// between invocations is a cache and nothing else.
@@ -23,17 +28,37 @@ pub struct InvocationContext {
     pub request_id: String,
     /// When the invocation will be ended by force.
     pub deadline: SystemTime,
+    /// Takes the function's metrics.
+    pub metrics: Arc<dyn MetricSink>,
+}
+
+/// Takes metrics. On AWS they are lines on standard output, which CloudWatch Logs turns into metrics.
+pub trait MetricSink: fmt::Debug + Send + Sync {
+    /// Takes one line in the Embedded Metric Format, without its line end.
+    fn put(&self, line: &str);
 }
 
 /// An invocation that failed as a whole: its event is delivered again.
 #[derive(Debug, thiserror::Error)]
 pub enum FunctionError {
     /// The event is not what the function's event source sends: a misconfigured trigger.
-    #[error("the event is not a batch of a Kinesis stream: {0}")]
+    #[error("the event is not what the function's event source sends: {0}")]
     Event(String),
     /// The device directory did not answer.
     #[error("the device directory did not answer: {0}")]
     Directory(String),
+    /// The registry of AWS IoT did not answer, or refused.
+    #[error("the registry of things did not do it: {0}")]
+    Registry(String),
+    /// The detectors' state cannot be read.
+    #[error("the state of the detectors cannot be read: {0}")]
+    State(String),
+    /// A statement failed, or did not end in time.
+    #[error("a statement did not succeed: {0}")]
+    Query(String),
+    /// Costs were not told.
+    #[error("the costs are not known: {0}")]
+    Costs(String),
 }
 
 impl FunctionError {
@@ -42,6 +67,10 @@ impl FunctionError {
         match self {
             FunctionError::Event(_) => "Event",
             FunctionError::Directory(_) => "Directory",
+            FunctionError::Registry(_) => "Registry",
+            FunctionError::State(_) => "State",
+            FunctionError::Query(_) => "Query",
+            FunctionError::Costs(_) => "Costs",
         }
     }
 }
@@ -87,12 +116,17 @@ impl Environment {
 }
 
 /// Names of all functions, as in the property `Handler` of their stacks.
-pub const HANDLERS: [&str; 1] = [enrichment::HANDLER];
+pub const HANDLERS: [&str; 5] =
+    [tagger::HANDLER, enrichment::HANDLER, anomaly_detection::HANDLER, curation::HANDLER, cost_monitoring::HANDLER];
 
 /// Builds the function with this name. Its clients, its clock and its sleeps come from `config`.
 pub fn build(handler: &str, config: &SdkConfig, environment: &Environment) -> Result<Box<dyn Function>, ConfigError> {
     match handler {
+        tagger::HANDLER => Ok(Box::new(tagger::Tagger::new(config, environment)?)),
         enrichment::HANDLER => Ok(Box::new(enrichment::Enrichment::new(config, environment)?)),
+        anomaly_detection::HANDLER => Ok(Box::new(anomaly_detection::AnomalyDetection::new(config, environment)?)),
+        curation::HANDLER => Ok(Box::new(curation::Curation::new(config, environment)?)),
+        cost_monitoring::HANDLER => Ok(Box::new(cost_monitoring::CostExplorer::new(config, environment)?)),
         name => Err(ConfigError::UnknownHandler { name: name.to_owned() }),
     }
 }
@@ -105,16 +139,32 @@ mod tests {
     fn an_unknown_function_is_refused_with_the_names_of_all() {
         let config = SdkConfig::builder().build();
         let error = build("enrich", &config, &Environment::default()).err().expect("there is no such function");
-        assert_eq!(error.to_string(), "there is no function \"enrich\"; the functions are: enrichment");
+        let expected = "there is no function \"enrich\"; the functions are: device_tagger, enrichment, anomaly_detection, \
+                        curation, cost_explorer";
+        assert_eq!(error.to_string(), expected);
     }
 
     #[test]
     fn a_missing_variable_and_a_missing_part_are_named() {
         let config = SdkConfig::builder().build();
-        let error = build("enrichment", &config, &Environment::default()).err().expect("nothing is set");
-        assert!(matches!(error, ConfigError::MissingVariable { .. }), "{error}");
-        let variables = enrichment::VARIABLES.map(|name| (name.to_owned(), "x".to_owned()));
-        let error = build("enrichment", &config, &Environment::new(variables.into())).err().expect("no clock is set");
-        assert!(matches!(error, ConfigError::MissingPart { .. }), "{error}");
+        let variables: [&[&str]; 5] = [
+            &tagger::VARIABLES,
+            &enrichment::VARIABLES,
+            &anomaly_detection::VARIABLES,
+            &curation::VARIABLES,
+            &cost_monitoring::VARIABLES,
+        ];
+        for (handler, variables) in HANDLERS.into_iter().zip(variables) {
+            let values: BTreeMap<String, String> =
+                variables.iter().map(|name| ((*name).to_owned(), "x".to_owned())).collect();
+            for absent in variables {
+                let mut values = values.clone();
+                values.remove(*absent);
+                let error = build(handler, &config, &Environment::new(values)).err().expect("one is not set");
+                assert!(error.to_string().contains(absent), "{handler}: {error}");
+            }
+            let error = build(handler, &config, &Environment::new(values)).err().expect("no clock is set");
+            assert!(matches!(error, ConfigError::MissingPart { .. }), "{handler}: {error}");
+        }
     }
 }

@@ -7,6 +7,8 @@
 //! AWS is reached through SDK clients built from one `SdkConfig` that is handed in ([`function::build`]). Clocks, sleeps
 //! and HTTP come with that value: nothing here reads a clock or opens a socket by itself.
 
+mod calendar;
+mod calls;
 pub mod cross_cutting;
 pub mod deploy;
 pub mod function;
@@ -16,6 +18,8 @@ pub mod naming;
 pub mod settings;
 pub mod store;
 pub mod template;
+#[cfg(test)]
+mod testing;
 pub mod transform;
 
 pub use deploy::{Stack, Stage, stacks};

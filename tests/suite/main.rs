@@ -6,4 +6,5 @@ mod cli;
 mod scenarios;
 mod support;
 mod tidy;
+mod triggers;
 mod wire;

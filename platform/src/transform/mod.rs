@@ -8,5 +8,6 @@
 //! once; the first copies of a device's readings keep their order. **Limits:** 1,000 records and 1 MiB a second a shard.
 
 pub mod anomaly_detection;
+mod batch;
 pub mod enrichment;
 pub mod streaming;

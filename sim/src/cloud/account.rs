@@ -187,6 +187,11 @@ impl Account {
         self.as_owner(now, |s, cx| s.with_lambda(|lambda, ports| lambda.complete(cx, ports, invocation, result)));
     }
 
+    /// A function has written a line of metrics to its standard output. It is an event of the trace and nothing else.
+    pub fn metric(&mut self, now: Time, function: &str, line: &str) {
+        self.parts.trace.event(Level::Call, now, "lambda", "metric", function, &[("line", line.into())]);
+    }
+
     /// Answers one HTTP request to any service. An answer that comes later, as [`Effect::Answer`], has
     /// [`Deferred`](super::core::Deferred) among the extensions of the response.
     pub fn http(&mut self, now: Time, request: Request<Bytes>) -> Response<Bytes> {

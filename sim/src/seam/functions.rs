@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use platform::function::{Environment, Function, InvocationContext};
+use platform::function::{Environment, Function, InvocationContext, MetricSink};
 
 use super::boot::session_credential;
 use super::handle::Cloud;
@@ -23,6 +23,19 @@ pub type FunctionFactory = Arc<dyn Fn(&str, Box<dyn Function>) -> Box<dyn Functi
 
 /// Idle environments of the newest revision that was invoked, by function.
 type Idle = BTreeMap<String, (u64, Vec<Box<dyn Function>>)>;
+
+/// Metrics on a function's standard output are events of the trace.
+#[derive(Debug)]
+struct TracedMetrics {
+    cloud: Cloud,
+    function: String,
+}
+
+impl MetricSink for TracedMetrics {
+    fn put(&self, line: &str) {
+        self.cloud.enter(|account, now| account.metric(now, &self.function, line));
+    }
+}
 
 /// Runs the account's functions and keeps their idle environments. A function is built from the revision that Lambda
 /// invokes, so one that is created or changed later runs like those of the boot. A deployment package is a name: what runs
@@ -118,6 +131,7 @@ impl Functions {
         let context = InvocationContext {
             request_id,
             deadline: SystemTime::UNIX_EPOCH + Duration::from_micros(deadline.unix_micros()),
+            metrics: Arc::new(TracedMetrics { cloud: cloud.clone(), function: revision.function.clone() }),
         };
         let work = async {
             clock::sleep(compute).await;

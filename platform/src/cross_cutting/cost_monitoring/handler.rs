@@ -1,4 +1,15 @@
-//! What the function does once a day.
+//! What the function does once a day: ask for yesterday's costs and the number of devices, put metrics.
+
+use std::time::SystemTime;
+
+use async_trait::async_trait;
+use aws_types::SdkConfig;
+
+use super::costs;
+use super::metrics::Lines;
+use crate::calendar::{DAY_S, date};
+use crate::calls::{Clock, client_config};
+use crate::function::{ConfigError, Environment, Function, FunctionError, InvocationContext};
 
 /// Name of the function in its stack's property `Handler`.
 pub const HANDLER: &str = "cost_explorer";
@@ -12,3 +23,73 @@ pub const METRIC_NAMESPACE: &str = "METRIC_NAMESPACE";
 
 /// The environment variables that must be set.
 pub const VARIABLES: [&str; 3] = [DIRECTORY_TABLE, ENVIRONMENT, METRIC_NAMESPACE];
+
+/// The cost function.
+#[derive(Debug)]
+pub struct CostExplorer {
+    explorer: aws_sdk_costexplorer::Client,
+    dynamodb: aws_sdk_dynamodb::Client,
+    clock: Clock,
+    table: String,
+    environment: String,
+    namespace: String,
+}
+
+impl CostExplorer {
+    /// The function with clients of `config`.
+    pub fn new(config: &SdkConfig, environment: &Environment) -> Result<Self, ConfigError> {
+        let table = environment.require(DIRECTORY_TABLE)?.to_owned();
+        let namespace = environment.require(METRIC_NAMESPACE)?.to_owned();
+        let environment = environment.require(ENVIRONMENT)?.to_owned();
+        let clock = Clock::new(config)?;
+        let config = client_config(config);
+        Ok(CostExplorer {
+            explorer: aws_sdk_costexplorer::Client::new(&config),
+            dynamodb: aws_sdk_dynamodb::Client::new(&config),
+            clock,
+            table,
+            environment,
+            namespace,
+        })
+    }
+
+    /// The number of devices in the directory.
+    async fn devices(&self, deadline: SystemTime) -> Result<u64, FunctionError> {
+        let call = || self.dynamodb.describe_table().table_name(&self.table).send();
+        let answer = self.clock.call_again(deadline, call).await;
+        let answer = answer.map_err(|error| FunctionError::Directory(format!("DescribeTable: {error}")))?;
+        let count = answer.table().and_then(|table| table.item_count());
+        count
+            .and_then(|count| u64::try_from(count).ok())
+            .ok_or_else(|| FunctionError::Directory("DescribeTable answered no number of items".to_owned()))
+    }
+}
+
+#[async_trait]
+impl Function for CostExplorer {
+    async fn invoke(&self, _event: &[u8], context: &InvocationContext) -> Result<Vec<u8>, FunctionError> {
+        let now = self.clock.now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let now_s = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+        let (day, today) = (date(now_s - DAY_S), date(now_s));
+        let devices = self.devices(context.deadline).await?;
+        let period = (day.as_str(), today.as_str());
+        let costs = costs::of_day(&self.explorer, &self.clock, &self.environment, period, context.deadline).await?;
+        if costs.is_empty() {
+            // No metric is better than one of 0: it cannot be told from a day that cost nothing.
+            let text = format!("{day} has none; are the tags activated for cost allocation?");
+            return Err(FunctionError::Costs(text));
+        }
+        let lines = Lines {
+            namespace: &self.namespace,
+            environment: &self.environment,
+            day: &day,
+            now_ms: now_s.saturating_mul(1000),
+            devices,
+        };
+        for line in lines.of(&costs) {
+            context.metrics.put(&line);
+        }
+        let answer = serde_json::json!({ "day": day, "stacks": costs.len(), "devices": devices });
+        Ok(serde_json::to_vec(&answer).expect("texts and numbers are valid JSON"))
+    }
+}

@@ -4,4 +4,4 @@ pub mod directory;
 mod stack;
 pub mod tagger;
 
-pub use stack::{Outputs, STACK, TENANT_ATTRIBUTE, stack};
+pub use stack::{DEVICE_TYPE_ATTRIBUTE, Outputs, STACK, TENANT_ATTRIBUTE, stack};

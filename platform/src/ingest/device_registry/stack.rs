@@ -11,6 +11,9 @@ pub const STACK: &str = "device-registry";
 /// Attribute of a thing that names its tenant. The device policy reads it.
 pub const TENANT_ATTRIBUTE: &str = "tenant";
 
+/// Attribute of a thing that names what kind of device it is. Optional.
+pub const DEVICE_TYPE_ATTRIBUTE: &str = "device_type";
+
 /// What the stack publishes for later stacks and for the provisioning of devices.
 #[derive(Clone, Debug)]
 pub struct Outputs {

@@ -1,10 +1,32 @@
 //! Anomaly detection: a streaming detector for each device and metric.
+//!
+//! **At-least-once in, exactly-once in effect.** The detectors of a shard are one object in S3, which is replaced only by
+//! whoever read its present version (`If-Match`). It holds for each device the last sequence number that was applied, so
+//! a batch that comes again changes nothing. Anomalies are one object a batch, written before the state under a name that
+//! the batch decides: a batch that comes again because its state was not written writes the same object again. Alerts
+//! go out before the state too, so one may come twice and none is lost; its `object` tells repetitions.
+//!
+//! **What is not kept.** The event does not tell the parents of a shard, so after a reshard the detectors of a child
+//! begin anew. Between two attempts of one batch that Lambda cuts differently, an anomaly may be in two objects; shard
+//! and sequence number tell.
+//!
+//! [`detector`] decides what is unusual, [`state`] keeps detectors and tells repetitions, [`store`] is the object in S3,
+//! [`handler`] puts them together.
 
+mod detector;
 mod handler;
+mod reading;
+mod report;
+mod state;
+mod store;
 
-pub use handler::{ALERT_TOPIC_ARN, ANOMALY_BUCKET, HANDLER, STATE_BUCKET, VARIABLES};
+#[cfg(test)]
+mod tests;
+
+pub use handler::{ALERT_TOPIC_ARN, ANOMALY_BUCKET, AnomalyDetection, HANDLER, STATE_BUCKET, VARIABLES};
 
 /// Prefix of the objects that hold the detectors' states, in the bucket of states.
 pub const STATE_PREFIX: &str = "state";
-/// Prefix of the objects that hold anomalies, in the bucket of anomalies.
+/// Prefix of the objects that hold anomalies, in the bucket of anomalies: `anomalies/yyyy/MM/dd/HH/`, the hour of arrival
+/// of the batch's first reading.
 pub const ANOMALY_PREFIX: &str = "anomalies";

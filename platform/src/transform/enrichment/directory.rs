@@ -8,9 +8,9 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::DisplayErrorContext;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 
-use super::backoff::Clock;
 use super::cache::{Cache, Known};
 use super::units::{self, Conversion};
+use crate::calls::Clock;
 use crate::function::FunctionError;
 use crate::ingest::device_registry::directory::{DEVICE_KEY, DEVICE_TYPE, UNITS, device_key};
 

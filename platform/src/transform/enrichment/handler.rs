@@ -4,21 +4,18 @@ use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
-use aws_sdk_s3::config::StalledStreamProtectionConfig;
-use aws_smithy_types::retry::RetryConfig;
-use aws_smithy_types::timeout::TimeoutConfig;
 use aws_types::SdkConfig;
 
-use super::backoff::Clock;
 use super::cache::Known;
 use super::directory::{Directory, Unit};
-use super::event::{Answer, Event};
 use super::quarantine::Quarantine;
 use super::reading::Reading;
 use super::rejection::{Reason, Rejection};
 use super::schema::{AHEAD, AHEAD_AFTER_MS, Enriched, LATE, LATE_AFTER_MS, Metrics, UNIT_UNDECLARED};
 use super::writer::{Outgoing, Writer};
+use crate::calls::{Clock, client_config};
 use crate::function::{ConfigError, Environment, Function, FunctionError, InvocationContext};
+use crate::transform::batch::{Answer, Event};
 
 /// Name of the function in its stack's property `Handler`.
 pub const HANDLER: &str = "enrichment";
@@ -33,8 +30,6 @@ pub(super) const QUARANTINE_BUCKET: &str = "QUARANTINE_BUCKET";
 /// The environment variables that must be set.
 pub const VARIABLES: [&str; 3] = [DIRECTORY_TABLE, ENRICHED_STREAM, QUARANTINE_BUCKET];
 
-/// Longest wait for an answer to one attempt of a call. A connection that has silently died must not use up an invocation.
-const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Kept free before the deadline for the quarantine when something is left for it after the readings are written.
 const QUARANTINE_TIME: Duration = Duration::from_secs(3);
 
@@ -61,15 +56,7 @@ impl Enrichment {
         let stream = environment.require(ENRICHED_STREAM)?;
         let bucket = environment.require(QUARANTINE_BUCKET)?;
         let clock = Clock::new(config)?;
-        let timeouts = config.timeout_config().map_or_else(TimeoutConfig::builder, TimeoutConfig::to_builder);
-        let timeouts = timeouts.operation_attempt_timeout(ATTEMPT_TIMEOUT).build();
-        let config = config
-            .to_builder()
-            .retry_config(RetryConfig::standard())
-            .timeout_config(timeouts)
-            // Bodies are whole in memory, so the time-out of an attempt finds every stall.
-            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
-            .build();
+        let config = client_config(config);
         Ok(Enrichment {
             directory: Directory::new(aws_sdk_dynamodb::Client::new(&config), table, clock.clone()),
             quarantine: Quarantine::new(aws_sdk_s3::Client::new(&config), bucket, clock.clone()),

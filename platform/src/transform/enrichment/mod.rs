@@ -3,10 +3,8 @@
 //! What is refused is kept in quarantine with its reason. A batch is done when each of its readings is in the enriched
 //! stream or in quarantine; until then Lambda delivers the rest of it again, from the first reading that is not safe.
 
-mod backoff;
 mod cache;
 mod directory;
-mod event;
 mod handler;
 mod quarantine;
 mod reading;

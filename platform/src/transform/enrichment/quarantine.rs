@@ -7,9 +7,9 @@ use aws_sdk_s3::error::DisplayErrorContext;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-use super::backoff::Clock;
-use super::event::Event;
 use super::rejection::Rejection;
+use crate::calls::Clock;
+use crate::transform::batch::Event;
 
 /// Prefix of the objects.
 pub(super) const PREFIX: &str = "quarantine";

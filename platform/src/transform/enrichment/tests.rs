@@ -1,79 +1,35 @@
 //! The function on the real SDK, against an account in memory that fails on demand.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, MutexGuard};
-use std::task::{Context, Poll, Waker};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use aws_credential_types::Credentials;
-use aws_credential_types::provider::SharedCredentialsProvider;
-use aws_smithy_async::rt::sleep::{AsyncSleep, SharedAsyncSleep, Sleep};
-use aws_smithy_async::time::{SharedTimeSource, TimeSource};
-use aws_smithy_runtime_api::client::http::{
-    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
-};
-use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
-use aws_smithy_runtime_api::client::result::ConnectorError;
-use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
-use aws_smithy_runtime_api::http::StatusCode;
-use aws_smithy_types::body::SdkBody;
-use aws_types::SdkConfig;
-use aws_types::region::Region;
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::function::{Environment, Function as _, FunctionError, InvocationContext};
+use crate::function::FunctionError;
+use crate::testing::{self, FIRST_SEQUENCE_NUMBER, Fault, Reply, Services};
 
-const START: Duration = Duration::from_secs(1_772_323_200);
 const TABLE: &str = "directory";
 
-/// What a fault does to a call.
-#[derive(Clone, Copy, Debug)]
-enum Fault {
-    /// AWS answers with this status and error code.
-    Answer(u16, &'static str),
-    /// The call has its effect and the answer is lost.
-    LostAnswer,
-    /// The connection has died and nobody says so.
-    Silence,
-}
-
 type RecordFault = Box<dyn FnMut(&str, &[u8]) -> bool + Send>;
-type CallFault = Box<dyn FnMut(&str) -> Option<Fault> + Send>;
 
+/// Kinesis, DynamoDB and S3 as far as the function uses them.
 #[derive(Default)]
-struct State {
-    elapsed: Duration,
-    timers: BTreeSet<(Duration, u64)>,
-    timers_made: u64,
+struct Lake {
     devices: BTreeMap<String, Value>,
     written: Vec<(String, Value)>,
     objects: BTreeMap<String, String>,
-    calls: Vec<String>,
     unprocessed: usize,
     fail_record: Option<RecordFault>,
-    fail_call: Option<CallFault>,
 }
 
-/// An account: Kinesis, DynamoDB and S3 as far as the function uses them.
-#[derive(Clone, Default)]
-struct Account(Arc<Mutex<State>>);
-
-impl std::fmt::Debug for Account {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Account")
-    }
-}
+type Account = testing::Account<Lake>;
 
 impl Account {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().expect("one thread runs a test")
-    }
-
     fn with_devices(ids: &[&str]) -> Self {
         let account = Account::default();
         ids.iter().for_each(|id| account.register(id));
@@ -95,23 +51,8 @@ impl Account {
         self.state().fail_record = Some(Box::new(fault));
     }
 
-    fn fail_calls(&self, fault: impl FnMut(&str) -> Option<Fault> + Send + 'static) {
-        self.state().fail_call = Some(Box::new(fault));
-    }
-
     fn function(&self) -> Enrichment {
-        let credentials = Credentials::from_keys("AKIATEST", "secret", None);
-        let config = SdkConfig::builder()
-            .behavior_version(aws_sdk_kinesis::config::BehaviorVersion::latest())
-            .region(Region::new("eu-west-1"))
-            .credentials_provider(SharedCredentialsProvider::new(credentials))
-            .http_client(self.clone())
-            .sleep_impl(SharedAsyncSleep::new(self.clone()))
-            .time_source(SharedTimeSource::new(self.clone()))
-            .build();
-        let variables = [("DIRECTORY_TABLE", TABLE), ("ENRICHED_STREAM", "enriched"), ("QUARANTINE_BUCKET", "lake")];
-        let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        Enrichment::new(&config, &Environment::new(variables.into())).expect("the configuration is complete")
+        Enrichment::new(&self.config(), &Self::environment()).expect("the configuration is complete")
     }
 
     /// Invokes the function with a batch. Answers the position from which it wants the batch again.
@@ -125,30 +66,7 @@ impl Account {
         batch: &[String],
         time: Duration,
     ) -> Result<Option<usize>, FunctionError> {
-        let deadline = SystemTime::UNIX_EPOCH + START + self.state().elapsed + time;
-        let context = InvocationContext { request_id: "test".to_owned(), deadline };
-        let answer = self.run(function.invoke(&event(batch), &context))?;
-        let answer: Value = serde_json::from_slice(&answer).expect("an answer is JSON");
-        let failures = answer["batchItemFailures"].as_array().expect("an answer lists failures");
-        assert!(failures.len() <= 1);
-        Ok(failures.first().map(|failure| {
-            let id = failure["itemIdentifier"].as_str().expect("a sequence number is a text");
-            id.parse::<usize>().expect("sequence numbers of this test are numbers") - 1000
-        }))
-    }
-
-    /// Runs a future; when it waits, the clock goes to the next timer.
-    fn run<F: Future>(&self, future: F) -> F::Output {
-        let mut future = pin!(future);
-        let mut context = Context::from_waker(Waker::noop());
-        loop {
-            if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
-                return output;
-            }
-            let mut state = self.state();
-            let next = state.timers.first().expect("a future that waits has a timer").0;
-            state.elapsed = state.elapsed.max(next);
-        }
+        self.invoke_batch(function, &testing::batch(FIRST_SEQUENCE_NUMBER, batch), time)
     }
 
     /// Sequence numbers of a device's readings in the order of the stream.
@@ -156,10 +74,6 @@ impl Account {
         let state = self.state();
         let of_device = state.written.iter().filter(|(key, _)| key == device);
         of_device.map(|(_, reading)| reading["seq"].as_u64().expect("seq is a number")).collect()
-    }
-
-    fn calls(&self, operation: &str) -> usize {
-        self.state().calls.iter().filter(|call| *call == operation).count()
     }
 
     /// The payloads in the quarantine, sorted; one that was kept twice comes twice.
@@ -181,94 +95,26 @@ impl Account {
     }
 }
 
-impl TimeSource for Account {
-    fn now(&self) -> SystemTime {
-        SystemTime::UNIX_EPOCH + START + self.state().elapsed
-    }
-}
+impl Services for Lake {
+    const VARIABLES: &'static [(&'static str, &'static str)] =
+        &[("DIRECTORY_TABLE", TABLE), ("ENRICHED_STREAM", "enriched"), ("QUARANTINE_BUCKET", "lake")];
 
-impl AsyncSleep for Account {
-    fn sleep(&self, duration: Duration) -> Sleep {
-        let mut state = self.state();
-        state.timers_made += 1;
-        let timer = (state.elapsed + duration, state.timers_made);
-        state.timers.insert(timer);
-        Sleep::new(Timer { account: self.clone(), timer })
-    }
-}
-
-/// Ends when the account's clock is there.
-struct Timer {
-    account: Account,
-    timer: (Duration, u64),
-}
-
-impl Future for Timer {
-    type Output = ();
-
-    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
-        if self.account.state().elapsed >= self.timer.0 { Poll::Ready(()) } else { Poll::Pending }
-    }
-}
-
-impl Drop for Timer {
-    fn drop(&mut self) {
-        self.account.state().timers.remove(&self.timer);
-    }
-}
-
-impl HttpClient for Account {
-    fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
-        SharedHttpConnector::new(self.clone())
-    }
-}
-
-impl HttpConnector for Account {
-    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        match self.state().answer(&request) {
-            Some(answer) => HttpConnectorFuture::ready(answer),
-            None => HttpConnectorFuture::new(std::future::pending()),
-        }
-    }
-}
-
-impl State {
-    /// The answer to a call; nothing when there is none.
-    fn answer(&mut self, request: &HttpRequest) -> Option<Result<HttpResponse, ConnectorError>> {
-        let target = request.headers().get("x-amz-target").unwrap_or("S3.PutObject");
-        let operation = target.rsplit('.').next().unwrap_or(target).to_owned();
-        self.calls.push(operation.clone());
-        let fault = self.fail_call.as_mut().and_then(|fault| fault(&operation));
-        if let Some(Fault::Answer(status, code)) = fault {
-            let body = if operation == "PutObject" {
-                format!("<Error><Code>{code}</Code><Message>m</Message></Error>")
-            } else {
-                json!({"__type": code, "message": "m"}).to_string()
-            };
-            return Some(Ok(respond(status, body)));
-        }
-        if let Some(Fault::Silence) = fault {
-            return None;
-        }
-        let body = request.body().bytes().expect("bodies of this function are in memory");
-        let answer = match operation.as_str() {
-            "PutRecords" => self.put_records(body),
-            "BatchGetItem" => self.batch_get_item(body),
+    fn answer(&mut self, operation: &str, request: &HttpRequest) -> Reply {
+        Reply::ok(match operation {
+            "PutRecords" => self.put_records(&testing::body(request)),
+            "BatchGetItem" => self.batch_get_item(&testing::body(request)),
             "PutObject" => {
-                let path = request.uri().split('?').next().unwrap_or("").to_owned();
-                self.objects.insert(path, String::from_utf8(body.to_vec()).expect("the quarantine is text"));
+                let body = String::from_utf8(testing::bytes(request).to_vec()).expect("the quarantine is text");
+                self.objects.insert(testing::path(request).to_owned(), body);
                 String::new()
             }
             other => panic!("the function calls {other}"),
-        };
-        Some(match fault {
-            Some(_) => Err(ConnectorError::io("the connection was reset".into())),
-            None => Ok(respond(200, answer)),
         })
     }
+}
 
-    fn put_records(&mut self, body: &[u8]) -> String {
-        let request: Value = serde_json::from_slice(body).expect("a request is JSON");
+impl Lake {
+    fn put_records(&mut self, request: &Value) -> String {
         assert_eq!(request["StreamName"], "enriched");
         let records = request["Records"].as_array().expect("a request has records");
         assert!((1..=500).contains(&records.len()), "{} records in a call", records.len());
@@ -291,8 +137,7 @@ impl State {
         json!({"FailedRecordCount": failed, "Records": results}).to_string()
     }
 
-    fn batch_get_item(&mut self, body: &[u8]) -> String {
-        let request: Value = serde_json::from_slice(body).expect("a request is JSON");
+    fn batch_get_item(&mut self, request: &Value) -> String {
         let keys = request["RequestItems"][TABLE]["Keys"].as_array().expect("a request has keys");
         assert!((1..=100).contains(&keys.len()), "{} keys in a call", keys.len());
         let left_over = self.unprocessed.min(keys.len() - 1);
@@ -305,32 +150,12 @@ impl State {
     }
 }
 
-fn respond(status: u16, body: String) -> HttpResponse {
-    HttpResponse::new(StatusCode::try_from(status).expect("a valid status"), SdkBody::from(body))
-}
-
 fn reading(device: &str, seq: u64) -> String {
     json!({
         "seq": seq, "ts": 1_772_323_200_000_i64, "metrics": {"temp": 212.0, "spin": 3.5},
         "tenant_id": "acme", "device_id": device, "received_at": 1_772_323_200_040_i64,
     })
     .to_string()
-}
-
-/// The sequence number of a record is 1000 + its position, so that tests can tell where an answer points.
-fn event(batch: &[String]) -> Vec<u8> {
-    let record = |(position, payload): (usize, &String)| {
-        let sequence_number = (1000 + position).to_string();
-        json!({
-            "kinesis": {
-                "kinesisSchemaVersion": "1.0", "partitionKey": "k", "sequenceNumber": sequence_number,
-                "data": STANDARD.encode(payload), "approximateArrivalTimestamp": 1_772_323_200.1,
-            },
-            "eventSource": "aws:kinesis", "eventVersion": "1.0", "eventID": format!("shardId-000000000003:{sequence_number}"),
-            "eventName": "aws:kinesis:record", "awsRegion": "eu-west-1", "invokeIdentityArn": "arn", "eventSourceARN": "arn",
-        })
-    };
-    json!({"Records": batch.iter().enumerate().map(record).collect::<Vec<_>>()}).to_string().into_bytes()
 }
 
 #[test]
@@ -412,7 +237,7 @@ fn a_batch_that_comes_again_as_a_whole_overwrites_its_quarantine() {
     let state = account.state();
     assert_eq!(state.objects.len(), 1, "{:?}", state.objects.keys());
     let key = state.objects.keys().next().unwrap();
-    assert!(key.contains("/quarantine/shardId-000000000003/1001-1003-"), "{key}");
+    assert!(key.starts_with("quarantine/shardId-000000000003/1001-1003-"), "{key}");
     assert!(key.ends_with(".ndjson"), "{key}");
 }
 

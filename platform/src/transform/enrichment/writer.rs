@@ -7,8 +7,8 @@ use aws_sdk_kinesis::error::{DisplayErrorContext, ProvideErrorMetadata as _};
 use aws_sdk_kinesis::primitives::Blob;
 use aws_sdk_kinesis::types::PutRecordsRequestEntry;
 
-use super::backoff::Clock;
 use super::waves;
+use crate::calls::Clock;
 
 /// A reading to write.
 #[derive(Debug)]

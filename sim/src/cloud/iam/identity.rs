@@ -26,13 +26,7 @@ pub(super) struct Holder {
 
 impl Iam {
     /// Every policy that a holder names must exist, and there are not too many.
-    pub(super) fn check_holder(
-        &self,
-        cx: &Cx<'_>,
-        holder: &Holder,
-        what: &str,
-        name: &str,
-    ) -> Result<(), AwsError> {
+    pub(super) fn check_holder(&self, cx: &Cx<'_>, holder: &Holder, what: &str, name: &str) -> Result<(), AwsError> {
         let distinct: BTreeSet<&String> = holder.managed.iter().collect();
         let quota = if what == "role" { "managed_policies_per_role" } else { "managed_policies_per_user" };
         let most = cx.limits.get("iam", quota);
@@ -80,11 +74,7 @@ impl Iam {
     }
 
     /// Writes an inline policy of `AWS::IAM::Policy` to its roles and users.
-    pub(super) fn put_inline_policy(
-        &mut self,
-        cx: &mut Cx<'_>,
-        properties: &PolicyProperties,
-    ) -> Result<(), AwsError> {
+    pub(super) fn put_inline_policy(&mut self, cx: &mut Cx<'_>, properties: &PolicyProperties) -> Result<(), AwsError> {
         properties.check(cx)?;
         let document = read_policy(&properties.policy_document)?;
         // All of them must exist before any is written to.

@@ -174,13 +174,7 @@ impl Iam {
         Ok(Provisioned::new(name).attribute("Arn", arn))
     }
 
-    fn user_of(
-        &self,
-        cx: &Cx<'_>,
-        properties: UserProperties,
-        arn: String,
-        id: String,
-    ) -> Result<Holder, AwsError> {
+    fn user_of(&self, cx: &Cx<'_>, properties: UserProperties, arn: String, id: String) -> Result<Holder, AwsError> {
         properties::check_name("userName", &properties.user_name, properties::ROLE_NAME_CHARS_MAX)?;
         let holder = Holder {
             arn,

@@ -107,7 +107,8 @@ impl Kinesis {
         checks.name(text(&input.stream_name), "streamName");
         checks.finish()?;
         let record_kib_max = self.quotas(cx).record_bytes_max >> 10;
-        let stream = self.described(cx, "kinesis:DescribeStreamSummary", text(&input.stream_name), text(&input.stream_arn))?;
+        let stream =
+            self.described(cx, "kinesis:DescribeStreamSummary", text(&input.stream_name), text(&input.stream_arn))?;
         let mut summary = common(stream);
         summary["OpenShardCount"] = stream.visible_shards().len().into();
         summary["ConsumerCount"] = 0.into();

@@ -233,11 +233,7 @@ fn permit(cx: &mut Cx<'_>, operation: &str, key: &str) -> Result<(), AwsError> {
 }
 
 /// Changes a key and answers its ARN.
-fn change(
-    cx: &mut Cx<'_>,
-    key: &str,
-    act: impl FnOnce(&mut Key) -> Result<(), AwsError>,
-) -> Result<String, AwsError> {
+fn change(cx: &mut Cx<'_>, key: &str, act: impl FnOnce(&mut Key) -> Result<(), AwsError>) -> Result<String, AwsError> {
     let key = cx.access.keys.find_mut(key, cx.now)?;
     act(key)?;
     let arn = key.arn.clone();

@@ -56,7 +56,10 @@ pub(super) struct AliasProperties {
 pub(super) fn read_policy(policy: &Value) -> Result<Arc<Document>, AwsError> {
     let malformed = |why: String| AwsError::new("MalformedPolicyDocumentException", why);
     if policy.to_string().len() > POLICY_BYTES_MAX {
-        return Err(AwsError::new("LimitExceededException", format!("a key policy has {POLICY_BYTES_MAX} bytes at most")));
+        return Err(AwsError::new(
+            "LimitExceededException",
+            format!("a key policy has {POLICY_BYTES_MAX} bytes at most"),
+        ));
     }
     Document::parse(policy, Purpose::Resource).map(Arc::new).map_err(malformed)
 }

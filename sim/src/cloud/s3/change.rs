@@ -17,9 +17,7 @@ impl S3 {
         let _ = previous;
         let store = &mut self.shared.lock().store;
         let (operation, provisioned) = match resource.kind.as_str() {
-            "AWS::S3::Bucket" => {
-                ("PutBucketEncryption", provision::update_bucket(store, cx, resource, physical_id)?)
-            }
+            "AWS::S3::Bucket" => ("PutBucketEncryption", provision::update_bucket(store, cx, resource, physical_id)?),
             "AWS::S3::BucketPolicy" => ("PutBucketPolicy", provision::bucket_policy(store, cx, resource)?),
             _ => return Err(resource.refuse("this resource type is not modelled")),
         };

@@ -142,7 +142,9 @@ impl State {
     fn use_key(&mut self, need: &Need<'_>, operation: &'static str) -> Result<(), AwsError> {
         let encryption = match (operation, self.store.buckets().get(need.bucket)) {
             (_, None) => None,
-            ("Decrypt", Some(bucket)) => bucket.object(need.key).and_then(|object| object.attributes.encryption.clone()),
+            ("Decrypt", Some(bucket)) => {
+                bucket.object(need.key).and_then(|object| object.attributes.encryption.clone())
+            }
             (_, Some(bucket)) => bucket.encryption.clone(),
         };
         let Some(encryption) = encryption else { return Ok(()) };

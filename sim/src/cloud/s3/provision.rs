@@ -279,11 +279,7 @@ pub(super) fn update_bucket(
 }
 
 /// Writes the policy that `resource` declares. AWS gives no `Ref`; here it is the bucket's name.
-pub(super) fn bucket_policy(
-    store: &mut Store,
-    cx: &mut Cx<'_>,
-    resource: &Resource,
-) -> Result<Provisioned, AwsError> {
+pub(super) fn bucket_policy(store: &mut Store, cx: &mut Cx<'_>, resource: &Resource) -> Result<Provisioned, AwsError> {
     let properties: PolicyProperties = resource.parse()?;
     let malformed = |why: String| AwsError::new("MalformedPolicy", why);
     let document = Document::parse(&properties.policy_document, Purpose::Resource).map_err(malformed)?;

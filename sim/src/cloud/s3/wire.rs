@@ -5,10 +5,11 @@ use std::fmt::Write as _;
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt as _;
 use s3s::dto::{
-    Bucket, BucketLocationConstraint, CopyObjectInput, CopyObjectOutput, CopySource, DeleteObjectInput, DeleteObjectOutput,
-    DeleteObjectsInput, DeleteObjectsOutput, GetBucketLocationInput, GetBucketLocationOutput, GetObjectInput,
-    GetObjectOutput, HeadBucketInput, HeadBucketOutput, HeadObjectInput, HeadObjectOutput, ListBucketsInput,
-    ListBucketsOutput, ListObjectsV2Input, ListObjectsV2Output, ObjectIdentifier, Owner, PutObjectInput, PutObjectOutput, StreamingBlob,
+    Bucket, BucketLocationConstraint, CopyObjectInput, CopyObjectOutput, CopySource, DeleteObjectInput,
+    DeleteObjectOutput, DeleteObjectsInput, DeleteObjectsOutput, GetBucketLocationInput, GetBucketLocationOutput,
+    GetObjectInput, GetObjectOutput, HeadBucketInput, HeadBucketOutput, HeadObjectInput, HeadObjectOutput,
+    ListBucketsInput, ListBucketsOutput, ListObjectsV2Input, ListObjectsV2Output, ObjectIdentifier, Owner,
+    PutObjectInput, PutObjectOutput, StreamingBlob,
 };
 use s3s::{S3Request, S3Response, S3Result};
 
@@ -120,9 +121,8 @@ impl s3s::S3 for Backend {
         // Each key is allowed or refused by itself.
         let refused: Vec<Option<AwsError>> = {
             let mut state = self.0.lock();
-            let permit = |object: &ObjectIdentifier| {
-                state.permit(&[Need::object("s3:DeleteObject", bucket, &object.key)]).err()
-            };
+            let permit =
+                |object: &ObjectIdentifier| state.permit(&[Need::object("s3:DeleteObject", bucket, &object.key)]).err();
             keys.iter().map(permit).collect()
         };
         self.run(done, &[], |store, call, done| write::delete_objects(store, call, done, &request, &refused))

@@ -128,7 +128,8 @@ impl Asked {
         let tag_chars: usize = tags.iter().map(|(key, value)| key.len() + value.len()).sum();
         let packed_percent = (policy_chars + tag_chars) * 100 / POLICY_CHARS_MAX;
         if packed_percent > 100 {
-            let text = format!("Packed policy consumes {packed_percent}% of allotted space, please use smaller policy.");
+            let text =
+                format!("Packed policy consumes {packed_percent}% of allotted space, please use smaller policy.");
             return Err(AwsError::new("PackedPolicyTooLarge", text));
         }
         Ok(Asked { role_arn, session_name, duration_s, external_id, policies, tags, transitive, packed_percent })

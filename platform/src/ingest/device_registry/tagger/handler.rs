@@ -1,12 +1,138 @@
 //! What the function does with an event of the registry.
 
+use std::time::SystemTime;
+
+use async_trait::async_trait;
+use aws_types::SdkConfig;
+
+use super::event::Event;
+use super::item::Items;
+use super::registry::Registry;
+use super::thing::Thing;
+use crate::calls::{Clock, client_config};
+use crate::function::{ConfigError, Environment, Function, FunctionError, InvocationContext};
+
 /// Name of the function in its stack's property `Handler`.
 pub const HANDLER: &str = "device_tagger";
 
 /// Environment variable with the table of the device directory.
 pub const DIRECTORY_TABLE: &str = "DIRECTORY_TABLE";
-/// Environment variable with the first part of the name of each tenant's thing group and billing group.
+/// Environment variable with the first part of the name of each tenant's thing group and billing group. No other group
+/// may begin with it.
 pub const GROUP_PREFIX: &str = "GROUP_PREFIX";
 
 /// The environment variables that must be set.
 pub const VARIABLES: [&str; 2] = [DIRECTORY_TABLE, GROUP_PREFIX];
+
+/// How often a thing may change while it is worked on. After that the event is tried again later.
+const ROUNDS_MAX: usize = 5;
+
+/// The device tagger.
+#[derive(Debug)]
+pub struct Tagger {
+    registry: Registry,
+    items: Items,
+    prefix: String,
+}
+
+/// What became of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    /// Groups and directory are as the thing says.
+    Tagged,
+    /// The thing names no tenant that has groups.
+    LeftAlone,
+    /// There is no such thing any more.
+    Gone,
+}
+
+impl Tagger {
+    /// The function with clients of `config`.
+    pub fn new(config: &SdkConfig, environment: &Environment) -> Result<Self, ConfigError> {
+        let table = environment.require(DIRECTORY_TABLE)?;
+        let prefix = environment.require(GROUP_PREFIX)?.to_owned();
+        let clock = Clock::new(config)?;
+        let config = client_config(config);
+        Ok(Tagger {
+            registry: Registry::new(aws_sdk_iot::Client::new(&config), clock.clone()),
+            items: Items::new(aws_sdk_dynamodb::Client::new(&config), table, clock),
+            prefix,
+        })
+    }
+
+    /// Works on a thing until it does not change any more.
+    async fn settle(&self, name: &str, deadline: SystemTime) -> Result<Outcome, FunctionError> {
+        let mut latest = self.registry.describe(name, deadline).await?;
+        for _ in 0..ROUNDS_MAX {
+            let Some(thing) = latest else {
+                return Ok(Outcome::Gone);
+            };
+            let (tenant, group) = match thing.tenant_and_group(&self.prefix) {
+                Ok(names) => names,
+                Err(reason) => {
+                    tracing::warn!(thing = name, %reason, "the thing is left alone");
+                    return Ok(Outcome::LeftAlone);
+                }
+            };
+            // The directory first: without an item the device's readings are refused.
+            self.items.write(tenant, &thing, deadline).await?;
+            self.regroup(tenant, &group, &thing, deadline).await?;
+            latest = self.registry.describe(name, deadline).await?;
+            if latest.as_ref().is_some_and(|now| now.is_same_version(&thing)) {
+                return Ok(Outcome::Tagged);
+            }
+        }
+        Err(FunctionError::Registry(format!("the thing {name:?} changed {ROUNDS_MAX} times meanwhile")))
+    }
+
+    /// Puts a thing into its tenant's groups and takes it out of those of other tenants.
+    async fn regroup(
+        &self,
+        tenant: &str,
+        group: &str,
+        thing: &Thing,
+        deadline: SystemTime,
+    ) -> Result<(), FunctionError> {
+        let groups = self.registry.groups(&thing.name, deadline).await?;
+        if !groups.iter().any(|name| name == group) {
+            self.registry.join_group(&thing.name, group, deadline).await?;
+        }
+        if thing.billing_group.as_deref() != Some(group) {
+            if let Some(other) = &thing.billing_group {
+                self.registry.leave_billing_group(&thing.name, other, deadline).await?;
+            }
+            self.registry.join_billing_group(&thing.name, group, tenant, deadline).await?;
+        }
+        for other in groups.iter().filter(|name| *name != group) {
+            if let Some(left) = other.strip_prefix(&self.prefix) {
+                // The group goes last: it is how the tenant that was left is known when this is repeated.
+                self.items.expire(left, thing, deadline).await?;
+                self.registry.leave_group(&thing.name, other, deadline).await?;
+                tracing::info!(thing = thing.name, tenant, left, "a thing moved to another tenant");
+            }
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Function for Tagger {
+    async fn invoke(&self, event: &[u8], context: &InvocationContext) -> Result<Vec<u8>, FunctionError> {
+        let event = Event::parse(event)?;
+        let outcome = self.settle(&event.thing_name, context.deadline).await?;
+        tracing::debug!(
+            request_id = %context.request_id,
+            thing = %event.thing_name,
+            operation = %event.operation,
+            version = event.version_number,
+            ?outcome,
+            "event handled"
+        );
+        let name = match outcome {
+            Outcome::Tagged => "tagged",
+            Outcome::LeftAlone => "left-alone",
+            Outcome::Gone => "gone",
+        };
+        Ok(serde_json::to_vec(&serde_json::json!({ "outcome": name })).expect("texts are valid JSON"))
+    }
+}

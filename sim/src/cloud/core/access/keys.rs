@@ -145,9 +145,7 @@ impl Access {
         let answer = self.evaluate(&ask, Some(policy));
         match answer.decision {
             Ok(()) => Ok(answer.is_lasting),
-            Err(denied) => {
-                Err(access_denied(ask.action, denied.message(&ask.caller.arn, ask.action, ask.resource)))
-            }
+            Err(denied) => Err(access_denied(ask.action, denied.message(&ask.caller.arn, ask.action, ask.resource))),
         }
     }
 

@@ -19,13 +19,7 @@ pub struct Session {
 impl Session {
     /// A session that began at `issued`. `id` is unique.
     pub fn new(id: impl Into<String>, issued: Time) -> Self {
-        Session {
-            id: id.into(),
-            tags: BTreeMap::new(),
-            transitive: BTreeSet::new(),
-            policies: Vec::new(),
-            issued,
-        }
+        Session { id: id.into(), tags: BTreeMap::new(), transitive: BTreeSet::new(), policies: Vec::new(), issued }
     }
 
     /// Gives the session tags; `transitive` names those that later sessions inherit.

@@ -30,7 +30,10 @@ enum Order {
 /// The values of a condition, as its operator reads them.
 #[derive(Clone, Debug, PartialEq)]
 enum Values {
-    Text { patterns: Vec<Pattern>, fold: bool },
+    Text {
+        patterns: Vec<Pattern>,
+        fold: bool,
+    },
     Arn(Vec<Pattern>),
     Number(Vec<f64>, Order),
     /// Seconds since the Unix epoch.

@@ -83,7 +83,8 @@ impl Document {
             return Err("a policy has at least one statement".to_owned());
         }
         let reader = Reader { purpose, variables };
-        let statements = statements.into_iter().map(|statement| reader.statement(statement)).collect::<Result<_, _>>()?;
+        let statements =
+            statements.into_iter().map(|statement| reader.statement(statement)).collect::<Result<_, _>>()?;
         Ok(Document { statements })
     }
 
@@ -140,7 +141,8 @@ pub(super) fn texts(element: &str, value: &Value) -> Result<Vec<String>, String>
 impl Reader {
     fn statement(&self, value: &Value) -> Result<Statement, String> {
         let Value::Object(members) = value else { return Err("a statement is a JSON object".to_owned()) };
-        let (mut allow, mut actions, mut resources, mut principals, mut conditions) = (None, None, None, None, Vec::new());
+        let (mut allow, mut actions, mut resources, mut principals, mut conditions) =
+            (None, None, None, None, Vec::new());
         for (name, value) in members {
             let twice = match name.as_str() {
                 "Sid" if value.is_string() => false,

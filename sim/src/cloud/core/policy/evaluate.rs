@@ -191,9 +191,11 @@ fn says(document: &Document, allow: bool, question: &Question<'_>) -> bool {
 
 fn applies(statement: &Statement, question: &Question<'_>) -> bool {
     let variable = |key: &str| question.keys.variable(key);
-    let action = statement.actions.items.iter().any(|pattern| {
-        pattern.symbols(&variable).is_some_and(|symbols| matches(&symbols, question.action, true))
-    });
+    let action = statement
+        .actions
+        .items
+        .iter()
+        .any(|pattern| pattern.symbols(&variable).is_some_and(|symbols| matches(&symbols, question.action, true)));
     if action == statement.actions.negated {
         return false;
     }

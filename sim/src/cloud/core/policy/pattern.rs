@@ -46,11 +46,7 @@ pub(super) struct Pattern {
 
 impl Pattern {
     /// Reads a text. A variable that is not closed, or whose key `known` does not accept, is refused.
-    pub fn parse(
-        text: &str,
-        reading: Reading,
-        known: impl Fn(&str) -> Result<(), String>,
-    ) -> Result<Pattern, String> {
+    pub fn parse(text: &str, reading: Reading, known: impl Fn(&str) -> Result<(), String>) -> Result<Pattern, String> {
         let mut pieces = Vec::new();
         let mut literal = String::new();
         let mut rest = text;

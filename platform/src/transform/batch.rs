@@ -12,14 +12,14 @@ use crate::function::FunctionError;
 /// A batch of records of one shard, in their order.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct Event<'a> {
+pub(crate) struct Event<'a> {
     #[serde(borrow)]
     pub records: Vec<Record<'a>>,
 }
 
 /// A record.
 #[derive(Debug, Deserialize)]
-pub(super) struct Record<'a> {
+pub(crate) struct Record<'a> {
     #[serde(borrow)]
     pub kinesis: Kinesis<'a>,
     /// `{shard id}:{sequence number}`.
@@ -30,7 +30,7 @@ pub(super) struct Record<'a> {
 /// What Kinesis says of a record.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Kinesis<'a> {
+pub(crate) struct Kinesis<'a> {
     #[serde(borrow)]
     pub sequence_number: Cow<'a, str>,
     /// In base64.
@@ -40,7 +40,7 @@ pub(super) struct Kinesis<'a> {
 
 /// The records' data, one after the other in one buffer.
 #[derive(Debug)]
-pub(super) struct Payloads {
+pub(crate) struct Payloads {
     bytes: Vec<u8>,
     ranges: Vec<Range<usize>>,
 }
@@ -85,7 +85,7 @@ impl<'a> Event<'a> {
 /// What the event source mapping is answered: from where the batch is to be delivered again, if anywhere.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Answer<'a> {
+pub(crate) struct Answer<'a> {
     batch_item_failures: Vec<ItemFailure<'a>>,
 }
 

@@ -1,0 +1,65 @@
+//! The statement of an hour, in Athena's SQL.
+
+use super::schedule::LOOK_BACK_H;
+use super::schema::{CURATED_COLUMNS, CURATED_TABLE};
+use crate::calendar::{HOUR_S, datehour};
+use crate::store::data_lake::PROCESSED_TABLE;
+
+/// Readings of so many hours before are looked at for duplicates: as long as a stream keeps readings, and so may deliver
+/// them again.
+pub const WINDOW_H: i64 = 24;
+
+/// Inserts the readings of an hour that are not curated yet, each once: the copy that arrived first. `hour` is its
+/// beginning, in seconds since the Unix epoch.
+pub fn curate(hour: i64) -> String {
+    let columns = CURATED_COLUMNS.map(|column| column.name).join(", ");
+    let (this, from, to) =
+        (datehour(hour), datehour(hour - WINDOW_H * HOUR_S), datehour(hour + (LOOK_BACK_H - 1) * HOUR_S));
+    format!(
+        "INSERT INTO {CURATED_TABLE} ({columns}, datehour)\n\
+         SELECT {columns}, datehour\n\
+         FROM (\n  \
+           SELECT {columns}, datehour,\n    \
+             row_number() OVER (PARTITION BY tenant_id, device_id, seq ORDER BY received_at, ts) AS copy\n  \
+           FROM {PROCESSED_TABLE}\n  \
+           WHERE datehour = '{this}'\n\
+         ) AS reading\n\
+         WHERE copy = 1\n  \
+           AND NOT EXISTS (\n    \
+             SELECT 1\n    \
+             FROM {CURATED_TABLE} AS kept\n    \
+             WHERE kept.datehour >= '{from}' AND kept.datehour <= '{to}'\n      \
+               AND kept.tenant_id = reading.tenant_id\n      \
+               AND kept.device_id = reading.device_id\n      \
+               AND kept.seq = reading.seq\n  \
+           )"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_statement_reads_one_hour_and_looks_for_duplicates_around_it() {
+        insta::assert_snapshot!(curate(1_772_323_200), @"
+        INSERT INTO curated (tenant_id, device_id, device_type, seq, ts, received_at, recorded_at, metrics, flags, datehour)
+        SELECT tenant_id, device_id, device_type, seq, ts, received_at, recorded_at, metrics, flags, datehour
+        FROM (
+          SELECT tenant_id, device_id, device_type, seq, ts, received_at, recorded_at, metrics, flags, datehour,
+            row_number() OVER (PARTITION BY tenant_id, device_id, seq ORDER BY received_at, ts) AS copy
+          FROM processed
+          WHERE datehour = '2026/03/01/00'
+        ) AS reading
+        WHERE copy = 1
+          AND NOT EXISTS (
+            SELECT 1
+            FROM curated AS kept
+            WHERE kept.datehour >= '2026/02/28/00' AND kept.datehour <= '2026/03/01/02'
+              AND kept.tenant_id = reading.tenant_id
+              AND kept.device_id = reading.device_id
+              AND kept.seq = reading.seq
+          )
+        ");
+    }
+}
