@@ -9,4 +9,5 @@ mod resharding;
 mod scenarios;
 mod support;
 mod tidy;
+mod triggers;
 mod wire;

@@ -320,8 +320,8 @@ impl Services {
     /// The services that speak Query, a line each (CloudFormation acts on all of them and is asked before).
     fn route_query(&mut self, cx: &mut Cx<'_>, service: &str, form: &mut Form) -> Result<Xml, AwsError> {
         match service {
-            "sts" => self.sts.call(cx, &self.iam, form),
             "sns" => self.sns.call(cx, form),
+            "sts" => self.sts.call(cx, &self.iam, form),
             "iam" => Err(AwsError::not_modelled(format!("{} of IAM's own interface", form.action()))),
             _ => Err(AwsError::not_modelled(format!("{} of the service {service:?}", form.action()))),
         }

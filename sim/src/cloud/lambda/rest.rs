@@ -144,10 +144,11 @@ impl Lambda {
         call: &RestCall<'_>,
     ) -> Result<(u16, Vec<u8>), AwsError> {
         let request = Request::parse(call.method, call.target)?;
+        let named = request.parts.first().map(String::as_str);
         if request.operation == "Invoke" {
+            permit(cx, request.operation, named)?;
             return self.invoke_over_rest(cx, ports, &request, call).map(|status| (status, Vec::new()));
         }
-        let named = request.parts.first().map(String::as_str);
         let allowed = self.within_rate(cx, request.operation).and_then(|()| permit(cx, request.operation, named));
         let result = allowed.and_then(|()| match request.operation {
             "UpdateFunctionCode" => self.update_code(cx, &request, call.body),

@@ -3,8 +3,8 @@
 use super::RestRequest;
 use crate::cloud::core::{AwsError, Cx};
 
-/// Operations whose request body names the resources: they ask for permission themselves.
-const NAME_IN_BODY: [&str; 4] =
+/// Operations whose bodies name what they act on. They ask themselves, once they have read it.
+const NAMED_IN_BODIES: [&str; 4] =
     ["AddThingToThingGroup", "RemoveThingFromThingGroup", "AddThingToBillingGroup", "RemoveThingFromBillingGroup"];
 
 /// Whether the caller may run an operation. `parameters` are those of the path. Which operations are granted on which kind
@@ -15,7 +15,7 @@ pub(super) fn permit(
     parameters: &[String],
     request: &RestRequest<'_>,
 ) -> Result<(), AwsError> {
-    if NAME_IN_BODY.contains(&operation) {
+    if NAMED_IN_BODIES.contains(&operation) {
         return Ok(());
     }
     let name = parameters.first().map_or("", String::as_str);
