@@ -54,7 +54,8 @@ impl Approver for Questions {
             eprintln!("stage {stage}: {stacks} stack{plural}{loudly}: approved by --approve");
             return true;
         }
-        let answer = ask(&format!("Execute the change sets of {stacks} stack{plural} of stage {stage}{loudly}? [y/N] "));
+        let answer =
+            ask(&format!("Execute the change sets of {stacks} stack{plural} of stage {stage}{loudly}? [y/N] "));
         matches!(answer.as_str(), "y" | "Y" | "yes")
     }
 

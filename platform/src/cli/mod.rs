@@ -238,7 +238,8 @@ mod tests {
         for line in texts.flat_map(|text| text.to_string().lines().map(str::to_owned).collect::<Vec<_>>()) {
             if let Some(example) = line.trim().strip_prefix("platform ") {
                 let words = example.split_whitespace();
-                Cli::try_parse_from(std::iter::once("platform").chain(words)).unwrap_or_else(|error| panic!("{example}: {error}"));
+                Cli::try_parse_from(std::iter::once("platform").chain(words))
+                    .unwrap_or_else(|error| panic!("{example}: {error}"));
                 examples += 1;
             }
         }

@@ -41,7 +41,10 @@ pub(super) fn run(request: &Request) -> Result<ExitCode, Failed> {
     let of_templates = Architecture::named(architecture(&plan));
     let architecture = request.arch.or(of_templates).unwrap_or(Architecture::X86_64);
     if of_templates != Some(architecture) {
-        eprintln!("warning: the templates' functions run on {}, this package is for {architecture}", self::architecture(&plan));
+        eprintln!(
+            "warning: the templates' functions run on {}, this package is for {architecture}",
+            self::architecture(&plan)
+        );
     }
     let binary = match &request.binary {
         Some(path) => path.clone(),
@@ -56,7 +59,10 @@ pub(super) fn run(request: &Request) -> Result<ExitCode, Failed> {
     let default = (!request.upload).then(|| PathBuf::from("bootstrap.zip"));
     if let Some(out) = request.out.clone().or(default) {
         synth::replace(&out, &package.bytes).map_err(|error| {
-            Failed::work(format!("cannot write {}: {error}\n  hint: --out takes a file in a folder that exists", out.display()))
+            Failed::work(format!(
+                "cannot write {}: {error}\n  hint: --out takes a file in a folder that exists",
+                out.display()
+            ))
         })?;
         println!("wrote     {}", out.display());
     }
@@ -87,7 +93,8 @@ fn put(plan: &Plan, package: &Package, replace: bool) -> Result<(), Failed> {
 
 /// Builds this program for the runtime of the functions. Answers where it is.
 fn build(architecture: Architecture) -> Result<PathBuf, Failed> {
-    let installed = Command::new("cargo-zigbuild").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    let installed =
+        Command::new("cargo-zigbuild").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
     if !installed.is_ok_and(|status| status.success()) {
         return Err(Failed::usage(
             "cargo-zigbuild is not installed, so this program cannot be built for Lambda's C library\n  \
@@ -117,7 +124,8 @@ fn build(architecture: Architecture) -> Result<PathBuf, Failed> {
 fn target_folder() -> Result<PathBuf, Failed> {
     let hint = "run this in the folder of the platform's sources, or hand in a program with --binary";
     let output = Command::new("cargo").args(["metadata", "--no-deps", "--format-version", "1"]).output();
-    let output = output.map_err(|error| Failed::work(format!("cannot run cargo: {error}\n  hint: install Rust with rustup")))?;
+    let output =
+        output.map_err(|error| Failed::work(format!("cannot run cargo: {error}\n  hint: install Rust with rustup")))?;
     let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
     let packages = metadata["packages"].as_array().into_iter().flatten();
     let has_platform = packages.into_iter().any(|package| package["name"] == "platform");

@@ -102,7 +102,10 @@ impl Deployment<'_> {
         let patience = self.options.patience();
         let Some(existing) = watch::until_free(&self.aws, place, patience, self.reporter).await? else { return Ok(()) };
         let usable = match existing.status.as_str() {
-            "CREATE_COMPLETE" | "UPDATE_COMPLETE" | "UPDATE_ROLLBACK_COMPLETE" | "IMPORT_COMPLETE"
+            "CREATE_COMPLETE"
+            | "UPDATE_COMPLETE"
+            | "UPDATE_ROLLBACK_COMPLETE"
+            | "IMPORT_COMPLETE"
             | "IMPORT_ROLLBACK_COMPLETE" => true,
             "ROLLBACK_COMPLETE" | "ROLLBACK_FAILED" | "CREATE_FAILED" | "REVIEW_IN_PROGRESS" | "DELETE_FAILED" => {
                 self.options.recreate

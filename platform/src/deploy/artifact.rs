@@ -45,7 +45,8 @@ pub(super) fn needed(plan: &Plan, account: &str) -> Result<Vec<Artifact>, Deploy
 
 /// The architecture of the functions of a plan, `x86_64` unless the templates say otherwise.
 pub fn architecture(plan: &Plan) -> &str {
-    let mut functions = plan.stacks.iter().flat_map(|stack| stack.resources()).filter(|(_, kind, _)| *kind == LAMBDA_FUNCTION);
+    let mut functions =
+        plan.stacks.iter().flat_map(|stack| stack.resources()).filter(|(_, kind, _)| *kind == LAMBDA_FUNCTION);
     functions.find_map(|(_, _, properties)| properties["Architectures"][0].as_str()).unwrap_or("x86_64")
 }
 

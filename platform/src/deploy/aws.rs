@@ -96,7 +96,10 @@ impl Aws {
                 id: stack.stack_id().unwrap_or(name).to_owned(),
                 status: stack.stack_status().map(StackStatus::as_str).unwrap_or_default().to_owned(),
                 reason: stack.stack_status_reason().map(str::to_owned),
-                changed_at: stack.last_updated_time().or(stack.creation_time()).and_then(|at| SystemTime::try_from(*at).ok()),
+                changed_at: stack
+                    .last_updated_time()
+                    .or(stack.creation_time())
+                    .and_then(|at| SystemTime::try_from(*at).ok()),
             })),
             Err(error) if is_absent(&error) => Ok(None),
             Err(error) => Err(CallError::of(format!("describing stack {name}"), &error)),
@@ -148,7 +151,8 @@ impl Aws {
         let mut token = None;
         loop {
             let page = self.cloudformation.list_stack_resources().stack_name(stack).set_next_token(token).send().await;
-            let page = page.map_err(|error| CallError::of(format!("listing the resources of stack {stack}"), &error))?;
+            let page =
+                page.map_err(|error| CallError::of(format!("listing the resources of stack {stack}"), &error))?;
             found.extend_from_slice(page.stack_resource_summaries());
             match page.next_token() {
                 Some(next) => token = Some(next.to_owned()),
@@ -161,7 +165,10 @@ impl Aws {
     /// platform is.
     pub async fn template(&self, stack: &str) -> Result<Value, CallError> {
         let call = self.cloudformation.get_template().stack_name(stack).template_stage(TemplateStage::Original);
-        let answer = call.send().await.map_err(|error| CallError::of(format!("reading the template of stack {stack}"), &error))?;
+        let answer = call
+            .send()
+            .await
+            .map_err(|error| CallError::of(format!("reading the template of stack {stack}"), &error))?;
         Ok(answer.template_body().and_then(|body| serde_json::from_str(body).ok()).unwrap_or_default())
     }
 }
@@ -169,5 +176,6 @@ impl Aws {
 /// Whether a call failed because there is no such stack. CloudFormation has no code of its own for that.
 fn is_absent<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> bool {
     let Some(service) = error.as_service_error() else { return false };
-    service.code() == Some("ValidationError") && service.message().is_some_and(|message| message.contains("does not exist"))
+    service.code() == Some("ValidationError")
+        && service.message().is_some_and(|message| message.contains("does not exist"))
 }

@@ -3,7 +3,9 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use aws_sdk_cloudformation::operation::describe_change_set::DescribeChangeSetOutput;
-use aws_sdk_cloudformation::types::{Capability, ChangeAction, ChangeSetStatus, ChangeSetType, Replacement as Replaces};
+use aws_sdk_cloudformation::types::{
+    Capability, ChangeAction, ChangeSetStatus, ChangeSetType, Replacement as Replaces,
+};
 use sha2::{Digest as _, Sha256};
 
 use super::artifact::Artifact;
@@ -24,14 +26,13 @@ const MADE_WITHIN: Duration = Duration::from_secs(300);
 /// Checks that CloudFormation will take the plan's template.
 pub(super) fn check_size(planned: &Planned, artifact: Option<&Artifact>) -> Result<(), DeployError> {
     let size = planned.body.len();
-    let refused = |limit, hint| {
-        Err(DeployError::TemplateTooLarge { stack: planned.name.clone(), size, limit, hint })
-    };
+    let refused = |limit, hint| Err(DeployError::TemplateTooLarge { stack: planned.name.clone(), size, limit, hint });
     match artifact {
         _ if size > FROM_S3_MAX => refused(FROM_S3_MAX, "split the stack"),
-        None if size > INLINE_MAX => {
-            refused(INLINE_MAX, "no template of this plan names a bucket for packages, through which it could go: split the stack")
-        }
+        None if size > INLINE_MAX => refused(
+            INLINE_MAX,
+            "no template of this plan names a bucket for packages, through which it could go: split the stack",
+        ),
         _ => Ok(()),
     }
 }
@@ -57,7 +58,9 @@ pub(super) async fn propose(
         call = call.capabilities(Capability::from(capability.as_str()));
     }
     call = match artifact {
-        Some(artifact) if planned.body.len() > INLINE_MAX => call.template_url(through_s3(aws, planned, artifact).await?),
+        Some(artifact) if planned.body.len() > INLINE_MAX => {
+            call.template_url(through_s3(aws, planned, artifact).await?)
+        }
         _ => call.template_body(&planned.body),
     };
     let answer = call.send().await.map_err(|error| refusal(planned, &CallError::of(making(stack), &error)))?;
@@ -84,11 +87,9 @@ fn making(stack: &str) -> String {
 /// What a template error is that CloudFormation finds at once; any other failure of the call stays what it is.
 fn refusal(planned: &Planned, error: &CallError) -> DeployError {
     match error.code.as_deref() {
-        Some("ValidationError") => DeployError::ChangeSet {
-            stack: planned.name.clone(),
-            stage: planned.stage,
-            reason: error.detail.clone(),
-        },
+        Some("ValidationError") => {
+            DeployError::ChangeSet { stack: planned.name.clone(), stage: planned.stage, reason: error.detail.clone() }
+        }
         _ => DeployError::Call(error.clone()),
     }
 }
@@ -100,7 +101,9 @@ async fn through_s3(aws: &Aws, planned: &Planned, artifact: &Artifact) -> Result
     let (bucket, key) = (&artifact.bucket, format!("templates/{name}.json"));
     let body = aws_sdk_s3::primitives::ByteStream::from(planned.body.clone().into_bytes());
     let sent = aws.s3.put_object().bucket(bucket).key(&key).content_type("application/json").body(body).send().await;
-    sent.map_err(|error| CallError::of(format!("putting the template of {} to s3://{bucket}/{key}", planned.name), &error))?;
+    sent.map_err(|error| {
+        CallError::of(format!("putting the template of {} to s3://{bucket}/{key}", planned.name), &error)
+    })?;
     let suffix = if aws.region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
     Ok(format!("https://{bucket}.s3.{}.{suffix}/{key}", aws.region))
 }
@@ -136,12 +139,7 @@ async fn describe(
 }
 
 /// What a change set does, from all its pages.
-async fn changes(
-    aws: &Aws,
-    stack: &str,
-    id: &str,
-    first: DescribeChangeSetOutput,
-) -> Result<Vec<Change>, CallError> {
+async fn changes(aws: &Aws, stack: &str, id: &str, first: DescribeChangeSetOutput) -> Result<Vec<Change>, CallError> {
     let mut found = Vec::new();
     let mut page = first;
     loop {

@@ -130,8 +130,12 @@ async fn stacks(aws: &Aws, plan: &Plan, findings: &mut Vec<Finding>) {
         let told = format!("{} is {status}", planned.name);
         if in_progress(status) {
             findings.push(Finding::new(Level::Warn, "stacks", told).hint("deploy waits until it is done"));
-        } else if !matches!(status, "CREATE_COMPLETE" | "UPDATE_COMPLETE" | "UPDATE_ROLLBACK_COMPLETE" | "IMPORT_COMPLETE") {
-            findings.push(Finding::new(Level::Fail, "stacks", told).hint(hint_for(status).replace("NAME", &planned.name)));
+        } else if !matches!(
+            status,
+            "CREATE_COMPLETE" | "UPDATE_COMPLETE" | "UPDATE_ROLLBACK_COMPLETE" | "IMPORT_COMPLETE"
+        ) {
+            findings
+                .push(Finding::new(Level::Fail, "stacks", told).hint(hint_for(status).replace("NAME", &planned.name)));
         }
     }
     findings.push(Finding::new(Level::Ok, "stacks", format!("{present} of {} are there", plan.stacks.len())));

@@ -86,13 +86,17 @@ pub enum DeployError {
         hint: String,
     },
     /// The approval was refused.
-    #[error("stage {stage} was not approved: nothing of it was changed\n  hint: run the command again to go on from here")]
+    #[error(
+        "stage {stage} was not approved: nothing of it was changed\n  hint: run the command again to go on from here"
+    )]
     NotApproved {
         /// The stage.
         stage: Stage,
     },
     /// The destruction was not confirmed.
-    #[error("the destruction was not confirmed: nothing was changed\n  hint: type the environment's name, or pass --approve")]
+    #[error(
+        "the destruction was not confirmed: nothing was changed\n  hint: type the environment's name, or pass --approve"
+    )]
     NotConfirmed,
     /// CloudFormation could not make a change set.
     #[error(
@@ -176,7 +180,9 @@ pub(super) fn hint_for(status: &str) -> &'static str {
         "UPDATE_ROLLBACK_FAILED" => {
             "correct what keeps it from rolling back, then `aws cloudformation continue-update-rollback --stack-name NAME`"
         }
-        "UPDATE_FAILED" => "roll it back with `aws cloudformation rollback-stack --stack-name NAME`, then run deploy again",
+        "UPDATE_FAILED" => {
+            "roll it back with `aws cloudformation rollback-stack --stack-name NAME`, then run deploy again"
+        }
         "DELETE_FAILED" => "remove what keeps the resource from being deleted, then run destroy again",
         _ => "see the stack's events in the CloudFormation console",
     }
@@ -229,9 +235,13 @@ impl CallErrorKind {
     fn hint(self) -> &'static str {
         match self {
             CallErrorKind::NoCredentials => "sign in with `aws sso login` or set AWS_PROFILE",
-            CallErrorKind::Expired => "the credentials have expired: sign in again with `aws sso login`, or get new ones",
+            CallErrorKind::Expired => {
+                "the credentials have expired: sign in again with `aws sso login`, or get new ones"
+            }
             CallErrorKind::InvalidCredentials => "check AWS_PROFILE and AWS_ACCESS_KEY_ID; the clock must be right too",
-            CallErrorKind::Denied => "the caller's policies do not allow this action; `platform doctor` shows who the caller is",
+            CallErrorKind::Denied => {
+                "the caller's policies do not allow this action; `platform doctor` shows who the caller is"
+            }
             CallErrorKind::NoAnswer => "check the network, the Region's name and AWS_ENDPOINT_URL",
             CallErrorKind::Other => "see the message of the service",
         }
@@ -265,7 +275,8 @@ impl CallError {
         });
         let kind = kind_of(code.as_deref(), status, &detail, matches!(error, SdkError::TimeoutError(_)));
         // The context of an error of the SDK ends with its debug form, which tells a person nothing.
-        let detail = detail.split(" (").next().filter(|_| code.is_none() && status.is_none()).unwrap_or(&detail).to_owned();
+        let detail =
+            detail.split(" (").next().filter(|_| code.is_none() && status.is_none()).unwrap_or(&detail).to_owned();
         CallError { doing: doing.into(), kind, code, detail }
     }
 }
@@ -276,8 +287,13 @@ fn kind_of(code: Option<&str>, status: Option<u16>, detail: &str, timed_out: boo
             return CallErrorKind::Expired;
         }
         Some(
-            "InvalidClientTokenId" | "UnrecognizedClientException" | "SignatureDoesNotMatch" | "InvalidAccessKeyId"
-            | "AuthFailure" | "InvalidSignatureException" | "IncompleteSignature",
+            "InvalidClientTokenId"
+            | "UnrecognizedClientException"
+            | "SignatureDoesNotMatch"
+            | "InvalidAccessKeyId"
+            | "AuthFailure"
+            | "InvalidSignatureException"
+            | "IncompleteSignature",
         ) => return CallErrorKind::InvalidCredentials,
         Some("AccessDenied" | "AccessDeniedException" | "UnauthorizedOperation" | "Forbidden") => {
             return CallErrorKind::Denied;

@@ -92,7 +92,9 @@ pub enum PackageError {
         wanted: Architecture,
     },
     /// It is too large.
-    #[error("the binary has {size} bytes, Lambda takes at most {UNZIPPED_MAX}\n  hint: build it with --release, and strip it")]
+    #[error(
+        "the binary has {size} bytes, Lambda takes at most {UNZIPPED_MAX}\n  hint: build it with --release, and strip it"
+    )]
     TooLarge {
         /// Its size.
         size: usize,
@@ -210,7 +212,11 @@ pub async fn upload(
         let there = match aws.s3.head_object().bucket(&artifact.bucket).key(&artifact.key).send().await {
             Ok(answer) => Some(answer.metadata().and_then(|metadata| metadata.get(artifact::SHA256)).cloned()),
             Err(error) if artifact::is_missing(&error) => None,
-            Err(error) => return Err(CallError::of(format!("looking for s3://{}/{}", artifact.bucket, artifact.key), &error).into()),
+            Err(error) => {
+                return Err(
+                    CallError::of(format!("looking for s3://{}/{}", artifact.bucket, artifact.key), &error).into()
+                );
+            }
         };
         let was_there = there.as_ref().is_some_and(|sha256| sha256.as_deref() == Some(package.sha256.as_str()));
         if there.is_some() && !was_there && !replace {

@@ -119,7 +119,8 @@ impl Plan {
     fn connected(mut self) -> Self {
         let mut publisher = BTreeMap::new();
         for (position, stack) in self.stacks.iter().enumerate() {
-            publisher.extend(references::published(&stack.template).into_iter().map(|path| (path.to_owned(), position)));
+            publisher
+                .extend(references::published(&stack.template).into_iter().map(|path| (path.to_owned(), position)));
         }
         let reads = |(position, stack): (usize, &Planned)| {
             let from = references::read(&stack.template).into_iter().filter_map(|path| publisher.get(&path).copied());
@@ -146,9 +147,8 @@ impl Planned {
     /// (logical id, type, properties) of each resource.
     pub fn resources(&self) -> impl Iterator<Item = (&str, &str, &Value)> {
         let resources = self.template["Resources"].as_object().into_iter().flatten();
-        resources.map(|(id, resource)| {
-            (id.as_str(), resource["Type"].as_str().unwrap_or_default(), &resource["Properties"])
-        })
+        resources
+            .map(|(id, resource)| (id.as_str(), resource["Type"].as_str().unwrap_or_default(), &resource["Properties"]))
     }
 }
 

@@ -35,7 +35,14 @@ const BY_TYPE: [(&str, &str, u64, &str, &str, bool); 8] = [
     ("rules of the event bus", "AWS::Events::Rule", 300, "events", "L-244521F2", false),
     ("tables", "AWS::DynamoDB::Table", 2500, "dynamodb", "L-F98FE922", false),
     ("keys", "AWS::KMS::Key", 100_000, "kms", "L-C2F1777E", false),
-    ("delivery streams", "AWS::KinesisFirehose::DeliveryStream", 5000, "firehose", "Delivery streams per Region", false),
+    (
+        "delivery streams",
+        "AWS::KinesisFirehose::DeliveryStream",
+        5000,
+        "firehose",
+        "Delivery streams per Region",
+        false,
+    ),
     ("trails", "AWS::CloudTrail::Trail", 5, "cloudtrail", "Trails per Region", false),
 ];
 
@@ -97,7 +104,8 @@ fn concurrency(plan: &Plan) -> u64 {
         published.get(path).copied().unwrap_or(1) * mapping["ParallelizationFactor"].as_u64().unwrap_or(1)
     });
     let functions = of_type(plan, "AWS::Lambda::Function");
-    mappings.sum::<u64>() + functions.filter_map(|function| function["ReservedConcurrentExecutions"].as_u64()).sum::<u64>()
+    mappings.sum::<u64>()
+        + functions.filter_map(|function| function["ReservedConcurrentExecutions"].as_u64()).sum::<u64>()
 }
 
 /// What an account has, as Service Quotas says it; nothing when it does not answer or has no such quota.

@@ -60,7 +60,8 @@ fn files(plan: &Plan) -> BTreeMap<String, String> {
         files.insert(file_name(&stack.name), stack.body.clone());
         for (id, kind, properties) in stack.resources() {
             if kind == "AWS::CloudWatch::Dashboard" {
-                let name = properties["DashboardName"].as_str().map_or_else(|| format!("{}-{id}", stack.name), str::to_owned);
+                let name =
+                    properties["DashboardName"].as_str().map_or_else(|| format!("{}-{id}", stack.name), str::to_owned);
                 files.insert(format!("{DASHBOARDS}/{name}.json"), dashboard(&properties["DashboardBody"]));
             }
         }
@@ -190,7 +191,10 @@ mod tests {
         }
         write(&Settings::default(), folder.path()).unwrap();
         let names = listing(folder.path());
-        assert!(!names.contains(&"gone.template.json".to_owned()) && names.contains(&"notes.txt".to_owned()), "{names:?}");
+        assert!(
+            !names.contains(&"gone.template.json".to_owned()) && names.contains(&"notes.txt".to_owned()),
+            "{names:?}"
+        );
         assert!(!names.iter().any(|name| name.ends_with(".partial")), "{names:?}");
         assert!(folder.path().join("dashboards/notes.txt").exists());
         assert!(!folder.path().join("dashboards/gone.json").exists());

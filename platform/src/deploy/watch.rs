@@ -135,7 +135,8 @@ fn is_of_stack(event: &Event, stack: &str) -> bool {
 /// What an event tells of a failed resource. One that was only cancelled because another had failed is not meant.
 fn failure(event: &Event, stack: &str) -> Option<FailedResource> {
     let reason = event.reason.clone().unwrap_or_else(|| "no reason is given".to_owned());
-    let cancelled = reason.starts_with("Resource creation cancelled") || reason.starts_with("Resource update cancelled");
+    let cancelled =
+        reason.starts_with("Resource creation cancelled") || reason.starts_with("Resource update cancelled");
     let failed = event.status.ends_with("_FAILED") && !cancelled && !is_of_stack(event, stack);
     failed.then(|| FailedResource {
         logical_id: event.logical_id.clone(),
