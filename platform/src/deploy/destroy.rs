@@ -31,8 +31,12 @@ pub async fn destroy(
     }
     let mut destruction = Destruction { env: plan.env.clone(), ..Destruction::default() };
     let mut in_the_way = Vec::new();
-    for (planned, _) in &present {
+    for (planned, existing) in &present {
         destruction.stacks.push(planned.name.clone());
+        if existing.status == "REVIEW_IN_PROGRESS" {
+            // It has a change set and nothing else.
+            continue;
+        }
         let stack = planned.name.as_str();
         for (resource, retained) in resources(&aws, stack).await? {
             if retained {

@@ -53,6 +53,8 @@ pub(super) struct Query {
     pub(super) workgroup: String,
     /// `s3://bucket/prefix/{id}.csv`.
     pub(super) output_location: String,
+    /// The customer-managed key that encrypts what the query writes.
+    pub(super) key: Option<String>,
     /// Who submitted it: files are read and results written in this name.
     pub(super) caller: Principal,
     pub(super) state: State,
@@ -94,6 +96,10 @@ impl Athena {
         let configured = workgroup.configuration.result_configuration.output_location.as_deref();
         let asked = request.result_configuration.output_location.as_deref();
         let location = if workgroup.configuration.enforced() { configured } else { asked.or(configured) };
+        let configured = &workgroup.configuration.result_configuration;
+        let enforced = workgroup.configuration.enforced();
+        let key = if enforced { configured.key() } else { request.result_configuration.key().or(configured.key()) };
+        let key = key.map(str::to_owned);
         let location = location.ok_or_else(|| {
             invalid(
                 "No output location provided. An output location is required either through the Workgroup result \
@@ -128,6 +134,7 @@ impl Athena {
             catalog: context.catalog,
             workgroup,
             output_location,
+            key,
             caller: cx.caller.clone(),
             state: State::Queued,
             reason: None,

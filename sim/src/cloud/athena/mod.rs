@@ -11,8 +11,8 @@
 //! tables are Parquet or OpenX JSON, unpartitioned or with partition projection (date, enum, integer); queue and run
 //! time are assumptions; a query reads its data at the moment it begins to run.
 //!
-//! Refused: DDL, CTAS and UNLOAD; parameters of queries and prepared statements; result reuse; encryption of
-//! results with KMS; partitions in the catalog; projection of type injected; writing workgroups and named queries
+//! Refused: DDL, CTAS and UNLOAD; parameters of queries and prepared statements; result reuse; client-side encryption
+//! of results; partitions in the catalog; projection of type injected; writing workgroups and named queries
 //! through the API. `{id}.csv.metadata` is not written.
 
 mod change;

@@ -9,7 +9,7 @@ use super::engine::{self, NewFile};
 use super::executions::{Query, State, split_location};
 use super::failure::Failure;
 use super::{Athena, Phase};
-use crate::cloud::core::Cx;
+use crate::cloud::core::{AwsError, Cx};
 use crate::cloud::core::ports::{Catalog, Objects};
 use crate::cloud::core::timers::Service;
 use crate::world::time::Time;
@@ -100,9 +100,11 @@ impl Athena {
             Ok(Some(answer)) => {
                 query.columns.clone_from(&answer.columns);
                 let cx = &mut cx.acting_as(&caller);
-                match &answer.files {
-                    None => write(cx, objects, &location, answer.csv).map(|()| answer.rows),
-                    Some(files) => {
+                let usable = query.key.as_ref().map_or(Ok(()), |key| cx.use_key("kms:GenerateDataKey", key, "s3"));
+                match (usable, &answer.files) {
+                    (Err(error), _) => Err(unwritten(&location, &error)),
+                    (Ok(()), None) => write(cx, objects, &location, answer.csv).map(|()| answer.rows),
+                    (Ok(()), Some(files)) => {
                         query.inserted = Some(answer.rows);
                         insert(cx, objects, &location, &query.id, files).map(|()| 0)
                     }
@@ -154,9 +156,11 @@ impl Athena {
 fn write(cx: &mut Cx<'_>, objects: &mut dyn Objects, location: &str, csv: Vec<u8>) -> Result<(), Failure> {
     let (bucket, key) = split_location(location);
     let written = objects.put_object(cx, bucket, key, csv.into(), "application/octet-stream");
-    written.map(drop).map_err(|error| {
-        Failure::writing(format!("Failed to write query results to {location}: {} ({})", error.message, error.code))
-    })
+    written.map(drop).map_err(|error| unwritten(location, &error))
+}
+
+fn unwritten(location: &str, error: &AwsError) -> Failure {
+    Failure::writing(format!("Failed to write query results to {location}: {} ({})", error.message, error.code))
 }
 
 /// Writes the files of an INSERT, and the list of them beside the results. A file that cannot be written leaves those

@@ -37,23 +37,30 @@ pub(super) struct ResultConfiguration {
     pub(super) encryption_configuration: Option<EncryptionConfiguration>,
 }
 
-/// `SSE_S3` changes nothing that can be seen; the others are refused.
+/// `SSE_S3` changes nothing that can be seen; `SSE_KMS` uses its key in the caller's name whenever a result is written.
+/// Client-side encryption is refused.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 pub(super) struct EncryptionConfiguration {
     pub(super) encryption_option: String,
+    pub(super) kms_key: Option<String>,
 }
 
 impl ResultConfiguration {
+    /// The customer-managed key that encrypts results.
+    pub(super) fn key(&self) -> Option<&str> {
+        self.encryption_configuration.as_ref()?.kms_key.as_deref()
+    }
+
     /// Refuses what is not modelled, and what is not a location in S3.
     pub(super) fn check(&self) -> Result<(), AwsError> {
-        if let Some(encryption) = &self.encryption_configuration
-            && encryption.encryption_option != "SSE_S3"
-        {
-            return Err(AwsError::not_modelled(format!(
-                "athena results encrypted by {}",
-                encryption.encryption_option
-            )));
+        if let Some(EncryptionConfiguration { encryption_option, kms_key }) = &self.encryption_configuration {
+            match (encryption_option.as_str(), kms_key) {
+                ("SSE_S3", None) | ("SSE_KMS", Some(_)) => {}
+                ("SSE_S3", Some(_)) => return Err(invalid("KmsKey belongs to SSE_KMS and CSE_KMS")),
+                ("SSE_KMS", None) => return Err(invalid("KmsKey is required for SSE_KMS")),
+                (other, _) => return Err(AwsError::not_modelled(format!("athena results encrypted by {other}"))),
+            }
         }
         match self.output_location.as_deref() {
             Some(location) if !is_location(location) => {
