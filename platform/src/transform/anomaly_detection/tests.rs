@@ -256,7 +256,7 @@ fn a_state_that_cannot_be_read_is_named_and_not_overwritten() {
     account.state().objects.insert(STATE_KEY.to_owned(), (b"not a state".to_vec(), 7));
     let error = account.invoke(&account.function(), 1000, &readings("a", 0..5, &[])).unwrap_err();
     assert!(
-        matches!(&error, FunctionError::State(text) if text.contains(STATE_KEY) && text.contains("restore")),
+        matches!(&error, FunctionError::State(text) if text.contains(STATE_KEY) && text.contains("delete")),
         "{error}"
     );
     assert_eq!(account.object(STATE_KEY), b"not a state");
