@@ -7,6 +7,8 @@ pub mod synth;
 #[cfg(test)]
 mod policy_tests;
 #[cfg(test)]
+mod statement_tests;
+#[cfg(test)]
 mod tests;
 
 pub use stages::{Stack, Stage, stacks};

@@ -58,8 +58,7 @@ pub fn write(settings: &Settings, folder: &Path) -> io::Result<Vec<Stack>> {
     Ok(stacks)
 }
 
-/// Name of the file of a stack's template.
-pub(super) fn file_name(stack: &Stack) -> String {
+fn file_name(stack: &Stack) -> String {
     format!("{}.template.json", stack.name)
 }
 

@@ -3,7 +3,6 @@
 use super::{build, roles};
 use crate::cross_cutting::{logging, security};
 use crate::deploy::stages::{Stack, Stage};
-use crate::deploy::synth::file_name;
 use crate::naming::Naming;
 use crate::settings::{self, Settings};
 use crate::template::codepipeline::{self, Action, Artifact, ChangeSet, Pipeline};
@@ -87,7 +86,8 @@ fn deployments(naming: Naming<'_>, stacks: &[Stack], role_arn: &Expr) -> Vec<cod
         for stack in members {
             let action = stack.name.strip_prefix(&prefix).unwrap_or(&stack.name);
             let change_set = ChangeSet { stack: &stack.name, name: CHANGE_SET, action };
-            let template = file_name(stack);
+            // As `platform synth` calls it.
+            let template = format!("{}.template.json", stack.name);
             actions.push(Action::create_change_set(&change_set, role_arn.clone(), TEMPLATES, &template));
             actions.push(Action::execute_change_set(&change_set));
         }
