@@ -15,6 +15,7 @@ import sqlglot
 from sqlglot import expressions
 
 TOOLS = Path(sys.executable).parent
+SNAPSHOTS = Path(__file__).parent.parent / "platform/src/deploy/snapshots"
 
 
 def fail(what: str, lines: list[str]) -> None:
@@ -86,20 +87,20 @@ def checkov(folder: Path, templates: dict[Path, dict]) -> tuple[int, int]:
     return summary["passed"], len(skipped)
 
 
-def statements(folders: list[Path], templates: dict[Path, dict]):
+def statements(templates: dict[Path, dict]):
     """(where, statement) of everything that Athena is asked."""
     for path, name, resource in resources(templates):
         if resource["Type"] == "AWS::Athena::NamedQuery":
             query = resource["Properties"]["QueryString"]
             yield f"{path} {name}", query if isinstance(query, str) else query["Fn::Sub"]
-    for folder in folders:
-        for path in sorted(folder.glob("statements/*.sql")):
-            yield str(path), path.read_text()
+    # Statements of functions: snapshots that a test compares with what the functions ask, below a header.
+    for path in sorted(SNAPSHOTS.glob("*__statement-*.snap")):
+        yield path.name, path.read_text().split("\n---\n", 1)[1]
 
 
-def athena(folders: list[Path], templates: dict[Path, dict]) -> str:
+def athena(templates: dict[Path, dict]) -> str:
     bad, kinds = [], {}
-    for where, text in statements(folders, templates):
+    for where, text in statements(templates):
         try:
             parsed = sqlglot.parse(text, dialect="athena")
         except sqlglot.errors.ParseError as error:
@@ -121,7 +122,7 @@ def main(folders: list[Path]) -> None:
     for folder in folders:
         passed, skipped = checkov(folder, templates)
         print(f"checkov: {folder.name}: {passed} checks passed, none failed, {skipped} skipped with a reason")
-    print(athena(folders, templates))
+    print(athena(templates))
 
 
 if __name__ == "__main__":

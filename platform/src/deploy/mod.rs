@@ -30,6 +30,8 @@ mod deploy_tests;
 #[cfg(test)]
 mod policy_tests;
 #[cfg(test)]
+mod statement_tests;
+#[cfg(test)]
 mod tests;
 
 pub use apply::{Options, deploy};

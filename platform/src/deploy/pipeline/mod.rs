@@ -12,4 +12,7 @@ mod permissions;
 mod roles;
 mod stack;
 
+#[cfg(test)]
+mod tests;
+
 pub use stack::{STACK, stack};

@@ -1,9 +1,9 @@
 //! What the stack Pipeline owns: the pipeline, its build, its artifacts, its roles.
 
 use super::{build, roles};
+use super::super::synth::file_name;
 use crate::cross_cutting::{logging, security};
 use crate::deploy::stages::{Stack, Stage};
-use crate::deploy::synth::file_name;
 use crate::naming::Naming;
 use crate::settings::{self, Settings};
 use crate::template::codepipeline::{self, Action, Artifact, ChangeSet, Pipeline};
