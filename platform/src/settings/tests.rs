@@ -118,3 +118,42 @@ fn a_missing_file_is_named() {
     let message = Settings::load(Some(Path::new("no/such.toml")), None).unwrap_err().to_string();
     assert!(message.contains("no/such.toml") && message.contains("hint: "), "{message}");
 }
+
+/// A file of `platform/settings`, by its name.
+fn file(name: &str) -> (PathBuf, String) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("settings").join(name);
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    (path, text)
+}
+
+#[test]
+fn the_file_of_dev_lists_every_key_with_its_default() {
+    let (_, text) = file("dev.toml");
+    let listed: toml::Table = text.parse().unwrap();
+    let defaults = toml::Table::try_from(Settings::default()).unwrap();
+    assert_eq!(listed, defaults);
+    // Keys without a default are there as comments, and taken when the comment is.
+    let without_marks: String = text.lines().map(|line| format!("{}\n", uncommented(line))).collect();
+    let everything = Settings::parse(&without_marks, "dev.toml").unwrap_or_else(|e| panic!("{e}"));
+    everything.validate().unwrap();
+    let known = |value: &Settings| toml::Table::try_from(value).unwrap().len();
+    assert!(everything.account.is_some() && everything.retain_data.is_some() && everything.pipeline.is_some());
+    assert!(known(&everything) > known(&Settings::default()));
+}
+
+/// A line that sets a key behind a comment's mark, without the mark.
+fn uncommented(line: &str) -> &str {
+    let Some(rest) = line.strip_prefix("# ") else { return line };
+    let key = rest.split(['=', ' ']).next().unwrap_or_default();
+    let sets = rest.contains(" = ") && key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+    if sets || rest.starts_with('[') { rest } else { line }
+}
+
+#[test]
+fn the_files_are_valid_and_named_after_their_environment() {
+    for name in ["dev", "prod"] {
+        let (path, _) = file(&format!("{name}.toml"));
+        let settings = Settings::load(Some(&path), None).unwrap_or_else(|e| panic!("{e}"));
+        assert_eq!(settings.env, name);
+    }
+}

@@ -1,7 +1,8 @@
 //! CloudFormation templates as Rust values: one struct a resource type, with the properties that the platform uses.
 //!
-//! No maintained crate covers the types needed here (IoT rules, Firehose, Glue, Athena), so these builders are our own,
-//! and small. Adding a resource returns a [`Handle`], the only source of references to it.
+//! The builders are our own, and small: they offer only what the platform decides, and have no way to leave out what it
+//! must not (a key, a policy that asks for TLS). Adding a resource returns a [`Handle`], the only source of references to
+//! it.
 
 mod expr;
 

@@ -256,7 +256,7 @@ fn a_state_that_cannot_be_read_is_named_and_not_overwritten() {
     account.state().objects.insert(STATE_KEY.to_owned(), (b"not a state".to_vec(), 7));
     let error = account.invoke(&account.function(), 1000, &readings("a", 0..5, &[])).unwrap_err();
     assert!(
-        matches!(&error, FunctionError::State(text) if text.contains(STATE_KEY) && text.contains("restore")),
+        matches!(&error, FunctionError::State(text) if text.contains(STATE_KEY) && text.contains("delete")),
         "{error}"
     );
     assert_eq!(account.object(STATE_KEY), b"not a state");
@@ -342,8 +342,8 @@ proptest! {
             }
         }
         account.fail_calls(|_| None);
-        for n in next..batches.len() {
-            prop_assert!(account.invoke(&environments[0], first(n), &batches[n]).unwrap());
+        for (n, batch) in batches.iter().enumerate().skip(next) {
+            prop_assert!(account.invoke(&environments[0], first(n), batch).unwrap());
         }
         prop_assert_eq!(account.object(STATE_KEY), alone.object(STATE_KEY));
         prop_assert_eq!(account.anomalies(), alone.anomalies());
