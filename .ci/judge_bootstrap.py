@@ -5,6 +5,7 @@ A small server plays the Runtime API; moto plays DynamoDB, Kinesis and S3.
 
 import base64
 import json
+import logging
 import os
 import pathlib
 import queue
@@ -217,6 +218,7 @@ class Judge:
 
 
 def main(package, folder):
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     try:

@@ -4,6 +4,7 @@ PLATFORM is the production build, PROGRAM the program that is packaged for the f
 """
 
 import json
+import logging
 import os
 import pathlib
 import subprocess
@@ -123,6 +124,7 @@ class Judge:
 
 
 def main(platform, program, folder):
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     try:

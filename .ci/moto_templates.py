@@ -3,6 +3,7 @@
 What is changed, and nothing else:
 - Resources of types that moto's CloudFormation does not make are left out (UNKNOWN and BROKEN below); what refers to one
   gets a placeholder. The list is printed, and checked against moto: a type that moto has learned must go from it.
+- Properties that moto fails on are left out (DROPPED below).
 - moto resolves no dynamic references, but template parameters that take their value from Systems Manager: each
   {{resolve:ssm:PATH}} becomes such a parameter.
 """
@@ -42,6 +43,7 @@ UNKNOWN = {
     "AWS::IoT::TopicRule",
     "AWS::KinesisFirehose::DeliveryStream",
     "AWS::Lambda::EventInvokeConfig",
+    "AWS::Logs::LogStream",
     "AWS::S3::BucketPolicy",
     "AWS::SNS::Subscription",
     "AWS::SNS::TopicPolicy",
@@ -51,6 +53,12 @@ UNKNOWN = {
 
 # Types that moto knows, and fails on with properties that AWS takes: type -> why.
 BROKEN = {}
+
+# Properties that moto fails on: (type, property) -> why.
+DROPPED = {
+    ("AWS::KMS::Key", "Tags"): "moto wants the keys that KMS's own API has",
+    ("AWS::SSM::Parameter", "Tags"): "moto wants a list, where CloudFormation takes a map",
+}
 
 REFERENCE = re.compile(r"\{\{resolve:ssm:([^}:]+)(?::\d+)?\}\}")
 
@@ -73,6 +81,9 @@ class Template:
     def transform(self):
         kept = {name: r for name, r in self.template["Resources"].items() if name not in self.gone}
         for resource in kept.values():
+            for kind, name in DROPPED:
+                if resource["Type"] == kind:
+                    resource.get("Properties", {}).pop(name, None)
             after = resource.get("DependsOn", [])
             after = [after] if isinstance(after, str) else after
             after = [name for name in after if name not in self.gone]
@@ -164,6 +175,8 @@ def main(source, target):
     for kind, names in sorted(left_out.items()):
         reason = BROKEN.get(kind, "not known to moto")
         print(f"  {kind}: {len(names)} ({reason})")
+    for (kind, name), reason in DROPPED.items():
+        print(f"  property {name} of {kind} ({reason})")
 
 
 if __name__ == "__main__":

@@ -49,16 +49,25 @@ pub fn listing(plan: &Plan) -> Value {
     plan.stacks.iter().map(entry).collect()
 }
 
-/// The types of a stack's resources with their counts, without those that only connect: parameters, policies, permissions
-/// and aliases. The most frequent come first, at most four.
+/// Types that only connect others.
+const PLUMBING: [&str; 8] = [
+    "AWS::IAM::ManagedPolicy",
+    "AWS::IAM::Policy",
+    "AWS::KMS::Alias",
+    "AWS::Lambda::Permission",
+    "AWS::S3::BucketPolicy",
+    "AWS::SNS::Subscription",
+    "AWS::SNS::TopicPolicy",
+    "AWS::SSM::Parameter",
+];
+
+/// The types of a stack's resources with their counts without those that only connect. The most frequent
+/// come first, at most four.
 fn main_types(stack: &Planned) -> Vec<(String, usize)> {
-    let plumbing = ["Parameter", "Policy", "Permission", "Alias", "BucketPolicy", "KeyPolicy", "TopicPolicy"];
     let mut types: BTreeMap<String, usize> = BTreeMap::new();
     for (_, kind, _) in stack.resources() {
-        let mut parts = kind.split("::").skip(1);
-        let (service, name) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-        if !plumbing.contains(&name) {
-            *types.entry(format!("{service} {name}")).or_default() += 1;
+        if !PLUMBING.contains(&kind) {
+            *types.entry(kind.trim_start_matches("AWS::").replace("::", " ")).or_default() += 1;
         }
     }
     let mut types: Vec<_> = types.into_iter().collect();
