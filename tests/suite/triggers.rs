@@ -9,7 +9,7 @@ use aws_sdk_kinesis::primitives::Blob;
 use aws_sdk_sns::error::ProvideErrorMetadata as _;
 use aws_types::SdkConfig;
 use bytes::Bytes;
-use hmac::{Hmac, KeyInit as _, Mac as _};
+use hmac::{Hmac, Mac as _};
 use platform::function::{Function, FunctionError, InvocationContext};
 use platform::transform::enrichment;
 use serde_json::{Value, json};

@@ -155,6 +155,9 @@ enum End {
     TimesOut,
 }
 
+/// Ticket, headers and body of the answer to a synchronous invocation.
+type Answer = (Deferred, Vec<(&'static str, String)>, Bytes);
+
 /// The world around Lambda.
 struct Bench {
     parts: CxParts,
@@ -168,8 +171,7 @@ struct Bench {
     ends: VecDeque<End>,
     invocations: Vec<Invocation>,
     running: Vec<(Time, u64, Result<Bytes, FunctionError>)>,
-    /// Ticket, headers and body of answers to synchronous invocations.
-    answers: Vec<(Deferred, Vec<(&'static str, String)>, Bytes)>,
+    answers: Vec<Answer>,
 }
 
 impl Bench {
