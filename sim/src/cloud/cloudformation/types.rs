@@ -5,7 +5,8 @@
 //! Not checked: patterns, because the table's source has lost their backslashes; the length of a list of texts where the
 //! source gives one figure that may be a text's or the list's; properties that are required on a condition; the inside of
 //! types whose members the source does not list. Texts of errors: "is required" is recorded, the others are unverified.
-//! Source: `data/cloudformation-resources.json`.
+//! Source: `data/cloudformation-resources.json`, where `Roles` of AWS::Cognito::IdentityPoolRoleAttachment was a text and
+//! is a map, as in the type's published schema.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
