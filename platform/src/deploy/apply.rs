@@ -58,7 +58,7 @@ pub async fn deploy(
 ) -> Result<Deployed, DeployError> {
     let aws = Aws::new(config)?;
     let identity = aws.identity_for(plan).await?;
-    let artifacts = artifact::needed(plan, &identity.account)?;
+    let artifacts = artifact::artifacts(plan, &identity.account)?;
     for planned in &plan.stacks {
         change_set::check_size(planned, artifacts.first())?;
     }

@@ -22,7 +22,7 @@ pub struct Artifact {
 const LAMBDA_FUNCTION: &str = "AWS::Lambda::Function";
 
 /// The packages that the functions of a plan are made from, in an account.
-pub(super) fn needed(plan: &Plan, account: &str) -> Result<Vec<Artifact>, DeployError> {
+pub fn artifacts(plan: &Plan, account: &str) -> Result<Vec<Artifact>, DeployError> {
     let mut found = BTreeSet::new();
     for stack in &plan.stacks {
         for (logical_id, _, properties) in stack.resources().filter(|(_, kind, _)| *kind == LAMBDA_FUNCTION) {

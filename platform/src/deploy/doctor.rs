@@ -100,7 +100,7 @@ pub async fn doctor(config: &SdkConfig, plan: &Plan) -> Vec<Finding> {
 
 async fn package(aws: &Aws, plan: &Plan, identity: &Identity) -> Finding {
     let what = "package";
-    let artifacts = match artifact::needed(plan, &identity.account) {
+    let artifacts = match artifact::artifacts(plan, &identity.account) {
         Ok(artifacts) if artifacts.is_empty() => return Finding::new(Level::Ok, what, "no function needs one"),
         Ok(artifacts) => artifacts,
         Err(error) => return Finding::failed(what, &error),

@@ -35,7 +35,7 @@ mod statement_tests;
 mod tests;
 
 pub use apply::{Options, deploy};
-pub use artifact::{Artifact, architecture};
+pub use artifact::{Artifact, architecture, artifacts};
 pub use aws::Identity;
 pub use destroy::destroy;
 pub use diagram::{listing, markdown, mermaid};

@@ -207,7 +207,7 @@ pub async fn upload(
     let aws = Aws::new(config).map_err(UploadError::Deploy)?;
     let identity = aws.identity_for(plan).await?;
     let mut uploaded = Vec::new();
-    for artifact in artifact::needed(plan, &identity.account)? {
+    for artifact in artifact::artifacts(plan, &identity.account)? {
         let bucket_made = make_bucket(&aws, &artifact.bucket).await?;
         let there = match aws.s3.head_object().bucket(&artifact.bucket).key(&artifact.key).send().await {
             Ok(answer) => Some(answer.metadata().and_then(|metadata| metadata.get(artifact::SHA256)).cloned()),

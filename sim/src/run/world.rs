@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use madsim::runtime::{Handle, NodeHandle};
 use platform::Settings;
+use platform::deploy::Plan;
 use platform::store::data_lake::PROCESSED_TABLE;
 use record::{Build, Digest, Manifest, SCHEMA_VERSION, Summary, Verdict};
 
@@ -93,6 +94,9 @@ impl World {
             Some(change) => change(stack, body),
             None => body,
         };
+        for settings in [&settings].into_iter().chain(&after_changes) {
+            seam::upload_packages(&mut account, now, &Plan::of(settings)).map_err(RunError::failed)?;
+        }
         let deployed = seam::boot(&mut account, now, &settings, change).map_err(RunError::failed)?;
         let plan = fleet::plan(&scenario.fleets, seed)
             .map_err(|error| RunError { message: error.to_string(), usage: true })?;

@@ -5,6 +5,7 @@ use std::fmt;
 
 use platform::Settings;
 use platform::cross_cutting::security;
+use platform::deploy::{Artifact, Plan, artifacts};
 use platform::ingest::device_registry::{self, TENANT_ATTRIBUTE, directory};
 use platform::ingest::iot_core;
 use platform::insights::analytics;
@@ -15,6 +16,7 @@ use serde_json::json;
 
 use crate::cloud::account::Account;
 use crate::cloud::cloudformation::create_stack;
+use crate::cloud::core::ports::Objects as _;
 use crate::cloud::core::{AwsError, Principal, Resource};
 use crate::cloud::front::Credential;
 use crate::cloud::iot::DeviceRegistration;
@@ -87,6 +89,32 @@ fn read(account: &Account, published: &Published) -> Result<String, BootError> {
         what: format!("the parameter {}", published.path()),
         error: AwsError::new("ParameterNotFound", "no stack published it"),
     })
+}
+
+/// Puts the functions' packages where the plan expects them, as `platform package --upload` does. A package is a name here:
+/// what runs is the code of this build.
+pub fn upload_packages(account: &mut Account, now: Time, plan: &Plan) -> Result<(), BootError> {
+    let failed =
+        |what: &str, error: String| BootError { what: what.to_owned(), error: AwsError::new("ValidationError", error) };
+    let wanted = artifacts(plan, account.id()).map_err(|error| failed("the functions' package", error.to_string()))?;
+    for Artifact { bucket, key } in wanted {
+        let resource = Resource {
+            stack: "artifacts".to_owned(),
+            logical_id: "Artifacts".to_owned(),
+            kind: "AWS::S3::Bucket".to_owned(),
+            properties: json!({ "BucketName": bucket }),
+        };
+        account
+            .as_owner(now, |services, cx| {
+                match services.s3.provision(cx, &resource) {
+                    Err(error) if !error.code.starts_with("BucketAlready") => return Err(error),
+                    _ => {}
+                }
+                services.s3.put_object(cx, &bucket, &key, key.clone().into_bytes().into(), "application/zip")
+            })
+            .map_err(|error| BootError { what: format!("the functions' package s3://{bucket}/{key}"), error })?;
+    }
+    Ok(())
 }
 
 /// Name of the user in whose name the oracles read.

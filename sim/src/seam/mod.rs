@@ -9,7 +9,9 @@ mod handle;
 mod http_client;
 mod latency;
 
-pub use boot::{BootError, Deployed, boot, enable_registry_events, oracle, register_device, session_credential};
+pub use boot::{
+    BootError, Deployed, boot, enable_registry_events, oracle, register_device, session_credential, upload_packages,
+};
 pub use broker::{BROKER, serve};
 pub use functions::{FunctionFactory, Functions};
 pub use handle::Cloud;

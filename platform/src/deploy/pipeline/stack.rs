@@ -1,7 +1,7 @@
 //! What the stack Pipeline owns: the pipeline, its build, its artifacts, its roles.
 
-use super::{build, roles};
 use super::super::synth::file_name;
+use super::{build, roles};
 use crate::cross_cutting::{logging, security};
 use crate::deploy::stages::{Stack, Stage};
 use crate::naming::Naming;

@@ -9,9 +9,9 @@ use super::engine::{self, NewFile};
 use super::executions::{Query, State, split_location};
 use super::failure::Failure;
 use super::{Athena, Phase};
-use crate::cloud::core::{AwsError, Cx};
 use crate::cloud::core::ports::{Catalog, Objects};
 use crate::cloud::core::timers::Service;
+use crate::cloud::core::{AwsError, Cx};
 use crate::world::time::Time;
 
 // AWS publishes no latency of queries. The figures below are assumptions (unverified).
