@@ -13,9 +13,12 @@ use account::{Account, ID, run};
 #[derive(Default)]
 struct Log {
     news: Vec<String>,
-    approvals: Vec<(Stage, Vec<ChangeSet>)>,
+    approvals: Approvals,
     refuse: bool,
 }
+
+/// The stages that were asked for, each with its change sets.
+type Approvals = Vec<(Stage, Vec<ChangeSet>)>;
 
 /// Both ends of a [`Log`] at once.
 #[derive(Clone, Default)]
@@ -83,7 +86,7 @@ fn deploy_with(
     account: &Account,
     plan: &Plan,
     options: &Options,
-) -> (Result<Deployed, DeployError>, Vec<String>, Vec<(Stage, Vec<ChangeSet>)>) {
+) -> (Result<Deployed, DeployError>, Vec<String>, Approvals) {
     let (mut reporter, mut approver) = (Watcher::default(), Watcher::default());
     let result = run(deploy(&account.config(), plan, options, &mut reporter, &mut approver));
     let news = std::mem::take(&mut reporter.log().news);
