@@ -7,6 +7,7 @@ use http::{Request, Response};
 use super::athena::Athena;
 use super::cloudformation::CloudFormation;
 use super::core::access::Access;
+use super::core::auth::DENIED;
 use super::core::cx::CxParts;
 use super::core::{AwsError, Cx, Effect, Meter, Principal, Service};
 use super::dynamodb::DynamoDb;
@@ -119,6 +120,12 @@ impl Account {
     /// Counts of calls and other counters so far.
     pub fn meter(&self) -> &Meter {
         &self.parts.meter
+    }
+
+    /// How many calls and uses of keys were denied so far, and what was said of the first.
+    pub fn denied(&self) -> (u64, Option<&str>) {
+        let denied = self.parts.meter.counters().get(&("iam", DENIED)).copied().unwrap_or(0);
+        (denied, self.parts.access.first_refusal())
     }
 
     /// Makes an access key known.

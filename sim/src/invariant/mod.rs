@@ -46,8 +46,14 @@ pub const DEPLOYMENT: Invariant = Invariant {
     promise: "every deployment ends as its scenario says: deployed, or rolled back to what was there before",
 };
 
+/// The platform's roles allow what the platform does.
+pub const AUTHORIZATION: Invariant = Invariant {
+    id: "authorization",
+    promise: "no call and no use of a key is denied: the roles of the templates allow all that the platform does",
+};
+
 /// All invariants.
-pub const ALL: &[Invariant] = &[CONSERVATION, ORDER, INTEGRITY, DEPLOYMENT];
+pub const ALL: &[Invariant] = &[CONSERVATION, ORDER, INTEGRITY, DEPLOYMENT, AUTHORIZATION];
 
 /// A row of the processed table. What it lacks is empty or `None`.
 #[derive(Clone, Copy, Debug)]

@@ -17,10 +17,12 @@ use std::time::Duration;
 
 use record::{Manifest, Recorder, Summary};
 
+use crate::cloud::account::Account;
 use crate::scenario::{Scenario, ScenarioError};
 use crate::seam::FunctionFactory;
 use crate::world::runtime::simulate;
 use crate::world::seed::Seed;
+use crate::world::time::Time;
 use crate::world::trace::Level;
 
 /// What a run is told beside its scenario. Nothing here but the seed changes the digest.
@@ -52,7 +54,12 @@ pub struct Harness {
     pub wrap_function: Option<FunctionFactory>,
     /// Changes a template before it is deployed: (stack, body) to body.
     pub change_template: Option<TemplateChange>,
+    /// What the account's owner does, each so long after the start.
+    pub acts: Vec<(Duration, OwnersAct)>,
 }
+
+/// What the account's owner does at an instant.
+pub type OwnersAct = Arc<dyn Fn(&mut Account, Time) + Send + Sync>;
 
 /// Changes a template before it is deployed: (stack, body) to body.
 pub type TemplateChange = Arc<dyn Fn(&str, String) -> String + Send + Sync>;

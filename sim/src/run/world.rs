@@ -14,7 +14,7 @@ use super::{Harness, Outcome, RunError, RunOptions, Status, measure};
 use crate::cloud::account::Account;
 use crate::fleet::spec::ModelSpec;
 use crate::fleet::{self, Fleet, Stats};
-use crate::invariant::{AthenaReader, DEPLOYMENT, LakeReader, QuarantineReader, QueryError};
+use crate::invariant::{AUTHORIZATION, AthenaReader, DEPLOYMENT, LakeReader, QuarantineReader, QueryError};
 use crate::scenario::Scenario;
 use crate::seam::{self, BROKER, Cloud, Deployed, Functions};
 use crate::world::clock;
@@ -116,7 +116,8 @@ impl World {
             seam::session_credential("deployer", &format!("arn:aws:iam::{}:root", cloud.look(|a| a.id().to_owned())));
         cloud.enter(|account, _| account.add_credential(deployer.clone()));
         let config = seam::sdk_config(&cloud, &deployer);
-        let deploying = (config, &node("deployer", "10.0.0.3"));
+        let owner = node("owner", "10.0.0.3");
+        let deploying = (config, &owner);
         let deployments = Deployments::start(&scenario, &after_changes, change_template, deploying, trace.clone())?;
         let fleet = Fleet::start(plan, seed, broker, now, trace.clone());
         let on_its_way = after_changes.iter().chain([&settings]).map(on_its_way).max().unwrap_or_default();
@@ -133,6 +134,13 @@ impl World {
             phase: "boot",
         };
         let fields = [("scenario", world.scenario.source.name.as_str().into()), ("seed", world.options.seed.into())];
+        for (after, act) in harness.acts {
+            let cloud = world.cloud.clone();
+            owner.spawn(async move {
+                clock::sleep(after).await;
+                cloud.enter(|account, now| act(account, now));
+            });
+        }
         world.trace.event(Level::Run, now, "run", "begin", &world.scenario.title, &fields);
         Ok(world)
     }
@@ -292,6 +300,7 @@ impl World {
         summary.counters.insert("fleet:connection_losses".to_owned(), counts.losses);
         summary.counters.insert("fleet:queued_readings".to_owned(), counts.queued);
         summary.violations = violations(&self.scenario, settled, &checked, &self.deployments.ended());
+        summary.violations.extend(self.cloud.look(|account| denials(&self.scenario, account)));
         summary.unsettled = if settled { None } else { Some(self.why_unsettled(&counts, &checked)) };
         if counts.rejected > 0 {
             let note = format!("devices gave up {} readings, because their queues were full", counts.rejected);
@@ -358,6 +367,20 @@ fn violations(scenario: &Scenario, settled: bool, checked: &Checked, ended: &[En
         }
     }
     violations
+}
+
+/// Calls that were denied, when the scenario asks for it that there are none.
+fn denials(scenario: &Scenario, account: &Account) -> Option<record::Violation> {
+    let asked = scenario.expect.invariants.iter().any(|wanted| wanted == AUTHORIZATION.id);
+    let (denied, first) = account.denied();
+    (asked && denied > 0).then(|| record::Violation {
+        invariant: AUTHORIZATION.id.to_owned(),
+        message: format!(
+            "{denied} calls were denied; the first: {}; promised: {}",
+            first.unwrap_or_default(),
+            AUTHORIZATION.promise
+        ),
+    })
 }
 
 fn manifest(scenario: &Scenario, options: &RunOptions) -> Manifest {

@@ -170,6 +170,7 @@ fn oracle_policy(account: &Account, deployed: &Deployed, results: &str, key: Opt
         ),
         allow(&["s3:ListBucket"], &[bucket(processed), bucket(results)]),
         allow(&["s3:GetObject"], &[bucket(&format!("{processed}/*")), bucket(&format!("{results}/athena/*"))]),
+        // A result is deleted once it has been read.
         allow(&["s3:PutObject", "s3:DeleteObject"], &[bucket(&format!("{results}/athena/*"))]),
     ];
     if let Some(key) = key {

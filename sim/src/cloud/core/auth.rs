@@ -11,6 +11,9 @@ use crate::world::trace::Level;
 const KEY_OPERATIONS: [&str; 6] =
     ["Decrypt", "DescribeKey", "Encrypt", "GenerateDataKey", "GenerateDataKeyWithoutPlaintext", "ReEncrypt"];
 
+/// Counter of `iam`: calls and uses of keys that were denied.
+pub const DENIED: &str = "AccessDenied";
+
 impl Cx<'_> {
     /// Whether the caller may do `action` (such as `kinesis:PutRecord`) on `resource` (an ARN, or `*` for actions that
     /// AWS grants on no resource). A refusal is AWS's AccessDenied with its text.
@@ -53,7 +56,8 @@ impl Cx<'_> {
 
     /// Counts a refusal and leaves an event of it.
     pub fn denied(&mut self, action: &str, resource: &str, error: &AwsError) {
-        self.meter.add("iam", "AccessDenied", 1);
+        self.meter.add("iam", DENIED, 1);
+        self.access.refused(error);
         let fields = [
             ("principal", self.caller.arn.as_str().into()),
             ("resource", resource.into()),

@@ -83,6 +83,7 @@ pub struct Access {
     /// The keys of the account.
     pub keys: Keys,
     memo: Memo,
+    first_refusal: Option<String>,
 }
 
 impl Default for Access {
@@ -97,6 +98,16 @@ impl Access {
         Access { enforced: true, ..Access::unenforced() }
     }
 
+    /// What was said of the first call or use of a key that was denied.
+    pub fn first_refusal(&self) -> Option<&str> {
+        self.first_refusal.as_deref()
+    }
+
+    /// Remembers the first refusal.
+    pub(super) fn refused(&mut self, error: &AwsError) {
+        self.first_refusal.get_or_insert_with(|| error.message.clone());
+    }
+
     /// A service that is tested alone, without the identities of an account: everything is allowed.
     pub fn unenforced() -> Self {
         Access {
@@ -104,6 +115,7 @@ impl Access {
             users: BTreeMap::new(),
             roles: BTreeMap::new(),
             keys: Keys::default(),
+            first_refusal: None,
             memo: Memo::default(),
         }
     }
