@@ -183,7 +183,7 @@ fn wrong_requests_are_answered_with_awss_codes() {
         ("PUT", "/things/taken/principals?x=1", Value::Null, "NotImplemented", 501),
         ("GET", "/things?usePrefixAttributeValue=true", Value::Null, "NotImplemented", 501),
         ("GET", "/things?attributeValue=v", Value::Null, "InvalidRequestException", 400),
-        ("DELETE", "/things/taken", Value::Null, "NotImplemented", 501),
+        ("GET", "/things/taken/principals", Value::Null, "NotImplemented", 501),
         ("GET", "/nothing", Value::Null, "UnknownOperationException", 400),
     ] {
         let error = account.call(method, target, body).expect_err(target);
