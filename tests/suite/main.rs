@@ -1,8 +1,9 @@
-//! The suites: scenarios with their verdicts, canaries that must fail, wire tests with the real SDK, the command line,
-//! and tidiness. One binary, so that the simulator is linked once.
+//! The suites: scenarios with their verdicts, canaries that must fail, wire tests with the real SDK, permissions,
+//! the command line, and tidiness. One binary, so that the simulator is linked once.
 
 mod canary;
 mod cli;
+mod permissions;
 mod scenarios;
 mod support;
 mod tidy;

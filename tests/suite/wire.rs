@@ -36,7 +36,7 @@ fn credential(id: &str) -> Credential {
         secret_access_key: format!("secret of {id}"),
         session_token: Some(format!("session of {id}")),
         expires: None,
-        principal: Principal::new("arn:aws:iam::123456789012:user/tester"),
+        principal: Principal::new("arn:aws:iam::123456789012:root"),
     }
 }
 

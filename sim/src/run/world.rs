@@ -95,8 +95,7 @@ impl World {
             seam::register_device(&mut account, now, &deployed, device).map_err(RunError::failed)?;
         }
         seam::enable_registry_events(&mut account, now).map_err(RunError::failed)?;
-        let oracle = seam::session_credential("oracle", &format!("arn:aws:iam::{}:user/oracle", account.id()));
-        account.add_credential(oracle.clone());
+        let oracle = seam::oracle(&mut account, now, &settings, &deployed).map_err(RunError::failed)?;
         let cloud = Cloud::new(account, seed.child("cloud"));
         let aws = node("aws", "10.0.0.1");
         cloud.set_functions(Functions::new(node("lambda", "10.0.0.2"), harness.wrap_function));

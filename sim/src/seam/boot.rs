@@ -4,6 +4,7 @@
 use std::fmt;
 
 use platform::Settings;
+use platform::cross_cutting::security;
 use platform::ingest::device_registry::{self, TENANT_ATTRIBUTE, directory};
 use platform::ingest::iot_core;
 use platform::insights::analytics;
@@ -14,7 +15,7 @@ use serde_json::json;
 
 use crate::cloud::account::Account;
 use crate::cloud::cloudformation::create_stack;
-use crate::cloud::core::{AwsError, Principal};
+use crate::cloud::core::{AwsError, Principal, Resource};
 use crate::cloud::front::Credential;
 use crate::cloud::iot::DeviceRegistration;
 use crate::fleet::DevicePlan;
@@ -86,6 +87,70 @@ fn read(account: &Account, published: &Published) -> Result<String, BootError> {
         what: format!("the parameter {}", published.path()),
         error: AwsError::new("ParameterNotFound", "no stack published it"),
     })
+}
+
+/// Name of the user in whose name the oracles read.
+const ORACLE: &str = "oracle";
+
+/// Creates the user in whose name the oracles read, with a policy of what they need and no more, and answers its keys,
+/// which are made known to the account.
+pub fn oracle(
+    account: &mut Account,
+    now: Time,
+    settings: &Settings,
+    deployed: &Deployed,
+) -> Result<Credential, BootError> {
+    let naming = Naming::new(settings);
+    let results = read(account, &analytics::Outputs::new(naming).results_bucket_name)?;
+    let key = account.services.ssm.get(security::Outputs::new(naming).data_key_arn.path()).map(str::to_owned);
+    let user = Resource {
+        stack: "oracles".to_owned(),
+        logical_id: "Oracle".to_owned(),
+        kind: "AWS::IAM::User".to_owned(),
+        properties: json!({ "UserName": ORACLE, "Policies": [{
+            "PolicyName": "read",
+            "PolicyDocument": oracle_policy(account, deployed, &results, key.as_deref()),
+        }] }),
+    };
+    account
+        .as_owner(now, |services, cx| services.iam.provision(cx, &user))
+        .map_err(|error| BootError { what: "the user of the oracles".to_owned(), error })?;
+    let credential = session_credential(ORACLE, &format!("arn:aws:iam::{}:user/{ORACLE}", account.id()));
+    account.add_credential(credential.clone());
+    Ok(credential)
+}
+
+fn oracle_policy(account: &Account, deployed: &Deployed, results: &str, key: Option<&str>) -> serde_json::Value {
+    let (region, id, database) = (account.region(), account.id(), &deployed.database);
+    let processed = &deployed.processed_bucket;
+    let arn = |service: &str, resource: &str| format!("arn:aws:{service}:{region}:{id}:{resource}");
+    let allow =
+        |actions: &[&str], resources: &[String]| json!({ "Effect": "Allow", "Action": actions, "Resource": resources });
+    let bucket = |name: &str| format!("arn:aws:s3:::{name}");
+    let mut statements = vec![
+        allow(
+            &["athena:StartQueryExecution", "athena:GetQueryExecution", "athena:GetQueryResults"],
+            &[arn("athena", &format!("workgroup/{}", deployed.workgroup))],
+        ),
+        allow(
+            &["glue:GetTable"],
+            &[
+                arn("glue", "catalog"),
+                arn("glue", &format!("database/{database}")),
+                arn("glue", &format!("table/{database}/*")),
+            ],
+        ),
+        allow(&["s3:ListBucket"], &[bucket(processed), bucket(results)]),
+        allow(&["s3:GetObject"], &[bucket(&format!("{processed}/*")), bucket(&format!("{results}/athena/*"))]),
+        // A result is deleted once it has been read.
+        allow(&["s3:PutObject", "s3:DeleteObject"], &[bucket(&format!("{results}/athena/*"))]),
+    ];
+    if let Some(key) = key {
+        let mut of_key = allow(&["kms:Decrypt", "kms:GenerateDataKey"], &[key.to_owned()]);
+        of_key["Condition"] = json!({ "StringEquals": { "kms:ViaService": format!("s3.{region}.amazonaws.com") } });
+        statements.push(of_key);
+    }
+    json!({ "Version": "2012-10-17", "Statement": statements })
 }
 
 /// Keys of a role's session. They are names, not secrets: nothing outside of a run can use them.

@@ -9,7 +9,7 @@ mod handle;
 mod http_client;
 mod latency;
 
-pub use boot::{BootError, Deployed, boot, enable_registry_events, register_device, session_credential};
+pub use boot::{BootError, Deployed, boot, enable_registry_events, oracle, register_device, session_credential};
 pub use broker::{BROKER, serve};
 pub use functions::{FunctionFactory, Functions};
 pub use handle::Cloud;

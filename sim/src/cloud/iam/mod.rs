@@ -15,6 +15,8 @@ mod change;
 mod identity;
 mod managed;
 mod properties;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

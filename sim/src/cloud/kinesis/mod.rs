@@ -7,6 +7,8 @@
 //! `GetRecords` from a shard, 10,000 records and 10 MiB a call; 5 calls/s of `GetShardIterator` to a shard; the sizes
 //! of records, keys and requests; lifetimes of iterators and tokens; shards an account; calls/s of the control plane.
 //!
+//! Each operation needs its permission on the stream.
+//!
 //! Partly modelled: `CREATING` and `DELETING` last 20 s, as AWS publishes no duration; a template's stream is ACTIVE
 //! at once. The 2 MiB/s are a bucket of one second: an answer that exceeds it empties it and blocks the shard's
 //! readers for bytes / 2 MiB/s. An answer is never empty while there are records to read. `PutRecords` answers 200

@@ -15,6 +15,8 @@
 mod api;
 mod change;
 mod provision;
+#[cfg(test)]
+mod tests;
 
 use crate::cloud::core::{AwsError, Cx, Outcome, Provisioned, Resource};
 

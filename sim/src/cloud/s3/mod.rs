@@ -4,15 +4,19 @@
 //! Modelled: `ListBuckets`, `HeadBucket`, `GetBucketLocation`, `PutObject` and `CopyObject` (with `If-Match` and
 //! `If-None-Match: *`), `GetObject` and `HeadObject` (ranges, all four conditions), `DeleteObject`, `DeleteObjects`,
 //! `ListObjectsV2`; user metadata; `Content-MD5` and `x-amz-checksum-*` in headers and trailers, verified and given back;
-//! strong consistency; `AWS::S3::Bucket`; limits of size, key, metadata, pages, buckets and of requests a prefix.
+//! strong consistency; `AWS::S3::Bucket` and `AWS::S3::BucketPolicy`, created, changed and deleted; permissions of each
+//! operation by the policies of the caller and of the bucket, with `s3:prefix`, `s3:delimiter`, `s3:max-keys`,
+//! `s3:if-match` and `s3:if-none-match`; the use of a bucket's KMS key by whoever reads and writes; limits of size, key,
+//! metadata, pages, buckets and of requests a prefix.
 //!
 //! Partly modelled: request rates (a partition is a bucket and a key's part up to its last `/`, and never splits);
-//! checksums (S3 computes none on its own for objects written without one); encryption (every object answers AES256,
-//! nothing is encrypted); tags and the public access block of a bucket (accepted, without effect: no anonymous caller is
-//! ever let in); identity policies (every verified key of the account may do everything).
+//! checksums (S3 computes none on its own for objects written without one); encryption (nothing is encrypted, and the ETag
+//! is the MD5 of the body under a KMS key, too; `HeadObject` uses no key); conditional writes never meet one another, so
+//! that none ends in ConditionalRequestConflict. Of a bucket, these are checked and have no effect: versioning (a deletion
+//! deletes), lifecycle, object lock, access logging, tags, and the public access block (no anonymous caller is ever let in).
 //!
 //! Refused, by name: every other operation, presigned URLs, `PostObject`, Signature Version 2, versions, parts, tags of
-//! objects, ACLs, KMS and customer keys, storage classes, locks, lifecycle, notifications, other properties of a bucket;
+//! objects, ACLs, keys that a request names, storage classes, notifications, other properties of a bucket;
 //! `response-*` parameters, further algorithms of checksums, and `x-amz-checksum-algorithm` (of `CopyObject`).
 
 mod auth;

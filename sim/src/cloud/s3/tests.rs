@@ -555,8 +555,9 @@ fn templates_create_buckets_and_name_what_they_cannot() {
         assert_eq!(provision(bucket(name, json!({}))).unwrap_err().code, "InvalidBucketName", "{name}");
     }
     for (property, value) in [
-        ("VersioningConfiguration", json!({"Status": "Enabled"})),
-        ("LifecycleConfiguration", json!({"Rules": []})),
+        ("VersioningConfiguration", json!({"Status": "On"})),
+        ("LifecycleConfiguration", json!({"Rules": [{"Status": "Enabled", "TagFilters": []}]})),
+        ("WebsiteConfiguration", json!({"IndexDocument": "index.html"})),
         ("OwnershipControls", json!({"Rules": [{"ObjectOwnership": "ObjectWriter"}]})),
     ] {
         let error = provision(bucket("other", json!({property: value}))).unwrap_err();

@@ -37,8 +37,9 @@ impl Memo {
 
     fn find(&mut self, question: Question<'_>) -> Option<&mut Entry> {
         let entry = self.places.get_mut(place(question))?.as_mut()?;
-        let same = |(kept, asked): (&Box<str>, &&str)| **kept == **asked;
-        (entry.generation == self.generation && entry.question.iter().zip(&question).all(same)).then_some(entry)
+        let same = |(kept, asked): (&str, &&str)| kept == *asked;
+        let kept = entry.question.iter().map(|part| &**part);
+        (entry.generation == self.generation && kept.zip(&question).all(same)).then_some(entry)
     }
 
     /// Whether the answer is yes. Allocates nothing.

@@ -9,6 +9,8 @@ mod keys;
 mod memo;
 mod principal;
 mod refusal;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -43,7 +43,7 @@ pub(super) fn known(key: &str) -> Result<(), String> {
         return Err(format!("{key:?} is no condition key"));
     }
     let tag = |start: &&str| lower.strip_prefix(*start).is_some_and(|tag| !tag.is_empty());
-    if prefix != "aws" || GLOBAL.contains(&lower.as_str()) || GLOBAL_TAGS.iter().any(|start| tag(&start)) {
+    if prefix != "aws" || GLOBAL.contains(&lower.as_str()) || GLOBAL_TAGS.iter().any(tag) {
         return Ok(());
     }
     Err(format!("the condition key {key} is not modelled by this simulator (see docs/gaps.md)"))

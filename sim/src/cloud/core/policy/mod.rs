@@ -16,6 +16,8 @@ mod evaluate;
 mod keys;
 mod pattern;
 mod request;
+#[cfg(test)]
+mod tests;
 
 pub use document::{Document, Purpose};
 pub use evaluate::{Caller, Denied, Kind, Policies};

@@ -170,7 +170,12 @@ pub(super) fn matches_arn(pattern: &[Symbol], arn: &str) -> bool {
     let (mut pattern, mut arn) = (pattern, arn);
     for _ in 0..5 {
         let colon = pattern.iter().position(|symbol| *symbol == Symbol::Byte(b':'));
-        let (Some(end), Some((part, rest))) = (colon, arn.split_once(':')) else { return matches(pattern, arn, false) };
+        let (end, part, rest) = match (colon, arn.split_once(':')) {
+            (Some(end), Some((part, rest))) => (end, part, rest),
+            (None, None) => break,
+            // One of them has fewer parts (unverified for patterns).
+            _ => return false,
+        };
         if !matches(&pattern[..end], part, false) {
             return false;
         }
