@@ -183,14 +183,14 @@ fn wrong_requests_are_answered_with_awss_codes() {
         ("PUT", "/things/taken/principals?x=1", Value::Null, "NotImplemented", 501),
         ("GET", "/things?usePrefixAttributeValue=true", Value::Null, "NotImplemented", 501),
         ("GET", "/things?attributeValue=v", Value::Null, "InvalidRequestException", 400),
-        ("DELETE", "/things/taken", Value::Null, "NotImplemented", 501),
+        ("GET", "/things/taken/principals", Value::Null, "NotImplemented", 501),
         ("GET", "/nothing", Value::Null, "UnknownOperationException", 400),
     ] {
         let error = account.call(method, target, body).expect_err(target);
         assert_eq!((error.code, error.status), (code, status), "{method} {target}: {error}");
     }
-    let error = account.call("DELETE", "/things/taken", Value::Null).unwrap_err();
-    assert!(error.message.contains("DeleteThing"), "{error}");
+    let error = account.call("GET", "/things/taken/principals", Value::Null).unwrap_err();
+    assert!(error.message.contains("ListThingPrincipals"), "{error}");
     account.call("POST", "/rules/r", rule("SELECT * FROM 'a'", kinesis.clone())).unwrap();
     let described = account.call("GET", "/rules/r", Value::Null).unwrap();
     assert_eq!((&described["rule"]["sql"], &described["rule"]["actions"]), (&json!("SELECT * FROM 'a'"), &kinesis));
