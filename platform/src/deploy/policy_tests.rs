@@ -163,6 +163,24 @@ fn every_role_has_the_boundary_and_the_boundary_allows_what_roles_are_granted() 
 }
 
 #[test]
+fn the_boundary_allows_no_action_that_no_role_is_granted() {
+    let templates = templates(&everything());
+    let granted = grants(&templates, &Known::of(&templates));
+    let granted: BTreeSet<&str> = granted.iter().filter(|grant| grant.bounded).map(|grant| &*grant.action).collect();
+    let mut allowed = BTreeSet::new();
+    for (_, template) in templates.iter().filter(|(stack, _)| !deploys(stack)) {
+        for (_, _, properties) in resources(template).filter(|(_, kind, _)| *kind == "AWS::IAM::ManagedPolicy") {
+            let statements = statements(&properties["PolicyDocument"]).into_iter();
+            let actions = statements.filter(|statement| statement["Effect"] == "Allow");
+            allowed.extend(actions.flat_map(|statement| items(&statement["Action"])).filter_map(Value::as_str));
+        }
+    }
+    assert!(allowed.len() > 30, "{} actions: this check would pass for the wrong reason", allowed.len());
+    let unneeded: Vec<&&str> = allowed.difference(&granted).collect();
+    assert!(unneeded.is_empty(), "the boundary allows what nobody is granted: {unneeded:?}");
+}
+
+#[test]
 fn the_device_policy_grants_the_own_name_and_the_own_topic_only() {
     let templates = templates(&everything());
     let known = Known::of(&templates);

@@ -15,7 +15,7 @@ pub(super) fn policy(settings: &Settings, key_arns: &[Expr; 2]) -> ManagedPolicy
     let mut statements =
         vec![streams_and_functions(naming), lake(naming), buckets(naming), logs(naming), registry(naming)];
     statements.push(provisioning(naming));
-    statements.push(allow(["kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKey"], key_arns.clone()).named("Keys"));
+    statements.push(allow(["kms:Decrypt", "kms:GenerateDataKey"], key_arns.clone()).named("Keys"));
     statements.push(nameless());
     statements.extend(denials());
     ManagedPolicy {
@@ -39,23 +39,13 @@ fn streams_and_functions(naming: Naming<'_>) -> Statement {
             "kinesis:PutRecord",
             "kinesis:PutRecords",
             "dynamodb:BatchGetItem",
-            "dynamodb:DeleteItem",
             "dynamodb:DescribeTable",
             "dynamodb:GetItem",
-            "dynamodb:PutItem",
-            "dynamodb:Query",
             "dynamodb:UpdateItem",
             "lambda:InvokeFunction",
             "sns:Publish",
-            "sqs:SendMessage",
         ],
-        [
-            named("kinesis", "stream/"),
-            named("dynamodb", "table/"),
-            named("lambda", "function:"),
-            named("sns", ""),
-            named("sqs", ""),
-        ],
+        [named("kinesis", "stream/"), named("dynamodb", "table/"), named("lambda", "function:"), named("sns", "")],
     )
     .named("StreamsTablesFunctionsTopics")
 }
@@ -65,17 +55,11 @@ fn lake(naming: Naming<'_>) -> Statement {
     allow(
         [
             "athena:GetQueryExecution",
-            "athena:GetQueryResults",
-            "athena:GetWorkGroup",
             "athena:StartQueryExecution",
-            "athena:StopQueryExecution",
             "glue:GetDatabase",
-            "glue:GetPartition",
-            "glue:GetPartitions",
             "glue:GetTable",
             "glue:GetTableVersion",
             "glue:GetTableVersions",
-            "glue:GetTables",
         ],
         [
             Expr::arn("athena", format!("workgroup/{}", naming.name("*"))),
@@ -93,7 +77,6 @@ fn buckets(naming: Naming<'_>) -> Statement {
     allow(
         [
             "s3:AbortMultipartUpload",
-            "s3:DeleteObject",
             "s3:GetBucketLocation",
             "s3:GetObject",
             "s3:ListBucket",
@@ -122,15 +105,11 @@ fn registry(naming: Naming<'_>) -> Statement {
             "iot:AddThingToThingGroup",
             "iot:CreateBillingGroup",
             "iot:CreateThingGroup",
-            "iot:DescribeBillingGroup",
             "iot:DescribeThing",
-            "iot:DescribeThingGroup",
-            "iot:GetThingShadow",
             "iot:ListThingGroupsForThing",
             "iot:RemoveThingFromBillingGroup",
             "iot:RemoveThingFromThingGroup",
             "iot:TagResource",
-            "iot:UpdateThingShadow",
         ],
         [
             of("thing/*"),
@@ -163,8 +142,7 @@ fn provisioning(naming: Naming<'_>) -> Statement {
 
 /// Actions to which AWS gives no resource.
 fn nameless() -> Statement {
-    let actions = ["ce:GetCostAndUsage", "iot:DescribeEndpoint"];
-    allow(actions, ["*".into()]).named("WithoutResource")
+    allow(["ce:GetCostAndUsage"], ["*".into()]).named("WithoutResource")
 }
 
 /// What is denied even where something above would allow it, now or after a change.
