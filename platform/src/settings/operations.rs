@@ -81,7 +81,8 @@ pub struct Pipeline {
     /// Branch that is deployed. Default `main`.
     #[serde(default = "main_branch")]
     pub branch: String,
-    /// Settings file in the repository, relative to its root. Default: none, the environment has the default settings.
+    /// Settings file in the repository, relative to its root. It names no `artifact_key`: the pipeline gives each commit its
+    /// own. Default: none, the environment has the default settings.
     pub settings_file: Option<String>,
 }
 

@@ -147,3 +147,65 @@ fn device_cost_alarm(settings: &Settings, topic: &Handle<Topic>) -> Alarm {
         .in_namespace(metric_namespace(settings))
         .with_threshold(f64::from(cents) / 100.0 / f64::from(MONTH_DAYS))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::settings::Cost;
+
+    fn template(cost: Cost) -> Value {
+        serde_json::from_str(&stack(&Settings { cost, ..Settings::default() }).to_json()).unwrap()
+    }
+
+    #[test]
+    fn the_budget_is_of_this_environment_and_tells_the_topic_that_it_may_publish_to() {
+        let template = template(Cost { monthly_budget_usd: 250, ..Cost::default() });
+        let budget = &template["Resources"]["Budget"];
+        assert_eq!(budget["DependsOn"], json!(["CostTopicPolicy"]));
+        let data = &budget["Properties"]["Budget"];
+        assert_eq!(data["BudgetLimit"], json!({"Amount": 250, "Unit": "USD"}));
+        let tags: Vec<(&Value, &Value)> = data["FilterExpression"]["And"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|tagged| (&tagged["Tags"]["Key"], &tagged["Tags"]["Values"]))
+            .collect();
+        let expected = [(&json!("platform"), &json!(["iot-platform"])), (&json!("environment"), &json!(["dev"]))];
+        assert_eq!(tags, expected);
+        let told: Vec<(&Value, &Value, &Value)> = budget["Properties"]["NotificationsWithSubscribers"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|told| {
+                let notification = &told["Notification"];
+                (&notification["NotificationType"], &notification["Threshold"], &told["Subscribers"][0]["Address"])
+            })
+            .collect();
+        let topic = json!({"Ref": "CostTopic"});
+        let expected = [(&json!("ACTUAL"), &json!(80), &topic), (&json!("FORECASTED"), &json!(100), &topic)];
+        assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn the_alarm_is_on_the_metric_that_the_function_puts_with_the_day_s_share_of_a_month() {
+        let template = template(Cost { device_month_cents_max: 60, ..Cost::default() });
+        let alarm = &template["Resources"]["DeviceCostAlarm"]["Properties"];
+        let function = &template["Resources"]["Function"]["Properties"]["Environment"]["Variables"];
+        assert_eq!(alarm["Namespace"], function[METRIC_NAMESPACE]);
+        assert_eq!(alarm["Namespace"], "IotPlatform/dev");
+        assert_eq!(alarm["Dimensions"], json!([{"Name": "environment", "Value": "dev"}]));
+        assert_eq!(alarm["Threshold"], 0.02);
+        assert_eq!(alarm["Period"], 86_400);
+    }
+
+    #[test]
+    fn an_address_is_told_by_a_subscription_and_the_budget_stays_the_same() {
+        let address = Some("money@example.com".to_owned());
+        let (without, with) = (template(Cost::default()), template(Cost { alert_email: address, ..Cost::default() }));
+        assert_eq!(without["Resources"]["CostEmail"], Value::Null);
+        assert_eq!(with["Resources"]["CostEmail"]["Properties"]["Endpoint"], "money@example.com");
+        assert_eq!(with["Resources"]["Budget"], without["Resources"]["Budget"]);
+    }
+}

@@ -11,4 +11,7 @@ mod pools;
 mod stack;
 mod tenant_role;
 
+#[cfg(test)]
+mod tests;
+
 pub use stack::{Outputs, STACK, stack};

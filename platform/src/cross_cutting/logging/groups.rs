@@ -4,7 +4,7 @@
 use crate::naming::Naming;
 use crate::settings::Settings;
 use crate::template::logs::{LogGroup, LogStream};
-use crate::template::{Expr, Handle, Judge, Template};
+use crate::template::{Expr, Handle, Template};
 
 /// Functions (logical id, name inside an environment).
 const FUNCTIONS: [(&str, &str); 5] = [
@@ -49,16 +49,10 @@ pub fn log_group_patterns(naming: Naming<'_>) -> [String; 4] {
     ]
 }
 
-/// A log group, with the reason why a year is not the least for it.
+/// Adds a log group.
 pub(super) fn add_group(template: &mut Template, id: &str, name: String, days: u32, key: &Expr) -> Handle<LogGroup> {
     let group = LogGroup { log_group_name: name, retention_in_days: days, kms_key_id: key.clone() };
-    let group = template.add_data(id, group);
-    if days < 365 {
-        let reason = "How long these logs help is a setting, retention.log_days; what an audit needs lies in the audit \
-                      bucket for retention.audit_days";
-        template.explain(&group, Judge::Checkov, "CKV_AWS_338", reason);
-    }
-    group
+    template.add_data(id, group)
 }
 
 /// Adds the log groups of functions, deliveries and, where this environment owns it, IoT Core.

@@ -5,6 +5,9 @@ mod groups;
 mod stack;
 mod trail;
 
+#[cfg(test)]
+mod tests;
+
 pub use groups::{
     DELIVERY_LOG_STREAM, IOT_LOG_GROUP, delivery_log_group, function_log_group, log_group_patterns, platform_log_group,
 };

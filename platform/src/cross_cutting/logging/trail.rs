@@ -48,9 +48,6 @@ pub(super) fn add(
     let trail = template.add("Trail", trail);
     // CloudTrail tries to write before it makes a trail.
     template.make_after(&trail, policy);
-    let reason = "Nobody waits for single files of the trail: its events are in a log group, files are checked by their \
-                  digests";
-    template.explain(&trail, Judge::Checkov, "CKV_AWS_252", reason);
     if !settings.security.trail_in_all_regions {
         let reason = "The account has another trail of all Regions, as the setting security.trail_in_all_regions says";
         template.explain(&trail, Judge::Checkov, "CKV_AWS_67", reason);

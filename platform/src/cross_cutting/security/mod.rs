@@ -6,4 +6,7 @@ mod compliance;
 mod keys;
 mod stack;
 
+#[cfg(test)]
+mod tests;
+
 pub use stack::{Outputs, STACK, stack};

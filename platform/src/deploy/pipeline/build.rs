@@ -10,6 +10,10 @@ use crate::template::codebuild::{PipelineBuild, Project};
 /// Folder of the templates in the build; its files are the files of the artifact.
 const TEMPLATES: &str = "templates";
 
+/// The settings of the build: those of the repository, with the key of the commit's package before them.
+const SETTINGS: &str = "pipeline.toml";
+const BINARY: &str = "target/release/platform";
+
 /// Amazon Linux 2023, as the runtime of the functions: the binary finds the C library that it was built with.
 const IMAGE: &str = "aws/codebuild/amazonlinux-x86_64-standard:5.0";
 /// The dependencies compile for minutes even on its eight processors.
@@ -40,9 +44,12 @@ pub(super) fn project(
     })
 }
 
+/// Every commit has a package of its own: under the key of another, functions would not change with their code.
+/// CodeBuild puts the commit into `CODEBUILD_RESOLVED_SOURCE_VERSION`.
 fn build_spec(settings: &Settings, pipeline: &Pipeline) -> String {
-    let file = pipeline.settings_file.as_deref().map(|file| format!(" --settings {file}")).unwrap_or_default();
-    let environment = format!("--env {}{file}", settings.env);
+    let file = pipeline.settings_file.as_deref().unwrap_or("/dev/null");
+    let key = r#"printf 'artifact_key = "platform/%s/bootstrap.zip"\n' "$CODEBUILD_RESOLVED_SOURCE_VERSION""#;
+    let environment = format!("--env {} --settings {SETTINGS}", settings.env);
     let spec = json!({
         "version": 0.2,
         "env": { "shell": "bash" },
@@ -54,8 +61,9 @@ fn build_spec(settings: &Settings, pipeline: &Pipeline) -> String {
             "build": { "commands": [
                 "export PATH=\"$HOME/.cargo/bin:$PATH\"",
                 "cargo build --locked --release --package platform",
-                format!("target/release/platform synth {environment} --out {TEMPLATES}"),
-                format!("target/release/platform package {environment} --upload"),
+                format!("{key} | cat - {file} > {SETTINGS}"),
+                format!("{BINARY} synth {environment} --out {TEMPLATES}"),
+                format!("{BINARY} package {environment} --binary {BINARY} --upload --replace"),
             ] },
         },
         "artifacts": { "base-directory": TEMPLATES, "files": ["**/*"] },

@@ -59,9 +59,15 @@ fn the_build_writes_the_templates_of_the_environment_and_its_settings() {
     let spec: Value = serde_json::from_str(project["Source"]["BuildSpec"].as_str().unwrap()).unwrap();
     let commands = spec["phases"]["build"]["commands"].as_array().unwrap();
     let all: Vec<&str> = commands.iter().map(|command| command.as_str().unwrap()).collect();
-    let environment = "--env sim --settings settings/sim.toml";
-    assert!(all.contains(&format!("target/release/platform synth {environment} --out templates").as_str()), "{all:?}");
-    assert!(all.contains(&format!("target/release/platform package {environment} --upload").as_str()), "{all:?}");
+    let binary = "target/release/platform";
+    let environment = "--env sim --settings pipeline.toml";
+    assert!(all[2].ends_with("| cat - settings/sim.toml > pipeline.toml"), "{all:?}");
+    assert_eq!(all[3], format!("{binary} synth {environment} --out templates"));
+    assert_eq!(all[4], format!("{binary} package {environment} --binary {binary} --upload --replace"));
+    // What the build writes before the repository's settings is a setting.
+    let written = all[2].split('\'').nth(1).unwrap().replace("%s", "0a1b").replace("\\n", "\n");
+    let settings = Settings::parse(&written, "pipeline.toml").unwrap();
+    assert_eq!(settings.artifact_key.as_deref(), Some("platform/0a1b/bootstrap.zip"));
     assert_eq!(spec["artifacts"]["base-directory"], "templates");
 }
 
