@@ -44,6 +44,31 @@ fn a_change_set_creates_a_stack_when_it_is_executed() {
     assert_eq!(world.events("s")[..2], ["s REVIEW_IN_PROGRESS User Initiated", "s CREATE_IN_PROGRESS User Initiated"]);
 }
 
+/// What a description says of each change, a line each, by logical id.
+fn changes_of(described: &str) -> Vec<String> {
+    let mut changes: Vec<String> = described
+        .split("<ResourceChange>")
+        .skip(1)
+        .map(|change| {
+            let one = |name| texts(change, name).join(",");
+            let parts = [
+                one("LogicalResourceId"),
+                one("Action"),
+                one("Replacement"),
+                one("Name"),
+                one("RequiresRecreation"),
+                one("Evaluation"),
+                one("ChangeSource"),
+                one("CausingEntity"),
+                one("PolicyAction"),
+            ];
+            parts.join(" ")
+        })
+        .collect();
+    changes.sort_unstable();
+    changes
+}
+
 #[test]
 fn a_change_set_says_what_would_change_and_why() {
     let mut world = World::new();
@@ -69,26 +94,7 @@ fn a_change_set_says_what_would_change_and_why() {
     change_set(&mut world, "c", "UPDATE", &version("new", "30", Some("added")));
     world.now += std::time::Duration::from_secs(2);
     let described = describe(&mut world, "c");
-    let mut changes: Vec<String> = described
-        .split("<ResourceChange>")
-        .skip(1)
-        .map(|change| {
-            let one = |name| texts(change, name).join(",");
-            let parts = [
-                one("LogicalResourceId"),
-                one("Action"),
-                one("Replacement"),
-                one("Name"),
-                one("RequiresRecreation"),
-                one("Evaluation"),
-                one("ChangeSource"),
-                one("CausingEntity"),
-                one("PolicyAction"),
-            ];
-            parts.join(" ")
-        })
-        .collect();
-    changes.sort_unstable();
+    let changes = changes_of(&described);
     assert_eq!(
         changes,
         [
