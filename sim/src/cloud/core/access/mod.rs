@@ -21,6 +21,7 @@ pub use principal::Session;
 pub use refusal::{access_denied, key_refused};
 
 use super::cx::{AccountInfo, Principal};
+use super::error::AwsError;
 use super::policy::{Answer, Caller, Denied, Document, Kind, Policies, Request};
 use crate::world::time::Time;
 
