@@ -28,7 +28,7 @@ mod types;
 
 pub use instant::{Created, create_stack};
 
-use self::engine::{Kind, Operation, Pace, Turn};
+use self::engine::{Operation, Pace, Turn};
 use self::stack::Stack;
 use crate::cloud::account::Services;
 use crate::cloud::core::{AwsError, Cx};

@@ -133,6 +133,7 @@ pub fn name_property(kind: &str) -> Option<&'static str> {
         "AWS::CloudTrail::Trail" => "TrailName",
         "AWS::CloudWatch::Alarm" | "AWS::CloudWatch::CompositeAlarm" => "AlarmName",
         "AWS::CloudWatch::Dashboard" => "DashboardName",
+        "AWS::Config::ConfigRule" => "ConfigRuleName",
         "AWS::DynamoDB::Table" => "TableName",
         "AWS::IAM::Group" => "GroupName",
         "AWS::IAM::ManagedPolicy" => "ManagedPolicyName",

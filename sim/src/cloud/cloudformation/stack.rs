@@ -16,8 +16,12 @@ macro_rules! statuses {
     ($(#[$doc:meta])* $name:ident { $($variant:ident = $text:literal,)* }) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        #[expect(missing_docs, reason = "the names are AWS's")]
-        pub enum $name { $($variant,)* }
+        pub enum $name {
+            $(
+                #[doc = $text]
+                $variant,
+            )*
+        }
 
         impl $name {
             /// As AWS writes it.

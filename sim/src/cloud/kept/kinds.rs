@@ -65,6 +65,12 @@ static KINDS: &[Kind] = &[
     named("AWS::CloudWatch::Dashboard", "DashboardName", 255, &[]),
     named("AWS::CodeBuild::Project", "Name", 255, &[("Arn", "arn:aws:codebuild:{region}:{account}:project/{id}")]),
     named("AWS::CodePipeline::Pipeline", "Name", 100, &[("Version", "{version}")]),
+    named(
+        "AWS::Config::ConfigRule",
+        "ConfigRuleName",
+        128,
+        &[("Arn", "arn:aws:config:{region}:{account}:config-rule/{id}"), ("ConfigRuleId", "{id}")],
+    ),
     Kind {
         name: "AWS::Cognito::IdentityPool",
         identity: Identity::RegionUuid,
@@ -120,7 +126,16 @@ static KINDS: &[Kind] = &[
         &[("RoleAliasArn", "arn:aws:iot:{region}:{account}:rolealias/{id}")],
     ),
     named("AWS::Logs::LogGroup", "LogGroupName", 512, &[("Arn", "arn:aws:logs:{region}:{account}:log-group:{id}:*")]),
-    named("AWS::Logs::MetricFilter", "FilterName", 512, &[]),
+    Kind {
+        name: "AWS::Logs::LogStream",
+        identity: Identity::Of(&["LogGroupName", "LogStreamName"]),
+        attributes: &[(REF, "{LogStreamName}")],
+    },
+    Kind {
+        name: "AWS::Logs::MetricFilter",
+        identity: Identity::Of(&["LogGroupName", "FilterName"]),
+        attributes: &[(REF, "{FilterName}")],
+    },
     of("AWS::Logs::ResourcePolicy", &["PolicyName"]),
 ];
 

@@ -44,7 +44,7 @@ impl Kept {
     pub fn provision(&mut self, cx: &mut Cx<'_>, resource: &Resource) -> Result<Provisioned, AwsError> {
         let kind = find(resource)?;
         check(resource)?;
-        let id = identity(cx, kind, resource);
+        let id = identity(cx, kind, resource)?;
         let key = (kind.name, id);
         if self.entries.contains_key(&key) {
             let (name, id) = key;
@@ -137,19 +137,22 @@ fn check(resource: &Resource) -> Result<(), AwsError> {
 }
 
 /// What tells a resource from others of its type.
-fn identity(cx: &mut Cx<'_>, kind: &Kind, resource: &Resource) -> String {
-    match &kind.identity {
+fn identity(cx: &mut Cx<'_>, kind: &Kind, resource: &Resource) -> Result<String, AwsError> {
+    Ok(match &kind.identity {
         Identity::Name { path, characters_max } => {
             given(path, &resource.properties).unwrap_or_else(|| generated_name(cx, resource, *characters_max))
         }
-        Identity::Of(paths) => joined(paths, &resource.properties),
+        Identity::Of(paths) => match paths.iter().find(|path| given(path, &resource.properties).is_none()) {
+            Some(path) => return Err(resource.refuse(format!("a generated {path} is not modelled: give one"))),
+            None => joined(paths, &resource.properties),
+        },
         Identity::Letters(count) => random_letters(cx, b"abcdefghijklmnopqrstuvwxyz0123456789", *count),
         Identity::PoolId => {
             const LETTERS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
             format!("{}_{}", cx.account.region, random_letters(cx, LETTERS, 9))
         }
         Identity::RegionUuid => format!("{}:{}", cx.account.region, cx.uuid()),
-    }
+    })
 }
 
 fn given(path: &str, properties: &Value) -> Option<String> {

@@ -2,6 +2,7 @@
 //!
 //! Unverified: that a change set is ready after two seconds.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,9 +10,8 @@ use super::super::change_sets::{ChangeSet, Execution, NO_CHANGES};
 use super::super::engine::{Kind, OnFailure, Operation, set_status};
 use super::super::language::{Policy, invalid};
 use super::super::plan::{Action, Preview, PropertyChange, Replacement, ResourceChange, Source};
-use super::super::stack::StackStatus;
+use super::super::stack::{Deployment, StackStatus};
 use super::super::types::Change;
-use super::describe::in_review;
 use super::stacks::{changes_anything, check_name, check_token, check_updatable, new_stack, start};
 use super::wish::{self, Wish};
 use super::{Call, deployment, page, render};
@@ -21,75 +21,52 @@ use crate::cloud::front::query::{Form, Xml};
 /// How long AWS takes to compute a change set.
 const COMPUTED_AFTER: Duration = Duration::from_secs(2);
 
+/// What a request to create a change set says of the stack.
+struct Asked {
+    stack: String,
+    name: String,
+    creates: bool,
+}
+
 /// `CreateChangeSet`, of a stack that is there or of one that is yet to be created.
 pub(super) fn create_change_set(call: &mut Call<'_, '_>, form: &mut Form) -> Result<Xml, AwsError> {
-    let name = form.required("StackName")?;
-    let change_set = form.required("ChangeSetName")?;
+    let (stack, name) = (form.required("StackName")?, form.required("ChangeSetName")?);
     let creates = match form.text("ChangeSetType").as_deref() {
         None | Some("UPDATE") => false,
         Some("CREATE") => true,
         Some(other) => return Err(AwsError::not_modelled(format!("ChangeSetType {other} of CreateChangeSet"))),
     };
-    let found = call.stacks.find(&name).filter(|index| call.at(*index).exists());
-    call.authorize("CreateChangeSet", found, &name)?;
-    check_name(&change_set)?;
+    let asked = Asked { stack, name, creates };
+    let found = call.stacks.find(&asked.stack).filter(|index| call.at(*index).exists());
+    call.authorize("CreateChangeSet", found, &asked.stack)?;
+    check_name(&asked.name)?;
     let wish = Wish::read(call, form, found)?;
     let role = form.text("RoleARN");
     let description = form.text("Description");
-    let on_failure = match form.text("OnStackFailure").as_deref() {
-        None => None,
-        Some("ROLLBACK") => Some(OnFailure::Rollback),
-        Some("DELETE") => Some(OnFailure::Delete),
-        Some("DO_NOTHING") => Some(OnFailure::DoNothing),
-        Some(other) => return Err(invalid(format!("OnStackFailure {other} is none of DO_NOTHING, ROLLBACK, DELETE"))),
-    };
+    let on_failure = on_stack_failure(form)?;
     form.text("ClientToken");
     form.finish()?;
-    let new = match found {
-        None if creates => {
-            check_name(&name)?;
-            Some(new_stack(call, &name, StackStatus::ReviewInProgress)?)
-        }
-        None => return Err(invalid(format!("Stack [{name}] does not exist"))),
-        Some(index) if creates && !in_review(call.at(index)) => {
-            let message =
-                format!("Stack [{name}] already exists and cannot be created again with the changeSet [{change_set}].");
-            return Err(invalid(message));
-        }
-        Some(index) if !creates => check_updatable(call.at(index)).map(|()| None)?,
-        Some(_) => None,
-    };
-    if found.is_some_and(|index| call.at(index).change_sets.iter().any(|set| set.name == change_set)) {
-        let message =
-            format!("ChangeSet {change_set} cannot be created due to a mismatch with existing attribute Template");
-        return Err(AwsError::new("AlreadyExistsException", message));
-    }
+    check_asked(call, &asked, found)?;
     let role = role.or_else(|| found.and_then(|index| call.at(index).role.clone()));
     let principal = wish::principal(call, role.as_deref())?;
     let exports = call.stacks.exports_of_others(found.unwrap_or(usize::MAX)).0;
-    let target = match (&new, found) {
-        (Some(stack), _) => deployment(&wish, stack, &exports, call.services, call.cx)?,
-        (None, index) => deployment(&wish, call.at(index.unwrap_or_default()), &exports, call.services, call.cx)?,
+    let (index, target) = match found {
+        Some(index) => (index, deployment(&wish, call.at(index), &exports, call.services, call.cx)?),
+        None => {
+            let mut stack = new_stack(call, &asked.stack, StackStatus::ReviewInProgress)?;
+            let target = deployment(&wish, &stack, &exports, call.services, call.cx)?;
+            set_status(&mut stack, call.cx, StackStatus::ReviewInProgress, Some("User Initiated".to_owned()));
+            call.stacks.stacks.push(stack);
+            (call.stacks.stacks.len() - 1, target)
+        }
     };
-    let index = found.unwrap_or(call.stacks.stacks.len());
-    if let Some(mut stack) = new {
-        set_status(&mut stack, call.cx, StackStatus::ReviewInProgress, Some("User Initiated".to_owned()));
-        call.stacks.stacks.push(stack);
-    }
+    let changes = foreseen(call, index, &target, &exports);
     let uuid = call.cx.uuid();
-    let stack = call.at(index);
-    let preview =
-        Preview { stack, target: &target, account: call.cx.account, ssm: &call.services.ssm, exports: &exports };
-    let changes = match preview.changes() {
-        Err(error) => Err(error.message),
-        Ok(changes) if changes.is_empty() && !changes_anything(call, index, &target) => Err(NO_CHANGES.to_owned()),
-        Ok(changes) => Ok(changes),
-    };
-    let id = call.cx.account.arn("cloudformation", &format!("changeSet/{change_set}/{uuid}"));
+    let id = call.cx.account.arn("cloudformation", &format!("changeSet/{}/{uuid}", asked.name));
     let now = call.cx.now;
     let set = ChangeSet {
         id: id.clone(),
-        name: change_set,
+        name: asked.name,
         description,
         created: now,
         ready: now + COMPUTED_AFTER,
@@ -107,6 +84,51 @@ pub(super) fn create_change_set(call: &mut Call<'_, '_>, form: &mut Form) -> Res
     xml.text("Id", id);
     xml.text("StackId", &stack.id);
     Ok(xml)
+}
+
+fn on_stack_failure(form: &mut Form) -> Result<Option<OnFailure>, AwsError> {
+    Ok(match form.text("OnStackFailure").as_deref() {
+        None => None,
+        Some("ROLLBACK") => Some(OnFailure::Rollback),
+        Some("DELETE") => Some(OnFailure::Delete),
+        Some("DO_NOTHING") => Some(OnFailure::DoNothing),
+        Some(other) => return Err(invalid(format!("OnStackFailure {other} is none of DO_NOTHING, ROLLBACK, DELETE"))),
+    })
+}
+
+/// Whether the stack is one that such a change set can be of.
+fn check_asked(call: &Call<'_, '_>, asked: &Asked, found: Option<usize>) -> Result<(), AwsError> {
+    let Asked { stack: name, name: set, creates } = asked;
+    let Some(index) = found else {
+        return if *creates { check_name(name) } else { Err(invalid(format!("Stack [{name}] does not exist"))) };
+    };
+    let stack = call.at(index);
+    if !creates {
+        check_updatable(stack)?;
+    } else if stack.status != StackStatus::ReviewInProgress {
+        let why = format!("Stack [{name}] already exists and cannot be created again with the changeSet [{set}].");
+        return Err(invalid(why));
+    }
+    if stack.change_sets.iter().any(|other| other.name == *set) {
+        return Err(AwsError::new("AlreadyExistsException", format!("ChangeSet {set} already exists")));
+    }
+    Ok(())
+}
+
+/// What making a stack from `target` would change, or why that cannot be done.
+fn foreseen(
+    call: &Call<'_, '_>,
+    index: usize,
+    target: &Deployment,
+    exports: &BTreeMap<String, String>,
+) -> Result<Vec<ResourceChange>, String> {
+    let stack = call.at(index);
+    let preview = Preview { stack, target, account: call.cx.account, ssm: &call.services.ssm, exports };
+    let changes = preview.changes().map_err(|error| error.message)?;
+    if changes.is_empty() && !changes_anything(call, index, target) {
+        return Err(NO_CHANGES.to_owned());
+    }
+    Ok(changes)
 }
 
 /// The stack and the position in it of the change set with this ARN, or with this name in this stack.

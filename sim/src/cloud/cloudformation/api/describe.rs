@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::super::language::invalid;
-use super::super::stack::{Output, Stack, StackStatus};
+use super::super::stack::{Output, Stack};
 use super::render::{self, Shape};
 use super::{Call, PAGE, page};
 use crate::cloud::core::AwsError;
@@ -171,9 +171,4 @@ pub(super) fn list_imports(call: &mut Call<'_, '_>, form: &mut Form) -> Result<X
     xml.texts("Imports", stacks);
     xml.optional("NextToken", next);
     Ok(xml)
-}
-
-/// Whether a stack still waits for its first change set.
-pub(super) fn in_review(stack: &Stack) -> bool {
-    stack.status == StackStatus::ReviewInProgress
 }

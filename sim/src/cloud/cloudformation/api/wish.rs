@@ -30,7 +30,7 @@ pub struct Wish {
 
 impl Wish {
     /// Reads it from a request. `stack` is there when the request may ask for its template and values.
-    pub fn read(call: &mut Call<'_, '_>, form: &mut Form, stack: Option<usize>) -> Result<Self, AwsError> {
+    pub(super) fn read(call: &mut Call<'_, '_>, form: &mut Form, stack: Option<usize>) -> Result<Self, AwsError> {
         let current = stack.and_then(|index| call.at(index).current.clone());
         let previous = form.boolean("UsePreviousTemplate")?.unwrap_or(false);
         let template = if previous {

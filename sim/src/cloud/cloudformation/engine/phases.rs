@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, VecDeque};
 use super::super::language::{creation_order, invalid};
 use super::super::stack::{Deployment, Output, ResourceStatus, StackResource, StackStatus};
 use super::turn::Turn;
-use super::{Before, Done, Kind, OnFailure, Operation, Phase, Running, Task};
+use super::{Before, Change, Done, Kind, OnFailure, Operation, Phase, Running, Task};
 use crate::cloud::core::AwsError;
 
 impl Turn<'_, '_> {
@@ -86,8 +86,8 @@ impl Turn<'_, '_> {
         let running = self.operation().running.take();
         match running {
             Some(running) if running.answer.is_none() => {
-                let what =
-                    if self.stack.resources.contains_key(&running.resource.logical_id) { "update" } else { "creation" };
+                let creates = matches!(running.change, Change::Create);
+                let what = if creates { "creation" } else { "update" };
                 self.failed(&running, &format!("Resource {what} cancelled"));
             }
             running => {

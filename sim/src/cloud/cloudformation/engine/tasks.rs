@@ -19,7 +19,7 @@ impl Turn<'_, '_> {
     /// Begins a task: tells of it, and says when the service is called.
     pub(super) fn begin(&mut self, task: Task) {
         let (resource, change) = match task {
-            Task::Apply(id) => match self.to_apply(&id) {
+            Task::Apply(id) => match self.what_to_apply(&id) {
                 Some(found) => found,
                 None => return,
             },
@@ -61,7 +61,7 @@ impl Turn<'_, '_> {
     }
 
     /// What has to be done so that a resource is what the target says; nothing when it is.
-    fn to_apply(&mut self, id: &str) -> Option<(StackResource, Change)> {
+    fn what_to_apply(&mut self, id: &str) -> Option<(StackResource, Change)> {
         let target = self.operation().target.clone()?;
         let now = self.stack.resources.get(id).cloned().filter(|resource| resource.provisioned.is_some());
         let wanted = match self.wanted(&target, id) {

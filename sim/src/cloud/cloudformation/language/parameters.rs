@@ -145,10 +145,10 @@ impl Declaration {
         if allowed.is_some_and(|allowed| !allowed.iter().any(|one| as_text(one) == value)) {
             return refuse("must be one of AllowedValues".to_owned());
         }
-        if let Some(pattern) = self.allowed_pattern.as_ref() {
-            if !matches_whole(pattern, value)? {
-                return refuse(format!("must match pattern {pattern}"));
-            }
+        if let Some(pattern) = self.allowed_pattern.as_ref()
+            && !matches_whole(pattern, value)?
+        {
+            return refuse(format!("must match pattern {pattern}"));
         }
         let length = value.chars().count() as f64;
         if let Some(min) = figure(&self.min_length).filter(|min| length < *min) {

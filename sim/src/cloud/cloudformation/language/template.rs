@@ -251,6 +251,22 @@ impl Template {
             if !unknown.is_empty() {
                 return Err(unresolved(&unknown.join(", "), block));
             }
+            self.check_attributes(&needs)?;
+        }
+        Ok(())
+    }
+}
+
+impl Template {
+    /// What `Fn::GetAtt` asks for is an attribute of its type.
+    fn check_attributes(&self, needs: &Needs) -> Result<(), AwsError> {
+        for (id, attribute) in needs.causes.iter().filter_map(|cause| cause.split_once('.')) {
+            let kind = self.resources.get(id).map(|resource| resource.r#type.as_str());
+            if kind.is_some_and(|kind| !types::has_attribute(kind, attribute)) {
+                return Err(invalid(format!(
+                    "Template error: resource {id} does not support attribute type {attribute} in Fn::GetAtt"
+                )));
+            }
         }
         Ok(())
     }

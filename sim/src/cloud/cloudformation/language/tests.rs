@@ -29,7 +29,7 @@ const TOPIC: &str = "AWS::SNS::Topic";
 #[test]
 fn resources_come_after_what_they_refer_to() {
     let template = r#"{"Resources": {
-        "A": {"Type": "AWS::SNS::Topic", "Properties": {"TopicName": {"Fn::GetAtt": ["B", "Arn"]}}},
+        "A": {"Type": "AWS::SNS::Topic", "Properties": {"TopicName": {"Fn::GetAtt": ["B", "TopicArn"]}}},
         "B": {"Type": "AWS::SNS::Topic", "Properties": {"TopicName": {"Fn::Sub": "arn:${C}:${AWS::Region}:${!Literal}"}}},
         "C": {"Type": "AWS::SNS::Topic", "DependsOn": "D"},
         "D": {"Type": "AWS::SNS::Topic"}}}"#;
