@@ -10,8 +10,8 @@
 //! begin anew. Between two attempts of one batch that Lambda cuts differently, an anomaly may be in two objects; shard
 //! and sequence number tell.
 //!
-//! [`detector`] decides what is unusual, [`state`] keeps detectors and tells repetitions, [`store`] is the object in S3,
-//! [`handler`] puts them together.
+//! `detector.rs` decides what is unusual, `state.rs` keeps detectors and tells repetitions, `store.rs` is the object in S3,
+//! `handler.rs` puts them together.
 
 mod detector;
 mod handler;

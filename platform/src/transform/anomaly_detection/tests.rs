@@ -342,8 +342,8 @@ proptest! {
             }
         }
         account.fail_calls(|_| None);
-        for n in next..batches.len() {
-            prop_assert!(account.invoke(&environments[0], first(n), &batches[n]).unwrap());
+        for (n, batch) in batches.iter().enumerate().skip(next) {
+            prop_assert!(account.invoke(&environments[0], first(n), batch).unwrap());
         }
         prop_assert_eq!(account.object(STATE_KEY), alone.object(STATE_KEY));
         prop_assert_eq!(account.anomalies(), alone.anomalies());

@@ -20,11 +20,11 @@ pub fn curate(hour: i64) -> String {
          SELECT {columns}, datehour\n\
          FROM (\n  \
            SELECT {columns}, datehour,\n    \
-             row_number() OVER (PARTITION BY tenant_id, device_id, seq ORDER BY received_at, ts) AS copy\n  \
+             row_number() OVER (PARTITION BY tenant_id, device_id, seq ORDER BY received_at, ts) AS copy_number\n  \
            FROM {PROCESSED_TABLE}\n  \
            WHERE datehour = '{this}'\n\
          ) AS reading\n\
-         WHERE copy = 1\n  \
+         WHERE copy_number = 1\n  \
            AND NOT EXISTS (\n    \
              SELECT 1\n    \
              FROM {CURATED_TABLE} AS kept\n    \
@@ -47,11 +47,11 @@ mod tests {
         SELECT tenant_id, device_id, device_type, seq, ts, received_at, recorded_at, metrics, flags, datehour
         FROM (
           SELECT tenant_id, device_id, device_type, seq, ts, received_at, recorded_at, metrics, flags, datehour,
-            row_number() OVER (PARTITION BY tenant_id, device_id, seq ORDER BY received_at, ts) AS copy
+            row_number() OVER (PARTITION BY tenant_id, device_id, seq ORDER BY received_at, ts) AS copy_number
           FROM processed
           WHERE datehour = '2026/03/01/00'
         ) AS reading
-        WHERE copy = 1
+        WHERE copy_number = 1
           AND NOT EXISTS (
             SELECT 1
             FROM curated AS kept
