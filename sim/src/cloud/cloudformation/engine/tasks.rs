@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::super::language::invalid;
+use super::super::language::{Policy, invalid};
 use super::super::resources::{self, Act};
 use super::super::stack::{Deployment, ResourceStatus, StackResource};
 use super::super::{plan, types};
@@ -124,7 +124,6 @@ impl Turn<'_, '_> {
 
     /// Whether a policy keeps a resource that would be deleted.
     fn keeps(&mut self, resource: &StackResource) -> bool {
-        use super::super::language::Policy;
         let replaced = self.stack.resources.get(&resource.logical_id);
         let replaced = replaced.is_some_and(|now| now.physical_id() != resource.physical_id());
         let operation = self.operation();
