@@ -40,6 +40,11 @@ impl Reporter for Console {
             News::Recreating { stack, status } => eprintln!("{stack}: is {status}, deleting it to create it again"),
             News::Event(event) => eprintln!("{}", event_line(event)),
             News::StackDone { stack, status } => eprintln!("{stack}: {status}"),
+            News::RegistryEventsEnabled => {
+                eprintln!(
+                    "AWS IoT Core publishes events of things from now on (a setting of the account in this Region)"
+                );
+            }
             News::NotChecked(what) => eprintln!("not checked: {what}"),
         }
     }

@@ -10,6 +10,7 @@ use super::aws::{Aws, Existing};
 use super::change_set;
 use super::error::{DeployError, hint_for};
 use super::plan::{Plan, Planned};
+use super::registry_events;
 use super::report::{Approver, ChangeSet, Deployed, News, Reporter};
 use super::stages::Stage;
 use super::watch::{self, Patience};
@@ -79,6 +80,9 @@ pub async fn deploy(
     }
     for (stage, stacks) in plan.stages() {
         deployment.stage(stage, &stacks).await?;
+        if stage == Stage::Ingest && registry_events::needed(plan) && registry_events::enable(&deployment.aws).await? {
+            deployment.reporter.report(&News::RegistryEventsEnabled);
+        }
     }
     Ok(deployment.deployed)
 }

@@ -17,6 +17,7 @@ use super::report::Event;
 #[derive(Clone, Debug)]
 pub(super) struct Aws {
     pub cloudformation: aws_sdk_cloudformation::Client,
+    pub iot: aws_sdk_iot::Client,
     pub s3: aws_sdk_s3::Client,
     pub sts: aws_sdk_sts::Client,
     pub region: String,
@@ -49,6 +50,7 @@ impl Aws {
         let region = config.region().ok_or(DeployError::MissingPart("Region"))?.to_string();
         Ok(Aws {
             cloudformation: aws_sdk_cloudformation::Client::new(config),
+            iot: aws_sdk_iot::Client::new(config),
             s3: aws_sdk_s3::Client::new(config),
             sts: aws_sdk_sts::Client::new(config),
             region,

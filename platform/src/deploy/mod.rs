@@ -19,6 +19,7 @@ mod pipeline;
 mod plan;
 mod quotas;
 mod references;
+mod registry_events;
 mod report;
 mod stages;
 mod status;

@@ -83,6 +83,8 @@ pub enum News {
         /// Its status.
         status: String,
     },
+    /// AWS IoT Core did not publish events of things, and does from now on: a setting of the account in this Region.
+    RegistryEventsEnabled,
     /// Something could not be checked beforehand.
     NotChecked(String),
 }

@@ -155,6 +155,7 @@ impl Reporter for Told {
             News::Event(seen) => tell("event", &format!("{}/{}", seen.stack, seen.logical_id), &seen.status),
             News::StackDone { stack, status } => tell("stack", stack, status),
             News::Waiting { stack, status } | News::Recreating { stack, status } => tell("waiting", stack, status),
+            News::RegistryEventsEnabled => tell("registry-events", "account", "enabled"),
             News::Unchanged(_) | News::Later { .. } | News::NotChecked(_) => {}
         }
     }
