@@ -56,6 +56,7 @@ pub fn act(s: &mut Services, cx: &mut Cx<'_>, resource: &Resource, act: &Act<'_>
         "IoT" => with!(act, s.iot, cx, resource),
         "Kinesis" => with!(act, s.kinesis, cx, resource),
         "KinesisFirehose" => with!(act, s.firehose, cx, resource, &mut s.kinesis, &mut s.glue),
+        "KMS" => with!(act, s.kms, cx, resource),
         "Lambda" => with!(act, s.lambda, cx, resource, &mut s.kinesis),
         "S3" => with!(act, s.s3, cx, resource),
         "SNS" => with!(act, s.sns, cx, resource),
