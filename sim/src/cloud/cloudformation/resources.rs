@@ -57,6 +57,7 @@ pub fn act(s: &mut Services, cx: &mut Cx<'_>, resource: &Resource, act: &Act<'_>
         "KMS" => with!(act, s.kms, cx, resource),
         "Kinesis" => with!(act, s.kinesis, cx, resource),
         "KinesisFirehose" => with!(act, s.firehose, cx, resource, &mut s.kinesis, &mut s.glue),
+        "KMS" => with!(act, s.kms, cx, resource),
         "Lambda" => with!(act, s.lambda, cx, resource, &mut s.kinesis),
         "S3" => with!(act, s.s3, cx, resource),
         "SNS" => with!(act, s.sns, cx, resource),
