@@ -3,6 +3,7 @@
 
 mod canary;
 mod cli;
+mod cloudformation;
 mod permissions;
 mod scenarios;
 mod support;

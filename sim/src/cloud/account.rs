@@ -5,6 +5,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 
 use super::athena::Athena;
+use super::cloudformation::CloudFormation;
 use super::core::access::Access;
 use super::core::cx::CxParts;
 use super::core::{AwsError, Cx, Effect, Meter, Principal, Service};
@@ -16,6 +17,7 @@ use super::front::{Credential, Credentials, Protocol, render_error, sigv4};
 use super::glue::Glue;
 use super::iam::Iam;
 use super::iot::{Iot, Refused, RestRequest};
+use super::kept::Kept;
 use super::kinesis::Kinesis;
 use super::kms::Kms;
 use super::lambda::{FunctionError, Lambda};
@@ -31,6 +33,8 @@ pub struct Account {
     pub(super) parts: CxParts,
     credentials: Credentials,
     owner: Principal,
+    /// Stands beside the services, because it acts on all of them.
+    cloudformation: CloudFormation,
     /// The services.
     pub services: Services,
 }
@@ -61,6 +65,8 @@ pub struct Services {
     pub ssm: Ssm,
     /// AWS STS.
     pub sts: Sts,
+    /// Resources that are configuration only.
+    pub kept: Kept,
 }
 
 impl Account {
@@ -86,7 +92,9 @@ impl Account {
                 kms: Kms,
                 ssm: Ssm::default(),
                 sts: Sts::default(),
+                kept: Kept::default(),
             },
+            cloudformation: CloudFormation::default(),
         }
     }
 
@@ -116,6 +124,15 @@ impl Account {
         act(&mut self.services, &mut self.parts.cx(now, &self.owner))
     }
 
+    /// Lets CloudFormation act on the services at `now`, on behalf of the account's owner.
+    pub(super) fn with_cloudformation<T>(
+        &mut self,
+        now: Time,
+        act: impl FnOnce(&mut CloudFormation, &mut Services, &mut Cx<'_>) -> T,
+    ) -> T {
+        act(&mut self.cloudformation, &mut self.services, &mut self.parts.cx(now, &self.owner))
+    }
+
     /// What the services ask of the outside since the last call.
     pub fn take_effects(&mut self) -> Vec<Effect> {
         std::mem::take(&mut self.parts.effects)
@@ -129,7 +146,8 @@ impl Account {
     /// Runs every wake-up that is due.
     pub fn wake_due(&mut self, now: Time) {
         while let Some(wake) = self.parts.timers.pop_due(now) {
-            self.as_owner(now, |s, cx| match wake.service {
+            self.with_cloudformation(now, |cloudformation, s, cx| match wake.service {
+                Service::CloudFormation => cloudformation.wake(s, cx, wake.token),
                 Service::Iot => s.iot.wake(cx, &mut s.kinesis, &mut s.s3, wake.token),
                 Service::Kinesis => s.kinesis.wake(cx, wake.token),
                 Service::Lambda => s.lambda.wake(cx, &mut s.kinesis, wake.token),
@@ -215,7 +233,11 @@ impl Account {
     ) -> Response<Bytes> {
         let result = verified.and_then(|caller| {
             let mut form = dialect.parse(body)?;
-            let answer = self.services.route_query(&mut self.parts.cx(now, &caller), service, &mut form)?;
+            let cx = &mut self.parts.cx(now, &caller);
+            let answer = match service {
+                "cloudformation" => self.cloudformation.call(&mut self.services, cx, &mut form)?,
+                other => self.services.route_query(cx, other, &mut form)?,
+            };
             Ok((form, answer))
         });
         for credential in self.services.sts.take_issued() {
@@ -264,7 +286,7 @@ impl Account {
 }
 
 impl Services {
-    /// The services that speak Query, a line each.
+    /// The services that speak Query, a line each (CloudFormation acts on all of them and is asked before).
     fn route_query(&mut self, cx: &mut Cx<'_>, service: &str, form: &mut Form) -> Result<Xml, AwsError> {
         match service {
             "sts" => self.sts.call(cx, &self.iam, form),

@@ -11,6 +11,7 @@ pub mod front;
 pub mod glue;
 pub mod iam;
 pub mod iot;
+pub mod kept;
 pub mod kinesis;
 pub mod kms;
 pub mod lambda;

@@ -20,6 +20,8 @@ pub enum Service {
     S3,
     /// Amazon Athena.
     Athena,
+    /// AWS CloudFormation.
+    CloudFormation,
 }
 
 /// Whom to wake, and about what. The token's meaning is the service's own.

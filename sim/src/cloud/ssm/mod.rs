@@ -60,6 +60,11 @@ impl Ssm {
     pub fn get(&self, name: &str) -> Option<&str> {
         self.parameters.get(name).map(String::as_str)
     }
+
+    /// The value of a version of a parameter. Version 1 is what created it.
+    pub fn get_version(&self, name: &str, version: u64) -> Option<&str> {
+        self.get(name).filter(|_| version == 1)
+    }
 }
 
 fn validation(message: impl Into<String>) -> AwsError {
