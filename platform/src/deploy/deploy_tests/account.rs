@@ -45,6 +45,8 @@ pub struct State {
     pub scripts: BTreeMap<String, Vec<(&'static str, Vec<EventRow>)>>,
     /// Every call is answered with this error.
     pub refuse: Option<(u16, &'static str)>,
+    /// Whether AWS IoT Core publishes events of things.
+    pub thing_events: bool,
     elapsed: Duration,
 }
 
@@ -144,6 +146,14 @@ impl State {
         }
         if request.uri().contains("s3") {
             return self.s3(request);
+        }
+        if request.uri().ends_with("/event-configurations") {
+            if request.method() == "PATCH" {
+                self.effects.push("thing events on".to_owned());
+                self.thing_events = true;
+            }
+            let on = self.thing_events;
+            return (200, format!(r#"{{"eventConfigurations":{{"THING":{{"Enabled":{on}}}}}}}"#));
         }
         let body = request.body().bytes().expect("requests of these services are in memory");
         let form = parse(std::str::from_utf8(body).expect("a form is text"));

@@ -38,6 +38,7 @@ impl Reporter for Watcher {
             News::Later { stack, after } => format!("{stack} after {}", after.join(",")),
             News::Waiting { stack, status } => format!("{stack} waits: {status}"),
             News::Recreating { stack, status } => format!("{stack} recreated: {status}"),
+            News::RegistryEventsEnabled => "thing events on".to_owned(),
             News::NotChecked(what) => format!("not checked: {what}"),
             News::StageBegins(_) | News::StageEnds(_) | News::Proposed(_) | News::StackDone { .. } => return,
         };
@@ -177,6 +178,22 @@ const FAILS: [(&str, &[account::EventRow]); 3] = [
     ),
     ("UPDATE_ROLLBACK_COMPLETE", &[("*", "UPDATE_ROLLBACK_COMPLETE", "")]),
 ];
+
+#[test]
+fn events_of_things_are_switched_on_once_for_rules_that_wait_for_them() {
+    let account = Account::default();
+    let mut plan = plan(1);
+    let rule = json!({"TopicRulePayload": {"Sql": "SELECT * FROM '$aws/events/thing/+/created'"}});
+    let rule = json!({"Rule": {"Type": "AWS::IoT::TopicRule", "Properties": rule}});
+    plan.stacks.push(stack("rules", Stage::Ingest, rule));
+    plan.stacks.sort_by_key(|stack| stack.stage);
+    let (result, news, _) = deploy_with(&account, &plan, &Options::default());
+    assert_eq!(result.unwrap().changed.len(), 3);
+    assert_eq!(account.effects(), ["create one", "create rules", "thing events on", "create two"]);
+    assert!(news.contains(&"thing events on".to_owned()), "{news:?}");
+    let (_, news, _) = deploy_with(&account, &plan, &Options::default());
+    assert!(account.effects().is_empty() && !news.contains(&"thing events on".to_owned()), "{news:?}");
+}
 
 #[test]
 fn a_failure_is_told_after_the_rollback_with_its_first_cause_and_the_next_deployment_resumes() {

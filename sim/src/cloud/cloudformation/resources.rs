@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::cloud::account::Services;
-use crate::cloud::core::{AwsError, Cx, Provisioned, Resource};
+use crate::cloud::core::{AccountInfo, AwsError, Cx, Provisioned, Resource};
 use crate::cloud::kept;
 
 /// What to do with a resource.
@@ -44,7 +44,7 @@ macro_rules! with {
 /// Lets the service that owns the type act. The first line that fits decides.
 pub fn act(s: &mut Services, cx: &mut Cx<'_>, resource: &Resource, act: &Act<'_>) -> Result<Provisioned, AwsError> {
     if !matches!(act, Act::Delete { .. }) {
-        s.iam.check_roles(cx.account, resource)?;
+        check_roles(s, cx, resource)?;
     }
     let service = resource.kind.split("::").nth(1).unwrap_or("");
     match service {
@@ -57,7 +57,6 @@ pub fn act(s: &mut Services, cx: &mut Cx<'_>, resource: &Resource, act: &Act<'_>
         "KMS" => with!(act, s.kms, cx, resource),
         "Kinesis" => with!(act, s.kinesis, cx, resource),
         "KinesisFirehose" => with!(act, s.firehose, cx, resource, &mut s.kinesis, &mut s.glue),
-        "KMS" => with!(act, s.kms, cx, resource),
         "Lambda" => with!(act, s.lambda, cx, resource, &mut s.kinesis),
         "S3" => with!(act, s.s3, cx, resource),
         "SNS" => with!(act, s.sns, cx, resource),
@@ -78,6 +77,76 @@ pub fn time_of(kind: &str) -> (Duration, Duration) {
         _ => 2_000,
     };
     (Duration::from_millis(500), Duration::from_millis(works_ms))
+}
+
+/// Members that hold the ARN of a role.
+const ROLE_MEMBERS: [&str; 6] =
+    ["Role", "RoleArn", "RoleARN", "CloudWatchLogsRoleArn", "ServiceRole", "ProvisioningRoleArn"];
+
+/// The service that acts in the roles that a resource of this type names.
+fn trusted_by(kind: &str) -> Option<&'static str> {
+    Some(match kind {
+        "AWS::CloudTrail::Trail" => "cloudtrail.amazonaws.com",
+        "AWS::CodeBuild::Project" => "codebuild.amazonaws.com",
+        "AWS::CodePipeline::Pipeline" => "codepipeline.amazonaws.com",
+        "AWS::IoT::Logging" | "AWS::IoT::ProvisioningTemplate" | "AWS::IoT::TopicRule" => "iot.amazonaws.com",
+        "AWS::IoT::RoleAlias" => "credentials.iot.amazonaws.com",
+        "AWS::KinesisFirehose::DeliveryStream" => "firehose.amazonaws.com",
+        "AWS::Lambda::Function" => "lambda.amazonaws.com",
+        "AWS::Logs::SubscriptionFilter" => "logs.amazonaws.com",
+        "AWS::Scheduler::Schedule" => "scheduler.amazonaws.com",
+        _ => return None,
+    })
+}
+
+/// Every role that a resource names must exist and trust the service that acts in it, on behalf of the resource.
+fn check_roles(services: &Services, cx: &Cx<'_>, resource: &Resource) -> Result<(), AwsError> {
+    let Some(trusted) = trusted_by(&resource.kind) else { return Ok(()) };
+    let mut roles = Vec::new();
+    match resource.kind.as_str() {
+        // The roles of its actions trust the pipeline's role, or other services.
+        "AWS::CodePipeline::Pipeline" => roles.extend(resource.properties["RoleArn"].as_str()),
+        _ => collect_roles(&resource.properties, &mut roles),
+    }
+    let source = source_arn(cx.account, resource);
+    roles.iter().try_for_each(|arn| services.iam.check_assumable_for(arn, trusted, source.as_deref()))
+}
+
+/// The ARN that a service names as its source when it assumes the role of one of its resources. Lambda names none when it
+/// assumes a function's role.
+fn source_arn(account: &AccountInfo, resource: &Resource) -> Option<String> {
+    let named = |member: &str| resource.properties[member].as_str();
+    let of = |service: &str, kind: &str, member: &str| {
+        named(member).map(|name| account.arn(service, &format!("{kind}/{name}")))
+    };
+    match resource.kind.as_str() {
+        "AWS::IoT::TopicRule" => of("iot", "rule", "RuleName"),
+        "AWS::IoT::ProvisioningTemplate" => of("iot", "provisioningtemplate", "TemplateName"),
+        "AWS::KinesisFirehose::DeliveryStream" => of("firehose", "deliverystream", "DeliveryStreamName"),
+        "AWS::CloudTrail::Trail" => of("cloudtrail", "trail", "TrailName"),
+        "AWS::Scheduler::Schedule" => {
+            let group = named("GroupName").unwrap_or("default");
+            Some(account.arn("scheduler", &format!("schedule-group/{group}")))
+        }
+        _ => None,
+    }
+}
+
+fn collect_roles<'v>(value: &'v Value, into: &mut Vec<&'v str>) {
+    match value {
+        Value::Array(items) => items.iter().for_each(|item| collect_roles(item, into)),
+        Value::Object(map) => {
+            for (name, item) in map {
+                match item {
+                    Value::String(arn) if ROLE_MEMBERS.contains(&name.as_str()) => into.push(arn),
+                    // Names of a function's environment are its author's.
+                    _ if name == "Variables" => {}
+                    _ => collect_roles(item, into),
+                }
+            }
+        }
+        _ => {}
+    }
 }
 
 /// The property that holds the name of resources of a type, where a template may give one.

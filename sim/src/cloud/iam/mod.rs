@@ -25,7 +25,7 @@ use serde_json::Value;
 
 use crate::cloud::core::access::Identity;
 use crate::cloud::core::policy::{Caller, Document, Kind, Policies, Purpose, Request};
-use crate::cloud::core::{AccountInfo, AwsError, Cx, Outcome, Provisioned, Resource};
+use crate::cloud::core::{AwsError, Cx, Outcome, Provisioned, Resource};
 use crate::world::time::Time;
 use identity::Holder;
 use managed::ManagedPolicy;
@@ -266,14 +266,6 @@ impl Iam {
             Ok(()) => Ok(()),
             Err(_) => Err(AwsError::new("ValidationError", format!("the role {arn} cannot be assumed by {service}"))),
         }
-    }
-
-    /// Every role that a resource names must exist and trust the service that will act in it, on behalf of the resource.
-    pub fn check_roles(&self, account: &AccountInfo, resource: &Resource) -> Result<(), AwsError> {
-        let Some((service, source)) = properties::acting_service(account, resource) else { return Ok(()) };
-        let mut roles = Vec::new();
-        properties::collect_roles(&resource.properties, &mut roles);
-        roles.iter().try_for_each(|arn| self.check_assumable_for(arn, service, source.as_deref()))
     }
 
     fn publish_role(&self, cx: &mut Cx<'_>, name: &str) -> Result<(), AwsError> {

@@ -219,34 +219,3 @@ fn a_service_assumes_a_role_as_its_trust_policy_says() {
         assert_eq!(result.is_ok(), expected, "{condition:?} {service} {source:?}: {result:?}");
     }
 }
-
-#[test]
-fn the_roles_that_a_resource_names_trust_its_service() {
-    let mut fixture = Fixture::new();
-    fixture.create("Role", role("worker", json!({}))).unwrap();
-    let arn = "arn:aws:iam::123456789012:role/worker";
-    let function = |arn: &str| Resource {
-        kind: "AWS::Lambda::Function".to_owned(),
-        ..resource("", json!({ "Role": arn, "Environment": { "Variables": { "Role": "of-its-author" } } }))
-    };
-    let account = fixture.parts.account.clone();
-    fixture.iam.check_roles(&account, &function(arn)).unwrap();
-    assert!(fixture.iam.check_roles(&account, &function("arn:aws:iam::123456789012:role/gone")).is_err());
-    let stream = Resource { kind: "AWS::KinesisFirehose::DeliveryStream".to_owned(), ..function(arn) };
-    let error = fixture.iam.check_roles(&account, &stream).unwrap_err();
-    assert!(error.message.contains("cannot be assumed by firehose.amazonaws.com"), "{error}");
-}
-
-#[test]
-fn roles_are_what_stands_in_members_for_roles() {
-    let properties = json!({
-        "Role": "one",
-        "Environment": { "Variables": { "Role": "arn:aws:iam::123456789012:role/of-another-account" } },
-        "Description": "arn:aws:iam::123456789012:role/in-a-text",
-        "Actions": [{ "Kinesis": { "RoleArn": "two", "StreamName": "s" } }, { "S3": { "RoleARN": "three" } }],
-    });
-    let mut roles = Vec::new();
-    properties::collect_roles(&properties, &mut roles);
-    roles.sort_unstable();
-    assert_eq!(roles, ["one", "three", "two"]);
-}
