@@ -117,6 +117,15 @@ fn files_stay_small() {
 }
 
 #[test]
+fn the_readme_lists_the_stacks_as_they_are() {
+    let table = platform::deploy::markdown(&platform::deploy::Plan::of(&platform::Settings::default()));
+    assert!(
+        read(&root().join("README.md")).contains(&table),
+        "the table of stacks in README.md is not what `cargo platform stacks --format markdown` prints:\n{table}"
+    );
+}
+
+#[test]
 fn members_inherit_versions_and_lints() {
     for manifest in ["platform/Cargo.toml", "sim/Cargo.toml", "sim/record/Cargo.toml", "reports/Cargo.toml"] {
         let text = read(&root().join(manifest));

@@ -50,8 +50,7 @@ pub fn listing(plan: &Plan) -> Value {
 }
 
 /// Types that only connect others.
-const PLUMBING: [&str; 8] = [
-    "AWS::IAM::ManagedPolicy",
+const PLUMBING: [&str; 7] = [
     "AWS::IAM::Policy",
     "AWS::KMS::Alias",
     "AWS::Lambda::Permission",
@@ -60,6 +59,9 @@ const PLUMBING: [&str; 8] = [
     "AWS::SNS::TopicPolicy",
     "AWS::SSM::Parameter",
 ];
+
+/// Most types that a row of the table names.
+const MAIN_TYPES_MAX: usize = 8;
 
 /// The types of a stack's resources with their counts without those that only connect. The most frequent
 /// come first, at most four.
@@ -72,7 +74,7 @@ fn main_types(stack: &Planned) -> Vec<(String, usize)> {
     }
     let mut types: Vec<_> = types.into_iter().collect();
     types.sort_by(|(a_kind, a), (b_kind, b)| b.cmp(a).then_with(|| a_kind.cmp(b_kind)));
-    types.truncate(4);
+    types.truncate(MAIN_TYPES_MAX);
     types
 }
 

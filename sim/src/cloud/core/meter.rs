@@ -17,7 +17,12 @@ pub enum Outcome {
 
 impl From<&AwsError> for Outcome {
     fn from(error: &AwsError) -> Self {
-        if error.is_throttle() { Outcome::Throttled } else { Outcome::Error }
+        match error.status {
+            // That nothing has changed is an answer.
+            304 => Outcome::Ok,
+            _ if error.is_throttle() => Outcome::Throttled,
+            _ => Outcome::Error,
+        }
     }
 }
 

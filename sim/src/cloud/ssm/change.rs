@@ -19,10 +19,10 @@ impl Ssm {
             return Err(resource.refuse(format!("parameter type {} is not modelled", properties.r#type)));
         }
         check_value(cx, &properties.value)?;
-        let value = self.parameters.get_mut(physical_id).ok_or_else(|| {
+        let versions = self.parameters.get_mut(physical_id).ok_or_else(|| {
             AwsError::new("ParameterNotFound", format!("The parameter {physical_id} does not exist."))
         })?;
-        value.clone_from(&properties.value);
+        versions.push(properties.value.clone());
         cx.meter.call("ssm", "PutParameter", Outcome::Ok);
         Ok(Provisioned::new(physical_id).attribute("Type", "String").attribute("Value", properties.value))
     }
@@ -65,6 +65,7 @@ mod tests {
             ssm.provision(cx, &parameter("one")).unwrap();
             let changed = ssm.update(cx, &parameter("two"), "/a", &Value::Null).unwrap();
             assert_eq!((changed.attributes["Value"].as_str(), ssm.get("/a")), ("two", Some("two")));
+            assert_eq!([1, 2, 3].map(|version| ssm.get_version("/a", version)), [Some("one"), Some("two"), None]);
             assert!(ssm.update(cx, &parameter("{{a}}"), "/a", &Value::Null).is_err());
             assert_eq!(ssm.get("/a"), Some("two"), "a refused change changes nothing");
             ssm.delete(cx, &parameter("two"), "/a").unwrap();

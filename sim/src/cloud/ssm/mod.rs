@@ -1,7 +1,7 @@
 //! AWS Systems Manager Parameter Store, as templates use it.
 //!
 //! Modelled: `AWS::SSM::Parameter` of type String, with the rules for names and values, and its resolution by
-//! `{{resolve:ssm:name}}`. Refused: the JSON API, SecureString, versions and labels. Source of the rules: "SSM Parameter
+//! `{{resolve:ssm:name}}`. Refused: the JSON API, SecureString and labels. Source of the rules: "SSM Parameter
 //! Store" of the AWS facts; the texts of errors, and the code where the facts give none, are unverified.
 
 mod change;
@@ -18,7 +18,8 @@ const ARN_CHARS_MAX: usize = 2048;
 /// The parameters of the account.
 #[derive(Debug, Default)]
 pub struct Ssm {
-    parameters: BTreeMap<String, String>,
+    /// Values of all versions, the first first; never empty.
+    parameters: BTreeMap<String, Vec<String>>,
 }
 
 #[derive(Deserialize)]
@@ -51,19 +52,20 @@ impl Ssm {
                 format!("The parameter {} already exists.", properties.name),
             ));
         }
-        self.parameters.insert(properties.name.clone(), properties.value.clone());
+        self.parameters.insert(properties.name.clone(), vec![properties.value.clone()]);
         cx.meter.call("ssm", "PutParameter", Outcome::Ok);
         Ok(Provisioned::new(properties.name).attribute("Type", "String").attribute("Value", properties.value))
     }
 
     /// The value of a parameter.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.parameters.get(name).map(String::as_str)
+        self.parameters.get(name)?.last().map(String::as_str)
     }
 
-    /// The value of a version of a parameter. Version 1 is what created it.
+    /// The value of a version of a parameter. Version 1 is what created it, and each change of the value adds one.
     pub fn get_version(&self, name: &str, version: u64) -> Option<&str> {
-        self.get(name).filter(|_| version == 1)
+        let position = usize::try_from(version).ok()?.checked_sub(1)?;
+        self.parameters.get(name)?.get(position).map(String::as_str)
     }
 }
 
