@@ -75,19 +75,6 @@ impl Projection {
         self.matches(&self.template[1..], rest, &mut found).then_some(found)
     }
 
-    /// Where the files of a partition lie; `None` when it is not projected.
-    pub(super) fn location_of(&self, values: &[String]) -> Option<String> {
-        let mut location = String::new();
-        for segment in &self.template {
-            match segment {
-                Segment::Text(text) => location.push_str(text),
-                Segment::Column(column) => location.push_str(values.get(*column)?),
-            }
-        }
-        let found = self.values_of(location.get(self.root().len()..)?)?;
-        (found == values).then_some(location)
-    }
-
     fn matches(&self, template: &[Segment], rest: &str, found: &mut Vec<String>) -> bool {
         match template.split_first() {
             None => true,

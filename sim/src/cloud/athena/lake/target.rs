@@ -6,7 +6,6 @@ use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
 
 use super::super::failure::Failure;
 use super::hive;
-use super::projection::Projection;
 use super::table::{PARQUET_SERDE, bucket_and_prefix, projection};
 use crate::cloud::core::Cx;
 use crate::cloud::core::ports::CatalogTable;
@@ -18,7 +17,6 @@ pub(in super::super) struct Target {
     schema: SchemaRef,
     file_columns: usize,
     location: String,
-    projection: Option<Projection>,
 }
 
 impl Target {
@@ -32,8 +30,9 @@ impl Target {
         let fields = columns.map(|column| Ok(Field::new(&column.name, hive::parse(&column.hive_type)?, true)));
         let schema = Arc::new(Schema::new(fields.collect::<Result<Vec<_>, Failure>>()?));
         let location = format!("{}/", table.location.trim_end_matches('/'));
-        let projection = projection(table, cx, &name)?;
-        Ok(Target { name, schema, file_columns: table.columns.len(), location, projection })
+        // Partitions in the catalog are not modelled.
+        projection(table, cx, &name)?;
+        Ok(Target { name, schema, file_columns: table.columns.len(), location })
     }
 
     /// Columns of the files, then partition columns.
@@ -46,21 +45,29 @@ impl Target {
         self.file_columns
     }
 
-    /// Bucket and folder of a partition's files. A partition that is not projected could never be read.
+    /// Bucket and folder of a partition's files: `column=value/` for each partition column below the table's location. A
+    /// location template of partition projection is not asked (trinodb/trino pull request 25657: Athena has no special
+    /// handling of projection when it writes), so that a table with a template may never read what is inserted into it.
     pub(in super::super) fn folder(&self, partition: &[String]) -> Result<(String, String), Failure> {
-        let location = match &self.projection {
-            None => self.location.clone(),
-            Some(projection) => projection.location_of(partition).ok_or_else(|| {
-                let values = partition.join(", ");
-                Failure::not_modelled(format!(
-                    "INSERT into the partition ({values}) of {}, which is not projected",
-                    self.name
-                ))
-            })?,
-        };
+        let keys = self.schema.fields()[self.file_columns..].iter().zip(partition);
+        let folders: String = keys.map(|(key, value)| format!("{}={}/", key.name(), escaped(value))).collect();
+        let location = format!("{}{folders}", self.location);
         let (bucket, folder) = bucket_and_prefix(&location).ok_or_else(|| {
             Failure::query(format!("INVALID_TABLE_PROPERTY: {}: the location {location:?} is not in S3", self.name))
         })?;
         Ok((bucket.to_owned(), folder.to_owned()))
     }
+}
+
+/// A value as Hive writes it into a path: what has a meaning there is percent-encoded.
+fn escaped(value: &str) -> String {
+    let mut out = String::with_capacity(value.len());
+    for c in value.chars() {
+        if c.is_ascii_control() || "\"#%'*/:=?\\{[]^".contains(c) {
+            out.push_str(&format!("%{:02X}", u32::from(c)));
+        } else {
+            out.push(c);
+        }
+    }
+    out
 }
