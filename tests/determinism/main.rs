@@ -39,3 +39,8 @@ fn a_large_fleet_shortened_twice() {
 fn an_unsettled_run_twice() {
     assert_deterministic(&["scenarios/canary-short-peace.toml"]);
 }
+
+#[test]
+fn deployments_in_mid_traffic_twice() {
+    assert_deterministic(&["scenarios/deploy-midflight.toml", "--seed", "7", "--devices", "20"]);
+}

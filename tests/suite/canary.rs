@@ -191,3 +191,35 @@ fn a_policy_for_another_topic_lets_nothing_in() {
     let why = summary.unsettled.expect("a run that has not settled says why");
     assert!(why.contains("readings still wait in devices"), "{why}");
 }
+
+#[test]
+fn a_deployment_that_ends_otherwise_than_its_scenario_says_is_a_violation() {
+    let overrides = Overrides { devices: Some(4), ..Overrides::default() };
+    let mut scenario = rescaled("deploy-midflight", &overrides);
+    scenario.phase.hardship = Duration::from_secs(9 * 60);
+    scenario.changes.truncate(1);
+    scenario.changes[0].outcome = sim::scenario::DeploymentOutcome::RolledBack;
+    let summary = summary(&scenario, 1);
+    assert_eq!(summary.verdict, Verdict::Violated);
+    let [violation] = summary.violations.as_slice() else { panic!("{:?}", summary.violations) };
+    assert_eq!(violation.invariant, "deployment");
+    assert!(violation.message.starts_with("change[0] was to end rolled-back and ended deployed"), "{violation:?}");
+}
+
+#[test]
+fn a_permission_that_is_missing_breaks_authorization() {
+    let change = |stack: &str, body: String| match stack.ends_with("-enrichment") {
+        true => body.replace("dynamodb:BatchGetItem", "dynamodb:GetItem"),
+        false => body,
+    };
+    let harness = Harness { change_template: Some(Arc::new(change)), ..Harness::default() };
+    let overrides = Overrides { devices: Some(2), hardship: Some(Duration::from_secs(30)), ..Overrides::default() };
+    let summary = summary_with(&rescaled("smoke", &overrides), 7, harness);
+    assert_eq!(summary.verdict, Verdict::Violated);
+    let found = summary.violations.iter().find(|violation| violation.invariant == "authorization");
+    let message = &found.unwrap_or_else(|| panic!("{:?}", summary.violations)).message;
+    assert!(
+        message.contains("is not authorized to perform: dynamodb:BatchGetItem on resource: arn:aws:dynamodb:"),
+        "{message}"
+    );
+}

@@ -165,7 +165,7 @@ devices = 2
 publish_every = "1min"
 
 [phase]
-hardship = "85min"
+hardship = "145min"
 peace = "3min"
 
 [platform]
@@ -206,9 +206,19 @@ fn broken_rules() -> Harness {
             rule["Actions"][0]["Kinesis"]["StreamName"] = json!("gone");
             return template.to_string();
         }
+        if stack.ends_with("-device-registry") {
+            let mut template: Value = serde_json::from_str(&body).expect("a template is JSON");
+            let resources = template["Resources"].as_object_mut().expect("a template has resources");
+            for (_, rule) in resources.iter_mut().filter(|(_, resource)| resource["Type"] == "AWS::IoT::TopicRule") {
+                let function = &mut rule["Properties"]["TopicRulePayload"]["Actions"][0]["Lambda"]["FunctionArn"];
+                *function = json!("arn:aws:lambda:eu-west-1:123456789012:function:gone");
+            }
+            return template.to_string();
+        }
         body
     };
-    Harness { change_template: Some(Arc::new(change)), ..Harness::default() }
+    // A newcomer is an event for the registry's rules.
+    Harness { change_template: Some(Arc::new(change)), acts: joining().acts, ..Harness::default() }
 }
 
 /// A device joins, and moves to another tenant.
@@ -236,7 +246,47 @@ fn joining() -> Harness {
 }
 
 /// Grants that no run notices, and why they are there all the same.
-const UNNOTICED: &[(&str, &str, &str, &str)] = &[];
+const UNNOTICED: &[(&str, &str, &str, &str)] = &[
+    ("enrichment", "FunctionRole", "kinesis:DescribeStreamSummary", LAMBDA_GUIDE),
+    ("anomaly-detection", "FunctionRole", "kinesis:DescribeStreamSummary", LAMBDA_GUIDE),
+    ("data-lake", "RawDeliveryRole", "s3:GetBucketLocation", FIREHOSE_GUIDE),
+    ("data-lake", "RawDeliveryRole", "s3:ListBucket", FIREHOSE_GUIDE),
+    ("data-lake", "RawDeliveryRole", "s3:ListBucketMultipartUploads", FIREHOSE_GUIDE),
+    ("data-lake", "RawDeliveryRole", "s3:AbortMultipartUpload", FIREHOSE_GUIDE),
+    ("data-lake", "RawDeliveryRole", "s3:GetObject", FIREHOSE_GUIDE),
+    ("data-lake", "RawDeliveryRole", "kms:Decrypt", FIREHOSE_GUIDE),
+    ("data-lake", "RawDeliveryRole", "logs:PutLogEvents", LOGS),
+    ("data-lake", "ProcessedDeliveryRole", "s3:GetBucketLocation", FIREHOSE_GUIDE),
+    ("data-lake", "ProcessedDeliveryRole", "s3:ListBucket", FIREHOSE_GUIDE),
+    ("data-lake", "ProcessedDeliveryRole", "s3:ListBucketMultipartUploads", FIREHOSE_GUIDE),
+    ("data-lake", "ProcessedDeliveryRole", "s3:AbortMultipartUpload", FIREHOSE_GUIDE),
+    ("data-lake", "ProcessedDeliveryRole", "s3:GetObject", FIREHOSE_GUIDE),
+    ("data-lake", "ProcessedDeliveryRole", "kms:Decrypt", FIREHOSE_GUIDE),
+    ("data-lake", "ProcessedDeliveryRole", "logs:PutLogEvents", LOGS),
+    ("data-lake", "ProcessedDeliveryRole", "glue:GetTableVersion", FIREHOSE_GUIDE),
+    ("data-lake", "CurationFunctionRole", "glue:GetDatabase", ATHENA_GUIDE),
+    ("data-lake", "CurationFunctionRole", "s3:GetBucketLocation", ATHENA_GUIDE),
+    ("data-lake", "CurationFunctionRole", "s3:ListBucketMultipartUploads", ATHENA_GUIDE),
+    ("data-lake", "CurationFunctionRole", "s3:AbortMultipartUpload", ATHENA_GUIDE),
+    ("data-lake", "CurationFunctionRole", "s3:ListMultipartUploadParts", ATHENA_GUIDE),
+    (
+        "device-registry",
+        "TaggerFunctionRole",
+        "iot:TagResource",
+        "AWS asks for it when a group is made with tags (unverified)",
+    ),
+    (
+        "cost-monitoring",
+        "FunctionRole",
+        "ce:GetCostAndUsage",
+        "Cost Explorer is not modelled: the call is refused as such",
+    ),
+];
+
+const LAMBDA_GUIDE: &str = "Lambda's guide names it among what an event source mapping of a stream needs";
+const FIREHOSE_GUIDE: &str = "Firehose's guide names it for its destination; objects are written in one piece here, and schemas read by two calls";
+const ATHENA_GUIDE: &str = "Athena's guide names it; results and new files are written in one piece here";
+const LOGS: &str = "what Firehose writes into its error log is not modelled";
 
 /// Takes every grant of the roles of `stacks` away in turn.
 fn every_grant_is_needed(stacks: &[&str], stages: &[Stage]) {
@@ -284,7 +334,7 @@ fn of_the_data_lake() {
 
 #[test]
 fn of_the_registry_and_of_cost_monitoring() {
-    let stages = [Stage::new(SHORT, joining), Stage::new(HOURS, Harness::default)];
+    let stages = [Stage::new(SHORT, joining), Stage::new(SHORT, broken_rules), Stage::new(HOURS, Harness::default)];
     every_grant_is_needed(&["device-registry", "cost-monitoring"], &stages);
 }
 

@@ -1,11 +1,13 @@
 //! Scenarios with the verdicts that they promise.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use record::{Summary, Verdict};
+use sim::run::{Harness, OwnersAct};
 use sim::scenario::Overrides;
 
-use crate::support::{rescaled, root, scenario, summary};
+use crate::support::{rescaled, root, scenario, summary, summary_with};
 
 /// Nothing lost, nothing invented, nothing changed, nothing out of order.
 fn assert_held(summary: &Summary) {
@@ -71,6 +73,30 @@ fn a_large_fleet_holds_when_it_is_shortened() {
     let summary = summary(&rescaled("fleet-10k", &overrides), 3);
     assert_held(&summary);
     assert_eq!(summary.devices, 1_000);
+}
+
+#[test]
+fn deployments_in_mid_traffic_end_as_they_should_and_lose_nothing() {
+    let scenario = scenario("deploy-midflight");
+    assert!(scenario.seeds.len() >= 3, "the scenario names at least three seeds");
+    let rolled_back: Arc<Mutex<Vec<(u64, Duration)>>> = Arc::default();
+    let seen = rolled_back.clone();
+    // After the template that rolls back, and before the next deployment.
+    let look: OwnersAct = Arc::new(move |account, _| {
+        let enrichment = account.services.lambda.functions().find(|function| function.name.ends_with("-enrichment"));
+        let function = enrichment.expect("the function is there");
+        seen.lock().expect("one thread").push((function.memory_mib, function.timeout));
+    });
+    let harness = Harness { acts: vec![(Duration::from_secs(28 * 60), look)], ..Harness::default() };
+    let summary = summary_with(&scenario, scenario.seeds[0], harness);
+    assert_held(&summary);
+    assert_eq!(summary.counters["deployments:ended"], 4);
+    assert_eq!(summary.calls["kinesis:UpdateShardCount"].ok, 4, "two streams, there and back");
+    assert_eq!(
+        *rolled_back.lock().expect("one thread"),
+        [(1_024, Duration::from_secs(60))],
+        "what was deployed before stays, and the timeout that was rolled back does not"
+    );
 }
 
 #[test]

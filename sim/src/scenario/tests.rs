@@ -727,7 +727,7 @@ fn all_scenario_files_of_the_repository_are_valid() {
         }
     }
     names.sort();
-    assert_eq!(names, ["canary-short-peace", "fleet-10k", "replay-nab", "smoke"]);
+    assert_eq!(names, ["canary-short-peace", "deploy-midflight", "fleet-10k", "replay-nab", "smoke"]);
 }
 
 #[test]
