@@ -75,7 +75,7 @@ async fn refuse_plain_text(aws: &Aws, bucket: &str, owner: &str, made: bool) -> 
     if !made {
         match aws.s3.get_bucket_policy().bucket(bucket).expected_bucket_owner(owner).send().await {
             Ok(_) => return Ok(()),
-            Err(error) if artifact::is_missing(&error) => {}
+            Err(error) if error.code() == Some("NoSuchBucketPolicy") => {}
             Err(error) => return Err(CallError::of(format!("reading the policy of the bucket {bucket}"), &error)),
         }
     }

@@ -1,6 +1,6 @@
 //! Change sets: what a stack would become, made by CloudFormation and not executed yet.
 
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_sdk_cloudformation::operation::describe_change_set::DescribeChangeSetOutput;
 use aws_sdk_cloudformation::types::{
@@ -97,7 +97,7 @@ async fn described(
         let unchanged = reason.contains("didn't contain changes") || reason.contains("No updates are to be performed");
         return if exists && unchanged { Ok(None) } else { Err(DeployError::ChangeSet { stack, stage, reason }) };
     }
-    let changes = changes(aws, &stack, &id, described).await?;
+    let changes = changes(aws, &stack, &id, described, patience, reporter).await?;
     Ok(Some(ChangeSet { stack, stage, creates: !exists, id, changes }))
 }
 
@@ -144,15 +144,10 @@ async fn made(
 ) -> Result<DescribeChangeSetOutput, DeployError> {
     let until = aws.now() + patience.most;
     loop {
-        let may_repeat = aws.now() < until;
-        let looked = describe(aws, &planned.name, id, None).await;
-        let Some(described) = watch::unless_it_passes(looked, may_repeat, reporter)? else {
-            aws.sleep(LOOK_EVERY).await;
-            continue;
-        };
+        let described = describe(aws, &planned.name, id, None, until, reporter).await?;
         match described.status() {
             Some(ChangeSetStatus::CreateComplete | ChangeSetStatus::Failed) => return Ok(described),
-            _ if may_repeat => aws.sleep(LOOK_EVERY).await,
+            _ if aws.now() < until => aws.sleep(LOOK_EVERY).await,
             status => {
                 return Err(DeployError::TimedOut {
                     stack: planned.name.clone(),
@@ -165,18 +160,36 @@ async fn made(
     }
 }
 
+/// A page of a change set. What fails for a passing reason is repeated `until` then.
 async fn describe(
     aws: &Aws,
     stack: &str,
     id: &str,
     token: Option<String>,
+    until: SystemTime,
+    reporter: &mut dyn Reporter,
 ) -> Result<DescribeChangeSetOutput, CallError> {
-    let call = aws.cloudformation.describe_change_set().stack_name(stack).change_set_name(id).set_next_token(token);
-    call.send().await.map_err(|error| CallError::of(format!("describing the change set of stack {stack}"), &error))
+    loop {
+        let call = aws.cloudformation.describe_change_set().stack_name(stack).change_set_name(id);
+        let page = call.set_next_token(token.clone()).send().await;
+        let page = page.map_err(|error| CallError::of(format!("describing the change set of stack {stack}"), &error));
+        if let Some(page) = watch::unless_it_passes(page, aws.now() < until, reporter)? {
+            return Ok(page);
+        }
+        aws.sleep(LOOK_EVERY).await;
+    }
 }
 
 /// What a change set does, from all its pages.
-async fn changes(aws: &Aws, stack: &str, id: &str, first: DescribeChangeSetOutput) -> Result<Vec<Change>, CallError> {
+async fn changes(
+    aws: &Aws,
+    stack: &str,
+    id: &str,
+    first: DescribeChangeSetOutput,
+    patience: Patience,
+    reporter: &mut dyn Reporter,
+) -> Result<Vec<Change>, CallError> {
+    let until = aws.now() + patience.most;
     let mut found = Vec::new();
     let mut page = first;
     loop {
@@ -193,7 +206,7 @@ async fn changes(aws: &Aws, stack: &str, id: &str, first: DescribeChangeSetOutpu
             });
         }
         match page.next_token() {
-            Some(token) => page = describe(aws, stack, id, Some(token.to_owned())).await?,
+            Some(token) => page = describe(aws, stack, id, Some(token.to_owned()), until, reporter).await?,
             None => return Ok(found),
         }
     }

@@ -207,14 +207,14 @@ impl State {
                 return (200, String::new());
             }
             ("GET", "policy") if !self.settings.contains(&format!("{bucket} policy")) => {
-                return (404, error("NoSuchBucketPolicy", "there is none"));
+                return (404, "<Error><Code>NoSuchBucketPolicy</Code></Error>".to_owned());
             }
             ("GET", "policy") => return (200, "{}".to_owned()),
             ("PUT", "policy" | "versioning" | "publicAccessBlock") => {
                 let setting = setting.trim_end_matches('=');
                 if self.faults.first() == Some(&"bucket settings") && setting != "publicAccessBlock" {
                     self.faults.remove(0);
-                    return (403, error("AccessDenied", "no"));
+                    return (403, "<Error><Code>AccessDenied</Code></Error>".to_owned());
                 }
                 self.settings.insert(format!("{bucket} {setting}"));
                 return (200, String::new());
