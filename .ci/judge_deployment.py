@@ -74,6 +74,7 @@ class Judge:
         self.run(1, "doctor", "--templates", first, has=["FAIL  package", "ok    credentials", "shards"])
         assert not self.client("cloudformation").list_stacks()["StackSummaries"], "nothing may be there yet"
         upload = ["package", "--templates", first, "--binary", self.program, "--upload"]
+        self.not_for_lambda(upload)
         self.bucket_of_packages(upload)
         self.run(0, *upload, has=["uploaded"])
         self.run(0, *upload, has=["was there"])
@@ -84,6 +85,7 @@ class Judge:
         for status in self.statuses(first):
             assert (status["status"], status["template"]) == ("CREATE_COMPLETE", "same"), status
         self.run(0, "diff", "--templates", first, has=["no differences"])
+        self.changed_by_hand(first, stacks[0]["template"])
         self.run(0, "deploy", "--templates", first, "--approve", has=[f"0 stacks changed, {count} unchanged"])
 
         second = self.templates("second", "env = 'ci'\nenrichment.memory_mib = 1024\n")
@@ -95,6 +97,22 @@ class Judge:
         self.bad_credentials(second)
         self.destruction(second)
 
+    def not_for_lambda(self, upload):
+        """A program that Lambda cannot start, or that would serve no function, is refused before anything is made."""
+        program = pathlib.Path(self.program).read_bytes()
+        mark = b"platform-build:production"
+        assert mark in program, "the production build carries its mark"
+        for name, content, words in [
+            ("unmarked", program.replace(mark, mark[::-1]), "no production build"),
+            ("newer", program + b"GLIBC_2.99\0", "needs glibc 2.99"),
+            ("narrow", program[:4] + b"\x01" + program[5:], "no 64-bit Linux program"),
+        ]:
+            path = self.folder / name
+            path.write_bytes(content)
+            arguments = [path if argument == self.program else argument for argument in upload]
+            self.run(1, *arguments, has=[words, "hint: "])
+        assert not self.client("s3").list_buckets()["Buckets"], "no bucket may be there yet"
+
     def bucket_of_packages(self, upload):
         """The bucket is made private, versioned and by TLS only: moto is spoken to without TLS, and refuses."""
         self.run(1, *upload, has=["HTTP status 403"])
@@ -102,7 +120,16 @@ class Judge:
         assert s3.get_bucket_versioning(Bucket=bucket)["Status"] == "Enabled"
         assert all(s3.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"].values())
         assert "aws:SecureTransport" in s3.get_bucket_policy(Bucket=bucket)["Policy"]
-        s3.delete_bucket_policy(Bucket=bucket)
+        # A policy of its own stays: the next upload does not set the other again.
+        own = {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "s3:*", "Resource": f"arn:aws:s3:::{bucket}/*"}
+        s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps({"Version": "2012-10-17", "Statement": [own]}))
+
+    def changed_by_hand(self, folder, template):
+        path = folder / template
+        text = path.read_text()
+        path.write_text(text + " ")
+        self.run(2, "deploy", "--templates", folder, "--approve", has=[template, "SHA-256"])
+        path.write_text(text)
 
     def resources_are_there(self, folder, stacks):
         """Every resource of every template is in its stack, as an independent client reads it."""
@@ -123,14 +150,14 @@ class Judge:
         self.run(2, "destroy", "--templates", folder, has=["no terminal"])
         bucket = f"iot-platform-ci-raw-123456789012-{REGION}"
         self.client("s3").put_object(Bucket=bucket, Key="object", Body=b"x")
-        self.run(1, "destroy", "--templates", folder, "--approve", has=[bucket, "aws s3 rm"])
+        self.run(1, "destroy", "--templates", folder, "--approve", has=[f"aws s3 rm s3://{bucket} --recursive"])
         versions = self.client("s3").list_object_versions(Bucket=bucket)
         for version in versions.get("Versions", []):
             self.client("s3").delete_object(Bucket=bucket, Key="object", VersionId=version["VersionId"])
-        self.run(0, "destroy", "--templates", folder, "--approve", has=["stacks deleted"])
+        self.run(0, "destroy", "--templates", folder, "--approve", has=["stacks deleted from account 123456789012"])
         assert all(status["status"] is None for status in self.statuses(folder))
         assert not self.client("kinesis").list_streams()["StreamNames"], "the streams are gone with their stacks"
-        self.run(0, "destroy", "--templates", folder, "--approve", has=["0 stacks deleted"])
+        self.run(0, "destroy", "--templates", folder, "--approve", has=["nothing was deleted"])
 
 
 def main(platform, program, folder):

@@ -4,10 +4,12 @@ What is changed, and nothing else:
 - Resources of types that moto's CloudFormation does not make are left out (UNKNOWN and BROKEN below); what refers to one
   gets a placeholder. The list is printed, and checked against moto: a type that moto has learned must go from it.
 - Properties that moto fails on are left out (DROPPED below).
+- The manifest has the hashes of the changed templates.
 - moto resolves no dynamic references, but template parameters that take their value from Systems Manager: each
   {{resolve:ssm:PATH}} becomes such a parameter.
 """
 
+import hashlib
 import json
 import pathlib
 import re
@@ -169,7 +171,9 @@ def main(source, target):
             else:
                 kept += 1
         changed = Template(template, UNKNOWN | set(BROKEN)).transform()
-        (target / stack["template"]).write_text(json.dumps(changed, indent=2))
+        text = json.dumps(changed, indent=2)
+        (target / stack["template"]).write_text(text)
+        stack["sha256"] = hashlib.sha256(text.encode()).hexdigest()
     (target / "manifest.json").write_text(json.dumps(manifest, indent=2))
     print(f"moto makes {kept} resources; left out are {sum(map(len, left_out.values()))}:")
     for kind, names in sorted(left_out.items()):

@@ -4,10 +4,10 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use platform::deploy::{self, Level, Match, Options, Plan, StackDiff, StackStatus, synth as files};
+use platform::deploy::{self, Destruction, Level, Match, Options, Plan, StackDiff, StackStatus, synth as files};
 use serde_json::{Value, json};
 
-use super::console::{Console, Questions, time};
+use super::console::{Console, Questions, say, time};
 use super::{Failed, Source, StatusFormat, TableFormat, Target, Waiting, connection};
 
 /// `diff` found differences.
@@ -20,17 +20,17 @@ pub(super) fn synth(source: &Source, out: &Path) -> Result<ExitCode, Failed> {
         Failed::work(format!("cannot write to {}: {error}\n  hint: {hint}", out.display()))
     })?;
     for stack in stacks {
-        println!("{:<13} {}", stack.stage, stack.name);
+        say(format_args!("{:<13} {}", stack.stage, stack.name));
     }
-    println!("wrote {}, {} and the templates above to {}", files::MANIFEST, files::DIAGRAM, out.display());
+    say(format_args!("wrote {}, {} and the templates above to {}", files::MANIFEST, files::DIAGRAM, out.display()));
     Ok(ExitCode::SUCCESS)
 }
 
 pub(super) fn stacks(source: &Source, format: TableFormat) -> Result<ExitCode, Failed> {
     let plan = source.plan()?;
     match format {
-        TableFormat::Markdown => print!("{}", deploy::markdown(&plan)),
-        TableFormat::Json => println!("{:#}", deploy::listing(&plan)),
+        TableFormat::Markdown => say(format_args!("{}", deploy::markdown(&plan).trim_end())),
+        TableFormat::Json => say(format_args!("{:#}", deploy::listing(&plan))),
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -43,10 +43,12 @@ pub(super) fn diff(target: &Target, against: Option<&Path>) -> Result<ExitCode, 
             .map_err(Failed::work)?,
     };
     if differences.is_empty() {
-        println!("no differences in {} stacks", plan.stacks.len());
+        say(format_args!("no differences in {} stacks", plan.stacks.len()));
         return Ok(ExitCode::SUCCESS);
     }
-    differences.iter().for_each(|difference| print!("{difference}"));
+    for difference in &differences {
+        say(format_args!("{}", difference.to_string().trim_end()));
+    }
     Ok(ExitCode::from(DIFFERENT))
 }
 
@@ -57,9 +59,9 @@ pub(super) fn deploy(target: &Target, approve: bool, recreate: bool, waiting: Wa
     let work = async |config| deploy::deploy(&config, &plan, &options, &mut Console, &mut questions).await;
     let deployed = connection::with(&plan.region, work)?.map_err(Failed::work)?;
     for (stack, status) in &deployed.changed {
-        println!("{stack}: {status}");
+        say(format_args!("{stack}: {status}"));
     }
-    println!("{} stacks changed, {} unchanged", deployed.changed.len(), deployed.unchanged.len());
+    say(format_args!("{} stacks changed, {} unchanged", deployed.changed.len(), deployed.unchanged.len()));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -69,13 +71,22 @@ pub(super) fn destroy(target: &Target, approve: bool, waiting: Waiting) -> Resul
     let options = options(waiting);
     let work = async |config| deploy::destroy(&config, &plan, &options, &mut Console, &mut questions).await;
     let destroyed = connection::with(&plan.region, work)?.map_err(Failed::work)?;
-    for stack in &destroyed.stacks {
-        println!("{stack}: deleted");
+    let Destruction { env, account, region, stacks, retained } = destroyed;
+    if stacks.is_empty() {
+        say(format_args!("no stack of environment {env} is in account {account} in {region}: nothing was deleted"));
+        return Ok(ExitCode::SUCCESS);
     }
-    for resource in &destroyed.retained {
-        println!("{} ({}) stays", resource.physical_id, resource.resource_type);
+    for stack in &stacks {
+        say(format_args!("{stack}: deleted"));
     }
-    println!("{} stacks deleted, {} resources stay", destroyed.stacks.len(), destroyed.retained.len());
+    for resource in &retained {
+        say(format_args!("{} ({}) stays", resource.physical_id, resource.resource_type));
+    }
+    say(format_args!(
+        "{} stacks deleted from account {account} in {region}, {} resources stay",
+        stacks.len(),
+        retained.len()
+    ));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -88,8 +99,8 @@ pub(super) fn status(target: &Target, format: StatusFormat) -> Result<ExitCode, 
     let found = connection::with(&plan.region, async |config| deploy::status(&config, &plan).await)?;
     let found = found.map_err(Failed::work)?;
     match format {
-        StatusFormat::Json => println!("{:#}", found.iter().map(status_json).collect::<Value>()),
-        StatusFormat::Table => print!("{}", status_table(&found)),
+        StatusFormat::Json => say(format_args!("{:#}", found.iter().map(status_json).collect::<Value>())),
+        StatusFormat::Table => say(format_args!("{}", status_table(&found).trim_end())),
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -105,11 +116,11 @@ fn status_json(status: &StackStatus) -> Value {
 }
 
 fn status_table(found: &[StackStatus]) -> String {
-    let header = ["STAGE", "STACK", "STATUS", "CHANGED", "DRIFT"].map(str::to_owned);
+    let header = ["STAGE", "STACK", "STATUS", "CHANGED", "TEMPLATE"].map(str::to_owned);
     let row = |status: &StackStatus| {
-        let drift = match status.template {
-            Match::Same => "no",
-            Match::Differs => "yes",
+        let template = match status.template {
+            Match::Same => "same",
+            Match::Differs => "differs",
             Match::Absent => "-",
         };
         [
@@ -117,7 +128,7 @@ fn status_table(found: &[StackStatus]) -> String {
             status.stack.clone(),
             status.status.clone().unwrap_or_else(|| "absent".to_owned()),
             status.changed_at.map_or_else(|| "-".to_owned(), time),
-            drift.to_owned(),
+            template.to_owned(),
         ]
     };
     let rows: Vec<[String; 5]> = std::iter::once(header).chain(found.iter().map(row)).collect();
@@ -138,9 +149,9 @@ pub(super) fn doctor(target: &Target) -> Result<ExitCode, Failed> {
     let plan = target.plan()?;
     let findings = connection::with(&plan.region, async |config| deploy::doctor(&config, &plan).await)?;
     for finding in &findings {
-        println!("{:<5} {}: {}", finding.level, finding.what, finding.detail);
+        say(format_args!("{:<5} {}: {}", finding.level, finding.what, finding.detail));
         if let Some(hint) = &finding.hint {
-            println!("      hint: {hint}");
+            say(format_args!("      hint: {hint}"));
         }
     }
     let failed = findings.iter().any(|finding| finding.level == Level::Fail);
@@ -174,8 +185,8 @@ mod tests {
             },
         ];
         let expected = "\
-STAGE          STACK  STATUS           CHANGED               DRIFT
-ingest         one    CREATE_COMPLETE  1970-01-01T00:00:01Z  yes
+STAGE          STACK  STATUS           CHANGED               TEMPLATE
+ingest         one    CREATE_COMPLETE  1970-01-01T00:00:01Z  differs
 cross-cutting  two    absent           -                     -
 ";
         assert_eq!(status_table(&found), expected);

@@ -6,15 +6,24 @@ use aws_types::SdkConfig;
 
 use super::Failed;
 
+/// Longest time of one attempt of a call: an answer that is lost on the way would be waited for without end.
+#[cfg(production)]
+const ATTEMPT: std::time::Duration = std::time::Duration::from_secs(30);
+
 /// Does work with the SDK configuration of the process's environment, for a Region.
 #[cfg(production)]
 pub(super) fn with<T>(region: &str, work: impl AsyncFnOnce(SdkConfig) -> T) -> Result<T, Failed> {
+    use aws_config::timeout::TimeoutConfig;
     use aws_config::{BehaviorVersion, Region};
 
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failed::work)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
+        Failed::work(format!("the connection cannot be set up: {error}\n  hint: see the limits of this process"))
+    })?;
     Ok(runtime.block_on(async {
         let region = Region::new(region.to_owned());
-        let config = aws_config::defaults(BehaviorVersion::latest()).region(region).load().await;
+        let timeouts = TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT).build();
+        let loader = aws_config::defaults(BehaviorVersion::latest()).region(region).timeout_config(timeouts);
+        let config = loader.load().await;
         work(config).await
     }))
 }

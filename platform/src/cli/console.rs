@@ -1,10 +1,11 @@
 //! A deployment on a terminal: its news, and its questions.
 
+use std::fmt;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::time::SystemTime;
 
 use aws_smithy_types::date_time::{DateTime, Format};
-use platform::deploy::{Approver, ChangeSet, Destruction, Event, News, Replacement, Reporter, Stage};
+use platform::deploy::{Approver, ChangeSet, Destruction, Event, News, Replacement, Reporter, Stage, Step};
 
 use super::Failed;
 
@@ -28,25 +29,54 @@ impl Questions {
     }
 }
 
+/// Writes a line of progress. A closed pipe must not end a deployment half-way: what cannot be written is not.
+pub(super) fn tell(line: fmt::Arguments<'_>) {
+    #[cfg(not(test))]
+    let _ = writeln!(io::stderr(), "{line}");
+    // Tests keep to themselves only what goes through the macros.
+    #[cfg(test)]
+    eprintln!("{line}");
+}
+
+/// Writes a line of the result, as [`tell`] does.
+pub(super) fn say(line: fmt::Arguments<'_>) {
+    #[cfg(not(test))]
+    let _ = writeln!(io::stdout(), "{line}");
+    #[cfg(test)]
+    println!("{line}");
+}
+
 impl Reporter for Console {
     fn report(&mut self, news: &News) {
         match news {
-            News::StageBegins(stage) => eprintln!("\n== stage {stage}"),
-            News::StageEnds(stage) => eprintln!("== stage {stage} is complete"),
-            News::Unchanged(stack) => eprintln!("{stack}: unchanged"),
-            News::Proposed(change_set) => eprint!("{}", shown(change_set)),
-            News::Later { stack, after } => eprintln!("{stack}: waits for {}", after.join(", ")),
-            News::Waiting { stack, status } => eprintln!("{stack}: is {status}, waiting until that is done"),
-            News::Recreating { stack, status } => eprintln!("{stack}: is {status}, deleting it to create it again"),
-            News::Event(event) => eprintln!("{}", event_line(event)),
-            News::StackDone { stack, status } => eprintln!("{stack}: {status}"),
-            News::RegistryEventsEnabled => {
-                eprintln!(
-                    "AWS IoT Core publishes events of things from now on (a setting of the account in this Region)"
-                );
+            News::StageBegins(stage) => tell(format_args!("\n== stage {stage}")),
+            News::StageEnds(stage) => tell(format_args!("== stage {stage} is complete")),
+            News::Unchanged(stack) => tell(format_args!("{stack}: unchanged")),
+            News::Proposed(change_set) => tell(format_args!("{}", shown(change_set).trim_end())),
+            News::Later { stack, after } => tell(format_args!("{stack}: waits for {}", after.join(", "))),
+            News::Waiting { stack, status } => tell(format_args!("{stack}: is {status}, waiting until that is done")),
+            News::Recreating { stack, status } => {
+                tell(format_args!("{stack}: is {status}, deleting it to create it again"));
             }
-            News::NotChecked(what) => eprintln!("not checked: {what}"),
+            News::Event(event) => tell(format_args!("{}", event_line(event))),
+            News::StackDone { stack, status } => tell(format_args!("{stack}: {status}")),
+            News::RegistryEventsEnabled => tell(format_args!(
+                "AWS IoT Core publishes events of things from now on (a setting of the account in this Region)"
+            )),
+            News::NotChecked(what) => tell(format_args!("not checked: {what}")),
+            News::Tolerated(what) => tell(format_args!("note: {what}")),
         }
+    }
+}
+
+impl Questions {
+    /// Whether the person agrees, or has agreed beforehand.
+    fn agrees(&self, what: &str, question: &str) -> bool {
+        if self.approve {
+            tell(format_args!("{what}: approved by --approve"));
+            return true;
+        }
+        matches!(ask(&format!("{question} [y/N] ")).as_str(), "y" | "Y" | "yes")
     }
 }
 
@@ -55,34 +85,67 @@ impl Approver for Questions {
         let replacements: usize = changes.iter().map(ChangeSet::replacements).sum();
         let (stacks, plural) = (changes.len(), if changes.len() == 1 { "" } else { "s" });
         let loudly = if replacements > 0 { format!(", REPLACING {replacements} resources") } else { String::new() };
-        if self.approve {
-            eprintln!("stage {stage}: {stacks} stack{plural}{loudly}: approved by --approve");
-            return true;
-        }
-        let answer =
-            ask(&format!("Execute the change sets of {stacks} stack{plural} of stage {stage}{loudly}? [y/N] "));
-        matches!(answer.as_str(), "y" | "Y" | "yes")
+        self.agrees(
+            &format!("stage {stage}: {stacks} stack{plural}{loudly}"),
+            &format!("Execute the change sets of {stacks} stack{plural} of stage {stage}{loudly}?"),
+        )
+    }
+
+    fn approve_step(&mut self, stage: Stage, step: &Step) -> bool {
+        let (what, question) = step_texts(step);
+        self.agrees(&format!("stage {stage}: {what}"), &question)
     }
 
     fn approve_destruction(&mut self, destruction: &Destruction) -> bool {
-        eprintln!("These stacks are deleted, in this order:");
-        destruction.stacks.iter().for_each(|stack| eprintln!("  {stack}"));
-        if !destruction.retained.is_empty() {
-            eprintln!("These resources stay:");
-        }
-        for resource in &destruction.retained {
-            eprintln!("  {} ({}) of {}", resource.physical_id, resource.resource_type, resource.stack);
-        }
-        self.approve || ask("Type the name of the environment to delete it: ") == destruction.env
+        tell(format_args!("{}", destruction_text(destruction).trim_end()));
+        let Destruction { env, account, region, .. } = destruction;
+        let question = format!("Type the name of the environment to delete it from account {account} in {region}: ");
+        self.approve || ask(&question) == *env
     }
+}
+
+/// A step as a phrase, and as a question.
+fn step_texts(step: &Step) -> (String, String) {
+    match step {
+        Step::DeleteRemains(remains) => {
+            let named: Vec<String> = remains.iter().map(|(stack, status)| format!("{stack} ({status})")).collect();
+            let named = named.join(", ");
+            (
+                format!("DELETING what failed before: {named}"),
+                format!("DELETE what failed before, to create it again: {named}?"),
+            )
+        }
+        Step::EnableRegistryEvents => (
+            "events of things are switched on for the whole account in this Region".to_owned(),
+            "Rules wait for events of things. Switch these on, for the whole account in this Region?".to_owned(),
+        ),
+    }
+}
+
+/// What a destruction deletes and leaves, as text.
+fn destruction_text(destruction: &Destruction) -> String {
+    use std::fmt::Write as _;
+    let mut out = String::new();
+    let mut line = |text: fmt::Arguments<'_>| writeln!(out, "{text}").expect("a String takes all text");
+    let Destruction { account, region, stacks, retained, .. } = destruction;
+    line(format_args!("These stacks of account {account} in {region} are deleted, in this order:"));
+    stacks.iter().for_each(|stack| line(format_args!("  {stack}")));
+    if !retained.is_empty() {
+        line(format_args!("These resources stay:"));
+    }
+    for resource in retained {
+        line(format_args!("  {} ({}) of {}", resource.physical_id, resource.resource_type, resource.stack));
+    }
+    out
 }
 
 /// A line from the terminal.
 fn ask(question: &str) -> String {
-    eprint!("{question}");
     let mut answer = String::new();
     // A terminal that cannot be written to or read from gives no consent.
-    let asked = io::stderr().flush().and_then(|()| io::stdin().read_line(&mut answer));
+    let asked = write!(io::stderr(), "{question}")
+        .and_then(|()| io::stderr().flush())
+        .and_then(|()| io::stdin().read_line(&mut answer));
     if asked.is_err() {
         answer.clear();
     }
@@ -94,7 +157,7 @@ fn shown(change_set: &ChangeSet) -> String {
     use std::fmt::Write as _;
     let mut out = String::new();
     let what = if change_set.creates { "new stack" } else { "changes" };
-    let mut line = |text: std::fmt::Arguments<'_>| writeln!(out, "{text}").expect("a String takes all text");
+    let mut line = |text: fmt::Arguments<'_>| writeln!(out, "{text}").expect("a String takes all text");
     line(format_args!("{}: {what}", change_set.stack));
     for change in &change_set.changes {
         let replaced = match change.replacement {
@@ -151,6 +214,24 @@ mod tests {
         assert_eq!(lines[0], "s: changes");
         assert!(lines[1].starts_with("  Modify  AWS::Kinesis::Stream Raw  !!! IS REPLACED"), "{text}");
         assert_eq!(lines[2], "  Add     AWS::Kinesis::Stream New");
+    }
+
+    #[test]
+    fn questions_name_what_is_deleted_and_where() {
+        let remains = Step::DeleteRemains(vec![("one".to_owned(), "ROLLBACK_COMPLETE".to_owned())]);
+        for text in [step_texts(&remains).0, step_texts(&remains).1] {
+            assert!(text.contains("DELET") && text.contains("one (ROLLBACK_COMPLETE)"), "{text}");
+        }
+        assert!(step_texts(&Step::EnableRegistryEvents).1.contains("whole account"));
+        let destruction = Destruction {
+            env: "dev".to_owned(),
+            account: "123456789012".to_owned(),
+            region: "eu-west-1".to_owned(),
+            stacks: vec!["one".to_owned()],
+            retained: Vec::new(),
+        };
+        let expected = "These stacks of account 123456789012 in eu-west-1 are deleted, in this order:\n  one\n";
+        assert_eq!(destruction_text(&destruction), expected);
     }
 
     #[test]

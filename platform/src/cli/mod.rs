@@ -6,12 +6,14 @@ mod connection;
 mod console;
 mod package;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use platform::Settings;
 use platform::deploy::{Plan, PlanError};
+
+use console::tell;
 
 /// The IoT data platform: its stacks and its functions.
 #[derive(Debug, Parser)]
@@ -19,7 +21,8 @@ use platform::deploy::{Plan, PlanError};
     name = "platform",
     version,
     after_help = "Exit codes: 0 done, 1 failed, 2 usage or settings, 3 `diff` found differences.\n\n\
-                  A first deployment:\n  platform doctor --env dev\n  platform package --env dev --upload\n  platform deploy --env dev"
+                  A first deployment:\n  platform doctor --settings dev.toml\n  \
+                  platform package --settings dev.toml --upload\n  platform deploy --settings dev.toml"
 )]
 struct Cli {
     #[command(subcommand)]
@@ -29,8 +32,8 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Write the files of an environment: templates, dashboards, a manifest with their order, a diagram
-    #[command(after_help = "Examples:\n  platform synth --env prod --out build/prod\n  \
-                            platform synth --settings eu.toml --out build/eu")]
+    #[command(after_help = "Examples:\n  platform synth --settings prod.toml --out build/prod\n  \
+                            platform synth --settings eu.toml --env trial --out build/trial")]
     Synth {
         #[command(flatten)]
         source: Source,
@@ -39,7 +42,7 @@ enum Command {
         out: PathBuf,
     },
     /// Print the stacks of an environment: stage, stack, resources, references
-    #[command(after_help = "Example:\n  platform stacks --format markdown")]
+    #[command(after_help = "Example:\n  platform stacks --settings prod.toml --format markdown")]
     Stacks {
         #[command(flatten)]
         source: Source,
@@ -48,7 +51,8 @@ enum Command {
         format: TableFormat,
     },
     /// Show what a deployment would change, by resource and property; exit code 3 when there is something
-    #[command(after_help = "Examples:\n  platform diff --env prod\n  platform diff --env prod --against build/prod")]
+    #[command(after_help = "Examples:\n  platform diff --settings prod.toml\n  \
+                            platform diff --settings prod.toml --against build/prod")]
     Diff {
         #[command(flatten)]
         target: Target,
@@ -58,7 +62,7 @@ enum Command {
     },
     /// Create and change the stacks, stage by stage, each stage after its changes are approved
     #[command(
-        after_help = "Examples:\n  platform deploy --env dev\n  platform deploy --settings prod.toml --approve\n  \
+        after_help = "Examples:\n  platform deploy --settings dev.toml\n  platform deploy --settings prod.toml --approve\n  \
                       platform deploy --templates build/prod --approve\n\n\
                       A deployment that failed or was interrupted goes on where it stopped when it is run again."
     )]
@@ -75,7 +79,8 @@ enum Command {
         waiting: Waiting,
     },
     /// Delete the stacks in reverse order; resources that the templates retain stay and are listed
-    #[command(after_help = "Examples:\n  platform destroy --env dev\n  platform destroy --env dev --approve")]
+    #[command(after_help = "Examples:\n  platform destroy --settings dev.toml\n  \
+                            platform destroy --settings dev.toml --approve")]
     Destroy {
         #[command(flatten)]
         target: Target,
@@ -86,7 +91,7 @@ enum Command {
         waiting: Waiting,
     },
     /// Show how the stacks are, and whether they were deployed with the templates of these settings
-    #[command(after_help = "Example:\n  platform status --env prod --format json")]
+    #[command(after_help = "Example:\n  platform status --settings prod.toml --format json")]
     Status {
         #[command(flatten)]
         target: Target,
@@ -96,14 +101,14 @@ enum Command {
     },
     /// Check what a deployment needs: credentials, Region, account, the functions' package, quotas; exit code 1 when one
     /// is missing
-    #[command(after_help = "Example:\n  platform doctor --env prod")]
+    #[command(after_help = "Example:\n  platform doctor --settings prod.toml")]
     Doctor {
         #[command(flatten)]
         target: Target,
     },
     /// Make the functions' deployment package from this program, built for Lambda
     #[command(
-        after_help = "Examples:\n  platform package --out bootstrap.zip\n  platform package --env prod --upload\n  \
+        after_help = "Examples:\n  platform package --out bootstrap.zip\n  platform package --settings prod.toml --upload\n  \
                       platform package --binary target/release/platform --out bootstrap.zip\n\n\
                       Without --binary it builds with cargo-zigbuild, in the repository's folder."
     )]
@@ -118,7 +123,8 @@ struct Source {
     /// Environment, part of every name; replaces that of the settings file [default: dev]
     #[arg(long)]
     env: Option<String>,
-    /// Settings file in TOML; missing keys have their defaults
+    /// Settings file in TOML; missing keys have their defaults. Without it, --env E reads settings/E.toml or
+    /// platform/settings/E.toml where the current folder has one
     #[arg(long, value_name = "FILE")]
     settings: Option<PathBuf>,
 }
@@ -177,7 +183,34 @@ impl From<PlanError> for Failed {
 
 impl Source {
     fn settings(&self) -> Result<Settings, Failed> {
-        Settings::load(self.settings.as_deref(), self.env.as_deref()).map_err(Failed::usage)
+        let (file, note) = self.file(Path::new(""));
+        if let Some(note) = note {
+            tell(format_args!("{note}"));
+        }
+        Settings::load(file.as_deref(), self.env.as_deref()).map_err(Failed::usage)
+    }
+
+    /// The settings file, and what to say about it: without the flag, the one in `folder` that is named after the
+    /// environment.
+    fn file(&self, folder: &Path) -> (Option<PathBuf>, Option<String>) {
+        let env = match (&self.settings, &self.env) {
+            (Some(file), _) => return (Some(file.clone()), None),
+            (None, None) => return (None, None),
+            (None, Some(env)) => env,
+        };
+        let is_name = env.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        let files = ["settings", "platform/settings"].map(|within| folder.join(within).join(format!("{env}.toml")));
+        match files.into_iter().find(|file| is_name && file.is_file()) {
+            Some(file) => {
+                let note = format!("settings: {}, because of --env {env}", file.display());
+                (Some(file), Some(note))
+            }
+            None if env == "prod" => {
+                let note = "settings: the defaults, for --env prod without a settings file; --settings FILE reads one";
+                (None, Some(note.to_owned()))
+            }
+            None => (None, None),
+        }
     }
 
     fn plan(&self) -> Result<Plan, Failed> {
@@ -196,11 +229,12 @@ impl Target {
 
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
+    platform::deploy::package::mark();
     // Lambda starts `bootstrap` without arguments.
     let in_lambda = std::env::args_os().len() == 1 && std::env::var_os("AWS_LAMBDA_RUNTIME_API").is_some();
     let command = if in_lambda { Command::Lambda } else { Cli::parse().command };
     run(command).unwrap_or_else(|Failed(code, message)| {
-        eprintln!("error: {message}");
+        tell(format_args!("error: {message}"));
         ExitCode::from(code)
     })
 }
@@ -244,6 +278,39 @@ mod tests {
             }
         }
         assert!(examples > 10, "{examples}");
+    }
+
+    #[test]
+    fn an_environment_reads_the_settings_that_are_named_after_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let within = folder.path().join("platform/settings");
+        std::fs::create_dir_all(&within).unwrap();
+        for env in ["prod", "eu"] {
+            std::fs::write(within.join(format!("{env}.toml")), "raw_shards = 7").unwrap();
+        }
+        let source = |env: Option<&str>, settings: Option<&str>| Source {
+            env: env.map(str::to_owned),
+            settings: settings.map(PathBuf::from),
+        };
+        for (env, settings, expected, said) in [
+            (Some("prod"), None, Some(within.join("prod.toml")), Some("prod.toml, because of --env prod")),
+            (Some("eu"), None, Some(within.join("eu.toml")), Some("eu.toml")),
+            (Some("eu"), Some("own.toml"), Some(PathBuf::from("own.toml")), None),
+            (Some("dev"), None, None, None),
+            (Some("../settings/eu"), None, None, None),
+            (None, None, None, None),
+        ] {
+            let (file, note) = source(env, settings).file(folder.path());
+            assert_eq!(file, expected, "{env:?}");
+            let as_said = said.map_or(note.is_none(), |said| note.as_ref().is_some_and(|note| note.contains(said)));
+            assert!(as_said, "{env:?}: {note:?}");
+        }
+        // The file in the folder itself comes first, and `prod` without a file is not silent.
+        std::fs::create_dir(folder.path().join("settings")).unwrap();
+        std::fs::write(folder.path().join("settings/eu.toml"), "").unwrap();
+        assert_eq!(source(Some("eu"), None).file(folder.path()).0, Some(folder.path().join("settings/eu.toml")));
+        let (file, note) = source(Some("prod"), None).file(&folder.path().join("settings"));
+        assert!(file.is_none() && note.as_ref().is_some_and(|note| note.contains("the defaults")), "{note:?}");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
 use clap::Args;
-use platform::deploy::package::{Architecture, GLIBC, Package, pack, upload};
+use platform::deploy::package::{Architecture, GLIBC, Package, check_upload, pack, upload};
 use platform::deploy::{Plan, architecture, synth};
 
 use super::{Failed, Target, connection};
@@ -40,11 +40,16 @@ pub(super) fn run(request: &Request) -> Result<ExitCode, Failed> {
     let plan = request.target.plan()?;
     let of_templates = Architecture::named(architecture(&plan));
     let architecture = request.arch.or(of_templates).unwrap_or(Architecture::X86_64);
-    if of_templates != Some(architecture) {
+    if of_templates != Some(architecture) && !request.upload {
         eprintln!(
             "warning: the templates' functions run on {}, this package is for {architecture}",
             self::architecture(&plan)
         );
+    }
+    if request.upload {
+        // Before a build of minutes.
+        let work = async |config| check_upload(&config, &plan, architecture).await;
+        connection::with(&plan.region, work)?.map_err(Failed::work)?;
     }
     let binary = match &request.binary {
         Some(path) => path.clone(),
@@ -55,7 +60,12 @@ pub(super) fn run(request: &Request) -> Result<ExitCode, Failed> {
     })?;
     let package =
         pack(&content, architecture).map_err(|error| Failed::work(format!("{}: {error}", binary.display())))?;
-    package.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+    if request.upload && !package.obstacles.is_empty() {
+        return Err(Failed::work(format!("{}: {}", binary.display(), package.obstacles.join("\n"))));
+    }
+    for warning in package.obstacles.iter().chain(&package.warnings) {
+        eprintln!("warning: {warning}");
+    }
     let default = (!request.upload).then(|| PathBuf::from("bootstrap.zip"));
     if let Some(out) = request.out.clone().or(default) {
         synth::replace(&out, &package.bytes).map_err(|error| {
@@ -87,6 +97,7 @@ fn put(plan: &Plan, package: &Package, replace: bool) -> Result<(), Failed> {
         }
         let what = if place.was_there { "was there" } else { "uploaded" };
         println!("{what:<9} s3://{}/{}", place.artifact.bucket, place.artifact.key);
+        place.not_checked.iter().for_each(|what| eprintln!("not checked: {what}"));
     }
     Ok(())
 }
@@ -148,11 +159,12 @@ mod tests {
         assert!(code == 2 && message.contains("hint: "), "{message}");
         fs::write(&binary, "#!/bin/sh").unwrap();
         let Err(Failed(code, message)) = run(&request) else { panic!("this is no program") };
-        assert!(code == 1 && message.contains("no Linux program") && message.contains("hint: "), "{message}");
+        assert!(code == 1 && message.contains("no 64-bit Linux program") && message.contains("hint: "), "{message}");
         assert!(!out.exists());
-        let mut elf = b"\x7fELF".to_vec();
-        elf.resize(18, 0);
-        elf.extend([62, 0, 1, 2, 3]);
+        // 64 bits, little end first; a program of the machine x86_64 with a first instruction.
+        let mut elf = b"\x7fELF\x02\x01".to_vec();
+        elf.resize(16, 0);
+        elf.extend([3, 0, 62, 0, 1, 0, 0, 0, 64, 1, 2, 3, 0, 0, 0, 0]);
         fs::write(&binary, elf).unwrap();
         assert_eq!(run(&request).unwrap(), ExitCode::SUCCESS);
         assert!(fs::read(&out).unwrap().starts_with(b"PK"));

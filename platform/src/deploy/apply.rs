@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use aws_types::SdkConfig;
 
-use super::artifact::{self, Artifact};
+use super::artifact;
 use super::aws::{Aws, Existing};
-use super::change_set;
+use super::change_set::{self, TemplateBucket};
 use super::error::{DeployError, hint_for};
 use super::plan::{Plan, Planned};
 use super::registry_events;
-use super::report::{Approver, ChangeSet, Deployed, News, Reporter};
+use super::report::{Approver, ChangeSet, Deployed, News, Reporter, Step};
 use super::stages::Stage;
-use super::watch::{self, Patience};
+use super::watch::{self, Condition, Patience};
 
 /// How to deploy or destroy.
 #[derive(Clone, Copy, Debug)]
@@ -60,17 +60,21 @@ pub async fn deploy(
     let aws = Aws::new(config)?;
     let identity = aws.identity_for(plan).await?;
     let artifacts = artifact::artifacts(plan, &identity.account)?;
+    let template_bucket = artifacts
+        .first()
+        .map(|artifact| TemplateBucket { name: artifact.bucket.clone(), owner: identity.account.clone() });
     for planned in &plan.stacks {
-        change_set::check_size(planned, artifacts.first())?;
+        change_set::check_size(planned, template_bucket.as_ref())?;
     }
     if options.check_artifact {
-        artifact::check(&aws, &artifacts).await?;
+        artifact::check(&aws, &artifacts, &identity.account).await?;
     }
     let mut deployment = Deployment {
         aws,
         options: *options,
-        template_bucket: artifacts.into_iter().next(),
+        template_bucket,
         existing: BTreeMap::new(),
+        done: Vec::new(),
         deployed: Deployed::default(),
         reporter,
         approver,
@@ -80,8 +84,8 @@ pub async fn deploy(
     }
     for (stage, stacks) in plan.stages() {
         deployment.stage(stage, &stacks).await?;
-        if stage == Stage::Ingest && registry_events::needed(plan) && registry_events::enable(&deployment.aws).await? {
-            deployment.reporter.report(&News::RegistryEventsEnabled);
+        if stage == Stage::Ingest && registry_events::needed(plan) {
+            deployment.registry_events(stage).await?;
         }
     }
     Ok(deployment.deployed)
@@ -91,9 +95,11 @@ struct Deployment<'d> {
     aws: Aws,
     options: Options,
     /// Where large templates go.
-    template_bucket: Option<Artifact>,
+    template_bucket: Option<TemplateBucket>,
     /// The stacks that exist, by name.
     existing: BTreeMap<String, Existing>,
+    /// What was done in the stage that is under way.
+    done: Vec<String>,
     deployed: Deployed,
     reporter: &'d mut dyn Reporter,
     approver: &'d mut dyn Approver,
@@ -105,45 +111,40 @@ impl Deployment<'_> {
         let place = (planned.name.as_str(), planned.stage);
         let patience = self.options.patience();
         let Some(existing) = watch::until_free(&self.aws, place, patience, self.reporter).await? else { return Ok(()) };
-        let usable = match existing.status.as_str() {
-            "CREATE_COMPLETE"
-            | "UPDATE_COMPLETE"
-            | "UPDATE_ROLLBACK_COMPLETE"
-            | "IMPORT_COMPLETE"
-            | "IMPORT_ROLLBACK_COMPLETE" => true,
-            "ROLLBACK_COMPLETE" | "ROLLBACK_FAILED" | "CREATE_FAILED" | "REVIEW_IN_PROGRESS" | "DELETE_FAILED" => {
-                self.options.recreate
+        match watch::condition(&existing.status) {
+            Condition::Empty => Ok(()),
+            Condition::Remains if !self.options.recreate => Err(blocked(planned, &existing)),
+            Condition::Usable | Condition::Remains => {
+                self.existing.insert(planned.name.clone(), existing);
+                Ok(())
             }
-            _ => false,
-        };
-        if !usable {
-            return Err(blocked(planned, &existing));
+            Condition::Busy | Condition::Stuck => Err(blocked(planned, &existing)),
         }
-        self.existing.insert(planned.name.clone(), existing);
-        Ok(())
     }
 
     /// Brings all stacks of a stage to what they should be. Stacks that read what another is about to change wait for it.
     async fn stage(&mut self, stage: Stage, stacks: &[&Planned]) -> Result<(), DeployError> {
         self.reporter.report(&News::StageBegins(stage));
-        for planned in stacks {
-            self.remove_remains(planned).await?;
-        }
+        self.done.clear();
+        self.remove_remains(stage, stacks).await?;
         let mut left: Vec<&Planned> = stacks.to_vec();
         while !left.is_empty() {
             let (proposed, later) = self.propose(&left).await?;
             if !proposed.is_empty() && !self.approver.approve(stage, &proposed) {
-                for change_set in &proposed {
-                    change_set::discard(&self.aws, &change_set.stack, &change_set.id, change_set.creates).await?;
-                }
-                return Err(DeployError::NotApproved { stage });
+                self.discard(&proposed).await;
+                return Err(self.not_approved(stage));
             }
             for (position, change_set) in proposed.iter().enumerate() {
-                if let Err(error) = self.execute(change_set).await {
-                    // What was approved with it is not executed: the next run proposes it again.
-                    for other in &proposed[position + 1..] {
-                        change_set::discard(&self.aws, &other.stack, &other.id, other.creates).await?;
+                // What was approved and is not executed goes: the next run proposes it again.
+                let after = match self.begin(change_set).await {
+                    Ok(after) => after,
+                    Err(error) => {
+                        self.discard(&proposed[position..]).await;
+                        return Err(error);
                     }
+                };
+                if let Err(error) = self.finish(change_set, after).await {
+                    self.discard(&proposed[position + 1..]).await;
                     return Err(error);
                 }
             }
@@ -153,17 +154,25 @@ impl Deployment<'_> {
         Ok(())
     }
 
-    /// Deletes what a failed creation left behind; [`Self::look_at`] has made sure that this was asked for.
-    async fn remove_remains(&mut self, planned: &Planned) -> Result<(), DeployError> {
-        let Some(existing) = self.existing.get(&planned.name) else { return Ok(()) };
-        if existing.status.ends_with("COMPLETE") && existing.status != "ROLLBACK_COMPLETE" {
-            return Ok(());
+    /// Deletes what failed creations left behind; [`Self::look_at`] has made sure that this was asked for in general, and
+    /// here each is named.
+    async fn remove_remains(&mut self, stage: Stage, stacks: &[&Planned]) -> Result<(), DeployError> {
+        let is_left = |existing: &Existing| watch::condition(&existing.status) == Condition::Remains;
+        let remains =
+            stacks.iter().filter_map(|planned| self.existing.get(&planned.name).map(|e| (*planned, e.clone())));
+        let remains: Vec<(&Planned, Existing)> = remains.filter(|(_, existing)| is_left(existing)).collect();
+        let named: Vec<_> = remains.iter().map(|(planned, e)| (planned.name.clone(), e.status.clone())).collect();
+        if !named.is_empty() && !self.approver.approve_step(stage, &Step::DeleteRemains(named)) {
+            return Err(self.not_approved(stage));
         }
-        let (stack, status) = (planned.name.clone(), existing.status.clone());
-        self.reporter.report(&News::Recreating { stack, status });
-        let (place, patience) = ((planned.name.as_str(), planned.stage), self.options.patience());
-        watch::delete(&self.aws, place, existing, patience, self.reporter).await?;
-        self.existing.remove(&planned.name);
+        for (planned, existing) in remains {
+            let (stack, status) = (planned.name.clone(), existing.status.clone());
+            self.reporter.report(&News::Recreating { stack, status });
+            let (place, patience) = ((planned.name.as_str(), stage), self.options.patience());
+            watch::delete(&self.aws, place, &existing, patience, self.reporter).await?;
+            self.existing.remove(&planned.name);
+            self.done.push(format!("{}: deleted", planned.name));
+        }
         Ok(())
     }
 
@@ -182,7 +191,8 @@ impl Deployment<'_> {
                 continue;
             }
             let exists = self.existing.contains_key(&planned.name);
-            match change_set::propose(&self.aws, planned, exists, self.template_bucket.as_ref()).await {
+            let (bucket, patience) = (self.template_bucket.as_ref(), self.options.patience());
+            match change_set::propose(&self.aws, planned, exists, bucket, patience, self.reporter).await {
                 Ok(Some(change_set)) => {
                     self.reporter.report(&News::Proposed(change_set.clone()));
                     proposed.push(change_set);
@@ -192,9 +202,7 @@ impl Deployment<'_> {
                     self.deployed.unchanged.push(planned.name.clone());
                 }
                 Err(error) => {
-                    for other in &proposed {
-                        change_set::discard(&self.aws, &other.stack, &other.id, other.creates).await?;
-                    }
+                    self.discard(&proposed).await;
                     return Err(error);
                 }
             }
@@ -202,10 +210,16 @@ impl Deployment<'_> {
         Ok((proposed, later))
     }
 
-    async fn execute(&mut self, change_set: &ChangeSet) -> Result<(), DeployError> {
-        let place = (change_set.stack.as_str(), change_set.stage);
+    /// Begins to execute a change set. Answers the last event of its stack from before.
+    async fn begin(&mut self, change_set: &ChangeSet) -> Result<Option<String>, DeployError> {
         let after = self.aws.last_event(&change_set.stack).await?;
         change_set::execute(&self.aws, change_set).await?;
+        Ok(after)
+    }
+
+    /// Waits until a change set is executed.
+    async fn finish(&mut self, change_set: &ChangeSet, after: Option<String>) -> Result<(), DeployError> {
+        let place = (change_set.stack.as_str(), change_set.stage);
         let patience = self.options.patience();
         let id = change_set.stack.as_str();
         let (existing, failed) = watch::until_done(&self.aws, place, id, after, patience, self.reporter).await?;
@@ -213,7 +227,31 @@ impl Deployment<'_> {
             return Err(watch::failure_of(place, existing, failed));
         }
         self.reporter.report(&News::StackDone { stack: change_set.stack.clone(), status: existing.status.clone() });
+        self.done.push(format!("{}: {}", change_set.stack, existing.status));
         self.deployed.changed.push((change_set.stack.clone(), existing.status));
+        Ok(())
+    }
+
+    async fn discard(&mut self, change_sets: &[ChangeSet]) {
+        for ChangeSet { stack, id, creates, .. } in change_sets {
+            change_set::discard(&self.aws, stack, id, *creates, self.reporter).await;
+        }
+    }
+
+    fn not_approved(&mut self, stage: Stage) -> DeployError {
+        DeployError::NotApproved { stage, done: std::mem::take(&mut self.done) }
+    }
+
+    /// Switches the registry events of things on, unless they are.
+    async fn registry_events(&mut self, stage: Stage) -> Result<(), DeployError> {
+        if registry_events::are_on(&self.aws).await? {
+            return Ok(());
+        }
+        if !self.approver.approve_step(stage, &Step::EnableRegistryEvents) {
+            return Err(self.not_approved(stage));
+        }
+        registry_events::enable(&self.aws).await?;
+        self.reporter.report(&News::RegistryEventsEnabled);
         Ok(())
     }
 }
@@ -223,6 +261,6 @@ fn blocked(planned: &Planned, existing: &Existing) -> DeployError {
         stack: planned.name.clone(),
         stage: planned.stage,
         status: existing.status.clone(),
-        hint: hint_for(&existing.status).replace("NAME", &planned.name),
+        hint: hint_for(&existing.status, &planned.name),
     }
 }

@@ -87,20 +87,23 @@ pub(super) fn partition(region: &str) -> &'static str {
     }
 }
 
-/// Makes sure that every package is there.
-pub(super) async fn check(aws: &Aws, artifacts: &[Artifact]) -> Result<(), DeployError> {
+/// Makes sure that every package is there, in buckets of the account.
+pub(super) async fn check(aws: &Aws, artifacts: &[Artifact], account: &str) -> Result<(), DeployError> {
     for artifact in artifacts {
         let Artifact { bucket, key } = artifact;
-        if let Err(error) = aws.s3.head_object().bucket(bucket).key(key).send().await {
-            let error = CallError::of(format!("looking for s3://{bucket}/{key}"), &error);
-            let why = match error.kind {
-                // S3 answers 403 for an absent object when the caller may not list the bucket.
-                CallErrorKind::Denied => ": S3 does not say whether it is there (access denied)".to_owned(),
-                CallErrorKind::Other => String::new(),
-                _ => return Err(error.into()),
-            };
-            return Err(DeployError::ArtifactMissing { bucket: bucket.clone(), key: key.clone(), why });
-        }
+        let call = aws.s3.head_object().bucket(bucket).key(key).expected_bucket_owner(account);
+        let Err(error) = call.send().await else { continue };
+        let absent = is_missing(&error);
+        let error = CallError::of(format!("looking for s3://{bucket}/{key}"), &error);
+        let why = match error.kind {
+            _ if absent => "is not there",
+            // S3 answers 403 for an absent object when the caller may not list the bucket.
+            CallErrorKind::Denied => {
+                "cannot be seen: it is absent, the caller may not look, or the bucket belongs to another account"
+            }
+            _ => return Err(error.into()),
+        };
+        return Err(DeployError::ArtifactMissing { bucket: bucket.clone(), key: key.clone(), why });
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use super::aws::{Aws, Existing};
 use super::error::{CallError, CallErrorKind, DeployError};
 use super::plan::{Plan, Planned};
 use super::report::{Approver, Destruction, News, Reporter, Retained};
-use super::watch;
+use super::watch::{self, Condition};
 
 /// Deletes all stacks of a plan in reverse order. Answers what was deleted and what outlives it.
 pub async fn destroy(
@@ -20,7 +20,7 @@ pub async fn destroy(
     approver: &mut dyn Approver,
 ) -> Result<Destruction, DeployError> {
     let aws = Aws::new(config)?;
-    aws.identity_for(plan).await?;
+    let identity = aws.identity_for(plan).await?;
     let patience = options.patience();
     let mut present: Vec<(&Planned, Existing)> = Vec::new();
     for planned in plan.stacks.iter().rev() {
@@ -29,11 +29,12 @@ pub async fn destroy(
             present.push((planned, existing));
         }
     }
-    let mut destruction = Destruction { env: plan.env.clone(), ..Destruction::default() };
+    let (env, region) = (plan.env.clone(), plan.region.clone());
+    let mut destruction = Destruction { env, account: identity.account, region, ..Destruction::default() };
     let mut in_the_way = Vec::new();
     for (planned, existing) in &present {
         destruction.stacks.push(planned.name.clone());
-        if existing.status == "REVIEW_IN_PROGRESS" {
+        if watch::condition(&existing.status) == Condition::Empty {
             // It has a change set and nothing else.
             continue;
         }

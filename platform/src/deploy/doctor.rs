@@ -9,7 +9,7 @@ use super::aws::{Aws, Identity};
 use super::error::{DeployError, hint_for};
 use super::plan::Plan;
 use super::quotas;
-use super::watch::in_progress;
+use super::watch::{Condition, condition};
 
 /// Something that was looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,7 +107,7 @@ async fn package(aws: &Aws, plan: &Plan, identity: &Identity) -> Finding {
     };
     let places = artifacts.iter().map(|artifact| format!("s3://{}/{}", artifact.bucket, artifact.key));
     let places = places.collect::<Vec<_>>().join(", ");
-    match artifact::check(aws, &artifacts).await {
+    match artifact::check(aws, &artifacts, &identity.account).await {
         Ok(()) => Finding::new(Level::Ok, what, places),
         Err(error) => Finding::failed(what, &error),
     }
@@ -125,18 +125,17 @@ async fn stacks(aws: &Aws, plan: &Plan, findings: &mut Vec<Finding>) {
                 return;
             }
         };
-        present += 1;
         let status = existing.status.as_str();
-        let told = format!("{} is {status}", planned.name);
-        if in_progress(status) {
-            findings.push(Finding::new(Level::Warn, "stacks", told).hint("deploy waits until it is done"));
-        } else if !matches!(
-            status,
-            "CREATE_COMPLETE" | "UPDATE_COMPLETE" | "UPDATE_ROLLBACK_COMPLETE" | "IMPORT_COMPLETE"
-        ) {
-            findings
-                .push(Finding::new(Level::Fail, "stacks", told).hint(hint_for(status).replace("NAME", &planned.name)));
+        let told = |level| Finding::new(level, "stacks", format!("{} is {status}", planned.name));
+        match condition(status) {
+            Condition::Empty => continue,
+            Condition::Usable => {}
+            Condition::Busy => findings.push(told(Level::Warn).hint("deploy waits until it is done")),
+            Condition::Remains | Condition::Stuck => {
+                findings.push(told(Level::Fail).hint(hint_for(status, &planned.name)));
+            }
         }
+        present += 1;
     }
     findings.push(Finding::new(Level::Ok, "stacks", format!("{present} of {} are there", plan.stacks.len())));
 }

@@ -16,7 +16,7 @@ pub enum DeployError {
     #[error(transparent)]
     Call(#[from] CallError),
     /// The SDK configuration lacks a part.
-    #[error("the SDK configuration has no {0}; set it on the configuration that is handed in")]
+    #[error("the SDK configuration has no {0}\n  hint: set it on the configuration that is handed in")]
     MissingPart(&'static str),
     /// The credentials are those of another account.
     #[error(
@@ -39,7 +39,7 @@ pub enum DeployError {
     },
     /// The function package is not where the templates expect it.
     #[error(
-        "the functions' deployment package s3://{bucket}/{key} is not there{why}\n  hint: `platform package --upload` \
+        "the functions' deployment package s3://{bucket}/{key} {why}\n  hint: `platform package --upload` \
          builds it and puts it there"
     )]
     ArtifactMissing {
@@ -47,8 +47,8 @@ pub enum DeployError {
         bucket: String,
         /// Key.
         key: String,
-        /// What S3 said, beginning with a colon, or nothing.
-        why: String,
+        /// What is the matter with it.
+        why: &'static str,
     },
     /// A template names its function package in a way that only CloudFormation can resolve.
     #[error(
@@ -86,12 +86,12 @@ pub enum DeployError {
         hint: String,
     },
     /// The approval was refused.
-    #[error(
-        "stage {stage} was not approved: nothing of it was changed\n  hint: run the command again to go on from here"
-    )]
+    #[error("{}\n  hint: run the command again to go on from here", not_approved(*.stage, .done))]
     NotApproved {
         /// The stage.
         stage: Stage,
+        /// What had been done in this stage before, after earlier questions: each a phrase such as `one: CREATE_COMPLETE`.
+        done: Vec<String>,
     },
     /// The destruction was not confirmed.
     #[error(
@@ -161,30 +161,40 @@ impl fmt::Display for StackFailure {
         } else if let Some(reason) = reason {
             write!(f, ": {reason}")?;
         }
-        write!(f, "\n  hint: {}", hint_for(status))
+        write!(f, "\n  hint: {}", hint_for(status, stack))
     }
 }
 
 /// What to do about a stack with this status.
-pub(super) fn hint_for(status: &str) -> &'static str {
-    match status {
+pub(super) fn hint_for(status: &str, stack: &str) -> String {
+    let hint = match status {
         "ROLLBACK_COMPLETE" | "ROLLBACK_FAILED" | "CREATE_FAILED" => {
             "its creation failed, so it can only be deleted: correct the cause and run deploy with --recreate, which deletes \
              it and creates it again"
         }
-        "REVIEW_IN_PROGRESS" => {
-            "an earlier run made a change set and did not execute it; deploy --recreate deletes the empty stack and creates \
-             it"
-        }
         "UPDATE_ROLLBACK_COMPLETE" => "it is as it was before; correct the cause and run deploy again, it resumes here",
         "UPDATE_ROLLBACK_FAILED" => {
-            "correct what keeps it from rolling back, then `aws cloudformation continue-update-rollback --stack-name NAME`"
+            return format!(
+                "correct what keeps it from rolling back, then `aws cloudformation continue-update-rollback --stack-name {stack}`"
+            );
         }
         "UPDATE_FAILED" => {
-            "roll it back with `aws cloudformation rollback-stack --stack-name NAME`, then run deploy again"
+            return format!(
+                "roll it back with `aws cloudformation rollback-stack --stack-name {stack}`, then run deploy again"
+            );
         }
-        "DELETE_FAILED" => "remove what keeps the resource from being deleted, then run destroy again",
-        _ => "see the stack's events in the CloudFormation console",
+        "DELETE_FAILED" => {
+            "remove what keeps the resource from being deleted, then run destroy again, or deploy with --recreate"
+        }
+        _ => return format!("see the events of {stack} in the CloudFormation console"),
+    };
+    hint.to_owned()
+}
+
+fn not_approved(stage: Stage, done: &[String]) -> String {
+    match done {
+        [] => format!("stage {stage} was not approved: nothing of it was changed"),
+        done => format!("the rest of stage {stage} was not approved; done before: {}", done.join(", ")),
     }
 }
 
@@ -192,11 +202,12 @@ fn buckets_not_empty(buckets: &[(String, String)]) -> String {
     use std::fmt::Write as _;
     let mut out = String::from("S3 deletes no bucket that holds objects, and these do; nothing was changed");
     for (stack, bucket) in buckets {
-        write!(out, "\n  {bucket} of stack {stack}").expect("a String takes all text");
+        write!(out, "\n  {bucket} of stack {stack}: aws s3 rm s3://{bucket} --recursive")
+            .expect("a String takes all text");
     }
     out.push_str(
-        "\n  hint: empty each with `aws s3 rm s3://BUCKET --recursive`; where it is versioned, remove the versions and delete \
-         markers as well (S3 console, \"Empty\")",
+        "\n  hint: empty each with the command beside it; where it is versioned, remove the versions and delete markers as \
+         well (S3 console, \"Empty\")",
     );
     out
 }
@@ -227,11 +238,18 @@ pub enum CallErrorKind {
     Denied,
     /// There was no answer.
     NoAnswer,
+    /// AWS is throttling the caller, or has a fault of its own.
+    Busy,
     /// Anything else.
     Other,
 }
 
 impl CallErrorKind {
+    /// Whether the same call may succeed a moment later.
+    pub(super) fn passes(self) -> bool {
+        matches!(self, CallErrorKind::NoAnswer | CallErrorKind::Busy)
+    }
+
     fn hint(self) -> &'static str {
         match self {
             CallErrorKind::NoCredentials => "sign in with `aws sso login` or set AWS_PROFILE",
@@ -243,6 +261,7 @@ impl CallErrorKind {
                 "the caller's policies do not allow this action; `platform doctor` shows who the caller is"
             }
             CallErrorKind::NoAnswer => "check the network, the Region's name and AWS_ENDPOINT_URL",
+            CallErrorKind::Busy => "AWS is throttling or has a fault: run the command again in a moment",
             CallErrorKind::Other => "see the message of the service",
         }
     }
@@ -250,15 +269,20 @@ impl CallErrorKind {
 
 impl fmt::Display for CallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let CallError { doing, kind, code, detail } = self;
-        let code = code.as_deref().map(|code| format!("{code}: ")).unwrap_or_default();
-        write!(f, "{doing} failed: {code}{detail}\n  hint: {}", kind.hint())
+        write!(f, "{}\n  hint: {}", self.what(), self.kind.hint())
     }
 }
 
 impl std::error::Error for CallError {}
 
 impl CallError {
+    /// What failed and why, in a line.
+    pub(super) fn what(&self) -> String {
+        let CallError { doing, code, detail, .. } = self;
+        let code = code.as_deref().map(|code| format!("{code}: ")).unwrap_or_default();
+        format!("{doing} failed: {code}{detail}")
+    }
+
     /// The failure of a call that was made to do something.
     pub(super) fn of<E>(doing: impl Into<String>, error: &SdkError<E, HttpResponse>) -> Self
     where
@@ -298,10 +322,16 @@ fn kind_of(code: Option<&str>, status: Option<u16>, detail: &str, timed_out: boo
         Some("AccessDenied" | "AccessDeniedException" | "UnauthorizedOperation" | "Forbidden") => {
             return CallErrorKind::Denied;
         }
+        Some(
+            "Throttling" | "ThrottlingException" | "RequestLimitExceeded" | "SlowDown" | "TooManyRequestsException",
+        ) => {
+            return CallErrorKind::Busy;
+        }
         _ => {}
     }
     match status {
         Some(403) => CallErrorKind::Denied,
+        Some(429 | 500..) => CallErrorKind::Busy,
         Some(_) => CallErrorKind::Other,
         None if timed_out => CallErrorKind::NoAnswer,
         None => {

@@ -8,6 +8,7 @@
 mod apply;
 mod artifact;
 mod aws;
+mod bucket;
 mod change_set;
 mod destroy;
 mod diagram;
@@ -46,7 +47,7 @@ pub use error::{CallError, CallErrorKind, DeployError, StackFailure};
 pub use plan::{Plan, PlanError, Planned};
 pub use report::{
     ApproveAll, Approver, Change, ChangeSet, Deployed, Destruction, Event, FailedResource, News, Replacement, Reporter,
-    Retained, Silent,
+    Retained, Silent, Step,
 };
 pub use stages::{Stack, Stage, stacks};
 pub use status::{Match, StackStatus, diff_deployed, diff_plans, status};

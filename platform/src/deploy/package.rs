@@ -2,19 +2,17 @@
 
 use std::fmt;
 use std::io::{Cursor, Write as _};
+use std::time::Duration;
 
-use aws_sdk_s3::types::{
-    BucketLocationConstraint, BucketVersioningStatus, CreateBucketConfiguration, PublicAccessBlockConfiguration,
-    VersioningConfiguration,
-};
+use aws_smithy_types::timeout::TimeoutConfig;
 use aws_types::SdkConfig;
-use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipWriter};
 
 use super::artifact::{self, Artifact};
 use super::aws::Aws;
+use super::bucket;
 use super::error::{CallError, DeployError};
 use super::plan::Plan;
 
@@ -25,8 +23,31 @@ pub const BOOTSTRAP: &str = "bootstrap";
 pub const UNZIPPED_MAX: usize = 250 * 1024 * 1024;
 /// Most bytes of a package that is handed over in a call (the same page: 50 MB). From S3 it may be larger.
 pub const ZIPPED_MAX: usize = 50 * 1024 * 1024;
+/// Longest time of one attempt to upload a package: on a slow line, tens of megabytes take minutes.
+const UPLOAD_WITHIN: Duration = Duration::from_secs(1800);
 /// The C library of the runtime `provided.al2023` (Amazon Linux 2023).
 pub const GLIBC: (u32, u32) = (2, 34);
+
+/// Where the sizes of a 64-bit ELF file are told, the byte order, the kind of file, its machine and its first instruction.
+const ELF_64: &[u8] = b"\x7fELF\x02\x01";
+const ELF_KIND: usize = 16;
+const ELF_MACHINE: usize = 18;
+const ELF_ENTRY: std::ops::Range<usize> = 24..32;
+/// Kinds of ELF files that can be started: with fixed addresses, and without.
+const EXECUTABLE: [u16; 2] = [2, 3];
+
+/// What production builds carry.
+#[cfg(production)]
+static MARK: [u8; 25] = *b"platform-build:production";
+/// The mark backwards, so that looking for it leaves none in a build that is not marked.
+const MARK_BACKWARDS: &[u8; 25] = b"noitcudorp:dliub-mroftalp";
+
+/// Puts the mark of production builds into the program that calls this, so that [`pack`] knows it. Other builds, which
+/// have no connection to AWS and serve no function, get none.
+pub fn mark() {
+    #[cfg(production)]
+    std::hint::black_box(&MARK);
+}
 
 /// What the functions run on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,7 +99,9 @@ pub struct Package {
     pub sha256: String,
     /// Size of the binary in bytes.
     pub unzipped: usize,
-    /// What does not keep the package from being used, but may keep it from working.
+    /// Why Lambda cannot start it, each with a hint. It can be looked at and started elsewhere, and is not uploaded.
+    pub obstacles: Vec<String>,
+    /// What is worth knowing and no obstacle.
     pub warnings: Vec<String>,
 }
 
@@ -86,7 +109,7 @@ pub struct Package {
 #[derive(Debug, thiserror::Error)]
 pub enum PackageError {
     /// It is not a program for the functions' architecture.
-    #[error("this is no Linux program for {wanted}\n  hint: build it for {}, or let `platform package` build it", wanted.target())]
+    #[error("this is no 64-bit Linux program for {wanted}\n  hint: build it for {}, or let `platform package` build it", wanted.target())]
     WrongProgram {
         /// The functions' architecture.
         wanted: Architecture,
@@ -106,8 +129,7 @@ pub enum PackageError {
 
 /// Packs a binary. The same binary always gives the same bytes.
 pub fn pack(binary: &[u8], architecture: Architecture) -> Result<Package, PackageError> {
-    let machine = binary.get(18..20).map(|bytes| u16::from_le_bytes([bytes[0], bytes[1]]));
-    if !binary.starts_with(b"\x7fELF") || machine != Some(architecture.machine()) {
+    if !is_program(binary, architecture) {
         return Err(PackageError::WrongProgram { wanted: architecture });
     }
     if binary.len() > UNZIPPED_MAX {
@@ -123,10 +145,17 @@ pub fn pack(binary: &[u8], architecture: Architecture) -> Result<Package, Packag
     zip.write_all(binary).map_err(zip::result::ZipError::from)?;
     let bytes = zip.finish()?.into_inner();
     let sha256 = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-    let mut warnings = Vec::new();
+    let (mut obstacles, mut warnings) = (Vec::new(), Vec::new());
+    if !is_production(binary) {
+        obstacles.push(
+            "this is no production build of the platform: it serves no function\n  \
+             hint: let `platform package` build it, or build it with RUSTFLAGS=\"\""
+                .to_owned(),
+        );
+    }
     if let Some((major, minor)) = needs_glibc(binary).filter(|needed| *needed > GLIBC) {
         let (has_major, has_minor) = GLIBC;
-        warnings.push(format!(
+        obstacles.push(format!(
             "the binary needs glibc {major}.{minor}, provided.al2023 has {has_major}.{has_minor}: it will not start there\n  \
              hint: let `platform package` build it, through cargo-zigbuild"
         ));
@@ -137,7 +166,24 @@ pub fn pack(binary: &[u8], architecture: Architecture) -> Result<Package, Packag
             bytes.len()
         ));
     }
-    Ok(Package { bytes, sha256, unzipped: binary.len(), warnings })
+    Ok(Package { bytes, sha256, unzipped: binary.len(), obstacles, warnings })
+}
+
+/// Whether this is a program for an architecture: not a library or an object file, which have no first instruction.
+fn is_program(binary: &[u8], architecture: Architecture) -> bool {
+    let half = |at: usize| binary.get(at..at + 2).map(|bytes| u16::from_le_bytes([bytes[0], bytes[1]]));
+    binary.starts_with(ELF_64)
+        && half(ELF_KIND).is_some_and(|kind| EXECUTABLE.contains(&kind))
+        && half(ELF_MACHINE) == Some(architecture.machine())
+        && binary.get(ELF_ENTRY).is_some_and(|entry| entry.iter().any(|byte| *byte != 0))
+}
+
+/// Whether a binary carries the mark of production builds.
+fn is_production(binary: &[u8]) -> bool {
+    // Hidden from the compiler, which could otherwise write the mark down the right way round.
+    let backwards: &[u8; 25] = std::hint::black_box(MARK_BACKWARDS);
+    let found = |window: &[u8]| window.iter().eq(backwards.iter().rev());
+    binary.windows(backwards.len()).any(|window| window[0] == b'p' && found(window))
 }
 
 /// The newest version of the C library whose symbols a binary names.
@@ -169,6 +215,8 @@ pub struct Uploaded {
     pub bucket_made: bool,
     /// Whether the same package was there already.
     pub was_there: bool,
+    /// Settings of the bucket that the caller could not make sure of.
+    pub not_checked: Vec<String>,
 }
 
 /// An upload that did not happen.
@@ -177,6 +225,20 @@ pub enum UploadError {
     /// The account could not be used.
     #[error(transparent)]
     Deploy(#[from] DeployError),
+    /// Lambda could not start it.
+    #[error("{0}")]
+    NotStartable(String),
+    /// The package is for another architecture than the functions.
+    #[error(
+        "the functions of these stacks run on {wanted}, the package is for {found}\n  hint: leave out --arch, or set the \
+         architecture in the settings"
+    )]
+    WrongArchitecture {
+        /// The functions' architecture.
+        wanted: String,
+        /// The package's architecture.
+        found: Architecture,
+    },
     /// Another package has the key.
     #[error(
         "s3://{bucket}/{key} holds another package\n  hint: set `artifact_key` in the settings to a new key, so that \
@@ -196,20 +258,38 @@ impl From<CallError> for UploadError {
     }
 }
 
+/// Checks that a package for this architecture can be put where the templates of a plan expect it, as far as that can be
+/// told before there is one: credentials, account, Region, the package's place.
+pub async fn check_upload(config: &SdkConfig, plan: &Plan, architecture: Architecture) -> Result<(), UploadError> {
+    let wanted = artifact::architecture(plan);
+    if wanted != architecture.to_string() {
+        return Err(UploadError::WrongArchitecture { wanted: wanted.to_owned(), found: architecture });
+    }
+    let aws = Aws::new(config)?;
+    let identity = aws.identity_for(plan).await?;
+    artifact::artifacts(plan, &identity.account)?;
+    Ok(())
+}
+
 /// Puts a package where the templates of a plan expect it. A bucket that is absent is made: private, versioned, by TLS
-/// only.
+/// only; one that is there is given what it lacks of that.
 pub async fn upload(
     config: &SdkConfig,
     plan: &Plan,
     package: &Package,
     replace: bool,
 ) -> Result<Vec<Uploaded>, UploadError> {
-    let aws = Aws::new(config).map_err(UploadError::Deploy)?;
+    if !package.obstacles.is_empty() {
+        return Err(UploadError::NotStartable(package.obstacles.join("\n")));
+    }
+    let aws = Aws::new(config)?;
     let identity = aws.identity_for(plan).await?;
     let mut uploaded = Vec::new();
     for artifact in artifact::artifacts(plan, &identity.account)? {
-        let bucket_made = make_bucket(&aws, &artifact.bucket).await?;
-        let there = match aws.s3.head_object().bucket(&artifact.bucket).key(&artifact.key).send().await {
+        let owner = identity.account.as_str();
+        let (bucket_made, not_checked) = bucket::complete(&aws, &artifact.bucket, owner).await?;
+        let call = aws.s3.head_object().bucket(&artifact.bucket).key(&artifact.key).expected_bucket_owner(owner);
+        let there = match call.send().await {
             Ok(answer) => Some(answer.metadata().and_then(|metadata| metadata.get(artifact::SHA256)).cloned()),
             Err(error) if artifact::is_missing(&error) => None,
             Err(error) => {
@@ -223,70 +303,29 @@ pub async fn upload(
             return Err(UploadError::Taken { bucket: artifact.bucket, key: artifact.key });
         }
         if !was_there {
-            put(&aws, &artifact, package).await?;
+            put(&aws, &artifact, owner, package).await?;
         }
-        uploaded.push(Uploaded { artifact, bucket_made, was_there });
+        uploaded.push(Uploaded { artifact, bucket_made, was_there, not_checked });
     }
     Ok(uploaded)
 }
 
-async fn put(aws: &Aws, artifact: &Artifact, package: &Package) -> Result<(), CallError> {
+async fn put(aws: &Aws, artifact: &Artifact, owner: &str, package: &Package) -> Result<(), CallError> {
     let Artifact { bucket, key } = artifact;
+    let patient = TimeoutConfig::builder().operation_attempt_timeout(UPLOAD_WITHIN).build();
     let call = aws
         .s3
         .put_object()
         .bucket(bucket)
         .key(key)
+        .expected_bucket_owner(owner)
         .content_type("application/zip")
         .metadata(artifact::SHA256, &package.sha256)
-        .body(package.bytes.clone().into());
+        .body(package.bytes.clone().into())
+        .customize()
+        .config_override(aws_sdk_s3::config::Builder::new().timeout_config(patient));
     call.send().await.map_err(|error| CallError::of(format!("putting the package to s3://{bucket}/{key}"), &error))?;
     Ok(())
-}
-
-/// Makes the bucket of packages unless it is there. Answers whether it was made.
-async fn make_bucket(aws: &Aws, bucket: &str) -> Result<bool, CallError> {
-    match aws.s3.head_bucket().bucket(bucket).send().await {
-        Ok(_) => return Ok(false),
-        Err(error) if artifact::is_missing(&error) => {}
-        Err(error) => return Err(CallError::of(format!("looking for the bucket {bucket}"), &error)),
-    }
-    // S3 takes every Region but the first as a constraint.
-    let elsewhere = (aws.region != "us-east-1").then(|| {
-        let constraint = BucketLocationConstraint::from(aws.region.as_str());
-        CreateBucketConfiguration::builder().location_constraint(constraint).build()
-    });
-    let made = aws.s3.create_bucket().bucket(bucket).set_create_bucket_configuration(elsewhere).send().await;
-    made.map_err(|error| CallError::of(format!("making the bucket {bucket}"), &error))?;
-    let private = PublicAccessBlockConfiguration::builder()
-        .block_public_acls(true)
-        .block_public_policy(true)
-        .ignore_public_acls(true)
-        .restrict_public_buckets(true)
-        .build();
-    let set = aws.s3.put_public_access_block().bucket(bucket).public_access_block_configuration(private).send().await;
-    set.map_err(|error| CallError::of(format!("making the bucket {bucket} private"), &error))?;
-    let versioned = VersioningConfiguration::builder().status(BucketVersioningStatus::Enabled).build();
-    let set = aws.s3.put_bucket_versioning().bucket(bucket).versioning_configuration(versioned).send().await;
-    set.map_err(|error| CallError::of(format!("turning on the versions of the bucket {bucket}"), &error))?;
-    let set = aws.s3.put_bucket_policy().bucket(bucket).policy(tls_only(bucket, &aws.region)).send().await;
-    set.map_err(|error| CallError::of(format!("setting the policy of the bucket {bucket}"), &error))?;
-    Ok(true)
-}
-
-fn tls_only(bucket: &str, region: &str) -> String {
-    let arn = format!("arn:{}:s3:::{bucket}", artifact::partition(region));
-    json!({
-        "Version": "2012-10-17",
-        "Statement": [{
-            "Effect": "Deny",
-            "Principal": "*",
-            "Action": "s3:*",
-            "Resource": [arn, format!("{arn}/*")],
-            "Condition": {"Bool": {"aws:SecureTransport": "false"}},
-        }],
-    })
-    .to_string()
 }
 
 #[cfg(test)]
@@ -295,12 +334,21 @@ mod tests {
 
     use super::*;
 
-    fn program(machine: u16, tail: &[u8]) -> Vec<u8> {
-        let mut elf = b"\x7fELF".to_vec();
-        elf.resize(18, 0);
+    /// An ELF file of this kind and machine, with the mark of production builds.
+    fn elf(kind: u16, machine: u16, tail: &[u8]) -> Vec<u8> {
+        let mut elf = ELF_64.to_vec();
+        elf.resize(ELF_KIND, 0);
+        elf.extend(kind.to_le_bytes());
         elf.extend(machine.to_le_bytes());
+        elf.resize(ELF_ENTRY.start, 0);
+        elf.extend(0x1000_u64.to_le_bytes());
+        elf.extend(MARK_BACKWARDS.iter().rev());
         elf.extend(tail);
         elf
+    }
+
+    fn program(machine: u16, tail: &[u8]) -> Vec<u8> {
+        elf(3, machine, tail)
     }
 
     #[test]
@@ -308,7 +356,7 @@ mod tests {
         let binary = program(62, &[7; 10_000]);
         let package = pack(&binary, Architecture::X86_64).unwrap();
         assert_eq!(package, pack(&binary, Architecture::X86_64).unwrap());
-        assert!(package.warnings.is_empty(), "{:?}", package.warnings);
+        assert!(package.warnings.is_empty() && package.obstacles.is_empty(), "{package:?}");
         let mut zip = zip::ZipArchive::new(Cursor::new(package.bytes)).unwrap();
         assert_eq!(zip.len(), 1);
         let mut entry = zip.by_index(0).unwrap();
@@ -320,18 +368,49 @@ mod tests {
     }
 
     #[test]
-    fn what_lambda_would_not_start_is_refused_or_warned_of() {
-        for (binary, architecture, expected) in [
-            (b"#!/bin/sh".to_vec(), Architecture::X86_64, "no Linux program for x86_64"),
-            (program(62, &[]), Architecture::Arm64, "no Linux program for arm64"),
-            (program(183, &vec![0; UNZIPPED_MAX]), Architecture::Arm64, "at most 262144000"),
+    fn what_is_no_program_of_the_architecture_is_not_packed() {
+        let wide = program(62, &[]);
+        let changed = |at: usize, byte: u8| {
+            let mut binary = wide.clone();
+            binary[at] = byte;
+            binary
+        };
+        let mut library = wide.clone();
+        library[ELF_ENTRY].fill(0);
+        for (what, binary, architecture, expected) in [
+            ("a script", b"#!/bin/sh".to_vec(), Architecture::X86_64, "no 64-bit Linux program for x86_64"),
+            ("another machine", wide.clone(), Architecture::Arm64, "no 64-bit Linux program for arm64"),
+            ("32 bits", changed(4, 1), Architecture::X86_64, "no 64-bit Linux program"),
+            ("another byte order", changed(5, 2), Architecture::X86_64, "no 64-bit Linux program"),
+            ("an object file", changed(ELF_KIND, 1), Architecture::X86_64, "no 64-bit Linux program"),
+            ("a library", library, Architecture::X86_64, "no 64-bit Linux program"),
+            ("half a header", wide[..20].to_vec(), Architecture::X86_64, "no 64-bit Linux program"),
+            ("too large", program(183, &vec![0; UNZIPPED_MAX]), Architecture::Arm64, "at most 262144000"),
         ] {
             let message = pack(&binary, architecture).unwrap_err().to_string();
-            assert!(message.contains(expected) && message.contains("hint: "), "{message}");
+            assert!(message.contains(expected) && message.contains("hint: "), "{what}: {message}");
         }
-        let old = pack(&program(62, b"..GLIBC_2.17\0GLIBC_2.34\0"), Architecture::X86_64).unwrap();
-        assert!(old.warnings.is_empty(), "{:?}", old.warnings);
-        let new = pack(&program(62, b"GLIBC_2.17\0GGLIBC_2.36\0GLIBC_PRIVATE\0"), Architecture::X86_64).unwrap();
-        assert!(new.warnings[0].starts_with("the binary needs glibc 2.36"), "{:?}", new.warnings);
+        assert!(pack(&elf(2, 62, &[]), Architecture::X86_64).is_ok(), "fixed addresses are fine");
+    }
+
+    #[test]
+    fn what_lambda_would_not_start_is_an_obstacle() {
+        let obstacles = |binary: &[u8]| pack(binary, Architecture::X86_64).unwrap().obstacles;
+        assert_eq!(obstacles(&program(62, b"..GLIBC_2.17\0GLIBC_2.34\0")), Vec::<String>::new());
+        let new = obstacles(&program(62, b"GLIBC_2.17\0GGLIBC_2.36\0GLIBC_PRIVATE\0"));
+        assert!(new.len() == 1 && new[0].starts_with("the binary needs glibc 2.36"), "{new:?}");
+        let mut unmarked = program(62, &[]);
+        unmarked[ELF_ENTRY.end] = b'q';
+        let simulated = obstacles(&unmarked);
+        assert!(simulated.len() == 1 && simulated[0].contains("no production build"), "{simulated:?}");
+        assert!(simulated[0].contains("hint: "), "{simulated:?}");
+    }
+
+    #[cfg(not(production))]
+    #[test]
+    fn a_build_that_is_not_for_production_carries_no_mark() {
+        let own = std::fs::read(std::env::current_exe().unwrap()).unwrap();
+        mark();
+        assert!(!is_production(&own));
     }
 }

@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 
 use super::references;
 use super::stages::{Stack, Stage, stacks};
@@ -107,6 +108,12 @@ impl Plan {
             let stage = stage.ok_or_else(|| content(&manifest_path, format!("there is no stage {:?}", entry.stage)))?;
             let path = folder.join(&entry.template);
             let body = text_of(&path)?;
+            if sha256(&body) != entry.sha256 {
+                return Err(content(
+                    &path,
+                    "this is not the template that was synthesized: its SHA-256 differs".to_owned(),
+                ));
+            }
             let template = serde_json::from_str(&body).map_err(|error| content(&path, error.to_string()))?;
             let (name, capabilities) = (entry.name, entry.capabilities);
             stacks.push(Planned { name, stage, body, template, capabilities, reads: Vec::new() });
@@ -143,7 +150,17 @@ impl Plan {
     }
 }
 
+/// SHA-256 of a template's text in hexadecimal.
+fn sha256(body: &str) -> String {
+    Sha256::digest(body).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 impl Planned {
+    /// SHA-256 of the template's text in hexadecimal.
+    pub fn sha256(&self) -> String {
+        sha256(&self.body)
+    }
+
     /// (logical id, type, properties) of each resource.
     pub fn resources(&self) -> impl Iterator<Item = (&str, &str, &Value)> {
         let resources = self.template["Resources"].as_object().into_iter().flatten();
@@ -190,5 +207,9 @@ mod tests {
         let text = fs::read_to_string(folder.path().join(MANIFEST)).unwrap();
         fs::write(folder.path().join(MANIFEST), text.replacen("ingest", "digest", 1)).unwrap();
         refused("there is no stage \"digest\"");
+        synth::write(&Settings::default(), folder.path()).unwrap();
+        let first = Plan::read(folder.path()).unwrap().stacks[0].clone();
+        fs::write(folder.path().join(synth::file_name(&first.name)), first.body.replacen("AWS", "aws", 1)).unwrap();
+        refused(&format!("{}: this is not the template that was synthesized", synth::file_name(&first.name)));
     }
 }

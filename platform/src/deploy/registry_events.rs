@@ -17,20 +17,20 @@ pub(super) fn needed(plan: &Plan) -> bool {
     rules.any(|(_, _, rule)| rule["TopicRulePayload"]["Sql"].as_str().is_some_and(|sql| sql.contains(THING_EVENTS)))
 }
 
-/// Switches the events of things on, unless they are. Answers whether that was needed.
-pub(super) async fn enable(aws: &Aws) -> Result<bool, DeployError> {
+/// Whether the events of things are published.
+pub(super) async fn are_on(aws: &Aws) -> Result<bool, DeployError> {
     let found = aws.iot.describe_event_configurations().send().await;
     let found = found.map_err(|error| CallError::of("reading which registry events are published", &error))?;
-    let is_on = |kind: &EventType| {
-        found.event_configurations().is_some_and(|all| all.get(kind).is_some_and(Configuration::enabled))
-    };
-    if is_on(&EventType::Thing) {
-        return Ok(false);
-    }
+    let things = found.event_configurations().and_then(|all| all.get(&EventType::Thing));
+    Ok(things.is_some_and(Configuration::enabled))
+}
+
+/// Switches the events of things on.
+pub(super) async fn enable(aws: &Aws) -> Result<(), DeployError> {
     let on = Configuration::builder().enabled(true).build();
     let changed = aws.iot.update_event_configurations().event_configurations(EventType::Thing, on).send().await;
     changed.map_err(|error| CallError::of("switching the registry events of things on", &error))?;
-    Ok(true)
+    Ok(())
 }
 
 #[cfg(test)]

@@ -16,6 +16,9 @@ pub trait Approver: Send {
     /// another stack of the stage is about to change: they can only be made, and are asked for, when it is done.
     fn approve(&mut self, stage: Stage, changes: &[ChangeSet]) -> bool;
 
+    /// Whether something may be done that no change set shows.
+    fn approve_step(&mut self, stage: Stage, step: &Step) -> bool;
+
     /// Whether everything in `destruction` may be deleted.
     fn approve_destruction(&mut self, destruction: &Destruction) -> bool;
 }
@@ -26,6 +29,10 @@ pub struct ApproveAll;
 
 impl Approver for ApproveAll {
     fn approve(&mut self, _: Stage, _: &[ChangeSet]) -> bool {
+        true
+    }
+
+    fn approve_step(&mut self, _: Stage, _: &Step) -> bool {
         true
     }
 
@@ -87,6 +94,17 @@ pub enum News {
     RegistryEventsEnabled,
     /// Something could not be checked beforehand.
     NotChecked(String),
+    /// Something failed that does not end the deployment: a look that is repeated, a change set that stays behind.
+    Tolerated(String),
+}
+
+/// Something that a deployment does and no change set shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// The remains of failed creations are deleted, each a stack and its status; they are created again afterwards.
+    DeleteRemains(Vec<(String, String)>),
+    /// AWS IoT Core is made to publish events of things: a setting of the account in this Region, for all its users.
+    EnableRegistryEvents,
 }
 
 /// What a stack would become.
@@ -179,6 +197,10 @@ pub struct Deployed {
 pub struct Destruction {
     /// Environment.
     pub env: String,
+    /// Account.
+    pub account: String,
+    /// Region.
+    pub region: String,
     /// Stacks in the order of their deletion.
     pub stacks: Vec<String>,
     /// Resources that outlive their stack.

@@ -10,6 +10,7 @@ use super::diff::{self, StackDiff};
 use super::error::DeployError;
 use super::plan::Plan;
 use super::stages::Stage;
+use super::watch::{Condition, condition};
 
 /// How a stack is.
 #[derive(Clone, Debug)]
@@ -45,7 +46,7 @@ pub async fn status(config: &SdkConfig, plan: &Plan) -> Result<Vec<StackStatus>,
     let mut found = Vec::with_capacity(plan.stacks.len());
     for planned in &plan.stacks {
         let existing = aws.stack(&planned.name).await?;
-        let deployed = existing.as_ref().filter(|existing| existing.status != "REVIEW_IN_PROGRESS");
+        let deployed = existing.as_ref().filter(|existing| condition(&existing.status) != Condition::Empty);
         let template = match deployed {
             None => Match::Absent,
             Some(_) if aws.template(&planned.name).await? == planned.template => Match::Same,
@@ -69,7 +70,7 @@ pub async fn diff_deployed(config: &SdkConfig, plan: &Plan) -> Result<Vec<StackD
     let mut found = Vec::new();
     for planned in &plan.stacks {
         let existing = aws.stack(&planned.name).await?;
-        let deployed = match existing.filter(|existing| existing.status != "REVIEW_IN_PROGRESS") {
+        let deployed = match existing.filter(|existing| condition(&existing.status) != Condition::Empty) {
             Some(_) => Some(aws.template(&planned.name).await?),
             None => None,
         };

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Component, Path};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -31,6 +31,17 @@ pub(super) struct Manifest {
     pub account: Option<String>,
     /// In the order of deployment.
     pub stacks: Vec<Entry>,
+    /// Files of dashboards.
+    #[serde(default)]
+    pub dashboards: Vec<String>,
+}
+
+impl Manifest {
+    /// The files that the manifest speaks of, except those outside of its folder, which no synthesis writes.
+    fn files(self) -> impl Iterator<Item = String> {
+        let inside = |name: &String| Path::new(name).components().all(|part| matches!(part, Component::Normal(_)));
+        self.stacks.into_iter().map(|entry| entry.template).chain(self.dashboards).filter(inside)
+    }
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -39,6 +50,8 @@ pub(super) struct Entry {
     pub stage: String,
     /// Name of the template's file.
     pub template: String,
+    /// SHA-256 of that file in hexadecimal.
+    pub sha256: String,
     /// Capabilities that the deployment must be given.
     pub capabilities: Vec<String>,
     /// Stacks that must be there before this one: for readers; it is told from the templates again.
@@ -46,8 +59,8 @@ pub(super) struct Entry {
     pub reads: Vec<String>,
 }
 
-/// Writes the files of an environment into a folder, which is made when it is absent. Templates of stacks and dashboards
-/// that the environment no longer has are removed. Answers the stacks that were written.
+/// Writes the files of an environment into a folder, which is made when it is absent. Templates and dashboards
+/// that its old manifest lists and that the environment no longer has are removed. Answers the stacks that were written.
 pub fn write(settings: &Settings, folder: &Path) -> io::Result<Vec<Stack>> {
     let stacks = stacks(settings);
     write_files(&files(&Plan::of_stacks(settings, &stacks)), folder)?;
@@ -71,6 +84,7 @@ fn files(plan: &Plan) -> BTreeMap<String, String> {
         name: stack.name.clone(),
         stage: stack.stage.to_string(),
         template: file_name(&stack.name),
+        sha256: stack.sha256(),
         capabilities: stack.capabilities.clone(),
         reads: stack.reads.clone(),
     };
@@ -79,6 +93,7 @@ fn files(plan: &Plan) -> BTreeMap<String, String> {
         region: plan.region.clone(),
         account: plan.account.clone(),
         stacks: plan.stacks.iter().map(entry).collect(),
+        dashboards: files.keys().filter(|name| name.starts_with(DASHBOARDS)).cloned().collect(),
     };
     files.insert(MANIFEST.to_owned(), pretty(&manifest));
     files.insert(DIAGRAM.to_owned(), diagram::mermaid(plan));
@@ -106,6 +121,8 @@ fn pretty<T: Serialize>(value: &T) -> String {
 
 fn write_files(files: &BTreeMap<String, String>, folder: &Path) -> io::Result<()> {
     fs::create_dir_all(folder)?;
+    // A folder without a manifest that can be read is not known to be of an earlier synthesis: nothing in it is removed.
+    let old = fs::read(folder.join(MANIFEST)).ok().and_then(|text| serde_json::from_slice::<Manifest>(&text).ok());
     let (manifest, others): (Vec<_>, Vec<_>) = files.iter().partition(|(name, _)| *name == MANIFEST);
     for (name, text) in others.into_iter().chain(manifest) {
         let path = folder.join(name);
@@ -114,8 +131,14 @@ fn write_files(files: &BTreeMap<String, String>, folder: &Path) -> io::Result<()
         }
         replace(&path, text.as_bytes())?;
     }
-    remove_old(files, folder, "", ".template.json")?;
-    remove_old(files, &folder.join(DASHBOARDS), &format!("{DASHBOARDS}/"), ".json")
+    let gone = old.into_iter().flat_map(Manifest::files).filter(|name| !files.contains_key(name));
+    for name in gone {
+        match fs::remove_file(folder.join(name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// Puts a whole file in its place: it has either its old content or all of the new one, whatever happens meanwhile.
@@ -129,21 +152,6 @@ pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
         let _ = fs::remove_file(&partial);
     }
     written
-}
-
-/// Removes files of an earlier synthesis.
-fn remove_old(files: &BTreeMap<String, String>, folder: &Path, prefix: &str, suffix: &str) -> io::Result<()> {
-    if !folder.is_dir() {
-        return Ok(());
-    }
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if name.ends_with(suffix) && name != MANIFEST && !files.contains_key(&format!("{prefix}{name}")) {
-            fs::remove_file(entry.path())?;
-        }
-    }
-    Ok(())
 }
 
 /// Name of the file of a stack's template.
@@ -185,21 +193,30 @@ mod tests {
     }
 
     #[test]
-    fn files_that_are_no_longer_of_the_environment_go_and_others_stay() {
+    fn what_the_old_manifest_lists_and_the_environment_has_no_longer_goes_and_all_else_stays() {
         let folder = tempfile::tempdir().unwrap();
-        fs::create_dir(folder.path().join(DASHBOARDS)).unwrap();
-        for old in ["gone.template.json", "dashboards/gone.json", "notes.txt", "dashboards/notes.txt"] {
-            fs::write(folder.path().join(old), "old").unwrap();
+        let out = folder.path().join("out");
+        let listed = |out: &Path| fs::read_to_string(out.join(MANIFEST)).unwrap();
+        fs::create_dir_all(out.join(DASHBOARDS)).unwrap();
+        let others = ["own.template.json", "dashboards/own.json", "notes.txt", "../outside.template.json"];
+        for other in others {
+            fs::write(out.join(other), "old").unwrap();
         }
-        write(&Settings::default(), folder.path()).unwrap();
-        let names = listing(folder.path());
-        assert!(
-            !names.contains(&"gone.template.json".to_owned()) && names.contains(&"notes.txt".to_owned()),
-            "{names:?}"
-        );
-        assert!(!names.iter().any(|name| name.ends_with(".partial")), "{names:?}");
-        assert!(folder.path().join("dashboards/notes.txt").exists());
-        assert!(!folder.path().join("dashboards/gone.json").exists());
+        write(&Settings { env: "old".to_owned(), ..Settings::default() }, &out).unwrap();
+        let old: Manifest = serde_json::from_str(&listed(&out)).unwrap();
+        assert!(!old.dashboards.is_empty(), "dashboards are listed");
+        let old: Vec<String> = old.files().collect();
+        assert!(old.iter().all(|name| out.join(name).exists()), "{old:?}");
+        // A manifest that somebody has changed removes nothing outside of its folder.
+        fs::write(
+            out.join(MANIFEST),
+            listed(&out).replacen("\"dashboards/", "\"../outside.template.json\", \"dashboards/", 1),
+        )
+        .unwrap();
+        write(&Settings { env: "new".to_owned(), ..Settings::default() }, &out).unwrap();
+        assert!(!old.iter().any(|name| out.join(name).exists()), "{:?}", listing(&out));
+        assert!(others.iter().all(|other| out.join(other).exists()), "{:?}", listing(&out));
+        assert!(!listing(&out).iter().any(|name| name.ends_with(".partial")), "{:?}", listing(&out));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::aws::{Aws, Existing};
-use super::error::{DeployError, StackFailure};
+use super::error::{CallError, DeployError, StackFailure};
 use super::report::{Event, FailedResource, News, Reporter};
 use super::stages::Stage;
 
@@ -16,10 +16,57 @@ pub(super) struct Patience {
     pub most: Duration,
 }
 
-/// Whether CloudFormation is still at work on a stack with this status. A stack in `REVIEW_IN_PROGRESS` has a change set
-/// that nobody executes: it would wait for ever.
-pub(super) fn in_progress(status: &str) -> bool {
-    status.ends_with("_IN_PROGRESS") && status != "REVIEW_IN_PROGRESS"
+/// What a deployment can do with a stack, as its status tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Condition {
+    /// It can be changed.
+    Usable,
+    /// It has change sets that nobody executed, and nothing else: it can be created as if it were absent.
+    Empty,
+    /// CloudFormation is at work on it.
+    Busy,
+    /// A creation or deletion that failed left it behind: it can only be deleted.
+    Remains,
+    /// Only a person can help.
+    Stuck,
+}
+
+/// What a deployment can do with a stack of this status.
+pub(super) fn condition(status: &str) -> Condition {
+    match status {
+        "CREATE_COMPLETE"
+        | "UPDATE_COMPLETE"
+        | "UPDATE_ROLLBACK_COMPLETE"
+        | "IMPORT_COMPLETE"
+        | "IMPORT_ROLLBACK_COMPLETE" => Condition::Usable,
+        "REVIEW_IN_PROGRESS" => Condition::Empty,
+        "ROLLBACK_COMPLETE" | "ROLLBACK_FAILED" | "CREATE_FAILED" | "DELETE_FAILED" => Condition::Remains,
+        status if status.ends_with("_IN_PROGRESS") => Condition::Busy,
+        _ => Condition::Stuck,
+    }
+}
+
+/// What a look at something answers; nothing when it failed for a reason that passes and may be repeated.
+pub(super) fn unless_it_passes<T>(
+    looked: Result<T, CallError>,
+    may_repeat: bool,
+    reporter: &mut dyn Reporter,
+) -> Result<Option<T>, CallError> {
+    match looked {
+        Ok(seen) => Ok(Some(seen)),
+        Err(error) if may_repeat && error.kind.passes() => {
+            reporter.report(&News::Tolerated(format!("{}; trying again", error.what())));
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// A stack, and its events after one.
+async fn look(aws: &Aws, id: &str, after: Option<&str>) -> Result<Option<(Existing, Vec<(String, Event)>)>, CallError> {
+    // The stack before its events: what is described has its event in what is read after it.
+    let Some(existing) = aws.stack(id).await? else { return Ok(None) };
+    Ok(Some((existing, aws.events(id, after).await?)))
 }
 
 /// Waits until an operation has ended that was begun on a stack, and reports each of its events once. `after` is the
@@ -40,9 +87,14 @@ pub(super) async fn until_done(
     let mut failed = None;
     let mut ended_with = None;
     loop {
-        // The stack before its events: what is described has its event in what is read after it.
-        let Some(existing) = aws.stack(id).await? else { return Ok((gone(id), failed)) };
-        for (event_id, event) in aws.events(id, seen.as_deref()).await? {
+        let waited = aws.now().duration_since(begun).unwrap_or_default();
+        let looked = look(aws, id, seen.as_deref()).await;
+        let Some(looked) = unless_it_passes(looked, waited < patience.most, reporter)? else {
+            aws.sleep(patience.every).await;
+            continue;
+        };
+        let Some((existing, events)) = looked else { return Ok((gone(id), failed)) };
+        for (event_id, event) in events {
             if is_of_stack(&event, stack) && !event.status.ends_with("_IN_PROGRESS") {
                 ended_with = Some(event.status.clone());
             }
@@ -56,7 +108,6 @@ pub(super) async fn until_done(
         if over {
             return Ok((existing, failed));
         }
-        let waited = aws.now().duration_since(begun).unwrap_or_default();
         if waited >= patience.most {
             let (stack, status) = (stack.to_owned(), existing.status);
             return Err(DeployError::TimedOut { stack, stage, status, after: patience.most });
@@ -75,18 +126,23 @@ pub(super) async fn until_free(
     let begun = aws.now();
     let mut told = false;
     loop {
-        let existing = match aws.stack(stack).await? {
+        let waited = aws.now().duration_since(begun).unwrap_or_default();
+        let Some(looked) = unless_it_passes(aws.stack(stack).await, waited < patience.most, reporter)? else {
+            aws.sleep(patience.every).await;
+            continue;
+        };
+        let existing = match looked {
             Some(existing) if existing.status != "DELETE_COMPLETE" => existing,
             _ => return Ok(None),
         };
-        if !in_progress(&existing.status) {
+        if condition(&existing.status) != Condition::Busy {
             return Ok(Some(existing));
         }
         if !told {
             reporter.report(&News::Waiting { stack: stack.to_owned(), status: existing.status.clone() });
             told = true;
         }
-        if aws.now().duration_since(begun).unwrap_or_default() >= patience.most {
+        if waited >= patience.most {
             let (stack, status) = (stack.to_owned(), existing.status);
             return Err(DeployError::TimedOut { stack, stage, status, after: patience.most });
         }
@@ -104,8 +160,9 @@ pub(super) async fn delete(
 ) -> Result<(), DeployError> {
     let id = existing.id.as_str();
     let after = aws.last_event(id).await?;
-    let begun = aws.cloudformation.delete_stack().stack_name(stack).send().await;
-    begun.map_err(|error| super::error::CallError::of(format!("deleting stack {stack}"), &error))?;
+    // By id: another stack that has the name by now is not meant.
+    let begun = aws.cloudformation.delete_stack().stack_name(id).send().await;
+    begun.map_err(|error| CallError::of(format!("deleting stack {stack}"), &error))?;
     let (existing, failed) = until_done(aws, (stack, stage), id, after, patience, reporter).await?;
     if existing.status == "DELETE_COMPLETE" {
         return Ok(());

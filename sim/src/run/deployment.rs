@@ -156,7 +156,7 @@ impl Reporter for Told {
             News::StackDone { stack, status } => tell("stack", stack, status),
             News::Waiting { stack, status } | News::Recreating { stack, status } => tell("waiting", stack, status),
             News::RegistryEventsEnabled => tell("registry-events", "account", "enabled"),
-            News::Unchanged(_) | News::Later { .. } | News::NotChecked(_) => {}
+            News::Unchanged(_) | News::Later { .. } | News::NotChecked(_) | News::Tolerated(_) => {}
         }
     }
 }

@@ -47,6 +47,15 @@ pub struct State {
     pub refuse: Option<(u16, &'static str)>,
     /// Whether AWS IoT Core publishes events of things.
     pub thing_events: bool,
+    /// Actions that fail next, each as often as it is here, with a fault of AWS.
+    pub faults: Vec<&'static str>,
+    /// Every second look at a stack or a change set fails with a fault of AWS.
+    pub flaky: bool,
+    looks: u32,
+    /// The tokens of calls that change something.
+    pub tokens: Vec<String>,
+    /// What was set on buckets, each the bucket and the setting.
+    pub settings: BTreeSet<String>,
     elapsed: Duration,
 }
 
@@ -158,6 +167,15 @@ impl State {
         let body = request.body().bytes().expect("requests of these services are in memory");
         let form = parse(std::str::from_utf8(body).expect("a form is text"));
         let action = form["Action"].clone();
+        self.looks += u32::from(action == "DescribeStacks" || action == "DescribeChangeSet");
+        let hiccup = self.flaky
+            && action.starts_with("Describe")
+            && action != "DescribeStackEvents"
+            && self.looks.is_multiple_of(2);
+        let fault = self.faults.iter().position(|fault| *fault == action);
+        if hiccup || fault.map(|at| self.faults.remove(at)).is_some() {
+            return (503, error("ServiceUnavailable", "try again"));
+        }
         match self.query(&action, &form) {
             Ok(result) => {
                 (200, format!("<{action}Response><{action}Result>{result}</{action}Result></{action}Response>"))
@@ -171,6 +189,38 @@ impl State {
         let bucket = uri.split(".s3").next().expect("split gives one part").to_owned();
         let path = uri.split_once('/').map(|(_, path)| path).unwrap_or_default();
         let key = path.split('?').next().expect("split gives one part");
+        let creates_bucket = request.method() == "PUT" && key.is_empty() && !path.contains('?');
+        let of_packages = bucket.starts_with("builds-") && !creates_bucket;
+        let owner = request.headers().get("x-amz-expected-bucket-owner");
+        assert!(!of_packages || owner == Some(ID), "{} {uri}: the bucket's owner is checked", request.method());
+        let setting = path.split_once('?').map_or("", |(_, query)| query.split('&').next().expect("one part"));
+        match (request.method(), setting.trim_end_matches('=')) {
+            ("HEAD", _) if self.faults.first() == Some(&"HeadObject") => {
+                self.faults.remove(0);
+                return (503, String::new());
+            }
+            ("HEAD", _) if key.is_empty() => {
+                return (if self.settings.contains(&format!("{bucket} made")) { 200 } else { 404 }, String::new());
+            }
+            ("PUT", "") if key.is_empty() => {
+                self.settings.insert(format!("{bucket} made"));
+                return (200, String::new());
+            }
+            ("GET", "policy") if !self.settings.contains(&format!("{bucket} policy")) => {
+                return (404, "<Error><Code>NoSuchBucketPolicy</Code></Error>".to_owned());
+            }
+            ("GET", "policy") => return (200, "{}".to_owned()),
+            ("PUT", "policy" | "versioning" | "publicAccessBlock") => {
+                let setting = setting.trim_end_matches('=');
+                if self.faults.first() == Some(&"bucket settings") && setting != "publicAccessBlock" {
+                    self.faults.remove(0);
+                    return (403, "<Error><Code>AccessDenied</Code></Error>".to_owned());
+                }
+                self.settings.insert(format!("{bucket} {setting}"));
+                return (200, String::new());
+            }
+            _ => {}
+        }
         match request.method() {
             "HEAD" if self.objects.contains(&format!("{bucket}/{key}")) => (200, String::new()),
             "HEAD" => (404, String::new()),
@@ -189,7 +239,9 @@ impl State {
     }
 
     fn query(&mut self, action: &str, form: &BTreeMap<String, String>) -> Result<String, String> {
-        let name = form.get("StackName").cloned().unwrap_or_default();
+        let given = form.get("StackName").cloned().unwrap_or_default();
+        let name = given.trim_start_matches("id-of-").to_owned();
+        self.tokens.extend(form.get("ClientToken").or(form.get("ClientRequestToken")).cloned());
         match action {
             "GetCallerIdentity" => Ok(format!("<Account>{ID}</Account><Arn>arn:aws:iam::{ID}:user/me</Arn>")),
             "DescribeStacks" => self.describe(&name),
@@ -204,6 +256,7 @@ impl State {
                 Ok(String::new())
             }
             "DeleteStack" => {
+                assert!(given.starts_with("id-of-"), "stacks are deleted by their id");
                 self.effects.push(format!("delete {name}"));
                 let script = self.scripts.remove(&name).unwrap_or_else(|| {
                     vec![("DELETE_IN_PROGRESS", vec![("*", "DELETE_IN_PROGRESS", "")]), ("DELETE_COMPLETE", vec![])]
@@ -237,7 +290,7 @@ impl State {
         }
         let status = &stack.status;
         Ok(format!(
-            "<Stacks><member><StackName>{name}</StackName><StackId>{name}</StackId><StackStatus>{status}</StackStatus>\
+            "<Stacks><member><StackName>{name}</StackName><StackId>id-of-{name}</StackId><StackStatus>{status}</StackStatus>\
              <CreationTime>2026-03-01T00:00:00Z</CreationTime></member></Stacks>"
         ))
     }

@@ -1,6 +1,7 @@
 //! Deployments on the real SDK, against an account in memory.
 
 mod account;
+mod faults;
 
 use std::time::Duration;
 
@@ -14,7 +15,11 @@ use account::{Account, ID, run};
 struct Log {
     news: Vec<String>,
     approvals: Approvals,
+    steps: Vec<Step>,
     refuse: bool,
+    refuse_steps: bool,
+    /// Only so many approvals.
+    at_most: Option<usize>,
 }
 
 /// The stages that were asked for, each with its change sets.
@@ -40,6 +45,7 @@ impl Reporter for Watcher {
             News::Recreating { stack, status } => format!("{stack} recreated: {status}"),
             News::RegistryEventsEnabled => "thing events on".to_owned(),
             News::NotChecked(what) => format!("not checked: {what}"),
+            News::Tolerated(what) => format!("tolerated: {what}"),
             News::StageBegins(_) | News::StageEnds(_) | News::Proposed(_) | News::StackDone { .. } => return,
         };
         self.log().news.push(line);
@@ -50,7 +56,13 @@ impl Approver for Watcher {
     fn approve(&mut self, stage: Stage, changes: &[ChangeSet]) -> bool {
         let mut log = self.log();
         log.approvals.push((stage, changes.to_vec()));
-        !log.refuse
+        !log.refuse && log.at_most.is_none_or(|most| log.approvals.len() <= most)
+    }
+
+    fn approve_step(&mut self, _: Stage, step: &Step) -> bool {
+        let mut log = self.log();
+        log.steps.push(step.clone());
+        !log.refuse && !log.refuse_steps
     }
 
     fn approve_destruction(&mut self, _: &Destruction) -> bool {
@@ -187,9 +199,16 @@ fn events_of_things_are_switched_on_once_for_rules_that_wait_for_them() {
     let rule = json!({"Rule": {"Type": "AWS::IoT::TopicRule", "Properties": rule}});
     plan.stacks.push(stack("rules", Stage::Ingest, rule));
     plan.stacks.sort_by_key(|stack| stack.stage);
+    let mut approver = Watcher::default();
+    approver.log().refuse_steps = true;
+    let message =
+        run(deploy(&account.config(), &plan, &Options::default(), &mut Silent, &mut approver)).unwrap_err().to_string();
+    assert_eq!(approver.log().steps, [Step::EnableRegistryEvents], "a setting of the whole account is asked for");
+    assert!(message.contains("one: CREATE_COMPLETE, rules: CREATE_COMPLETE"), "{message}");
+    assert_eq!(account.effects(), ["create one", "create rules"]);
     let (result, news, _) = deploy_with(&account, &plan, &Options::default());
-    assert_eq!(result.unwrap().changed.len(), 3);
-    assert_eq!(account.effects(), ["create one", "create rules", "thing events on", "create two"]);
+    assert_eq!(result.unwrap().changed.len(), 1);
+    assert_eq!(account.effects(), ["thing events on", "create two"]);
     assert!(news.contains(&"thing events on".to_owned()), "{news:?}");
     let (_, news, _) = deploy_with(&account, &plan, &Options::default());
     assert!(account.effects().is_empty() && !news.contains(&"thing events on".to_owned()), "{news:?}");
@@ -219,7 +238,7 @@ fn a_failure_is_told_after_the_rollback_with_its_first_cause_and_the_next_deploy
 
 #[test]
 fn the_remains_of_a_failed_creation_are_deleted_with_consent_only() {
-    for status in ["ROLLBACK_COMPLETE", "REVIEW_IN_PROGRESS", "ROLLBACK_FAILED"] {
+    for status in ["ROLLBACK_COMPLETE", "CREATE_FAILED", "ROLLBACK_FAILED"] {
         let account = Account::default();
         account.has_stack("two", status, "{}");
         let message = refused(&account, &plan(1), &Options::default());
@@ -229,11 +248,44 @@ fn the_remains_of_a_failed_creation_are_deleted_with_consent_only() {
         );
         assert!(account.effects().is_empty(), "nothing is changed before everything is checked");
         let options = Options { recreate: true, ..Options::default() };
+        let mut approver = Watcher::default();
+        approver.log().refuse_steps = true;
+        let result = run(deploy(&account.config(), &plan(1), &options, &mut Silent, &mut approver));
+        assert!(matches!(result, Err(DeployError::NotApproved { stage: Stage::Transform, .. })), "{result:?}");
+        assert_eq!(approver.log().steps, [Step::DeleteRemains(vec![("two".to_owned(), status.to_owned())])]);
+        assert_eq!(account.effects(), ["create one"], "each deletion is asked for by name");
         let (result, news, _) = deploy_with(&account, &plan(1), &options);
-        assert_eq!(result.unwrap().changed.len(), 2);
-        assert_eq!(account.effects(), ["create one", "delete two", "create two"]);
+        assert_eq!(result.unwrap().changed.len(), 1);
+        assert_eq!(account.effects(), ["delete two", "create two"]);
         assert!(news.contains(&format!("two recreated: {status}")), "{news:?}");
     }
+}
+
+#[test]
+fn what_an_interruption_left_during_the_question_is_no_obstacle() {
+    let account = Account::default();
+    account.has_stack("two", "REVIEW_IN_PROGRESS", "{}");
+    let found = run(status(&account.config(), &plan(1))).unwrap();
+    assert_eq!(found[1].template, Match::Absent);
+    let (result, news, approvals) = deploy_with(&account, &plan(1), &Options::default());
+    assert_eq!(result.unwrap().changed.len(), 2);
+    assert_eq!(account.effects(), ["create one", "create two"]);
+    assert!(approvals.iter().all(|(_, sets)| sets[0].creates), "{approvals:?}");
+    assert!(!news.iter().any(|line| line.contains("recreated")), "{news:?}");
+}
+
+#[test]
+fn what_was_done_before_a_refusal_is_not_denied() {
+    let account = Account::default();
+    let mut plan = plan(1);
+    plan.stacks[1].stage = Stage::Ingest;
+    plan.stacks[1].reads = vec!["one".to_owned()];
+    let mut approver = Watcher::default();
+    approver.log().at_most = Some(1);
+    let error = run(deploy(&account.config(), &plan, &Options::default(), &mut Silent, &mut approver)).unwrap_err();
+    let message = error.to_string();
+    assert!(message.contains("one: CREATE_COMPLETE") && !message.contains("nothing"), "{message}");
+    assert_eq!(account.effects(), ["create one", "delete two"]);
 }
 
 #[test]
@@ -282,7 +334,8 @@ fn what_is_not_approved_leaves_nothing_behind() {
     approver.log().refuse = true;
     let error =
         run(deploy(&account.config(), &plan(1), &Options::default(), &mut reporter, &mut approver)).unwrap_err();
-    assert!(matches!(error, DeployError::NotApproved { stage: Stage::Ingest }), "{error}");
+    assert!(matches!(error, DeployError::NotApproved { stage: Stage::Ingest, .. }), "{error}");
+    assert!(error.to_string().contains("nothing of it was changed"), "{error}");
     assert_eq!(account.effects(), ["delete one"], "the empty stack of the change set goes");
     let mut plan = plan(1);
     plan.account = Some("999999999999".to_owned());
@@ -357,11 +410,12 @@ fn destruction_goes_backwards_and_tells_what_stays() {
     account.state().objects.insert("the-lost/object".to_owned());
     account.state().objects.insert("the-kept/object".to_owned());
     let message = destroyed(&account).unwrap_err().to_string();
-    assert!(message.contains("the-lost of stack one") && !message.contains("the-kept"), "{message}");
+    assert!(message.contains("aws s3 rm s3://the-lost --recursive") && !message.contains("the-kept"), "{message}");
     assert!(account.effects().is_empty());
     account.state().objects.clear();
     let destruction = destroyed(&account).unwrap();
     assert_eq!(destruction.stacks, ["two", "one"]);
+    assert_eq!((destruction.account.as_str(), destruction.region.as_str()), (ID, "eu-west-1"));
     assert_eq!(destruction.retained.iter().map(|r| r.physical_id.as_str()).collect::<Vec<_>>(), ["the-kept"]);
     assert_eq!(account.effects(), ["delete two", "delete one"]);
     assert!(destroyed(&account).unwrap().stacks.is_empty(), "a second destruction finds nothing");
