@@ -6,13 +6,13 @@ use aws_sdk_cloudformation::operation::describe_change_set::DescribeChangeSetOut
 use aws_sdk_cloudformation::types::{
     Capability, ChangeAction, ChangeSetStatus, ChangeSetType, Replacement as Replaces,
 };
-use sha2::{Digest as _, Sha256};
 
 use super::artifact::Artifact;
 use super::aws::Aws;
 use super::error::{CallError, DeployError};
 use super::plan::Planned;
 use super::report::{Change, ChangeSet, Replacement};
+use crate::digest::sha256_hex;
 
 /// Most bytes of a template that is handed over in the call (CloudFormation guide, "Quotas").
 pub(super) const INLINE_MAX: usize = 51_200;
@@ -96,8 +96,7 @@ fn refusal(planned: &Planned, error: &CallError) -> DeployError {
 
 /// Puts a template beside the functions' package, under the hash of its content. Answers its address.
 async fn through_s3(aws: &Aws, planned: &Planned, artifact: &Artifact) -> Result<String, CallError> {
-    let digest = Sha256::digest(planned.body.as_bytes());
-    let name: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    let name = sha256_hex(&planned.body);
     let (bucket, key) = (&artifact.bucket, format!("templates/{name}.json"));
     let body = aws_sdk_s3::primitives::ByteStream::from(planned.body.clone().into_bytes());
     let sent = aws.s3.put_object().bucket(bucket).key(&key).content_type("application/json").body(body).send().await;

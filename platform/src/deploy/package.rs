@@ -9,7 +9,6 @@ use aws_sdk_s3::types::{
 };
 use aws_types::SdkConfig;
 use serde_json::json;
-use sha2::{Digest as _, Sha256};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipWriter};
 
@@ -17,6 +16,7 @@ use super::artifact::{self, Artifact};
 use super::aws::Aws;
 use super::error::{CallError, DeployError};
 use super::plan::Plan;
+use crate::digest::sha256_hex;
 
 /// Name of the only file of a package.
 pub const BOOTSTRAP: &str = "bootstrap";
@@ -122,7 +122,7 @@ pub fn pack(binary: &[u8], architecture: Architecture) -> Result<Package, Packag
     zip.start_file(BOOTSTRAP, options)?;
     zip.write_all(binary).map_err(zip::result::ZipError::from)?;
     let bytes = zip.finish()?.into_inner();
-    let sha256 = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    let sha256 = sha256_hex(&bytes);
     let mut warnings = Vec::new();
     if let Some((major, minor)) = needs_glibc(binary).filter(|needed| *needed > GLIBC) {
         let (has_major, has_minor) = GLIBC;

@@ -380,7 +380,7 @@ const CHANGES: &[(&str, &str)] = &[
     ("iot.domain.certificate_arn", "'arn:aws:acm:eu-west-1:123456789012:certificate/2c'"),
     ("alarms.email", "'a@example.com'"),
     ("alarms.iterator_age_s", "61"),
-    ("alarms.delivery_age_s", "61"),
+    ("alarms.delivery_age_s", "901"),
     ("cost.monthly_budget_usd", "99"),
     ("cost.alert_email", "'a@example.com'"),
     ("cost.schedule", "'rate(1 day)'"),
