@@ -43,7 +43,8 @@ pub struct Settings {
     pub raw_shards: u32,
     /// Shards of the enriched stream, when they are provisioned. Default 2.
     pub enriched_shards: u32,
-    /// How long both streams keep records: 24 to 8,760. Default 24.
+    /// How long both streams keep records: 24 to 8,760. Default 24. The curation looks for duplicates as far back, and the
+    /// items of devices that left stay a day longer.
     pub stream_retention_hours: u32,
     /// Delivery of raw readings. Default 300 s, 64 MiB.
     pub raw_delivery: RawDelivery,

@@ -54,7 +54,7 @@ impl Cloud {
     fn delete_thing(&mut self, name: &str) {
         self.things.remove(name);
         self.billed_to.remove(name);
-        self.groups.values_mut().for_each(|things| drop(things.remove(name)));
+        self.groups.values_mut().for_each(|things| things.retain(|thing| thing != name));
     }
 
     fn groups_of(&self, name: &str) -> Vec<&str> {
