@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -90,6 +91,16 @@ pub enum ConfigError {
         /// The variable.
         name: &'static str,
     },
+    /// An environment variable is no number of its range.
+    #[error("the environment variable {name} is {found:?}, expected {expected}; the function's stack sets it")]
+    InvalidVariable {
+        /// The variable.
+        name: &'static str,
+        /// Its value.
+        found: String,
+        /// What would be accepted.
+        expected: String,
+    },
     /// The SDK configuration lacks a part.
     #[error("the SDK configuration has no {part}; set it on the configuration that is handed in")]
     MissingPart {
@@ -112,6 +123,16 @@ impl Environment {
     pub fn require(&self, name: &'static str) -> Result<&str, ConfigError> {
         let value = self.0.get(name).map(String::as_str).filter(|value| !value.is_empty());
         value.ok_or(ConfigError::MissingVariable { name })
+    }
+
+    /// The value of a variable that must be a number of `range`.
+    pub fn require_number(&self, name: &'static str, range: RangeInclusive<u32>) -> Result<u32, ConfigError> {
+        let found = self.require(name)?;
+        let number = found.parse().ok().filter(|number| range.contains(number));
+        number.ok_or_else(|| {
+            let expected = format!("{} to {}", range.start(), range.end());
+            ConfigError::InvalidVariable { name, found: found.to_owned(), expected }
+        })
     }
 }
 
@@ -156,7 +177,7 @@ mod tests {
         ];
         for (handler, variables) in HANDLERS.into_iter().zip(variables) {
             let values: BTreeMap<String, String> =
-                variables.iter().map(|name| ((*name).to_owned(), "x".to_owned())).collect();
+                variables.iter().map(|name| ((*name).to_owned(), "24".to_owned())).collect();
             for absent in variables {
                 let mut values = values.clone();
                 values.remove(*absent);
@@ -165,6 +186,24 @@ mod tests {
             }
             let error = build(handler, &config, &Environment::new(values)).err().expect("no clock is set");
             assert!(matches!(error, ConfigError::MissingPart { .. }), "{handler}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_retention_that_no_stream_has_is_refused() {
+        let config = SdkConfig::builder().build();
+        for (handler, variables, retention) in [
+            (tagger::HANDLER, &tagger::VARIABLES[..], tagger::STREAM_RETENTION_HOURS),
+            (curation::HANDLER, &curation::VARIABLES[..], curation::STREAM_RETENTION_HOURS),
+        ] {
+            for found in ["23", "8761", "-24", "1 day"] {
+                let value = |name: &str| if name == retention { found } else { "x" };
+                let values = variables.iter().map(|name| ((*name).to_owned(), value(name).to_owned())).collect();
+                let error = build(handler, &config, &Environment::new(values)).err().expect("it is refused");
+                let expected = "24 to 8760".to_owned();
+                let found = found.to_owned();
+                assert_eq!(error, ConfigError::InvalidVariable { name: retention, found, expected }, "{handler}");
+            }
         }
     }
 }

@@ -6,7 +6,6 @@ use aws_sdk_cloudformation::operation::describe_change_set::DescribeChangeSetOut
 use aws_sdk_cloudformation::types::{
     Capability, ChangeAction, ChangeSetStatus, ChangeSetType, Replacement as Replaces,
 };
-use sha2::{Digest as _, Sha256};
 
 use super::aws::Aws;
 use super::error::{CallError, DeployError};

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use aws_smithy_types::timeout::TimeoutConfig;
 use aws_types::SdkConfig;
-use sha2::{Digest as _, Sha256};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipWriter};
 
@@ -15,6 +14,7 @@ use super::aws::Aws;
 use super::bucket;
 use super::error::{CallError, DeployError};
 use super::plan::Plan;
+use crate::digest::sha256_hex;
 
 /// Name of the only file of a package.
 pub const BOOTSTRAP: &str = "bootstrap";
@@ -144,7 +144,7 @@ pub fn pack(binary: &[u8], architecture: Architecture) -> Result<Package, Packag
     zip.start_file(BOOTSTRAP, options)?;
     zip.write_all(binary).map_err(zip::result::ZipError::from)?;
     let bytes = zip.finish()?.into_inner();
-    let sha256 = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    let sha256 = sha256_hex(&bytes);
     let (mut obstacles, mut warnings) = (Vec::new(), Vec::new());
     if !is_production(binary) {
         obstacles.push(

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::SettingsError;
 use super::check::{check, email, schedule, within};
+use super::recurrence::{Gaps, gaps};
 
 /// How the streams are paid and scaled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,7 +78,7 @@ pub struct AnomalyDetection {
     pub batch_size: u32,
     /// How long a batch may gather: 0 to 300, at least 1 for batches of more than 10 records. Default 5.
     pub batch_window_s: u32,
-    /// Memory: 128 to 10,240. Default 512.
+    /// Memory: 256 to 10,240. Default 512.
     pub memory_mib: u32,
     /// Longest run: 10 to 900. Default 60.
     pub timeout_s: u32,
@@ -93,7 +94,8 @@ pub struct AnomalyDetection {
 pub struct Curation {
     /// Whether the schedule is active. Default false.
     pub enabled: bool,
-    /// When it runs: an expression of EventBridge Scheduler, in UTC. Default `cron(20 * * * ? *)`.
+    /// When it runs: an expression of EventBridge Scheduler, in UTC, at most once an hour and at least every third one.
+    /// Default `cron(20 * * * ? *)`.
     pub schedule: String,
     /// A statement that scans more bytes is cancelled: at least 10,000,000. Default 50 GiB.
     pub scan_limit_bytes: u64,
@@ -179,6 +181,9 @@ impl Keep {
     }
 }
 
+/// Longest time between two runs of the curation, in hours: it looks no further back.
+pub(crate) const CURATION_EVERY_H_MAX: i64 = 3;
+
 /// Ten years: more is most likely a mistake.
 const DAYS: std::ops::RangeInclusive<u32> = 1..=3_650;
 
@@ -242,6 +247,8 @@ impl AnomalyDetection {
             reserved_concurrency: ("anomaly_detection.reserved_concurrency", self.reserved_concurrency),
         };
         reader.validate()?;
+        let hint = "up to four shards' states of 20,000 detectors each are kept in memory";
+        within("anomaly_detection.memory_mib", self.memory_mib, 256..=10_240, hint)?;
         email("anomaly_detection.alert_email", self.alert_email.as_deref())
     }
 }
@@ -249,6 +256,14 @@ impl AnomalyDetection {
 impl Curation {
     pub(super) fn validate(&self) -> Result<(), SettingsError> {
         schedule("curation.schedule", &self.schedule)?;
+        if let Some(Gaps { shortest_min, longest_min }) = gaps(&self.schedule) {
+            let ok = shortest_min >= 60 && longest_min <= CURATION_EVERY_H_MAX * 60;
+            let expected =
+                format!("a schedule that comes due at most once an hour, and every {CURATION_EVERY_H_MAX} h");
+            let hint =
+                "each run curates the last hours: a rarer one leaves hours out, a more frequent one finds nothing new";
+            check("curation.schedule", &self.schedule, ok, &expected, hint)?;
+        }
         let hint = "an hour of readings is scanned by each statement; at 5 USD a TB, 50 GiB cost about 25 cents";
         within("curation.scan_limit_bytes", self.scan_limit_bytes, super::SCAN_LIMIT_BYTES_MIN..=u64::MAX, hint)
     }

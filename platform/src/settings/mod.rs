@@ -4,10 +4,12 @@ mod check;
 mod data_path;
 mod governance;
 mod operations;
+mod recurrence;
 
 #[cfg(test)]
 mod tests;
 
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -16,6 +18,7 @@ use crate::template::Retention;
 use check::{REGIONS, bucket_is_valid, check, within};
 use data_path::validate_lake_start;
 
+pub(crate) use data_path::CURATION_EVERY_H_MAX;
 pub use data_path::{AnomalyDetection, Curation, Enrichment, Keep, ProcessedDelivery, RawDelivery, StreamMode};
 pub use governance::Security;
 pub use operations::{Alarms, Cost, Identity, Iot, IotDomain, Pipeline};
@@ -40,7 +43,8 @@ pub struct Settings {
     pub raw_shards: u32,
     /// Shards of the enriched stream, when they are provisioned. Default 2.
     pub enriched_shards: u32,
-    /// How long both streams keep records: 24 to 8,760. Default 24.
+    /// How long both streams keep records: 24 to 8,760. Default 24. The curation looks for duplicates as far back, and the
+    /// items of devices that left stay a day longer.
     pub stream_retention_hours: u32,
     /// Delivery of raw readings. Default 300 s, 64 MiB.
     pub raw_delivery: RawDelivery,
@@ -192,7 +196,7 @@ impl Settings {
         let shards = "a shard takes 1,000 records and 1 MiB a second";
         within("raw_shards", self.raw_shards, 1..=10_000, shards)?;
         within("enriched_shards", self.enriched_shards, 1..=10_000, shards)?;
-        within("stream_retention_hours", self.stream_retention_hours, 24..=8_760, "168 is a week")?;
+        within("stream_retention_hours", self.stream_retention_hours, STREAM_RETENTION_HOURS, "168 is a week")?;
         self.raw_delivery.validate()?;
         self.processed_delivery.validate()?;
         self.retention.validate()?;
@@ -204,9 +208,23 @@ impl Settings {
         within("athena_scan_limit_bytes", scan, SCAN_LIMIT_BYTES_MIN..=u64::MAX, cheap)?;
         self.iot.validate()?;
         self.alarms.validate()?;
+        self.validate_together()?;
         self.cost.validate()?;
         self.identity.validate()?;
         self.pipeline.as_ref().map_or(Ok(()), Pipeline::validate)
+    }
+
+    /// Checks what one setting asks of another.
+    fn validate_together(&self) -> Result<(), SettingsError> {
+        let interval_s = self.raw_delivery.buffer_interval_s.max(self.processed_delivery.buffer_interval_s);
+        let hint = "a delivery is as old as its buffer interval each time: the alarm would be raised for ever";
+        within("alarms.delivery_age_s", self.alarms.delivery_age_s, interval_s..=86_400, hint)?;
+        let Some(domain) = &self.iot.domain else { return Ok(()) };
+        let arn = &domain.certificate_arn;
+        let ok = arn.split(':').nth(3) == Some(self.region.as_str());
+        let expected = format!("a certificate of {}, the Region of these settings", self.region);
+        let hint = "IoT Core takes certificates of its own Region only: request or import the certificate there";
+        check("iot.domain.certificate_arn", arn, ok, &expected, hint)
     }
 
     fn validate_names(&self) -> Result<(), SettingsError> {
@@ -247,6 +265,9 @@ impl Settings {
         self.iot.logging.unwrap_or(self.env == "prod")
     }
 }
+
+/// How long a stream may keep records (API reference, `IncreaseStreamRetentionPeriod`).
+pub(crate) const STREAM_RETENTION_HOURS: RangeInclusive<u32> = 24..=8_760;
 
 /// Least bytes that a workgroup of Athena may be limited to (API reference, `WorkGroupConfiguration`).
 const SCAN_LIMIT_BYTES_MIN: u64 = 10_000_000;

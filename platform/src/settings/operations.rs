@@ -37,7 +37,8 @@ pub struct Alarms {
     pub email: Option<String>,
     /// A stream's reader that is further behind raises an alarm: 60 to 86,400. Default 300.
     pub iterator_age_s: u32,
-    /// A delivery that is further behind raises an alarm: 60 to 86,400, beyond the buffers' own interval. Default 900.
+    /// A delivery that is further behind raises an alarm: 60 to 86,400, not less than a buffer's own interval.
+    /// Default 900.
     pub delivery_age_s: u32,
 }
 

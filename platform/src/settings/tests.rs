@@ -64,6 +64,22 @@ fn an_impossible_value_names_its_key_what_was_expected_and_a_hint() {
         ("anomaly_detection.batch_window_s = 0", ["`anomaly_detection.batch_window_s` is 0", "1 to 300", "batch_size"]),
         ("anomaly_detection.alert_email = 'me'", ["`anomaly_detection.alert_email` is", "team@example.com", "hint: "]),
         ("curation.schedule = '20 * * * *'", ["`curation.schedule` is", "cron(minutes", "hint: for example"]),
+        (
+            "curation.schedule = 'rate(1 day)'",
+            ["`curation.schedule` is \"rate(1 day)\"", "at most once an hour, and every 3 h", "leaves hours out"],
+        ),
+        ("curation.schedule = 'rate(30 minutes)'", ["`curation.schedule` is", "at most once an hour", "nothing new"]),
+        ("curation.schedule = 'cron(0 6 * * ? *)'", ["`curation.schedule` is", "every 3 h", "hint: "]),
+        ("anomaly_detection.memory_mib = 255", ["`anomaly_detection.memory_mib` is 255", "256 to 10240", "hint: "]),
+        ("alarms.delivery_age_s = 299", ["`alarms.delivery_age_s` is 299", "300 to 86400", "buffer interval"]),
+        (
+            "processed_delivery.buffer_interval_s = 900\nalarms.delivery_age_s = 899",
+            ["`alarms.delivery_age_s` is 899", "900 to 86400", "buffer interval"],
+        ),
+        (
+            "[iot.domain]\nname = 'a.example.com'\ncertificate_arn = 'arn:aws:acm:us-east-1:123456789012:certificate/a'",
+            ["`iot.domain.certificate_arn` is", "a certificate of eu-west-1", "its own Region"],
+        ),
         ("enrichment.reserved_concurrency = 0", ["`enrichment.reserved_concurrency` is 0", "1 to 1000", "hint: "]),
         ("cost.monthly_budget_usd = 0", ["`cost.monthly_budget_usd` is 0", "1 to 1000000", "hint: "]),
         ("identity.password_length_min = 6", ["`identity.password_length_min` is 6", "8 to 99", "hint: "]),
@@ -88,6 +104,13 @@ fn an_impossible_value_names_its_key_what_was_expected_and_a_hint() {
 fn a_small_batch_needs_no_window() {
     let text = "[enrichment]\nbatch_size = 10\nbatch_window_s = 0";
     Settings::parse(text, "test").unwrap().validate().unwrap();
+}
+
+#[test]
+fn the_curation_may_run_every_third_hour_and_where_that_cannot_be_told() {
+    for schedule in ["rate(3 hours)", "rate(60 minutes)", "cron(20 0/3 * * ? *)", "cron(20 * * * ? 2026-2030)"] {
+        Settings::parse(&format!("curation.schedule = '{schedule}'"), "test").unwrap().validate().unwrap();
+    }
 }
 
 #[test]

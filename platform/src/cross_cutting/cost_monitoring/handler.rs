@@ -1,4 +1,4 @@
-//! What the function does once a day: ask for yesterday's costs and the number of devices, put metrics.
+//! What the function does once a day: ask for the costs of the last settled day and the number of devices, put metrics.
 
 use std::time::SystemTime;
 
@@ -10,6 +10,7 @@ use super::metrics::Lines;
 use crate::calendar::{DAY_S, date};
 use crate::calls::{Clock, client_config};
 use crate::function::{ConfigError, Environment, Function, FunctionError, InvocationContext};
+use crate::scheduled;
 
 /// Name of the function in its stack's property `Handler`.
 pub const HANDLER: &str = "cost_explorer";
@@ -23,6 +24,11 @@ pub const METRIC_NAMESPACE: &str = "METRIC_NAMESPACE";
 
 /// The environment variables that must be set.
 pub const VARIABLES: [&str; 3] = [DIRECTORY_TABLE, ENVIRONMENT, METRIC_NAMESPACE];
+
+/// The day whose costs are asked for lies so many days before the schedule's. Cost Explorer brings its data up to date at
+/// least once every 24 hours (Cost Management guide, "Analyzing your costs and usage with AWS Cost Explorer"), so
+/// yesterday's costs may be in part early in the morning.
+const SETTLED_AFTER_DAYS: i64 = 2;
 
 /// The cost function.
 #[derive(Debug)]
@@ -67,12 +73,14 @@ impl CostExplorer {
 
 #[async_trait]
 impl Function for CostExplorer {
-    async fn invoke(&self, _event: &[u8], context: &InvocationContext) -> Result<Vec<u8>, FunctionError> {
+    async fn invoke(&self, event: &[u8], context: &InvocationContext) -> Result<Vec<u8>, FunctionError> {
         let now = self.clock.now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let now_s = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
-        let (day, today) = (date(now_s - DAY_S), date(now_s));
+        let scheduled = scheduled::time(event)?;
+        let (day, end) =
+            (date(scheduled - SETTLED_AFTER_DAYS * DAY_S), date(scheduled - (SETTLED_AFTER_DAYS - 1) * DAY_S));
         let devices = self.devices(context.deadline).await?;
-        let period = (day.as_str(), today.as_str());
+        let period = (day.as_str(), end.as_str());
         let costs = costs::of_day(&self.explorer, &self.clock, &self.environment, period, context.deadline).await?;
         if costs.is_empty() {
             // No metric is better than one of 0: it cannot be told from a day that cost nothing.

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::costs::Costs;
 
-/// Metric: the cost of a day in USD.
+/// Metric: the cost of a day in USD, two days before the metric's own time.
 pub const COST_PER_DAY: &str = "CostPerDay";
 /// Metric: the cost of a day in USD, divided by the number of devices. Absent while there are none.
 pub const COST_PER_DEVICE_PER_DAY: &str = "CostPerDevicePerDay";
@@ -24,8 +24,8 @@ pub(super) struct Lines<'a> {
     pub environment: &'a str,
     /// The day that the costs are of, `yyyy-MM-dd`.
     pub day: &'a str,
-    /// When the metrics are put, ms since the Unix epoch. They carry this time and not that of their day, because an
-    /// alarm looks at the last day.
+    /// When the metrics are put, ms since the Unix epoch. They carry this time and not that of their day, which is in the
+    /// line, because an alarm looks at the last day.
     pub now_ms: i64,
     pub devices: u64,
 }

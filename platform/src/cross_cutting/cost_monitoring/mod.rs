@@ -1,4 +1,8 @@
-//! Cost monitoring: what the platform cost yesterday, as metrics.
+//! Cost monitoring: what the platform cost in a day, as metrics.
+//!
+//! The day is the one before yesterday, counted from the time of the schedule: what Cost Explorer tells of yesterday may not
+//! be all yet. The metrics lie at the time at which they were put, two days after the day that they are of; their lines in
+//! the log name that day. A run that never came leaves a gap: no later run asks for its day.
 //!
 //! Costs come from Cost Explorer by the cost-allocation tags that every stack puts on its resources; they are told only
 //! once the tags `environment` and `stack` are activated in the account's billing settings. What has no such tag (a log

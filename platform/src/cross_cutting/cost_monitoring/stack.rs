@@ -4,15 +4,13 @@ use std::collections::BTreeMap;
 
 use super::handler::{DIRECTORY_TABLE, ENVIRONMENT, HANDLER, METRIC_NAMESPACE};
 use super::metrics::{COST_PER_DEVICE_PER_DAY, DIMENSION_ENVIRONMENT};
-use crate::declare::{FunctionSpec, add_function, bounded, data_key, decrypt};
+use crate::declare::{FunctionSpec, ScheduleSpec, add_function, add_schedule, data_key};
 use crate::ingest::device_registry;
 use crate::naming::Naming;
 use crate::settings::Settings;
 use crate::template::budgets::Budget;
 use crate::template::cloudwatch::{Above, Alarm, Metric};
-use crate::template::iam::{Principal, Role, allow};
-use crate::template::lambda::Function;
-use crate::template::scheduler::{Invocation, Schedule};
+use crate::template::iam::{Principal, allow};
 use crate::template::sns::{Subscription, Topic, TopicPolicy};
 use crate::template::{Expr, Handle, Published, TAG_ENVIRONMENT, TAG_PLATFORM, Template};
 
@@ -59,7 +57,9 @@ pub fn stack(settings: &Settings) -> Template {
     // Budgets looks whether it may publish before it makes a notification.
     template.make_after(&budget, &policy);
     let function = add_function(&mut template, settings, function(settings));
-    add_schedule(&mut template, settings, &function);
+    let expression = &settings.cost.schedule;
+    let schedule = ScheduleSpec { name: "costs", description: "Measures costs", expression, enabled: true };
+    add_schedule(&mut template, settings, &function, &schedule);
     template.add("DeviceCostAlarm", device_cost_alarm(settings, &topic));
     template.publish(&Outputs::new(naming).cost_topic_arn, "Topic that is told of costs", topic.arn());
     template
@@ -99,7 +99,7 @@ fn function(settings: &Settings) -> FunctionSpec {
     FunctionSpec {
         id: "",
         handler: HANDLER,
-        description: "Measures what the platform cost yesterday, in all and for each device",
+        description: "Measures what the platform cost the day before yesterday, in all and for each device",
         memory_mib: 256,
         timeout_s: 120,
         reserved_concurrency: None,
@@ -109,24 +109,8 @@ fn function(settings: &Settings) -> FunctionSpec {
             (METRIC_NAMESPACE, metric_namespace(settings).into()),
         ]),
         policies: vec![("read-costs", vec![costs]), ("count-devices", vec![devices])],
-        no_dead_letters: "It runs once a day with nothing to lose: what a run missed is in the costs of the next day.",
+        no_dead_letters: "It changes nothing: a day without a run is a gap in the metrics, and Cost Explorer still has its costs.",
     }
-}
-
-fn add_schedule(template: &mut Template, settings: &Settings, function: &Handle<Function>) {
-    let naming = Naming::new(settings);
-    let invoke = vec![allow(["lambda:InvokeFunction"], [function.arn()]), decrypt(naming, &["scheduler"])];
-    let role = Role::for_service(naming.role("schedule-costs"), "scheduler.amazonaws.com", [("invoke", invoke)]);
-    let role = template.add("ScheduleRole", bounded(naming, role.for_this_account_only()));
-    let invocation = Invocation { function, role_arn: role.arn(), input: "{}".into() };
-    let schedule = Schedule::invoking(
-        naming.name("costs"),
-        "Measures costs",
-        &settings.cost.schedule,
-        invocation,
-        data_key(naming),
-    );
-    template.add("Schedule", schedule);
 }
 
 /// Raised when a device cost more in a day than its share of the month.

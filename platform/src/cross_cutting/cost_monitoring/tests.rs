@@ -17,6 +17,9 @@ struct Bills {
     devices: Option<u64>,
 }
 
+/// The schedule of 2026-03-01.
+const EVENT: &[u8] = br#"{"scheduled_time":"2026-03-01T06:00:00Z"}"#;
+
 type Account = testing::Account<Bills>;
 
 impl Services for Bills {
@@ -34,7 +37,7 @@ impl Services for Bills {
                 assert!(request.uri().starts_with("https://ce.us-east-1."), "{}", request.uri());
                 let signed = request.headers().get("authorization").expect("the request is signed");
                 assert!(signed.contains("/us-east-1/ce/aws4_request"), "{signed}");
-                assert_eq!(body["TimePeriod"], json!({"Start": "2026-02-28", "End": "2026-03-01"}));
+                assert_eq!(body["TimePeriod"], json!({"Start": "2026-02-27", "End": "2026-02-28"}));
                 assert_eq!(body["Granularity"], "DAILY");
                 assert_eq!(body["Filter"], json!({"Tags": {"Key": "environment", "Values": ["prod"]}}));
                 assert_eq!(body["GroupBy"], json!([{"Type": "TAG", "Key": "stack"}]));
@@ -60,7 +63,7 @@ impl Account {
 
     fn invoke(&self) -> Result<Vec<Value>, FunctionError> {
         let function = CostExplorer::new(&self.config(), &Self::environment()).expect("the configuration is complete");
-        self.invoke_raw(&function, b"{}", Duration::from_secs(60))?;
+        self.invoke_raw(&function, EVENT, Duration::from_secs(60))?;
         Ok(self.state().metrics.iter().map(|line| serde_json::from_str(line).expect("a line is JSON")).collect())
     }
 }
@@ -96,11 +99,31 @@ fn costs_of_all_pages_become_metrics_of_the_environment_and_of_each_stack() {
         let dimensions =
             if line["stack"].is_null() { json!([["environment"]]) } else { json!([["environment", "stack"]]) };
         assert_eq!(directive["Dimensions"], dimensions);
-        assert_eq!(line["day"], "2026-02-28");
+        assert_eq!(line["day"], "2026-02-27");
         for metric in directive["Metrics"].as_array().unwrap() {
             assert!(line[metric["Name"].as_str().unwrap()].is_f64(), "every metric that is named has a value");
         }
     }
+}
+
+#[test]
+fn an_invocation_that_comes_late_measures_the_day_of_its_schedule() {
+    let account = Account::with(vec![vec![("stack$streaming", "1", "USD")]], 5);
+    account.state().elapsed = Duration::from_secs(3 * 86_400);
+    for line in account.invoke().unwrap() {
+        assert_eq!(line["day"], "2026-02-27");
+        let put = line["_aws"]["Timestamp"].as_i64().unwrap();
+        assert!(put >= 1_772_323_200_000 + 3 * 86_400_000, "{put}");
+    }
+}
+
+#[test]
+fn what_is_no_event_of_the_schedule_is_refused() {
+    let account = Account::with(vec![vec![("stack$streaming", "1", "USD")]], 5);
+    let function = CostExplorer::new(&account.config(), &Account::environment()).unwrap();
+    let error = account.invoke_raw(&function, b"{}", Duration::from_secs(60)).unwrap_err();
+    assert!(matches!(error, FunctionError::Event(_)), "{error}");
+    assert_eq!(account.calls("GetCostAndUsage"), 0);
 }
 
 #[test]

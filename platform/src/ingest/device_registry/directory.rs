@@ -16,7 +16,7 @@ pub const THING_ID: &str = "thing_id";
 /// Number: version of the thing that the item was written from.
 pub const THING_VERSION: &str = "thing_version";
 /// Number: seconds since the Unix epoch after which the item may be removed (attribute of DynamoDB's time to live). Only
-/// items of devices that left their tenant have it.
+/// items of devices that left their tenant or are gone have it.
 pub const EXPIRES_AT: &str = "expires_at";
 
 /// Key of a device's item. A tenant cannot reach the item of another, because the tenant is part of it; topics have

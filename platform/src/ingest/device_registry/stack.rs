@@ -1,5 +1,5 @@
 //! What the stack DeviceRegistry owns: the type of things, the device directory, and the device tagger with the rules that
-//! tell it of new and changed things.
+//! tell it of new, changed and deleted things.
 //!
 //! IoT Core publishes events of its registry only when the account has asked for them: `UpdateEventConfigurations` with
 //! `THING`, once in an account and Region. CloudFormation has no resource for it.
@@ -94,6 +94,7 @@ fn add_tagger(template: &mut Template, settings: &Settings, table: &Handle<dynam
         variables: BTreeMap::from([
             (tagger::DIRECTORY_TABLE, table.name()),
             (tagger::GROUP_PREFIX, group_prefix(naming).into()),
+            (tagger::STREAM_RETENTION_HOURS, settings.stream_retention_hours.to_string().into()),
         ]),
         policies: vec![
             ("group-things", group_things(naming)),
@@ -130,6 +131,7 @@ fn add_rules(template: &mut Template, naming: Naming<'_>, function: &Handle<Func
     for (id, event, description) in [
         ("ThingCreated", "created", "New things to the device tagger"),
         ("ThingUpdated", "updated", "Changed things to the device tagger"),
+        ("ThingDeleted", "deleted", "Deleted things to the device tagger"),
     ] {
         let rule = template.add(
             &format!("{id}Rule"),

@@ -6,6 +6,10 @@
 //! the batch decides: a batch that comes again because its state was not written writes the same object again. Alerts
 //! go out before the state too, so one may come twice and none is lost; its `object` tells repetitions.
 //!
+//! **A reading that is in the stream twice** counts once: the detectors know the last `seq` of each device, and pass over
+//! readings that are not above it. A device whose numbers begin anew has no detection until they are above it again, or
+//! until it was forgotten; devices keep their numbers when they start again.
+//!
 //! **What is not kept.** The event does not tell the parents of a shard, so after a reshard the detectors of a child
 //! begin anew. Between two attempts of one batch that Lambda cuts differently, an anomaly may be in two objects; shard
 //! and sequence number tell.

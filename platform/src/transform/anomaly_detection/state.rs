@@ -4,6 +4,9 @@
 //! above the last one of its device; the first reading of a device that is not here counts when its number is above all
 //! that were seen. So any number of repetitions of batches ends in the same state as one.
 //!
+//! The stream may also hold a reading twice, as two records: then the device's own number, `seq`, is not above the last
+//! one of its device, and the record changes nothing. Nor does a reading that comes after a later one of its device.
+//!
 //! **Bounds.** A series costs at most [`SERIES_BYTES_MAX`]; a device has at most [`DEVICE_SERIES_MAX`], a shard at most
 //! `series_max`. When a shard is full, devices that were silent for [`IDLE_MS`] are forgotten; if that makes no room, a
 //! new series gets no detector, and the function says how many did not.
@@ -27,13 +30,13 @@ const SERIES_BYTES_MAX: usize = 1024;
 const SEQUENCE_BYTES: usize = 64;
 
 const _: () = {
-    let device = (4 + 2 * ID_BYTES_MAX + 1) + (4 + SEQUENCE_BYTES) + 8 + 4;
+    let device = (4 + 2 * ID_BYTES_MAX + 1) + (4 + SEQUENCE_BYTES) + 8 + 8 + 4;
     let series = 4 + METRIC_BYTES_MAX + Detector::SIZE;
     assert!(device + series <= SERIES_BYTES_MAX);
 };
 
 /// First bytes of the object: a name, and the version of what follows.
-const MAGIC: &[u8; 5] = b"ANOM\x01";
+const MAGIC: &[u8; 5] = b"ANOM\x02";
 
 /// The detectors of a shard.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -53,6 +56,8 @@ pub(super) struct Shard {
 struct Device {
     /// Sequence number of the last reading that was applied.
     applied: Box<str>,
+    /// Its own number, which the device gave it.
+    seq: u64,
     /// Its arrival, ms since the Unix epoch.
     arrived_ms: i64,
     series: Vec<(Box<str>, Detector)>,
@@ -61,7 +66,7 @@ struct Device {
 /// What became of a reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Applied {
-    /// It was applied before.
+    /// It was applied before, or a later one of its device was.
     Before,
     /// It was applied now; so many of its metrics have no detector, because there is no room.
     Now { without_detector: usize },
@@ -84,7 +89,9 @@ impl Shard {
     ) -> Applied {
         let is_new = is_above(sequence_number, &self.highest);
         let known = match self.devices.get(key) {
-            Some(device) if !is_above(sequence_number, &device.applied) => return Applied::Before,
+            Some(device) if !is_above(sequence_number, &device.applied) || reading.seq <= device.seq => {
+                return Applied::Before;
+            }
             None if !is_new => return Applied::Before,
             known => known.is_some(),
         };
@@ -101,6 +108,7 @@ impl Shard {
         }
         let device = self.devices.get_mut(key).expect("it was there, or is now");
         device.applied = sequence_number.into();
+        device.seq = reading.seq;
         device.arrived_ms = reading.received_at;
         let mut without_detector = 0;
         for (metric, value) in &reading.metrics.0 {
@@ -156,6 +164,7 @@ impl Shard {
         for (key, device) in &self.devices {
             put_text(&mut bytes, key);
             put_text(&mut bytes, &device.applied);
+            bytes.extend_from_slice(&device.seq.to_le_bytes());
             bytes.extend_from_slice(&device.arrived_ms.to_le_bytes());
             put_count(&mut bytes, device.series.len());
             for (metric, detector) in &device.series {
@@ -193,7 +202,8 @@ impl<'a> Cursor<'a> {
         let mut shard = Shard { highest, newest_ms, swept_ms, ..Shard::default() };
         for _ in 0..self.count()? {
             let key = self.text()?.into();
-            let mut device = Device { applied: self.text()?.into(), arrived_ms: self.number()?, series: Vec::new() };
+            let (applied, seq) = (self.text()?.into(), u64::from_le_bytes(self.array()?));
+            let mut device = Device { applied, seq, arrived_ms: self.number()?, series: Vec::new() };
             for _ in 0..self.count()? {
                 device.series.push((self.text()?.into(), Detector::from_bytes(&self.array()?)));
             }
@@ -234,16 +244,27 @@ mod tests {
     use super::super::reading::Metrics;
     use super::*;
 
-    fn reading(metrics: Vec<(String, f64)>, received_at: i64) -> Reading<'static> {
+    fn reading(seq: u64, metrics: Vec<(String, f64)>, received_at: i64) -> Reading<'static> {
         let metrics = Metrics(metrics.into_iter().map(|(name, value)| (Cow::Owned(name), value)).collect());
-        Reading { tenant_id: "acme".into(), device_id: "d".into(), seq: 1, ts: 1, received_at, metrics }
+        Reading { tenant_id: "acme".into(), device_id: "d".into(), seq, ts: 1, received_at, metrics }
     }
 
     /// Applies the reading `n` of a device; answers how many values went to a detector.
     fn apply(shard: &mut Shard, series_max: usize, device: &str, n: u64, hours: i64) -> (Applied, usize) {
+        apply_as(shard, series_max, device, (n, n), hours)
+    }
+
+    /// As [`apply`], with the number of the record in the stream and that of the device.
+    fn apply_as(
+        shard: &mut Shard,
+        series_max: usize,
+        device: &str,
+        (n, seq): (u64, u64),
+        hours: i64,
+    ) -> (Applied, usize) {
         let (mut detected, number) = (0, (1000 + n).to_string());
         let metrics = vec![("temp".to_owned(), f64::from(u32::try_from(n % 7).unwrap()))];
-        let reading = reading(metrics, 1_772_323_200_000 + hours * 3_600_000);
+        let reading = reading(seq, metrics, 1_772_323_200_000 + hours * 3_600_000);
         let applied = shard.apply(device, &number, &reading, series_max, |_, value, detector| {
             detector.next(value);
             detected += 1;
@@ -256,6 +277,20 @@ mod tests {
     #[test]
     fn sequence_numbers_are_compared_as_numbers() {
         assert!(is_above("100", "99") && is_above("2", "") && !is_above("99", "100") && !is_above("7", "7"));
+    }
+
+    #[test]
+    fn a_reading_that_is_in_the_stream_twice_is_applied_once() {
+        let mut shard = Shard::default();
+        assert_eq!(apply_as(&mut shard, 9, "a", (1, 0), 0), (NOW, 1), "the first number of a device may be 0");
+        assert_eq!(apply_as(&mut shard, 9, "a", (2, 7), 0), (NOW, 1));
+        let before = shard.clone();
+        for (n, seq) in [(3, 7), (4, 6), (5, 0)] {
+            assert_eq!(apply_as(&mut shard, 9, "a", (n, seq), 1), (Applied::Before, 0), "{seq}");
+        }
+        assert_eq!(shard, before);
+        assert_eq!(apply_as(&mut shard, 9, "b", (6, 7), 1), (NOW, 1), "another device has numbers of its own");
+        assert_eq!(apply_as(&mut shard, 9, "a", (7, 8), 1), (NOW, 1));
     }
 
     #[test]
@@ -279,10 +314,10 @@ mod tests {
         let names = (0..DEVICE_SERIES_MAX + 3).map(|n| (format!("{n:0>METRIC_BYTES_MAX$}"), 1.0));
         let mut metrics: Vec<(String, f64)> = names.collect();
         metrics.push(("x".repeat(METRIC_BYTES_MAX + 1), 1.0));
-        let one = reading(metrics[..1].to_vec(), 5);
+        let one = reading(1, metrics[..1].to_vec(), 5);
         shard.apply(&key, &"9".repeat(56), &one, SERIES_MAX, |_, _, _| {});
         assert!(shard.to_bytes().len() - empty <= SERIES_BYTES_MAX, "{}", shard.to_bytes().len() - empty);
-        let all = reading(metrics, 6);
+        let all = reading(2, metrics, 6);
         let applied = shard.apply(&key, &"9".repeat(57), &all, SERIES_MAX, |_, _, _| {});
         assert_eq!(applied, Applied::Now { without_detector: 4 });
         assert_eq!(shard.series, DEVICE_SERIES_MAX);
@@ -298,7 +333,7 @@ mod tests {
             assert!(Shard::from_bytes(&bytes[..length]).is_err(), "{length} bytes");
         }
         assert!(Shard::from_bytes(&[&bytes[..], b"x"].concat()).is_err());
-        assert!(Shard::from_bytes(&[b"ANOM\x02", &bytes[5..]].concat()).is_err(), "another version");
+        assert!(Shard::from_bytes(&[b"ANOM\x01", &bytes[5..]].concat()).is_err(), "another version");
     }
 
     proptest! {

@@ -166,6 +166,32 @@ fn a_spike_is_written_told_and_not_found_again_when_its_batch_comes_again() {
 }
 
 #[test]
+fn a_reading_that_is_in_the_stream_twice_moves_no_detector_and_is_told_once() {
+    let account = Account::default();
+    let function = account.function();
+    assert!(account.invoke(&function, 1000, &readings("a", 0..100, &[])).unwrap());
+    assert!(account.invoke(&function, 1100, &readings("a", 100..110, &[105])).unwrap());
+    let (state, found) = (account.object(STATE_KEY), account.anomalies());
+    assert_eq!((found.len(), account.state().alerts.len()), (1, 1));
+    account.state().calls.clear();
+    // The same readings are records of their own: the enrichment wrote them again.
+    assert!(account.invoke(&function, 1200, &readings("a", 100..110, &[105])).unwrap());
+    assert_eq!(account.state().calls, ["GetObject"], "nothing is written and nobody is told");
+    assert_eq!((account.object(STATE_KEY), account.anomalies()), (state, found));
+    // A batch that holds some again goes on with the others only.
+    let alone = Account::default();
+    let alone_function = alone.function();
+    for (first, batch) in [(1000, readings("a", 0..100, &[])), (1100, readings("a", 100..110, &[105]))] {
+        assert!(alone.invoke(&alone_function, first, &batch).unwrap());
+    }
+    let mixed: Vec<String> = readings("a", 105..110, &[105]).into_iter().chain(readings("a", 110..120, &[])).collect();
+    assert!(account.invoke(&function, 1300, &mixed).unwrap());
+    assert!(alone.invoke(&alone_function, 1305, &readings("a", 110..120, &[])).unwrap());
+    assert_eq!(account.object(STATE_KEY), alone.object(STATE_KEY));
+    assert_eq!(account.state().alerts.len(), 1);
+}
+
+#[test]
 fn a_batch_costs_two_calls() {
     let account = Account::default();
     let function = account.function();

@@ -5,10 +5,10 @@ use std::time::SystemTime;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::error::DisplayErrorContext;
 use serde::Serialize;
-use sha2::{Digest as _, Sha256};
 
 use super::rejection::Rejection;
 use crate::calls::Clock;
+use crate::digest::sha256_hex;
 use crate::transform::batch::Event;
 
 /// Prefix of the objects.
@@ -84,8 +84,8 @@ fn object(event: &Event<'_>, refused: &[(usize, Rejection)]) -> Option<(String, 
         serde_json::to_writer(&mut body, &line).expect("texts are written to memory");
         body.push(b'\n');
     }
-    let hash = Sha256::digest(&body);
-    let hash: String = hash[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash = sha256_hex(&body);
+    let hash = &hash[..16];
     let sequence_number = |position: &usize| event.records[*position].kinesis.sequence_number.as_ref();
     let key = format!("{PREFIX}/{shard_id}/{}-{}-{hash}.ndjson", sequence_number(first), sequence_number(last));
     Some((key, body))

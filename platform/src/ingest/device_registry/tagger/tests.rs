@@ -50,6 +50,13 @@ impl Cloud {
         self.things.insert(name.to_owned(), Thing { id: format!("id-{name}"), version, attributes });
     }
 
+    /// The registry forgets a thing, and that it was in groups.
+    fn delete_thing(&mut self, name: &str) {
+        self.things.remove(name);
+        self.billed_to.remove(name);
+        self.groups.values_mut().for_each(|things| things.retain(|thing| thing != name));
+    }
+
     fn groups_of(&self, name: &str) -> Vec<&str> {
         self.groups.iter().filter(|(_, things)| things.contains(name)).map(|(group, _)| group.as_str()).collect()
     }
@@ -108,7 +115,7 @@ impl Cloud {
         if exists { Reply::error(request, 409, "ResourceAlreadyExistsException") } else { Reply::ok("{}") }
     }
 
-    /// `UpdateItem` with the two expressions of this function.
+    /// `UpdateItem` with the expressions of this function.
     fn update_item(&mut self, request: &HttpRequest) -> Reply {
         let body = testing::body(request);
         let key = body["Key"]["device_key"]["S"].as_str().expect("a key").to_owned();
@@ -119,36 +126,40 @@ impl Cloud {
         let item = self.items.get(&key);
         let version = item.and_then(|item| item.get("thing_version")).and_then(number);
         let same = item.and_then(|item| item.get("thing_id")) == Some(&value(":thing"));
-        let new = number(&value(":version")).expect("a version");
-        let (fits, sets) = match update.strip_prefix("SET expires_at = ") {
-            Some(":expires") => {
-                assert_eq!(
-                    condition,
-                    "attribute_exists(device_key) AND attribute_not_exists(expires_at) AND \
-                     (attribute_not_exists(thing_version) OR thing_id <> :thing OR thing_version < :version)"
-                );
-                let fresh = item.is_some_and(|item| !item.contains_key("expires_at"));
-                (fresh && version.is_none_or(|old| !same || old < new), vec![("expires_at", ":expires")])
+        let fresh = item.is_some_and(|item| !item.contains_key("expires_at"));
+        let is_newer = |other: i64| version.is_none_or(|old| !same || old < other);
+        let new = || number(&value(":version")).expect("a version");
+        let fits = match condition {
+            "attribute_exists(device_key) AND attribute_not_exists(expires_at) AND \
+             (attribute_not_exists(thing_version) OR thing_id <> :thing OR thing_version < :version)" => {
+                fresh && is_newer(new())
             }
-            _ => {
-                let all = "SET tenant_id = :tenant, device_id = :device, thing_id = :thing, thing_version = :version, \
-                           device_type = :type REMOVE expires_at";
-                assert_eq!(update, all);
-                assert_eq!(
-                    condition,
-                    "attribute_not_exists(thing_version) OR thing_id <> :thing OR thing_version <= :version"
-                );
-                let sets = [("tenant_id", ":tenant"), ("device_id", ":device"), ("thing_id", ":thing")];
-                let sets = sets.into_iter().chain([("thing_version", ":version"), ("device_type", ":type")]);
-                (version.is_none_or(|old| !same || old <= new), sets.collect())
+            "attribute_exists(device_key) AND attribute_not_exists(expires_at) AND thing_id = :thing" => fresh && same,
+            "attribute_not_exists(thing_version) OR thing_id <> :thing OR thing_version <= :version" => {
+                is_newer(new() + 1)
             }
+            other => panic!("the function asks for {other}"),
         };
+        let all = [("tenant_id", ":tenant"), ("device_id", ":device"), ("thing_id", ":thing")];
+        let all = all.into_iter().chain([("thing_version", ":version"), ("device_type", ":type")]);
+        let text = "SET tenant_id = :tenant, device_id = :device, thing_id = :thing, thing_version = :version";
+        let (sets, removes): (Vec<_>, &[&str]) = match update.strip_prefix(text) {
+            Some(", device_type = :type REMOVE expires_at") => (all.collect(), &["expires_at"]),
+            Some(" REMOVE expires_at, device_type") => (all.take(4).collect(), &["expires_at", "device_type"]),
+            None if update == "SET expires_at = :expires" => (vec![("expires_at", ":expires")], &[]),
+            _ => panic!("the function writes {update}"),
+        };
+        let values = body["ExpressionAttributeValues"].as_object().expect("values");
+        let in_use = |name: &String| update.contains(name.as_str()) || condition.contains(name.as_str());
+        assert!(values.keys().all(in_use), "DynamoDB refuses values that no expression uses: {body}");
         if !fits {
             return Reply::error(request, 400, "ConditionalCheckFailedException");
         }
         let item = self.items.entry(key.clone()).or_default();
         item.insert("device_key".to_owned(), json!({ "S": key }));
-        item.remove("expires_at");
+        for name in removes {
+            item.remove(*name);
+        }
         item.extend(sets.into_iter().map(|(name, from)| (name.to_owned(), value(from))));
         Reply::ok("{}")
     }
@@ -156,7 +167,7 @@ impl Cloud {
 
 impl Services for Cloud {
     const VARIABLES: &'static [(&'static str, &'static str)] =
-        &[("DIRECTORY_TABLE", "directory"), ("GROUP_PREFIX", PREFIX)];
+        &[("DIRECTORY_TABLE", "directory"), ("GROUP_PREFIX", PREFIX), ("STREAM_RETENTION_HOURS", "168")];
 
     fn answer(&mut self, operation: &str, request: &HttpRequest) -> Reply {
         if let Some(mut hook) = self.hook.take() {
@@ -195,6 +206,20 @@ impl Account {
 
     fn tag(&self, name: &str) -> Result<String, FunctionError> {
         self.invoke(&event(name, "UPDATED", 1))
+    }
+
+    /// The event of the deletion of a thing with this id, which was of a tenant.
+    fn tell_of_deletion(&self, name: &str, id: &str, tenant: &str) -> Result<String, FunctionError> {
+        let mut event: Value = serde_json::from_slice(&event(name, "DELETED", 2)).expect("an event is JSON");
+        event["thingId"] = id.into();
+        event["attributes"] = json!({ "tenant": tenant, "note": null });
+        self.invoke(event.to_string().as_bytes())
+    }
+
+    /// When an item expires, in seconds from the beginning of the test.
+    fn expires(&self, key: &str) -> Option<u64> {
+        let at = self.state().items[key].get("expires_at")?["N"].as_str().expect("a number").parse::<u64>();
+        Some(at.expect("a number") - START.as_secs())
     }
 
     /// The thing is in the groups of its tenant and in none of another one's, and its item says so.
@@ -275,6 +300,98 @@ fn things_without_a_tenant_of_ours_and_things_that_are_gone_are_left_alone() {
     }
     let state = account.state();
     assert!(state.groups.is_empty() && state.items.is_empty() && state.billing_groups.is_empty());
+}
+
+#[test]
+fn a_device_type_that_is_taken_away_is_gone_from_the_item() {
+    let account = Account::default();
+    account.state().put_thing("pump-1", Some("acme"));
+    account.tag("pump-1").unwrap();
+    assert!(account.state().items["acme#pump-1"].contains_key("device_type"));
+    account.state().put_thing("pump-1", Some("acme"));
+    account.state().things.get_mut("pump-1").unwrap().attributes.remove("device_type");
+    assert_eq!(account.tag("pump-1").unwrap(), "tagged");
+    let item = account.state().items["acme#pump-1"].clone();
+    assert_eq!((item.get("device_type"), &item["thing_version"]), (None, &json!({"N": "2"})));
+}
+
+#[test]
+fn a_thing_that_loses_its_tenant_leaves_its_groups_and_its_item_expires() {
+    for tenant in [None, Some("a/b")] {
+        let account = Account::default();
+        account.state().put_thing("pump-1", Some("acme"));
+        account.tag("pump-1").unwrap();
+        account.state().put_thing("pump-1", tenant);
+        assert_eq!(account.tag("pump-1").unwrap(), "left-alone");
+        assert!(account.state().groups_of("pump-1").is_empty() && account.state().billed_to.is_empty());
+        assert_eq!(account.expires("acme#pump-1"), Some(8 * 86_400));
+        account.state().put_thing("pump-1", Some("acme"));
+        assert_eq!(account.tag("pump-1").unwrap(), "tagged");
+        account.assert_tagged("pump-1", "acme");
+    }
+}
+
+#[test]
+fn the_item_of_a_thing_that_is_gone_expires_once_and_not_that_of_another_thing_of_its_name() {
+    let account = Account::default();
+    account.state().put_thing("pump-1", Some("acme"));
+    account.tag("pump-1").unwrap();
+    assert_eq!(account.tell_of_deletion("pump-1", "id-of-one-before", "acme").unwrap(), "tagged");
+    account.assert_tagged("pump-1", "acme");
+    account.state().delete_thing("pump-1");
+    for _ in 0..2 {
+        assert_eq!(account.tell_of_deletion("pump-1", "id-pump-1", "acme").unwrap(), "gone");
+        assert_eq!(account.expires("acme#pump-1"), Some(8 * 86_400));
+        account.state().elapsed += Duration::from_secs(60);
+    }
+    assert_eq!(account.tell_of_deletion("never-seen", "id", "acme").unwrap(), "gone");
+    assert!(!account.state().items.contains_key("acme#never-seen"), "nothing is made");
+    // Another thing of the name is there again: the late event of the first one's deletion does it no harm.
+    account.state().put_thing("pump-1", Some("acme"));
+    account.state().things.get_mut("pump-1").unwrap().id = "id-of-the-next".to_owned();
+    assert_eq!(account.tell_of_deletion("pump-1", "id-pump-1", "acme").unwrap(), "tagged");
+    account.assert_tagged("pump-1", "acme");
+}
+
+#[test]
+fn the_item_of_a_thing_that_goes_while_it_is_worked_on_expires() {
+    let account = Account::default();
+    account.state().put_thing("pump-1", Some("acme"));
+    account.state().hook = Some(Box::new(|operation, cloud| {
+        if operation.ends_with("/thing-groups") {
+            cloud.delete_thing("pump-1");
+        }
+    }));
+    assert_eq!(account.tag("pump-1").unwrap(), "gone");
+    assert_eq!(account.expires("acme#pump-1"), Some(8 * 86_400));
+}
+
+#[test]
+fn items_stay_a_day_longer_than_streams_keep_readings() {
+    let account = Account::default();
+    account.state().put_thing("pump-1", Some("acme"));
+    account.tag("pump-1").unwrap();
+    account.state().put_thing("pump-1", None);
+    let variables = Cloud::VARIABLES.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    let mut variables: BTreeMap<String, String> = variables.collect();
+    variables.insert(STREAM_RETENTION_HOURS.to_owned(), "24".to_owned());
+    let function = Tagger::new(&account.config(), &crate::function::Environment::new(variables)).unwrap();
+    account.invoke_raw(&function, &event("pump-1", "UPDATED", 2), Duration::from_secs(60)).unwrap();
+    assert_eq!(account.expires("acme#pump-1"), Some(2 * 86_400));
+}
+
+#[test]
+fn a_thing_in_a_billing_group_of_somebody_else_stays_there_and_is_tagged_otherwise() {
+    let account = Account::default();
+    account.state().put_thing("pump-1", Some("acme"));
+    account.state().billing_groups.insert("finance".to_owned(), json!([]));
+    account.state().billed_to.insert("pump-1".to_owned(), "finance".to_owned());
+    assert_eq!(account.tag("pump-1").unwrap(), "tagged");
+    let state = account.state();
+    assert_eq!(state.billed_to["pump-1"], "finance");
+    assert_eq!(state.groups_of("pump-1"), ["iot-platform-test-acme"]);
+    assert!(state.items.contains_key("acme#pump-1"));
+    assert!(!state.calls.iter().any(|call| call.contains("BillingGroup")), "{:?}", state.calls);
 }
 
 #[test]

@@ -2,17 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use super::handler::{DATABASE, HANDLER, WORKGROUP};
-use super::{CURATED_TABLE, SCHEDULED_TIME};
-use crate::declare::{FunctionSpec, add_function, bounded, data_key, decrypt, encrypt_and_decrypt};
+use super::CURATED_TABLE;
+use super::handler::{DATABASE, HANDLER, STREAM_RETENTION_HOURS, WORKGROUP};
+use crate::declare::{FunctionSpec, ScheduleSpec, add_function, add_schedule, data_key, encrypt_and_decrypt};
 use crate::naming::Naming;
 use crate::settings::Settings;
 use crate::store::data_lake::PROCESSED_TABLE;
 use crate::store::data_lake::stack::Buckets;
 use crate::template::athena::{ResultConfiguration, ResultEncryption, WorkGroup, WorkGroupConfiguration};
-use crate::template::iam::{Role, Statement, allow};
-use crate::template::lambda::Function;
-use crate::template::scheduler::{Invocation, Schedule};
+use crate::template::iam::{Statement, allow};
 use crate::template::{Expr, Handle, Template, glue};
 
 /// Prefix of the results of the curation's statements, in the curated bucket.
@@ -58,14 +56,25 @@ pub(in crate::store::data_lake) fn add(
         description: "Writes each reading of an hour once into the curated table",
         memory_mib: 256,
         timeout_s: 900,
-        reserved_concurrency: None,
-        variables: BTreeMap::from([(DATABASE, database.name()), (WORKGROUP, workgroup.name())]),
+        // Statements at the same time would not see each other's rows.
+        reserved_concurrency: Some(1),
+        variables: BTreeMap::from([
+            (DATABASE, database.name()),
+            (WORKGROUP, workgroup.name()),
+            (STREAM_RETENTION_HOURS, settings.stream_retention_hours.to_string().into()),
+        ]),
         policies: policies(naming, buckets, &workgroup, database, tables),
         no_dead_letters: "The schedule runs it every hour, and each run looks at the last hours again; an alarm tells of a \
                           failure.",
     };
     let function = add_function(template, settings, spec);
-    add_schedule(template, settings, &function);
+    let schedule = ScheduleSpec {
+        name: "curation",
+        description: "Runs the curation",
+        expression: &settings.curation.schedule,
+        enabled: settings.curation.enabled,
+    };
+    add_schedule(template, settings, &function, &schedule);
 }
 
 /// What the statements need: Athena reads and writes as the principal that started them (Athena guide, "Identity and access
@@ -111,21 +120,4 @@ fn policies(
         ),
         ("use-key", vec![encrypt_and_decrypt(naming, &["s3"])]),
     ]
-}
-
-fn add_schedule(template: &mut Template, settings: &Settings, function: &Handle<Function>) {
-    let naming = Naming::new(settings);
-    let invoke = vec![allow(["lambda:InvokeFunction"], [function.arn()]), decrypt(naming, &["scheduler"])];
-    let role = Role::for_service(naming.role("schedule-curation"), "scheduler.amazonaws.com", [("invoke", invoke)]);
-    let role = template.add("ScheduleRole", bounded(naming, role.for_this_account_only()));
-    let event = format!(r#"{{"scheduled_time":"{SCHEDULED_TIME}"}}"#);
-    let invocation = Invocation { function, role_arn: role.arn(), input: event.into() };
-    let schedule = Schedule::invoking(
-        naming.name("curation"),
-        "Runs the curation",
-        &settings.curation.schedule,
-        invocation,
-        data_key(naming),
-    );
-    template.add("Schedule", schedule.enabled(settings.curation.enabled));
 }

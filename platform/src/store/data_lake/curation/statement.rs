@@ -5,16 +5,13 @@ use super::schema::{CURATED_COLUMNS, CURATED_TABLE};
 use crate::calendar::{HOUR_S, datehour};
 use crate::store::data_lake::PROCESSED_TABLE;
 
-/// Readings of so many hours before are looked at for duplicates: as long as a stream keeps readings, and so may deliver
-/// them again.
-pub const WINDOW_H: i64 = 24;
-
 /// Inserts the readings of an hour that are not curated yet, each once: the copy that arrived first. `hour` is its
-/// beginning, in seconds since the Unix epoch.
-pub fn curate(hour: i64) -> String {
+/// beginning, in seconds since the Unix epoch. Readings of `window_h` hours before are looked at for duplicates: as long
+/// as a stream keeps readings, and so may deliver them again.
+pub fn curate(hour: i64, window_h: u32) -> String {
     let columns = CURATED_COLUMNS.map(|column| column.name).join(", ");
-    let (this, from, to) =
-        (datehour(hour), datehour(hour - WINDOW_H * HOUR_S), datehour(hour + (LOOK_BACK_H - 1) * HOUR_S));
+    let first = hour - i64::from(window_h) * HOUR_S;
+    let (this, from, to) = (datehour(hour), datehour(first), datehour(hour + (LOOK_BACK_H - 1) * HOUR_S));
     format!(
         "INSERT INTO {CURATED_TABLE} ({columns}, datehour)\n\
          SELECT {columns}, datehour\n\
@@ -42,7 +39,7 @@ mod tests {
 
     #[test]
     fn the_statement_reads_one_hour_and_looks_for_duplicates_around_it() {
-        insta::assert_snapshot!(curate(1_772_323_200), @"
+        insta::assert_snapshot!(curate(1_772_323_200, 24), @"
         INSERT INTO curated (tenant_id, device_id, device_type, seq, ts, received_at, recorded_at, metrics, flags, datehour)
         SELECT tenant_id, device_id, device_type, seq, ts, received_at, recorded_at, metrics, flags, datehour
         FROM (
@@ -61,5 +58,13 @@ mod tests {
               AND kept.seq = reading.seq
           )
         ");
+    }
+
+    #[test]
+    fn duplicates_are_looked_for_as_long_as_a_stream_keeps_readings() {
+        for (window_h, from) in [(24, "2026/02/28/00"), (168, "2026/02/22/00"), (8_760, "2025/03/01/00")] {
+            let statement = curate(1_772_323_200, window_h);
+            assert!(statement.contains(&format!("kept.datehour >= '{from}'")), "{statement}");
+        }
     }
 }

@@ -44,7 +44,8 @@ struct Athena {
 type Account = testing::Account<Athena>;
 
 impl Services for Athena {
-    const VARIABLES: &'static [(&'static str, &'static str)] = &[("DATABASE", "lake"), ("WORKGROUP", "curation")];
+    const VARIABLES: &'static [(&'static str, &'static str)] =
+        &[("DATABASE", "lake"), ("WORKGROUP", "curation"), ("STREAM_RETENTION_HOURS", "168")];
 
     fn answer(&mut self, operation: &str, request: &HttpRequest) -> Reply {
         let body = testing::body(request);
@@ -159,6 +160,7 @@ fn a_statement_that_goes_on_at_the_deadline_is_found_again() {
     let error = account.invoke_at(EVENT, time).unwrap_err();
     assert!(matches!(&error, FunctionError::Query(text) if text.contains("goes on")), "{error}");
     assert!(account.state().elapsed - before < time);
+    assert_eq!(account.hours(), HOURS[..1], "no other statement runs at the same time");
     assert_eq!(account.invoke().unwrap(), json!({ "curated": HOURS }));
     assert_eq!(account.hours(), HOURS, "the statement of the first invocation was waited for");
 }
@@ -180,5 +182,20 @@ fn lost_answers_start_nothing_twice_and_throttles_pass() {
     for fault in [Fault::Answer(400, "InvalidRequestException"), Fault::Silence] {
         account.fail_calls(move |operation| (operation == "GetQueryExecution").then_some(fault));
         assert!(matches!(account.invoke().unwrap_err(), FunctionError::Query(_)));
+    }
+}
+
+#[test]
+fn no_statement_is_started_after_one_that_may_be_going_on() {
+    for operation in ["StartQueryExecution", "GetQueryExecution"] {
+        for fault in [Fault::Answer(400, "InvalidRequestException"), Fault::LostAnswer, Fault::Silence] {
+            let account = Account::default();
+            account.fail_calls(move |call| (call == operation).then_some(fault));
+            assert!(matches!(account.invoke().unwrap_err(), FunctionError::Query(_)));
+            assert!(account.hours().len() <= 1, "{operation} {fault:?}: {:?}", account.hours());
+            account.fail_calls(|_| None);
+            assert_eq!(account.invoke().unwrap(), json!({ "curated": HOURS }));
+            assert_eq!(account.hours(), HOURS);
+        }
     }
 }
