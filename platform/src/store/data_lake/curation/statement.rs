@@ -13,13 +13,16 @@ pub const WINDOW_H: i64 = 24;
 /// beginning, in seconds since the Unix epoch.
 pub fn curate(hour: i64) -> String {
     let columns = CURATED_COLUMNS.map(|column| column.name).join(", ");
-    let (this, from, to) =
-        (datehour(hour), datehour(hour - WINDOW_H * HOUR_S), datehour(hour + (LOOK_BACK_H - 1) * HOUR_S));
+    let this = datehour(hour);
+    // In the curated table an hour is written without slashes.
+    let curated = |hour| datehour(hour).replace('/', "-");
+    let (written, from, to) =
+        (curated(hour), curated(hour - WINDOW_H * HOUR_S), curated(hour + (LOOK_BACK_H - 1) * HOUR_S));
     format!(
         "INSERT INTO {CURATED_TABLE} ({columns}, datehour)\n\
-         SELECT {columns}, datehour\n\
+         SELECT {columns}, '{written}' AS datehour\n\
          FROM (\n  \
-           SELECT {columns}, datehour,\n    \
+           SELECT {columns},\n    \
              row_number() OVER (PARTITION BY tenant_id, device_id, seq ORDER BY received_at, ts) AS copy_number\n  \
            FROM {PROCESSED_TABLE}\n  \
            WHERE datehour = '{this}'\n\
@@ -44,9 +47,9 @@ mod tests {
     fn the_statement_reads_one_hour_and_looks_for_duplicates_around_it() {
         insta::assert_snapshot!(curate(1_772_323_200), @"
         INSERT INTO curated (tenant_id, device_id, device_type, seq, ts, received_at, recorded_at, metrics, flags, datehour)
-        SELECT tenant_id, device_id, device_type, seq, ts, received_at, recorded_at, metrics, flags, datehour
+        SELECT tenant_id, device_id, device_type, seq, ts, received_at, recorded_at, metrics, flags, '2026-03-01-00' AS datehour
         FROM (
-          SELECT tenant_id, device_id, device_type, seq, ts, received_at, recorded_at, metrics, flags, datehour,
+          SELECT tenant_id, device_id, device_type, seq, ts, received_at, recorded_at, metrics, flags,
             row_number() OVER (PARTITION BY tenant_id, device_id, seq ORDER BY received_at, ts) AS copy_number
           FROM processed
           WHERE datehour = '2026/03/01/00'
@@ -55,7 +58,7 @@ mod tests {
           AND NOT EXISTS (
             SELECT 1
             FROM curated AS kept
-            WHERE kept.datehour >= '2026/02/28/00' AND kept.datehour <= '2026/03/01/02'
+            WHERE kept.datehour >= '2026-02-28-00' AND kept.datehour <= '2026-03-01-02'
               AND kept.tenant_id = reading.tenant_id
               AND kept.device_id = reading.device_id
               AND kept.seq = reading.seq
