@@ -99,3 +99,29 @@ fn inserts_that_do_not_fit_or_are_not_modelled_say_why_and_write_nothing() {
     assert_eq!(description["Status"]["State"], "SUCCEEDED", "{description}");
     assert_eq!(world.rows("SELECT count(*), max(n) FROM plain"), ["\"7\",\"6\""]);
 }
+
+#[test]
+fn the_curation_of_an_hour_writes_where_projection_looks_without_a_location_template() {
+    let mut world = World::new();
+    let parameters = [
+        ("projection.enabled", "true"),
+        ("projection.datehour.type", "date"),
+        ("projection.datehour.format", "yyyy-MM-dd-HH"),
+        ("projection.datehour.range", "2026-01-01-00,NOW"),
+        ("projection.datehour.interval", "1"),
+        ("projection.datehour.interval.unit", "HOURS"),
+    ]
+    .map(|(key, value)| (key, value.to_owned()));
+    let keys_of_table = [("datehour", "string")];
+    world.table_with("curated", PARQUET, PROCESSED, &keys_of_table, "s3://lake/curated/", &parameters);
+    // 2026-03-01 04:00 UTC, twice: the second time there is nothing to add.
+    let statement = platform::store::data_lake::curation::statement::curate(1_772_337_600);
+    for _ in 0..2 {
+        let (description, _) = world.run(&statement);
+        assert_eq!(description["Status"]["State"], "SUCCEEDED", "{description}");
+        let written = keys(&world, "curated/");
+        assert!(written.len() == 1 && written[0].starts_with("curated/datehour=2026-03-01-04/"), "{written:?}");
+    }
+    let hours = world.rows("SELECT datehour, count(*) FROM curated GROUP BY datehour");
+    assert_eq!(hours, ["\"2026-03-01-04\",\"4\""]);
+}
