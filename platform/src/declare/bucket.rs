@@ -48,6 +48,7 @@ pub(crate) fn add_bucket(template: &mut Template, settings: &Settings, declared:
     if let Some(reason) = unversioned {
         template.explain(&handle, Judge::Checkov, "CKV_AWS_21", reason);
     }
-    template.add(&format!("{id}Policy"), BucketPolicy::tls_only(&handle, []));
+    // A bucket that outlives its stack keeps its policy: without it, it could be read without TLS.
+    template.add_data(&format!("{id}Policy"), BucketPolicy::tls_only(&handle, []));
     handle
 }

@@ -102,7 +102,7 @@ async fn described(
 
 /// The token of a call: the same for every attempt of it, so that one whose answer was lost is not done twice.
 fn token(parts: &[&str]) -> String {
-    Sha256::digest(parts.join("\n")).iter().map(|byte| format!("{byte:02x}")).collect()
+    sha256_hex(&parts.join("\n"))
 }
 
 fn making(stack: &str) -> String {

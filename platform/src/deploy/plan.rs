@@ -6,11 +6,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use sha2::{Digest as _, Sha256};
 
 use super::references;
 use super::stages::{Stack, Stage, stacks};
 use super::synth::{MANIFEST, Manifest};
+use crate::digest::sha256_hex;
 use crate::settings::Settings;
 
 /// All stages in the order in which they are deployed.
@@ -152,7 +152,7 @@ impl Plan {
 
 /// SHA-256 of a template's text in hexadecimal.
 fn sha256(body: &str) -> String {
-    Sha256::digest(body).iter().map(|byte| format!("{byte:02x}")).collect()
+    sha256_hex(&body)
 }
 
 impl Planned {

@@ -8,16 +8,20 @@ use super::tests::{Known, everything, resources, templates};
 use super::*;
 
 /// Actions to which AWS gives no resource (Service Authorization Reference): only these stand beside `*`.
-const WITHOUT_RESOURCE: [&str; 9] = [
+const WITHOUT_RESOURCE: [&str; 13] = [
     "ce:GetCostAndUsage",
-    "cloudtrail:DescribeTrails",
     "cognito-identity:CreateIdentityPool",
+    "cognito-identity:SetIdentityPoolRoles",
+    "cognito-identity:SetPrincipalTagAttributeMap",
     "cognito-idp:CreateUserPool",
     "iot:GetV2LoggingOptions",
     "iot:SetV2LoggingOptions",
-    "kms:CreateKey",
-    "kms:ListAliases",
-    "logs:DescribeLogGroups",
+    "iot:UpdateEventConfigurations",
+    "kinesis:UpdateShardCount",
+    "kinesis:UpdateStreamMode",
+    "lambda:CreateEventSourceMapping",
+    "sns:GetSubscriptionAttributes",
+    "sns:Unsubscribe",
 ];
 
 /// Whether a stack's roles deploy the platform: they are outside of the boundary, which is for roles that work on data.

@@ -36,6 +36,7 @@ pub(super) fn everything() -> Settings {
         threat_protection = true
         [security]
         compliance_rules = true
+        trail_in_all_regions = true
         [pipeline]
         connection_arn = 'arn:aws:codeconnections:eu-west-1:123456789012:connection/0a1b'
         repository = 'acme/iot-platform'
@@ -321,6 +322,7 @@ fn templates_stay_below_the_limits_of_cloudformation() {
 fn data_outlives_its_stack_in_production_only() {
     let holding = [
         "AWS::S3::Bucket",
+        "AWS::S3::BucketPolicy",
         "AWS::Kinesis::Stream",
         "AWS::DynamoDB::Table",
         "AWS::Glue::Database",
@@ -391,7 +393,7 @@ const CHANGES: &[(&str, &str)] = &[
     ("identity.token_validity_minutes", "30"),
     ("identity.threat_protection", "true"),
     ("security.compliance_rules", "true"),
-    ("security.trail_in_all_regions", "false"),
+    ("security.trail_in_all_regions", "true"),
     ("pipeline.connection_arn", "'arn:aws:codeconnections:eu-west-1:123456789012:connection/2c'"),
     ("pipeline.repository", "'other/platform'"),
     ("pipeline.branch", "'next'"),

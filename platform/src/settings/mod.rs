@@ -264,6 +264,11 @@ impl Settings {
     pub fn iot_logging(&self) -> bool {
         self.iot.logging.unwrap_or(self.env == "prod")
     }
+
+    /// Whether this environment's trail records the events of all Regions.
+    pub fn trail_in_all_regions(&self) -> bool {
+        self.security.trail_in_all_regions.unwrap_or(self.env == "prod")
+    }
 }
 
 /// How long a stream may keep records (API reference, `IncreaseStreamRetentionPeriod`).

@@ -25,14 +25,6 @@ struct Environment {
     r#type: &'static str,
     compute_type: &'static str,
     image: &'static str,
-    environment_variables: Vec<Variable>,
-}
-
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct Variable {
-    name: &'static str,
-    value: Expr,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -78,8 +70,6 @@ pub struct PipelineBuild {
     pub compute_type: &'static str,
     /// Longest run.
     pub timeout_minutes: u32,
-    /// Environment variables (name, value).
-    pub variables: Vec<(&'static str, Expr)>,
     /// What is done, as JSON.
     pub build_spec: String,
     /// Log group.
@@ -98,11 +88,6 @@ impl From<PipelineBuild> for Project {
                 r#type: "LINUX_CONTAINER",
                 compute_type: build.compute_type,
                 image: build.image,
-                environment_variables: build
-                    .variables
-                    .into_iter()
-                    .map(|(name, value)| Variable { name, value })
-                    .collect(),
             },
             source: Source { r#type: "CODEPIPELINE", build_spec: build.build_spec },
             artifacts: Artifacts { r#type: "CODEPIPELINE" },

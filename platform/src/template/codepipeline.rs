@@ -33,7 +33,7 @@ struct EncryptionKey {
     id: Expr,
 }
 
-/// A stage: its actions run one after the other.
+/// A stage: actions that run one after the other or, where their order does not matter, at the same time.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Stage {
@@ -119,6 +119,12 @@ impl Action {
         Action { input_artifacts: vec![input], output_artifacts: vec![output], ..action }
     }
 
+    /// Runs a build that leaves nothing.
+    pub fn run(name: &str, project: Expr, input: Artifact) -> Self {
+        let action = Action::new(name, "Build", "CodeBuild", [("ProjectName", project)]);
+        Action { input_artifacts: vec![input], ..action }
+    }
+
     /// Waits until somebody approves.
     pub fn approval(name: impl Into<String>, question: String) -> Self {
         Action::new(name, "Approval", "Manual", [("CustomData", question.into())])
@@ -164,8 +170,15 @@ pub struct ChangeSet<'a> {
 impl Stage {
     /// A stage whose actions run in this order.
     pub fn in_order(name: impl Into<String>, actions: impl IntoIterator<Item = Action>) -> Self {
-        let numbered = |(n, action)| Action { run_order: n + 1, ..action };
-        Stage { name: name.into(), actions: actions.into_iter().enumerate().map(numbered).collect() }
+        Stage::in_steps(name, actions.into_iter().map(|action| vec![action]))
+    }
+
+    /// A stage of steps that run in this order; the actions of a step run at the same time.
+    pub fn in_steps(name: impl Into<String>, steps: impl IntoIterator<Item = Vec<Action>>) -> Self {
+        let steps = steps.into_iter().enumerate();
+        let numbered =
+            |(n, step): (usize, Vec<Action>)| step.into_iter().map(move |action| Action { run_order: n + 1, ..action });
+        Stage { name: name.into(), actions: steps.flat_map(numbered).collect() }
     }
 }
 

@@ -31,7 +31,8 @@ pub(super) fn add_access_logs(template: &mut Template, settings: &Settings) -> H
         .to(Principal::service("logging.s3.amazonaws.com"))
         .when("StringEquals", "aws:SourceAccount", Expr::account_id())
         .when("ArnLike", "aws:SourceArn", Expr::s3_arn(naming.name("*")));
-    template.add("AccessLogsPolicy", BucketPolicy::tls_only(&bucket, [delivery]));
+    // A bucket that outlives its stack keeps its policy, and access logs come as long as it has one.
+    template.add_data("AccessLogsPolicy", BucketPolicy::tls_only(&bucket, [delivery]));
     bucket
 }
 
@@ -60,7 +61,7 @@ pub(super) fn add_audit(
     };
     let bucket = template.add_data("AuditBucket", bucket);
     let policy = BucketPolicy::tls_only(&bucket, trail_delivery(naming, &bucket));
-    let policy = template.add("AuditPolicy", policy);
+    let policy = template.add_data("AuditPolicy", policy);
     (bucket, policy)
 }
 

@@ -37,7 +37,7 @@ pub(super) fn add(
     let trail = Trail {
         trail_name: naming.name(TRAIL),
         is_logging: true,
-        is_multi_region_trail: settings.security.trail_in_all_regions,
+        is_multi_region_trail: settings.trail_in_all_regions(),
         include_global_service_events: true,
         enable_log_file_validation: true,
         s3_bucket_name: bucket.name(),
@@ -48,8 +48,9 @@ pub(super) fn add(
     let trail = template.add("Trail", trail);
     // CloudTrail tries to write before it makes a trail.
     template.make_after(&trail, policy);
-    if !settings.security.trail_in_all_regions {
-        let reason = "The account has another trail of all Regions, as the setting security.trail_in_all_regions says";
+    if !settings.trail_in_all_regions() {
+        let reason =
+            "One trail of all Regions is enough in an account: which, the setting security.trail_in_all_regions says";
         template.explain(&trail, Judge::Checkov, "CKV_AWS_67", reason);
     }
 }

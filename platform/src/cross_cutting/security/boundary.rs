@@ -56,10 +56,14 @@ fn lake(naming: Naming<'_>) -> Statement {
         [
             "athena:GetQueryExecution",
             "athena:StartQueryExecution",
+            "glue:BatchCreatePartition",
             "glue:GetDatabase",
+            "glue:GetPartition",
+            "glue:GetPartitions",
             "glue:GetTable",
             "glue:GetTableVersion",
             "glue:GetTableVersions",
+            "glue:UpdatePartition",
         ],
         [
             Expr::arn("athena", format!("workgroup/{}", naming.name("*"))),

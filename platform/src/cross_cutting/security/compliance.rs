@@ -10,7 +10,7 @@ use crate::template::{TAG_ENVIRONMENT, Template};
 
 /// Rules that look at one resource at a time: those with the environment's tag. Logical id, name, AWS's identifier, what
 /// it says.
-const OF_RESOURCES: [(&str, &str, &str, &str); 7] = [
+const OF_RESOURCES: [(&str, &str, &str, &str); 6] = [
     ("BucketsReadable", "s3-no-public-read", "S3_BUCKET_PUBLIC_READ_PROHIBITED", "No bucket can be read by the public"),
     (
         "BucketsWritable",
@@ -21,7 +21,6 @@ const OF_RESOURCES: [(&str, &str, &str, &str); 7] = [
     ("BucketsEncrypted", "s3-encrypted", "S3_BUCKET_SERVER_SIDE_ENCRYPTION_ENABLED", "Buckets encrypt what they hold"),
     ("BucketsOverTls", "s3-tls-only", "S3_BUCKET_SSL_REQUESTS_ONLY", "Buckets deny requests without TLS"),
     ("StreamsEncrypted", "kinesis-encrypted", "KINESIS_STREAM_ENCRYPTED", "Streams encrypt their records"),
-    ("LogGroupsEncrypted", "logs-encrypted", "CLOUDWATCH_LOG_GROUP_ENCRYPTED", "Log groups encrypt their events"),
     (
         "FunctionsPrivate",
         "lambda-not-public",
@@ -30,8 +29,9 @@ const OF_RESOURCES: [(&str, &str, &str, &str); 7] = [
     ),
 ];
 
-/// Rules that look at the account as a whole, now and then.
-const OF_THE_ACCOUNT: [(&str, &str, &str, &str); 4] = [
+/// Rules that look at the account as a whole, now and then. They take no tag as their scope.
+const OF_THE_ACCOUNT: [(&str, &str, &str, &str); 5] = [
+    ("LogGroupsEncrypted", "logs-encrypted", "CLOUDWATCH_LOG_GROUP_ENCRYPTED", "Log groups encrypt their events"),
     ("KeysRotate", "kms-rotation", "CMK_BACKING_KEY_ROTATION_ENABLED", "Customer-managed keys are rotated"),
     ("TrailRecords", "cloudtrail-enabled", "CLOUD_TRAIL_ENABLED", "A trail records what is done in the account"),
     (

@@ -1,26 +1,28 @@
-//! What the deployment role may do: what CloudFormation calls to make, read, change and delete the resources of the
-//! platform's templates (the handlers' permissions in the registry's schemas of each type), on resources of the platform's
-//! names in this account and Region.
+//! What the deployment role may do: what CloudFormation calls to make, read, change and delete the resources of the stages
+//! after the foundation (the handlers' permissions in the registry's schemas of each type), on resources of the platform's
+//! names in this account and Region. Which action takes which resource and condition: Service Authorization Reference.
 
 use crate::cross_cutting::{logging, security};
 use crate::naming::Naming;
 use crate::settings::Settings;
 use crate::template::Expr;
-use crate::template::iam::{Statement, allow};
+use crate::template::iam::{Statement, allow, deny};
 
 /// The policies (logical id, name, statements). A role's own policies have 10,240 characters at most, which is too little;
 /// a managed policy has 6,144 (IAM guide, "IAM and AWS STS quotas").
 pub(super) fn policies(settings: &Settings) -> [(&'static str, &'static str, Vec<Statement>); 3] {
     let naming = Naming::new(settings);
-    let mut data = vec![streams(naming), deliveries(naming), functions(naming), mappings(), directory(naming)];
-    data.extend([buckets(naming), catalog(naming), athena(naming), packages(settings)]);
+    let mut data = streams(naming).to_vec();
+    data.extend([deliveries(naming), functions(naming)]);
+    data.extend(mappings(naming));
+    data.extend([directory(naming), buckets(naming), catalog(naming), athena(naming), packages(settings)]);
     let mut identities_and_devices = vec![iot(naming)];
     identities_and_devices.extend(iot_account());
     identities_and_devices.extend(identities(settings));
     identities_and_devices.extend(roles(naming));
-    let mut operation = keys(settings);
+    let mut operation = vec![keys(settings)];
     operation.extend(operations(naming));
-    operation.extend(audit(naming));
+    operation.extend(not_by_pipeline(naming));
     [
         ("DeployData", "deploy-data", data),
         ("DeployIdentities", "deploy-identities", identities_and_devices),
@@ -37,7 +39,7 @@ fn named(naming: Naming<'_>, service: &str, kind: &str) -> Expr {
     Expr::arn(service, format!("{kind}{}", naming.name("*")))
 }
 
-fn streams(naming: Naming<'_>) -> Statement {
+fn streams(naming: Naming<'_>) -> [Statement; 3] {
     let actions = [
         "kinesis:AddTagsToStream",
         "kinesis:CreateStream",
@@ -49,13 +51,17 @@ fn streams(naming: Naming<'_>) -> Statement {
         "kinesis:ListTagsForResource",
         "kinesis:ListTagsForStream",
         "kinesis:RemoveTagsFromStream",
-        "kinesis:StartStreamEncryption",
         "kinesis:TagResource",
         "kinesis:UntagResource",
-        "kinesis:UpdateShardCount",
-        "kinesis:UpdateStreamMode",
     ];
-    allow(actions, [named(naming, "kinesis", "stream/")])
+    let streams = || named(naming, "kinesis", "stream/");
+    [
+        allow(actions, [streams()]),
+        // AWS asks for the key as a second resource.
+        allow(["kinesis:StartStreamEncryption"], [streams(), Expr::arn("kms", "key/*")]),
+        // AWS gives these two no resource.
+        allow(["kinesis:UpdateShardCount", "kinesis:UpdateStreamMode"], ["*".into()]),
+    ]
 }
 
 fn deliveries(naming: Naming<'_>) -> Statement {
@@ -93,10 +99,9 @@ fn functions(naming: Naming<'_>) -> Statement {
     allow(actions, [named(naming, "lambda", "function:")])
 }
 
-/// Mappings have no names, only ids.
-fn mappings() -> Statement {
+/// Mappings have no names, only ids. One that is about to be made is known by its function alone.
+fn mappings(naming: Naming<'_>) -> [Statement; 2] {
     let actions = [
-        "lambda:CreateEventSourceMapping",
         "lambda:DeleteEventSourceMapping",
         "lambda:GetEventSourceMapping",
         "lambda:ListTags",
@@ -104,7 +109,11 @@ fn mappings() -> Statement {
         "lambda:UntagResource",
         "lambda:UpdateEventSourceMapping",
     ];
-    allow(actions, [Expr::arn("lambda", "event-source-mapping:*")])
+    let own = named(naming, "lambda", "function:");
+    [
+        allow(actions, [Expr::arn("lambda", "event-source-mapping:*")]),
+        allow(["lambda:CreateEventSourceMapping"], ["*".into()]).when("ArnLike", "lambda:FunctionArn", own),
+    ]
 }
 
 fn directory(naming: Naming<'_>) -> Statement {
@@ -122,6 +131,7 @@ fn directory(naming: Naming<'_>) -> Statement {
         "dynamodb:UntagResource",
         "dynamodb:UpdateContinuousBackups",
         "dynamodb:UpdateTable",
+        "dynamodb:UpdateTimeToLive",
     ];
     allow(actions, [named(naming, "dynamodb", "table/")])
 }
@@ -143,7 +153,6 @@ fn buckets(naming: Naming<'_>) -> Statement {
         "s3:ListBucket",
         "s3:ListTagsForResource",
         "s3:PutBucketLogging",
-        "s3:PutBucketObjectLockConfiguration",
         "s3:PutBucketOwnershipControls",
         "s3:PutBucketPolicy",
         "s3:PutBucketPublicAccessBlock",
@@ -289,15 +298,20 @@ fn identities(settings: &Settings) -> Vec<Statement> {
             "cognito-identity:GetIdentityPoolRoles",
             "cognito-identity:GetPrincipalTagAttributeMap",
             "cognito-identity:ListTagsForResource",
-            "cognito-identity:SetIdentityPoolRoles",
-            "cognito-identity:SetPrincipalTagAttributeMap",
             "cognito-identity:TagResource",
             "cognito-identity:UntagResource",
             "cognito-identity:UpdateIdentityPool",
         ],
-        [users, pools],
+        [users.clone(), pools.clone()],
     );
-    vec![made, tagged(changed)]
+    // What is made with tags is tagged before it has any. A pool of another environment stays out of reach.
+    let tagged_first = allow(["cognito-idp:TagResource", "cognito-identity:TagResource"], [users, pools])
+        .when("StringEquals", GIVEN_TAG, settings.env.clone())
+        .when("StringEqualsIfExists", OWN_TAG, settings.env.clone());
+    // AWS gives these two no resource.
+    let mapped =
+        allow(["cognito-identity:SetIdentityPoolRoles", "cognito-identity:SetPrincipalTagAttributeMap"], ["*".into()]);
+    vec![made, tagged(changed), tagged_first, mapped]
 }
 
 /// Roles of the platform's names, and only within the boundary: a template could not make a role that does more.
@@ -317,67 +331,32 @@ fn roles(naming: Naming<'_>) -> Vec<Statement> {
         "iam:UpdateRoleDescription",
     ];
     let change = ["iam:CreateRole", "iam:DeleteRolePolicy", "iam:PutRolePermissionsBoundary", "iam:PutRolePolicy"];
-    let policy = [
-        "iam:CreatePolicy",
-        "iam:CreatePolicyVersion",
-        "iam:DeletePolicy",
-        "iam:DeletePolicyVersion",
-        "iam:GetPolicy",
-        "iam:GetPolicyVersion",
-        "iam:ListEntitiesForPolicy",
-        "iam:ListPolicyVersions",
-    ];
-    let services = ["cloudtrail", "firehose", "iot", "lambda", "scheduler"].map(|s| format!("{s}.amazonaws.com"));
+    let services = ["firehose", "iot", "lambda", "scheduler"].map(|s| format!("{s}.amazonaws.com"));
     vec![
         allow(read, [roles()]),
         within(allow(change, [roles()])),
         allow(["iam:DeleteRole"], [roles()]),
-        // The boundary itself: what it allows is changed by an approved deployment.
-        allow(policy, [Expr::global_arn("iam", format!("policy/{}", naming.role("boundary")))]),
         allow(["iam:PassRole"], [roles()]).when_any("StringEquals", "iam:PassedToService", services),
         // Which service's name Cognito's check carries is not documented, so this role is named instead.
         allow(["iam:PassRole"], [Expr::global_arn("iam", format!("role/{}", naming.role("tenant")))]),
     ]
 }
 
-/// Keys have ids and no names: they are known by the environment's tag once they are made.
-fn keys(settings: &Settings) -> Vec<Statement> {
-    let naming = Naming::new(settings);
-    let keys = || Expr::arn("kms", "key/*");
-    let managed = allow(
-        [
-            "kms:CreateAlias",
-            "kms:CreateGrant",
-            "kms:Decrypt",
-            "kms:DeleteAlias",
-            "kms:DescribeKey",
-            "kms:DisableKey",
-            "kms:EnableKey",
-            "kms:EnableKeyRotation",
-            "kms:Encrypt",
-            "kms:GenerateDataKey",
-            "kms:GetKeyPolicy",
-            "kms:GetKeyRotationStatus",
-            "kms:ListResourceTags",
-            "kms:PutKeyPolicy",
-            "kms:ScheduleKeyDeletion",
-            "kms:TagResource",
-            "kms:UntagResource",
-            "kms:UpdateAlias",
-            "kms:UpdateKeyDescription",
-        ],
-        [keys()],
-    );
-    vec![
-        // AWS gives no ARN to what is not there yet, nor to the list of aliases.
-        allow(["kms:CreateKey"], ["*".into()]).when("StringEquals", GIVEN_TAG, settings.env.clone()),
-        allow(["kms:ListAliases"], ["*".into()]),
-        managed.when("StringEquals", OWN_TAG, settings.env.clone()),
-        allow(
-            ["kms:CreateAlias", "kms:DeleteAlias", "kms:UpdateAlias"],
-            [Expr::arn("kms", format!("alias/{}", naming.name("*")))],
-        ),
-    ]
+/// Use of the keys for what is encrypted by them; the keys themselves are the foundation's. Keys have ids and no names: they
+/// are known by the environment's tag.
+fn keys(settings: &Settings) -> Statement {
+    let actions = [
+        "kms:CreateGrant",
+        "kms:Decrypt",
+        "kms:DescribeKey",
+        "kms:Encrypt",
+        "kms:GenerateDataKey",
+        // DynamoDB guide, "Encryption at rest: usage notes": what it needs of a customer-managed key.
+        "kms:GenerateDataKeyWithoutPlaintext",
+        "kms:ReEncryptFrom",
+        "kms:ReEncryptTo",
+    ];
+    allow(actions, [Expr::arn("kms", "key/*")]).when("StringEquals", OWN_TAG, settings.env.clone())
 }
 
 fn operations(naming: Naming<'_>) -> Vec<Statement> {
@@ -385,14 +364,12 @@ fn operations(naming: Naming<'_>) -> Vec<Statement> {
         "sns:CreateTopic",
         "sns:DeleteTopic",
         "sns:GetDataProtectionPolicy",
-        "sns:GetSubscriptionAttributes",
         "sns:GetTopicAttributes",
         "sns:ListSubscriptionsByTopic",
         "sns:ListTagsForResource",
         "sns:SetTopicAttributes",
         "sns:Subscribe",
         "sns:TagResource",
-        "sns:Unsubscribe",
         "sns:UntagResource",
     ];
     let alarms = [
@@ -414,45 +391,6 @@ fn operations(naming: Naming<'_>) -> Vec<Statement> {
         "ssm:PutParameter",
         "ssm:RemoveTagsFromResource",
     ];
-    vec![
-        allow(topics, [named(naming, "sns", "")]),
-        allow(alarms, [named(naming, "cloudwatch", "alarm:")]),
-        allow(dashboards, [Expr::global_arn("cloudwatch", format!("dashboard/{}", naming.name("*")))]),
-        allow(schedules, [named(naming, "scheduler", "schedule/default/")]),
-        allow(parameters, [Expr::arn("ssm", format!("parameter{}", naming.path("*")))]),
-    ]
-}
-
-fn audit(naming: Naming<'_>) -> Vec<Statement> {
-    let groups = [
-        "logs:AssociateKmsKey",
-        "logs:CreateLogGroup",
-        "logs:CreateLogStream",
-        "logs:DeleteLogGroup",
-        "logs:DeleteLogStream",
-        "logs:DeleteRetentionPolicy",
-        "logs:DescribeLogStreams",
-        "logs:DisassociateKmsKey",
-        "logs:ListTagsForResource",
-        "logs:PutRetentionPolicy",
-        "logs:TagResource",
-        "logs:UntagResource",
-    ];
-    let trails = [
-        "cloudtrail:AddTags",
-        "cloudtrail:CreateTrail",
-        "cloudtrail:DeleteTrail",
-        "cloudtrail:GetEventSelectors",
-        "cloudtrail:GetInsightSelectors",
-        "cloudtrail:GetTrail",
-        "cloudtrail:GetTrailStatus",
-        "cloudtrail:ListTags",
-        "cloudtrail:PutEventSelectors",
-        "cloudtrail:RemoveTags",
-        "cloudtrail:StartLogging",
-        "cloudtrail:StopLogging",
-        "cloudtrail:UpdateTrail",
-    ];
     let budgets = [
         "budgets:ListTagsForResource",
         "budgets:ModifyBudget",
@@ -460,20 +398,32 @@ fn audit(naming: Naming<'_>) -> Vec<Statement> {
         "budgets:UntagResource",
         "budgets:ViewBudget",
     ];
-    let rules = [
-        "config:DeleteConfigRule",
-        "config:DescribeComplianceByConfigRule",
-        "config:DescribeConfigRules",
-        "config:PutConfigRule",
-    ];
-    let group_arns = logging::log_group_patterns(naming).map(|group| Expr::arn("logs", format!("log-group:{group}")));
     vec![
-        allow(groups, group_arns),
-        // AWS gives these two no ARN: they list.
-        allow(["logs:DescribeLogGroups", "cloudtrail:DescribeTrails"], ["*".into()]),
-        allow(trails, [named(naming, "cloudtrail", "trail/")]),
+        allow(topics, [named(naming, "sns", "")]),
+        // AWS gives these two no resource.
+        allow(["sns:GetSubscriptionAttributes", "sns:Unsubscribe"], ["*".into()]),
+        allow(alarms, [named(naming, "cloudwatch", "alarm:")]),
+        allow(dashboards, [Expr::global_arn("cloudwatch", format!("dashboard/{}", naming.name("*")))]),
+        allow(schedules, [named(naming, "scheduler", "schedule/default/")]),
+        allow(parameters, [Expr::arn("ssm", format!("parameter{}", naming.path("*")))]),
         allow(budgets, [Expr::global_arn("budgets", format!("budget/{}", naming.name("*")))]),
-        // Rules have ids and no names.
-        allow(rules, [Expr::arn("config", "config-rule/*")]),
+    ]
+}
+
+/// What has the platform's names and is deployed by hand: the foundation and the pipeline. The deployment role could
+/// otherwise give itself more, or end the audit.
+fn not_by_pipeline(naming: Naming<'_>) -> Vec<Statement> {
+    let roles = ["build", "deployment", "pipeline", "registry-events", "trail"];
+    let roles = roles.map(|role| Expr::global_arn("iam", format!("role/{}", naming.role(role))));
+    let buckets = ["access", "audit", "pipeline"].map(|bucket| Expr::s3_arn(naming.bucket(bucket)));
+    let parameters = [security::STACK, logging::STACK]
+        .map(|stack| Expr::arn("ssm", format!("parameter{}", naming.path(&format!("*/{stack}/*")))));
+    vec![
+        deny(["iam:*"], roles),
+        deny(["s3:*"], buckets),
+        deny(
+            ["ssm:AddTagsToResource", "ssm:DeleteParameter", "ssm:PutParameter", "ssm:RemoveTagsFromResource"],
+            parameters,
+        ),
     ]
 }

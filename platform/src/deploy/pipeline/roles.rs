@@ -19,12 +19,12 @@ fn artifacts(naming: Naming<'_>, bucket: &Handle<Bucket>) -> Vec<Statement> {
     ]
 }
 
-/// The role of the pipeline itself.
+/// The role of the pipeline itself, which starts the builds of `projects`.
 pub(super) fn pipeline(
     naming: Naming<'_>,
     settings: &Pipeline,
     bucket: &Handle<Bucket>,
-    project: Expr,
+    projects: [Expr; 2],
     deployment_role_arn: Expr,
 ) -> Role {
     // A connection that was made before 2024 has an ARN of its former service, and is asked for by its former action.
@@ -32,7 +32,7 @@ pub(super) fn pipeline(
         ["codeconnections:UseConnection", "codestar-connections:UseConnection"],
         [settings.connection_arn.as_str().into()],
     );
-    let build = allow(["codebuild:BatchGetBuilds", "codebuild:StartBuild"], [project]);
+    let build = allow(["codebuild:BatchGetBuilds", "codebuild:StartBuild"], projects);
     let change_sets = allow(
         [
             "cloudformation:CreateChangeSet",
@@ -84,15 +84,53 @@ pub(super) fn build(settings: &Settings, bucket: &Handle<Bucket>, group: &Handle
     Role::for_service(
         naming.role("build"),
         "codebuild.amazonaws.com",
-        [
-            ("move-artifacts", artifacts(naming, bucket)),
-            ("put-package", package),
-            ("write-logs", vec![allow(["logs:CreateLogStream", "logs:PutLogEvents"], [group.arn()])]),
-        ],
+        [("move-artifacts", artifacts(naming, bucket)), ("put-package", package), ("write-logs", write_logs(group))],
     )
     .described("Builds templates and the functions' package")
     .for_this_account_only()
 }
+
+fn write_logs(group: &Handle<LogGroup>) -> Vec<Statement> {
+    vec![allow(["logs:CreateLogStream", "logs:PutLogEvents"], [group.arn()])]
+}
+
+/// Adds the role that switches registry events on. It reads an artifact because every action of a build takes one.
+pub(super) fn add_registry_events(
+    template: &mut Template,
+    naming: Naming<'_>,
+    bucket: &Handle<Bucket>,
+    group: &Handle<LogGroup>,
+) -> Handle<Role> {
+    let key = security::Outputs::new(naming).data_key_arn.read();
+    let read = vec![
+        allow(["s3:GetObject", "s3:GetObjectVersion"], [bucket.objects()]),
+        allow(["kms:Decrypt"], [key]).via_service("s3"),
+    ];
+    // AWS gives the action no resource.
+    let events = vec![allow(["iot:UpdateEventConfigurations"], ["*".into()])];
+    let role = Role::for_service(
+        naming.role("registry-events"),
+        "codebuild.amazonaws.com",
+        [("read-artifacts", read), ("switch-events-on", events), ("write-logs", write_logs(group))],
+    );
+    let role = role.described("Switches the registry events of things on").for_this_account_only();
+    let role = template.add("RegistryEventsRole", role);
+    let reason = "iot:UpdateEventConfigurations has no resource and no condition that could limit it";
+    template.explain(&role, Judge::Checkov, "CKV_AWS_111", reason);
+    role
+}
+
+/// What the deployment may do everywhere, because nothing can limit it: policy, check, reason.
+const UNLIMITED: [(&str, &str, &str); 4] = [
+    ("DeployData", "CKV_AWS_111", "kinesis:UpdateShardCount and UpdateStreamMode have no resource and no condition"),
+    ("DeployIdentities", "CKV_AWS_109", "cognito-identity:SetIdentityPoolRoles has no resource and no condition"),
+    (
+        "DeployIdentities",
+        "CKV_AWS_111",
+        "iot:SetV2LoggingOptions and cognito-identity:SetPrincipalTagAttributeMap have no resource and no condition",
+    ),
+    ("DeployOperations", "CKV_AWS_111", "sns:Unsubscribe has no resource and no condition"),
+];
 
 /// The role in which CloudFormation makes and changes the platform's resources. CloudFormation says nothing of the stack
 /// when it assumes a role, so the trust names no source; the pipeline's role alone may pass it.
@@ -109,9 +147,9 @@ pub(super) fn add_deployment(template: &mut Template, settings: &Settings) -> Ha
             roles: vec![role.name()],
         };
         let policy = template.add(logical_id, policy);
-        if logical_id == "DeployIdentities" {
-            let reason = "iot:SetV2LoggingOptions has no resource and no condition that could limit it";
-            template.explain(&policy, Judge::Checkov, "CKV_AWS_111", reason);
+        let reasons = UNLIMITED.iter().filter(|(limited, ..)| *limited == logical_id);
+        for (_, check, reason) in reasons {
+            template.explain(&policy, Judge::Checkov, check, reason);
         }
     }
     role

@@ -1,11 +1,13 @@
 //! What the stack IoTCore owns: the policy that is attached to each device's certificate, the template by which devices
 //! register themselves, the logging of IoT Core and an own name for its endpoint.
 
+use sha2::{Digest as _, Sha256};
+
 use super::provisioning;
 use crate::cross_cutting::logging;
 use crate::declare::bounded;
 use crate::naming::Naming;
-use crate::settings::Settings;
+use crate::settings::{IotDomain, Settings};
 use crate::template::iam::{PolicyDocument, Role, allow};
 use crate::template::{Expr, Published, Template, iot};
 
@@ -70,7 +72,7 @@ pub fn stack(settings: &Settings) -> Template {
         template.add(
             "Domain",
             iot::DomainConfiguration {
-                domain_configuration_name: naming.name("devices"),
+                domain_configuration_name: domain_name(naming, domain),
                 domain_name: domain.name.clone(),
                 server_certificate_arns: [domain.certificate_arn.clone()],
                 service_type: "DATA",
@@ -83,6 +85,14 @@ pub fn stack(settings: &Settings) -> Template {
     let registers = "Template by which devices register themselves";
     template.publish(&outputs.provisioning_template_name, registers, provisioning.name());
     template
+}
+
+/// Name of the domain configuration. CloudFormation cannot replace a resource of the same custom name, and another name or
+/// certificate replaces this one: so the name changes with them.
+fn domain_name(naming: Naming<'_>, domain: &IotDomain) -> String {
+    let hash = Sha256::digest(format!("{} {}", domain.name, domain.certificate_arn));
+    let short: String = hash.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    naming.name(&format!("devices-{short}"))
 }
 
 /// The topic of the connected device's readings, by variables that IoT Core fills in from the registry.

@@ -48,7 +48,7 @@ pub(super) fn readings_per_day() -> String {
     format!(
         "SELECT tenant_id, device_id, date(from_unixtime(ts / 1000)) AS day, count(*) AS readings\n\
          FROM {CURATED_TABLE}\n\
-         WHERE datehour >= date_format(current_timestamp - INTERVAL '30' DAY, '%Y/%m/%d/%H')\n\
+         WHERE datehour >= date_format(current_timestamp - INTERVAL '30' DAY, '%Y-%m-%d-%H')\n\
          GROUP BY tenant_id, device_id, date(from_unixtime(ts / 1000))\n\
          ORDER BY tenant_id, device_id, day"
     )

@@ -15,9 +15,30 @@ pub const RAW_TABLE: &str = "raw";
 /// Table of processed readings, and the prefix of its objects.
 pub const PROCESSED_TABLE: &str = "processed";
 
-/// The partition column: the hour of arrival in UTC.
+/// The partition column of what Firehose and the detectors write: the hour of arrival in UTC.
 const DATEHOUR: Column =
     Column { name: "datehour", r#type: "string", comment: "Hour of arrival, yyyy/MM/dd/HH in UTC" };
+
+/// How the hours of a table are written: in the partition column, and in the keys of its objects.
+struct Hours {
+    column: Column,
+    format: &'static str,
+    separator: &'static str,
+    /// Whether objects lie below the hour alone; else below `datehour=` and the hour, where projection looks for them by
+    /// default.
+    bare: bool,
+}
+
+const DELIVERED: Hours = Hours { column: DATEHOUR, format: "yyyy/MM/dd/HH", separator: "/", bare: true };
+
+/// INSERT writes to `datehour={hour}/` whatever the table's location template says, and encodes a `/` in the hour. So
+/// there is neither.
+const INSERTED: Hours = Hours {
+    column: Column { name: "datehour", r#type: "string", comment: "Hour of arrival, yyyy-MM-dd-HH in UTC" },
+    format: "yyyy-MM-dd-HH",
+    separator: "-",
+    bare: false,
+};
 
 /// Java classes that read and write a format.
 struct Format {
@@ -54,26 +75,26 @@ const PARQUET: Format = Format {
 pub(super) fn raw(settings: &Settings, database: &Handle<Database>, bucket: &Handle<s3::Bucket>) -> Table {
     let description =
         "Every reading as it came. May hold duplicates and what was refused later; what is no JSON is a row of nulls";
-    table(settings, database, bucket, RAW_TABLE, description, &RAW_COLUMNS, &JSON)
+    table(settings, database, bucket, RAW_TABLE, description, (&RAW_COLUMNS, &DELIVERED), &JSON)
 }
 
 /// The table of processed readings.
 pub(super) fn processed(settings: &Settings, database: &Handle<Database>, bucket: &Handle<s3::Bucket>) -> Table {
     let description =
         "Valid readings in canonical units. May hold duplicates: (tenant_id, device_id, seq) is the identity";
-    table(settings, database, bucket, PROCESSED_TABLE, description, &PROCESSED_COLUMNS, &PARQUET)
+    table(settings, database, bucket, PROCESSED_TABLE, description, (&PROCESSED_COLUMNS, &DELIVERED), &PARQUET)
 }
 
 /// The table of anomalies, by hour of the first reading of their batch.
 pub(super) fn anomalies(settings: &Settings, database: &Handle<Database>, bucket: &Handle<s3::Bucket>) -> Table {
     let description = "What the detectors found. One anomaly may come twice: (shard_id, sequence_number, metric) tells";
-    table(settings, database, bucket, ANOMALY_PREFIX, description, &ANOMALY_COLUMNS, &JSON)
+    table(settings, database, bucket, ANOMALY_PREFIX, description, (&ANOMALY_COLUMNS, &DELIVERED), &JSON)
 }
 
 /// The table of curated readings.
 pub(super) fn curated(settings: &Settings, database: &Handle<Database>, bucket: &Handle<s3::Bucket>) -> Table {
     let description = "Valid readings in canonical units, each (tenant_id, device_id, seq) once";
-    table(settings, database, bucket, CURATED_TABLE, description, &CURATED_COLUMNS, &PARQUET)
+    table(settings, database, bucket, CURATED_TABLE, description, (&CURATED_COLUMNS, &INSERTED), &PARQUET)
 }
 
 fn table(
@@ -82,7 +103,7 @@ fn table(
     bucket: &Handle<s3::Bucket>,
     name: &'static str,
     description: &'static str,
-    columns: &[Column],
+    (columns, hours): (&[Column], &Hours),
     format: &Format,
 ) -> Table {
     let location = Expr::concat(["s3://".into(), bucket.name(), format!("/{name}/").into()]);
@@ -93,8 +114,8 @@ fn table(
             name,
             description,
             table_type: "EXTERNAL_TABLE",
-            parameters: parameters(settings, format, &location),
-            partition_keys: vec![DATEHOUR],
+            parameters: parameters(settings, hours, format, &location),
+            partition_keys: vec![hours.column],
             storage_descriptor: StorageDescriptor {
                 columns: columns.to_vec(),
                 location,
@@ -109,16 +130,20 @@ fn table(
     }
 }
 
-fn parameters(settings: &Settings, format: &Format, location: &Expr) -> BTreeMap<&'static str, Expr> {
-    BTreeMap::from([
+fn parameters(settings: &Settings, hours: &Hours, format: &Format, location: &Expr) -> BTreeMap<&'static str, Expr> {
+    let start = settings.lake_start.replace('/', hours.separator);
+    let mut parameters = BTreeMap::from([
         ("EXTERNAL", "TRUE".into()),
         ("classification", format.classification.into()),
         ("projection.enabled", "true".into()),
         ("projection.datehour.type", "date".into()),
-        ("projection.datehour.format", "yyyy/MM/dd/HH".into()),
-        ("projection.datehour.range", format!("{},NOW", settings.lake_start).into()),
+        ("projection.datehour.format", hours.format.into()),
+        ("projection.datehour.range", format!("{start},NOW").into()),
         ("projection.datehour.interval", "1".into()),
         ("projection.datehour.interval.unit", "HOURS".into()),
-        ("storage.location.template", location.clone().then("${datehour}/")),
-    ])
+    ]);
+    if hours.bare {
+        parameters.insert("storage.location.template", location.clone().then("${datehour}/"));
+    }
+    parameters
 }

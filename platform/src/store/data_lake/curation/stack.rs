@@ -90,15 +90,28 @@ fn policies(
     let database_arn = Expr::arn("glue", Expr::from("database/").then(database.name()));
     let [read, written] = tables
         .map(|table| Expr::arn("glue", Expr::concat(["table/".into(), database.name(), "/".into(), table.name()])));
+    let catalog = Expr::arn("glue", "catalog");
     let below = |bucket: &Expr, prefix: &str| bucket.clone().then(format!("/{prefix}/*"));
     let (processed, curated) = (buckets.processed.arn(), buckets.curated.arn());
     vec![
         ("run-statements", vec![allow(["athena:GetQueryExecution", "athena:StartQueryExecution"], [workgroup])]),
         (
             "read-catalog",
+            vec![
+                allow(
+                    ["glue:GetDatabase", "glue:GetTable"],
+                    [catalog.clone(), database_arn.clone(), read, written.clone()],
+                ),
+                // Athena looks for this database before any query (Athena guide, "Access to databases and tables").
+                allow(["glue:GetDatabase"], [Expr::arn("glue", "database/default")]),
+            ],
+        ),
+        // INSERT looks for the partitions that it writes to, and registers them, though projection needs none of them.
+        (
+            "register-partitions",
             vec![allow(
-                ["glue:GetDatabase", "glue:GetTable"],
-                [Expr::arn("glue", "catalog"), database_arn, read, written],
+                ["glue:BatchCreatePartition", "glue:GetPartition", "glue:GetPartitions", "glue:UpdatePartition"],
+                [catalog, database_arn, written],
             )],
         ),
         (

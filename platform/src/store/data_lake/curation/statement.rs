@@ -10,13 +10,16 @@ use crate::store::data_lake::PROCESSED_TABLE;
 /// as a stream keeps readings, and so may deliver them again.
 pub fn curate(hour: i64, window_h: u32) -> String {
     let columns = CURATED_COLUMNS.map(|column| column.name).join(", ");
+    let this = datehour(hour);
+    // In the curated table an hour is written without slashes.
+    let curated = |hour| datehour(hour).replace('/', "-");
     let first = hour - i64::from(window_h) * HOUR_S;
-    let (this, from, to) = (datehour(hour), datehour(first), datehour(hour + (LOOK_BACK_H - 1) * HOUR_S));
+    let (written, from, to) = (curated(hour), curated(first), curated(hour + (LOOK_BACK_H - 1) * HOUR_S));
     format!(
         "INSERT INTO {CURATED_TABLE} ({columns}, datehour)\n\
-         SELECT {columns}, datehour\n\
+         SELECT {columns}, '{written}' AS datehour\n\
          FROM (\n  \
-           SELECT {columns}, datehour,\n    \
+           SELECT {columns},\n    \
              row_number() OVER (PARTITION BY tenant_id, device_id, seq ORDER BY received_at, ts) AS copy_number\n  \
            FROM {PROCESSED_TABLE}\n  \
            WHERE datehour = '{this}'\n\
@@ -41,9 +44,9 @@ mod tests {
     fn the_statement_reads_one_hour_and_looks_for_duplicates_around_it() {
         insta::assert_snapshot!(curate(1_772_323_200, 24), @"
         INSERT INTO curated (tenant_id, device_id, device_type, seq, ts, received_at, recorded_at, metrics, flags, datehour)
-        SELECT tenant_id, device_id, device_type, seq, ts, received_at, recorded_at, metrics, flags, datehour
+        SELECT tenant_id, device_id, device_type, seq, ts, received_at, recorded_at, metrics, flags, '2026-03-01-00' AS datehour
         FROM (
-          SELECT tenant_id, device_id, device_type, seq, ts, received_at, recorded_at, metrics, flags, datehour,
+          SELECT tenant_id, device_id, device_type, seq, ts, received_at, recorded_at, metrics, flags,
             row_number() OVER (PARTITION BY tenant_id, device_id, seq ORDER BY received_at, ts) AS copy_number
           FROM processed
           WHERE datehour = '2026/03/01/00'
@@ -52,7 +55,7 @@ mod tests {
           AND NOT EXISTS (
             SELECT 1
             FROM curated AS kept
-            WHERE kept.datehour >= '2026/02/28/00' AND kept.datehour <= '2026/03/01/02'
+            WHERE kept.datehour >= '2026-02-28-00' AND kept.datehour <= '2026-03-01-02'
               AND kept.tenant_id = reading.tenant_id
               AND kept.device_id = reading.device_id
               AND kept.seq = reading.seq
