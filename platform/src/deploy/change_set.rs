@@ -12,6 +12,7 @@ use super::error::{CallError, DeployError};
 use super::plan::Planned;
 use super::report::{Change, ChangeSet, News, Replacement, Reporter};
 use super::watch::{self, Condition, Patience};
+use crate::digest::sha256_hex;
 
 /// Most bytes of a template that is handed over in the call (CloudFormation guide, "Quotas").
 pub(super) const INLINE_MAX: usize = 51_200;
@@ -102,7 +103,7 @@ async fn described(
 
 /// The token of a call: the same for every attempt of it, so that one whose answer was lost is not done twice.
 fn token(parts: &[&str]) -> String {
-    sha256_hex(&parts.join("\n"))
+    sha256_hex(parts.join("\n"))
 }
 
 fn making(stack: &str) -> String {

@@ -152,7 +152,7 @@ impl Plan {
 
 /// SHA-256 of a template's text in hexadecimal.
 fn sha256(body: &str) -> String {
-    sha256_hex(&body)
+    sha256_hex(body)
 }
 
 impl Planned {
