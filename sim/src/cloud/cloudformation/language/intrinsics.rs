@@ -17,6 +17,9 @@ use crate::cloud::ssm::Ssm;
 /// No template can hold it.
 pub const UNKNOWN: &str = "\u{f8ff}known after the change\u{f8ff}";
 
+/// Conditions by name: which hold, and, without a value, those that are being evaluated.
+type Known<'s> = BTreeMap<&'s str, Option<bool>>;
+
 /// What a template's expressions can see.
 pub struct Scope<'a> {
     /// The account.
@@ -47,31 +50,35 @@ impl Scope<'_> {
         Ok(self.eval(value)?.unwrap_or(Value::Null))
     }
 
-    /// Evaluates every condition of the template.
+    /// Evaluates every condition of the template, each once.
     pub fn all_conditions(&self) -> Result<BTreeMap<String, bool>, AwsError> {
-        let mut open = BTreeSet::new();
-        let names = self.template.conditions.keys();
-        names.map(|name| Ok((name.clone(), self.named_condition(name, &mut open)?))).collect()
+        let mut known = Known::new();
+        for name in self.template.conditions.keys() {
+            self.named_condition(name, &mut known)?;
+        }
+        Ok(known.into_iter().filter_map(|(name, holds)| Some((name.to_owned(), holds?))).collect())
     }
 
-    fn named_condition<'s>(&'s self, name: &'s str, open: &mut BTreeSet<&'s str>) -> Result<bool, AwsError> {
+    fn named_condition<'s>(&'s self, name: &'s str, known: &mut Known<'s>) -> Result<bool, AwsError> {
         let Some(value) = self.template.conditions.get(name) else {
             return Err(invalid(format!(
                 "Template error: unresolved condition dependency {name} in the Conditions block"
             )));
         };
-        if !open.insert(name) {
-            return Err(invalid(format!("Template error: circular dependency of the condition {name}")));
-        }
-        let holds = self.condition(value, open);
-        open.remove(name);
-        holds
+        match known.get(name) {
+            Some(Some(holds)) => return Ok(*holds),
+            Some(None) => return Err(invalid(format!("Template error: circular dependency of the condition {name}"))),
+            None => known.insert(name, None),
+        };
+        let holds = self.condition(value, known)?;
+        known.insert(name, Some(holds));
+        Ok(holds)
     }
 
-    fn condition<'s>(&'s self, value: &'s Value, open: &mut BTreeSet<&'s str>) -> Result<bool, AwsError> {
+    fn condition<'s>(&'s self, value: &'s Value, known: &mut Known<'s>) -> Result<bool, AwsError> {
         let parts = |argument: &'s Value| argument.as_array().map(Vec::as_slice).unwrap_or_default();
         match value.as_object().and_then(single) {
-            Some(("Condition", Value::String(name))) => self.named_condition(name, open),
+            Some(("Condition", Value::String(name))) => self.named_condition(name, known),
             Some(("Fn::Equals", argument)) => {
                 let [left, right] = parts(argument) else {
                     return Err(invalid(
@@ -81,7 +88,7 @@ impl Scope<'_> {
                 Ok(self.condition_text(left)? == self.condition_text(right)?)
             }
             Some(("Fn::Not", argument)) => match parts(argument) {
-                [one] => Ok(!self.condition(one, open)?),
+                [one] => Ok(!self.condition(one, known)?),
                 _ => Err(invalid("Template error: every Fn::Not object requires a list of 1 boolean parameter.")),
             },
             Some((name @ ("Fn::And" | "Fn::Or"), argument)) => {
@@ -91,7 +98,7 @@ impl Scope<'_> {
                         "Template error: every {name} object requires a list of at least 2 and at most 10 boolean parameters."
                     )));
                 }
-                let held: Result<Vec<bool>, AwsError> = parts.iter().map(|part| self.condition(part, open)).collect();
+                let held: Result<Vec<bool>, AwsError> = parts.iter().map(|part| self.condition(part, known)).collect();
                 let held = held?;
                 Ok(if name == "Fn::And" { held.iter().all(|held| *held) } else { held.contains(&true) })
             }

@@ -192,22 +192,40 @@ fn conditions_see_no_resources_and_do_not_go_in_circles() {
         (json!({"A": {"Condition": "Gone"}}), "Gone"),
     ] {
         let template = parse(&json!({"Conditions": conditions, "Resources": {"R": {"Type": TOPIC}}})).unwrap();
-        let account = AccountInfo { id: "1".to_owned(), region: "eu-west-1".to_owned() };
-        let scope = Scope {
-            account: &account,
-            stack_name: "s",
-            stack_id: "id",
-            template: &template,
-            parameters: &IndexMap::new(),
-            conditions: &BTreeMap::new(),
-            created: &BTreeMap::new(),
-            ssm: &Ssm::default(),
-            exports: &BTreeMap::new(),
-            imports: RefCell::new(BTreeSet::new()),
-        };
-        let error = scope.all_conditions().unwrap_err().message;
+        let error = conditions_of(&template).unwrap_err().message;
         assert!(error.contains(expected), "{error}");
     }
+}
+
+#[test]
+fn conditions_that_build_on_conditions_are_evaluated_once() {
+    let levels = (1..200).map(|n| {
+        let one = json!({"Condition": format!("C{}", n - 1)});
+        (format!("C{n}"), json!({"Fn::And": [one, one]}))
+    });
+    let mut conditions: serde_json::Map<String, Value> = levels.collect();
+    conditions.insert("C0".to_owned(), json!({"Fn::Equals": ["a", "a"]}));
+    let template = parse(&json!({"Conditions": conditions, "Resources": {"R": {"Type": TOPIC}}})).unwrap();
+    let holding = conditions_of(&template).unwrap();
+    assert!(holding.len() == 200 && holding.values().all(|holds| *holds), "{holding:?}");
+}
+
+/// The conditions of a template in an empty account.
+fn conditions_of(template: &Template) -> Result<BTreeMap<String, bool>, AwsError> {
+    let account = AccountInfo { id: "1".to_owned(), region: "eu-west-1".to_owned() };
+    let scope = Scope {
+        account: &account,
+        stack_name: "s",
+        stack_id: "id",
+        template,
+        parameters: &IndexMap::new(),
+        conditions: &BTreeMap::new(),
+        created: &BTreeMap::new(),
+        ssm: &Ssm::default(),
+        exports: &BTreeMap::new(),
+        imports: RefCell::new(BTreeSet::new()),
+    };
+    scope.all_conditions()
 }
 
 #[test]
