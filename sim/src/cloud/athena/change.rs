@@ -20,12 +20,12 @@ impl Athena {
         }
     }
 
-    /// Deletes a workgroup with its history, or a named query.
+    /// Deletes a workgroup with its history, or a named query, whose `physical_id` here is its id (`NamedQueryId`).
     pub fn delete(&mut self, cx: &mut Cx<'_>, resource: &Resource, physical_id: &str) -> Result<(), AwsError> {
         match resource.kind.as_str() {
             "AWS::Athena::WorkGroup" => self.delete_workgroup(cx, resource, physical_id),
             "AWS::Athena::NamedQuery" => {
-                self.delete_named_query(physical_id, &resource.properties);
+                self.delete_named_query(physical_id);
                 cx.meter.call("athena", "DeleteNamedQuery", Outcome::Ok);
                 Ok(())
             }
@@ -83,15 +83,17 @@ mod tests {
     }
 
     #[test]
-    fn of_two_queries_of_one_name_the_replaced_one_is_deleted() {
+    fn of_two_equal_queries_the_one_with_the_id_is_deleted() {
         let mut athena = Athena::new();
         act(|cx| {
             athena.provision(cx, &workgroup("ENABLED", false)).unwrap();
-            athena.provision(cx, &query("SELECT 1")).unwrap();
-            athena.provision(cx, &query("SELECT 2")).unwrap();
-            athena.delete(cx, &query("SELECT 1"), "count").unwrap();
-            let kept: Vec<String> = athena.named_queries.iter().map(|query| format!("{query:?}")).collect();
-            assert!(kept.len() == 1 && kept[0].contains("SELECT 2"), "{kept:?}");
+            let first = athena.provision(cx, &query("SELECT 1")).unwrap();
+            let second = athena.provision(cx, &query("SELECT 1")).unwrap();
+            let (first, second) = (&first.attributes["NamedQueryId"], &second.attributes["NamedQueryId"]);
+            athena.delete(cx, &query("SELECT 1"), second).unwrap();
+            athena.delete(cx, &query("SELECT 1"), second).unwrap();
+            assert!(athena.workgroup_of_named(second).is_none());
+            assert_eq!(athena.workgroup_of_named(first), Some("analytics"));
         });
     }
 }

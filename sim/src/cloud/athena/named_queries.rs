@@ -34,15 +34,9 @@ impl NamedQuery {
 }
 
 impl Athena {
-    /// Deletes the oldest named query with this name and these properties: while one is replaced, there are two of a name.
-    pub(super) fn delete_named_query(&mut self, name: &str, properties: &serde_json::Value) {
-        let same = |query: &NamedQuery| {
-            query.properties.name.as_deref() == Some(name)
-                && properties.get("QueryString").and_then(|text| text.as_str()) == Some(&query.properties.query_string)
-        };
-        if let Some(position) = self.named_queries.iter().position(same) {
-            self.named_queries.remove(position);
-        }
+    /// Deletes a named query: by its id, because several may have one name, such as while one is replaced.
+    pub(super) fn delete_named_query(&mut self, id: &str) {
+        self.named_queries.retain(|query| query.id != id);
     }
 
     /// Creates `AWS::Athena::NamedQuery`. `Ref` is the name. A statement that does not parse is refused, which AWS does

@@ -24,7 +24,7 @@ pub enum Difference {
     Replace,
 }
 
-/// A resource that is yet to be created.
+/// A resource that is yet to be created, and gets its serial then.
 pub fn resource(
     target: &Deployment,
     id: &str,
@@ -38,6 +38,7 @@ pub fn resource(
     needs.resources.retain(|need| target.template.resources.contains_key(need));
     StackResource {
         logical_id: id.to_owned(),
+        serial: 0,
         kind: declared.r#type.clone(),
         provisioned: None,
         properties,

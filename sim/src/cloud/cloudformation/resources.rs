@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::stack::StackResource;
 use crate::cloud::account::Services;
 use crate::cloud::core::{AccountInfo, AwsError, Cx, Provisioned, Resource};
 use crate::cloud::kept;
@@ -21,9 +22,19 @@ pub enum Act<'a> {
     },
     /// Delete it.
     Delete {
-        /// The value of its `Ref`.
+        /// See [`identifier`].
         physical_id: &'a str,
     },
+}
+
+/// What a service deletes a resource by: the value of its `Ref`, except where that is a name which several may have.
+pub fn identifier(resource: &StackResource) -> &str {
+    let attributes = resource.provisioned.as_ref().map(|provisioned| &provisioned.attributes);
+    let attribute = match resource.kind.as_str() {
+        "AWS::Athena::NamedQuery" => attributes.and_then(|attributes| attributes.get("NamedQueryId")),
+        _ => None,
+    };
+    attribute.map_or_else(|| resource.physical_id(), String::as_str)
 }
 
 /// Calls `provision`, `update` or `delete` of a service, with the ports that it takes.

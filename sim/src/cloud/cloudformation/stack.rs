@@ -101,6 +101,8 @@ pub struct Deployment {
 pub struct StackResource {
     /// Logical id.
     pub logical_id: String,
+    /// Tells it from what it replaced and from what replaces it: both may have its logical id, and even its `Ref`.
+    pub serial: u64,
     /// Type.
     pub kind: String,
     /// What references see; absent while, or because, it was not created.
@@ -127,6 +129,33 @@ impl StackResource {
     /// The value of `Ref`, empty when the resource was not created.
     pub fn physical_id(&self) -> &str {
         self.provisioned.as_ref().map_or("", |provisioned| &provisioned.physical_id)
+    }
+}
+
+/// Why a resource goes. It decides which of its policies is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// Another took its place.
+    Replaced,
+    /// The stack goes, or no longer declares it.
+    Removed,
+    /// What created it is undone.
+    Undone,
+}
+
+/// A resource that goes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Leaving {
+    /// The resource.
+    pub resource: StackResource,
+    /// Why it goes.
+    pub why: Why,
+}
+
+impl Leaving {
+    /// `resource` goes for this reason.
+    pub fn new(resource: StackResource, why: Why) -> Self {
+        Leaving { resource, why }
     }
 }
 
@@ -189,6 +218,10 @@ pub struct Stack {
     pub current: Option<Arc<Deployment>>,
     /// Resources in the order in which they came.
     pub resources: IndexMap<String, StackResource>,
+    /// Resources that an operation left before it could delete them: the next cleanup does, or the stack's deletion.
+    pub superseded: Vec<Leaving>,
+    /// How many resources it has had.
+    pub serials: u64,
     /// Outputs.
     pub outputs: Vec<Output>,
     /// Names of the exports that it reads.
@@ -228,6 +261,8 @@ impl Stack {
             deleted: None,
             current: None,
             resources: IndexMap::new(),
+            superseded: Vec::new(),
+            serials: 0,
             outputs: Vec::new(),
             imports: BTreeSet::new(),
             events: Vec::new(),
@@ -246,6 +281,12 @@ impl Stack {
     /// Whether it is there: deleted stacks are only remembered.
     pub fn exists(&self) -> bool {
         self.status != StackStatus::DeleteComplete
+    }
+
+    /// The serial of a new resource.
+    pub fn next_serial(&mut self) -> u64 {
+        self.serials += 1;
+        self.serials
     }
 
     /// What references see, by logical id.

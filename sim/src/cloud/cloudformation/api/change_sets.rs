@@ -48,16 +48,20 @@ pub(super) fn create_change_set(call: &mut Call<'_, '_>, form: &mut Form) -> Res
     form.finish()?;
     check_asked(call, &asked, found)?;
     let role = role.or_else(|| found.and_then(|index| call.at(index).role.clone()));
-    let principal = wish::principal(call, role.as_deref())?;
     let exports = call.stacks.exports_of_others(found.unwrap_or(usize::MAX)).0;
-    let (index, target) = match found {
-        Some(index) => (index, deployment(&wish, call.at(index), &exports, call.services, call.cx)?),
+    let (index, principal, target) = match found {
+        Some(index) => {
+            let id = call.at(index).id.clone();
+            let principal = wish::principal(call, role.as_deref(), &id)?;
+            (index, principal, deployment(&wish, call.at(index), &exports, call.services, call.cx)?)
+        }
         None => {
             let mut stack = new_stack(call, &asked.stack, StackStatus::ReviewInProgress)?;
+            let principal = wish::principal(call, role.as_deref(), &stack.id)?;
             let target = deployment(&wish, &stack, &exports, call.services, call.cx)?;
             set_status(&mut stack, call.cx, StackStatus::ReviewInProgress, Some("User Initiated".to_owned()));
             call.stacks.stacks.push(stack);
-            (call.stacks.stacks.len() - 1, target)
+            (call.stacks.stacks.len() - 1, principal, target)
         }
     };
     let changes = foreseen(call, index, &target, &exports);

@@ -27,8 +27,8 @@ pub(super) fn create_stack(call: &mut Call<'_, '_>, form: &mut Form) -> Result<X
     if call.stacks.find(&name).is_some() {
         return Err(AwsError::new("AlreadyExistsException", format!("Stack [{name}] already exists")));
     }
-    let principal = wish::principal(call, role.as_deref())?;
     let mut stack = new_stack(call, &name, StackStatus::CreateInProgress)?;
+    let principal = wish::principal(call, role.as_deref(), &stack.id)?;
     let exports = call.stacks.exports_of_others(usize::MAX).0;
     let target = deployment(&wish, &stack, &exports, call.services, call.cx)?;
     stack.role = role;
@@ -145,7 +145,8 @@ pub(super) fn update_stack(call: &mut Call<'_, '_>, form: &mut Form) -> Result<X
     form.finish()?;
     check_token(call.at(index), token.as_ref())?;
     check_updatable(call.at(index))?;
-    let principal = wish::principal(call, role.as_deref())?;
+    let id = call.at(index).id.clone();
+    let principal = wish::principal(call, role.as_deref(), &id)?;
     let exports = call.stacks.exports_of_others(index).0;
     let target = deployment(&wish, call.at(index), &exports, call.services, call.cx)?;
     if !changes_anything(call, index, &target) {
@@ -159,7 +160,6 @@ pub(super) fn update_stack(call: &mut Call<'_, '_>, form: &mut Form) -> Result<X
     stack.role = role;
     stack.disable_rollback = disable_rollback;
     stack.change_sets.clear();
-    let id = stack.id.clone();
     Ok(answer(&id, Some(start(call, index, operation)?)))
 }
 
@@ -197,14 +197,12 @@ pub(super) fn delete_stack(call: &mut Call<'_, '_>, form: &mut Form) -> Result<X
              DELETE_FAILED state.",
         ));
     }
-    let role = role.or_else(|| stack.role.clone());
-    let principal = wish::principal(call, role.as_deref())?;
+    let (role, id) = (role.or_else(|| stack.role.clone()), stack.id.clone());
+    let principal = wish::principal(call, role.as_deref(), &id)?;
     let mut operation = Operation::new(call.cx.uuid(), Kind::Delete, principal, None);
     operation.token = token;
     operation.retain = retain;
-    let stack = call.at_mut(index);
-    stack.stuck = None;
-    stack.change_sets.clear();
+    call.at_mut(index).change_sets.clear();
     start(call, index, operation)?;
     Ok(Xml::new())
 }
@@ -229,7 +227,8 @@ pub(super) fn continue_update_rollback(call: &mut Call<'_, '_>, form: &mut Form)
     let token = form.text("ClientRequestToken");
     form.finish()?;
     let index = call.stack("ContinueUpdateRollback", &name)?;
-    let principal = role.as_deref().map(|role| wish::principal(call, Some(role))).transpose()?;
+    let id = call.at(index).id.clone();
+    let principal = role.as_deref().map(|role| wish::principal(call, Some(role), &id)).transpose()?;
     check_token(call.at(index), token.as_ref())?;
     let id = call.cx.uuid();
     let stack = call.at_mut(index);

@@ -177,13 +177,14 @@ fn check_types(before: &Template, after: &Template, stack: &Stack) -> Result<(),
     )))
 }
 
-/// On whose behalf a stack is worked on: the role that is given, or the caller.
-pub fn principal(call: &mut Call<'_, '_>, role: Option<&str>) -> Result<Principal, AwsError> {
+/// On whose behalf a stack is worked on: the role that is given, or the caller. CloudFormation assumes the role for the
+/// stack, which is the source that the role's trust may ask for.
+pub fn principal(call: &mut Call<'_, '_>, role: Option<&str>, stack: &str) -> Result<Principal, AwsError> {
     let Some(arn) = role else { return Ok(call.cx.caller.clone()) };
     call.cx.authorize_in("iam:PassRole", arn, &[("iam:PassedToService", "cloudformation.amazonaws.com")])?;
     call.services
         .iam
-        .check_assumable(arn, "cloudformation.amazonaws.com")
+        .check_assumable_for(arn, "cloudformation.amazonaws.com", Some(stack))
         .map_err(|_| invalid(format!("Role {arn} is invalid or cannot be assumed")))?;
     let (account, name) = (&call.cx.account.id, arn.rsplit('/').next().unwrap_or(arn));
     Ok(Principal::new(format!("arn:aws:sts::{account}:assumed-role/{name}/AWSCloudFormation")))

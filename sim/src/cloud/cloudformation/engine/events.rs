@@ -18,7 +18,7 @@ impl Turn<'_, '_> {
         let at = self.cx.now;
         self.push(resource, status, reason, at);
         let known = self.stack.resources.get_mut(&resource.logical_id);
-        if let Some(known) = known.filter(|known| known.physical_id() == resource.physical_id()) {
+        if let Some(known) = known.filter(|known| known.serial == resource.serial) {
             known.status = status;
             known.reason = reason.map(str::to_owned);
             known.changed = at;

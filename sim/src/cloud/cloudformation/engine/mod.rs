@@ -13,7 +13,7 @@ mod turn;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use super::stack::{Deployment, Output, StackResource};
+use super::stack::{Deployment, Leaving, Output, StackResource};
 use crate::cloud::core::{Principal, Provisioned};
 use crate::world::time::Time;
 
@@ -66,8 +66,8 @@ pub enum Task {
     Apply(String),
     /// Make a resource again what it was.
     Restore(Box<StackResource>),
-    /// Delete a resource.
-    Delete(Box<StackResource>),
+    /// Delete a resource, unless a policy keeps it.
+    Delete(Box<Leaving>),
 }
 
 /// What has to be done for a task.
@@ -126,10 +126,12 @@ pub struct Operation {
     pub(super) running: Option<Running>,
     pub(super) journal: Vec<Done>,
     /// Replaced or removed resources, to be deleted at the end.
-    pub(super) cleanup: Vec<StackResource>,
+    pub(super) cleanup: Vec<Leaving>,
     /// Resources that failed in this phase.
     pub(super) failed: Vec<String>,
     pub(super) before: Option<Before>,
+    /// Whether the update is given up as soon as the service has done what it has begun.
+    pub(super) cancelled: bool,
     /// Names of the exports that were read so far.
     pub imports: BTreeSet<String>,
     /// What a failure leads to.
@@ -156,6 +158,7 @@ impl Operation {
             cleanup: Vec::new(),
             failed: Vec::new(),
             before: None,
+            cancelled: false,
             imports: BTreeSet::new(),
             on_failure: OnFailure::default(),
             retain_except_on_create: false,

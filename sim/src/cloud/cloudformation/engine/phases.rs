@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use super::super::language::{creation_order, invalid};
-use super::super::stack::{Deployment, Output, ResourceStatus, StackResource, StackStatus};
+use super::super::stack::{Deployment, Leaving, Output, ResourceStatus, StackStatus, Why};
 use super::turn::Turn;
 use super::{Before, Change, Done, Kind, OnFailure, Operation, Phase, Running, Task};
 use crate::cloud::core::AwsError;
@@ -51,6 +51,9 @@ impl Turn<'_, '_> {
 
     /// Queues the deletion of everything, unless another stack reads an export.
     fn begin_deletion(&mut self) -> bool {
+        if let Some(stuck) = self.stack.stuck.take() {
+            self.stack.superseded.extend(stuck.cleanup);
+        }
         if let Some((name, stacks)) = self.importers.iter().next() {
             let why = format!("Export {name} cannot be deleted as it is in use by {}", stacks.join(", "));
             self.end(StackStatus::DeleteFailed, Some(why));
@@ -58,8 +61,11 @@ impl Turn<'_, '_> {
         }
         let gone = [ResourceStatus::DeleteComplete, ResourceStatus::DeleteSkipped];
         let resources = self.stack.resources.values().filter(|resource| !gone.contains(&resource.status));
-        let resources: Vec<StackResource> = resources.cloned().collect();
-        self.operation().queue = deletions(resources);
+        let mut leaving: Vec<Leaving> = resources.map(|one| Leaving::new(one.clone(), Why::Removed)).collect();
+        let listed: BTreeSet<u64> = self.stack.resources.values().map(|resource| resource.serial).collect();
+        let superseded = self.stack.superseded.iter().filter(|one| !listed.contains(&one.resource.serial));
+        leaving.extend(superseded.cloned());
+        self.operation().queue = deletions(leaving);
         true
     }
 
@@ -81,21 +87,15 @@ impl Turn<'_, '_> {
         self.advance();
     }
 
-    /// An update is given up: what runs ends as a failure.
+    /// An update is given up: what was only to begin ends as a failure, what the service has begun is waited for.
     pub fn cancel(&mut self) {
-        let running = self.operation().running.take();
-        match running {
-            Some(running) if running.answer.is_none() => {
-                let creates = matches!(running.change, Change::Create);
-                let what = if creates { "creation" } else { "update" };
-                self.failed(&running, &format!("Resource {what} cancelled"));
-            }
-            running => {
-                if let Some(running) = running {
-                    self.finish(running);
-                }
-                self.roll_back();
-            }
+        let operation = self.operation();
+        operation.queue.clear();
+        operation.cancelled = true;
+        if let Some(running) = operation.running.take_if(|running| running.answer.is_none()) {
+            let creates = matches!(running.change, Change::Create);
+            let what = if creates { "creation" } else { "update" };
+            self.failed(&running, &format!("Resource {what} cancelled"));
         }
         self.advance();
     }
@@ -111,7 +111,7 @@ impl Turn<'_, '_> {
         let operation = self.operation();
         operation.queue.clear();
         operation.running = None;
-        operation.cleanup.clear();
+        let replaced = std::mem::take(&mut operation.cleanup);
         let failed = std::mem::take(&mut operation.failed);
         let (kind, on_failure) = (operation.kind, operation.on_failure);
         let what = if kind == Kind::Create { "create" } else { "update" };
@@ -121,6 +121,7 @@ impl Turn<'_, '_> {
             _ => "User Initiated".to_owned(),
         };
         if on_failure == OnFailure::DoNothing {
+            self.stack.superseded.extend(replaced);
             let operation = self.operation();
             let (target, imports) = (operation.target.clone(), operation.imports.clone());
             self.stack.current = target;
@@ -153,28 +154,34 @@ impl Turn<'_, '_> {
 
     /// Queues the deletion of everything that a creation had begun.
     fn queue_created(&mut self) {
-        let resources: Vec<StackResource> = self.stack.resources.values().cloned().collect();
-        self.operation().queue = deletions(resources);
+        let resources = self.stack.resources.values();
+        let leaving = resources.map(|resource| Leaving::new(resource.clone(), Why::Undone)).collect();
+        self.operation().queue = deletions(leaving);
     }
 
     /// Queues what brings back the resources of before, and remembers what is to be deleted then.
     fn queue_undoing(&mut self, failed: &[String]) {
-        for id in failed {
+        let journal = std::mem::take(&mut self.operation().journal);
+        let restored = |id: &str| journal.iter().any(|done| matches!(done, Done::Updated(now) if now.logical_id == id));
+        // What the service was never asked for, or refused to create, is there as it was.
+        for id in failed.iter().filter(|id| !restored(id)) {
             let resource = self.stack.resources.get(id).filter(|resource| resource.provisioned.is_some()).cloned();
             if let Some(resource) = resource {
                 self.tell(&resource, ResourceStatus::UpdateInProgress, None);
                 self.tell(&resource, ResourceStatus::UpdateComplete, None);
             }
         }
-        let journal = std::mem::take(&mut self.operation().journal);
         let (mut queue, mut cleanup) = (VecDeque::new(), Vec::new());
         for done in journal.into_iter().rev() {
             match done {
-                Done::Created(id) => cleanup.extend(self.stack.resources.get(&id).cloned()),
+                Done::Created(id) => {
+                    let created = self.stack.resources.get(&id).cloned();
+                    cleanup.extend(created.map(|created| Leaving::new(created, Why::Undone)));
+                }
                 Done::Updated(before) => queue.push_back(Task::Restore(before)),
                 Done::Replaced(before) => {
                     let new = self.stack.resources.insert(before.logical_id.clone(), (*before).clone());
-                    cleanup.extend(new);
+                    cleanup.extend(new.map(|new| Leaving::new(new, Why::Undone)));
                     self.tell(&before, ResourceStatus::UpdateComplete, None);
                 }
             }
@@ -205,7 +212,7 @@ impl Turn<'_, '_> {
             stays.extend(more);
         }
         self.operation().queue.retain(|task| match task {
-            Task::Delete(resource) => !stays.contains(&resource.logical_id),
+            Task::Delete(leaving) => !stays.contains(&leaving.resource.logical_id),
             Task::Apply(_) | Task::Restore(_) => true,
         });
     }
@@ -218,6 +225,7 @@ impl Turn<'_, '_> {
         let not_deleted =
             (!failed.is_empty()).then(|| format!("The following resource(s) failed to delete: [{failed}]. "));
         match phase {
+            Phase::Forward if operation.cancelled => self.roll_back(),
             Phase::Forward => self.end_of_forward(kind),
             Phase::Rollback if kind == Kind::Create => {
                 let status =
@@ -274,7 +282,7 @@ impl Turn<'_, '_> {
             let condition = declared.map(|declared| declared.condition.as_ref());
             condition.is_none_or(|name| name.is_some_and(|name| target.conditions.get(name) != Some(&true)))
         });
-        let removed: Vec<StackResource> = removed.cloned().collect();
+        let removed: Vec<Leaving> = removed.map(|resource| Leaving::new(resource.clone(), Why::Removed)).collect();
         self.operation().cleanup.extend(removed);
         self.clean_up(false, StackStatus::UpdateCompleteCleanupInProgress);
     }
@@ -283,8 +291,9 @@ impl Turn<'_, '_> {
         let operation = self.operation();
         operation.phase = Phase::Cleanup { after_rollback };
         operation.failed.clear();
-        let cleanup = std::mem::take(&mut operation.cleanup);
-        operation.queue = deletions(cleanup);
+        let mut cleanup = std::mem::take(&mut operation.cleanup);
+        cleanup.append(&mut self.stack.superseded);
+        self.operation().queue = deletions(cleanup);
         self.set_status(status, None);
     }
 
@@ -335,13 +344,14 @@ impl Turn<'_, '_> {
 }
 
 /// Deletions in the reverse of the order in which the resources need one another.
-fn deletions(resources: Vec<StackResource>) -> VecDeque<Task> {
-    let mut order: Vec<StackResource> = Vec::with_capacity(resources.len());
-    let mut open = resources;
+fn deletions(leaving: Vec<Leaving>) -> VecDeque<Task> {
+    let mut order: Vec<Leaving> = Vec::with_capacity(leaving.len());
+    let mut open = leaving;
     while !open.is_empty() {
-        let waiting: BTreeSet<String> = open.iter().map(|resource| resource.logical_id.clone()).collect();
-        let needs_waiting =
-            |r: &StackResource| r.needs.iter().any(|need| *need != r.logical_id && waiting.contains(need));
+        let waiting: BTreeSet<String> = open.iter().map(|one| one.resource.logical_id.clone()).collect();
+        let needs_waiting = |one: &Leaving| {
+            one.resource.needs.iter().any(|need| *need != one.resource.logical_id && waiting.contains(need))
+        };
         let (later, mut next): (Vec<_>, Vec<_>) = open.into_iter().partition(needs_waiting);
         if next.is_empty() {
             // Resources of two versions of a template may need one another: then they go as they came.
@@ -351,5 +361,5 @@ fn deletions(resources: Vec<StackResource>) -> VecDeque<Task> {
         order.append(&mut next);
         open = later;
     }
-    order.into_iter().rev().map(|resource| Task::Delete(Box::new(resource))).collect()
+    order.into_iter().rev().map(|one| Task::Delete(Box::new(one))).collect()
 }

@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use super::super::language::{Policy, invalid};
-use super::super::resources::{self, Act};
-use super::super::stack::{Deployment, ResourceStatus, StackResource};
+use super::super::resources::{self, Act, identifier};
+use super::super::stack::{Deployment, Leaving, ResourceStatus, StackResource, Why};
 use super::super::{plan, types};
 use super::turn::{Pace, Turn};
 use super::{Change, Done, Kind, Phase, Running, Task};
@@ -15,10 +15,13 @@ const INITIATED: &str = "Resource creation Initiated";
 /// What AWS says when a changed property needs another resource.
 const REPLACED: &str = "Requested update requires the creation of a new physical resource; hence creating one.";
 
+/// The code of what a service does not know, and has not begun.
+const NOT_MODELLED: &str = "NotImplemented";
+
 impl Turn<'_, '_> {
     /// Begins a task: tells of it, and says when the service is called.
     pub(super) fn begin(&mut self, task: Task) {
-        let (resource, change) = match task {
+        let (mut resource, change) = match task {
             Task::Apply(id) => match self.what_to_apply(&id) {
                 Some(found) => found,
                 None => return,
@@ -28,18 +31,23 @@ impl Turn<'_, '_> {
                 let now = now.unwrap_or_else(|| (*old).clone());
                 (*old, Change::Restore(Box::new(now)))
             }
-            Task::Delete(resource) => {
-                if resource.provisioned.is_none() {
-                    self.tell(&resource, ResourceStatus::DeleteComplete, None);
+            Task::Delete(leaving) => {
+                let keeps = self.keeps(&leaving);
+                let resource = leaving.resource;
+                if resource.provisioned.is_none() || keeps {
+                    let nothing = resource.provisioned.is_none();
+                    let status = if nothing { ResourceStatus::DeleteComplete } else { ResourceStatus::DeleteSkipped };
+                    self.gone(&resource, status);
                     return;
                 }
-                if self.keeps(&resource) {
-                    self.tell(&resource, ResourceStatus::DeleteSkipped, None);
-                    return;
-                }
-                (*resource, Change::Delete)
+                (resource, Change::Delete)
             }
         };
+        match &change {
+            Change::Create | Change::Replace(_) => resource.serial = self.stack.next_serial(),
+            Change::Update(now) | Change::Restore(now) => resource.serial = now.serial,
+            Change::Delete => {}
+        }
         let (status, reason) = match change {
             Change::Create => (ResourceStatus::CreateInProgress, None),
             Change::Update(_) | Change::Restore(_) => (ResourceStatus::UpdateInProgress, None),
@@ -77,6 +85,7 @@ impl Turn<'_, '_> {
         match plan::difference(&now, &wanted) {
             Ok(plan::Difference::None) => {
                 let kept = StackResource {
+                    serial: now.serial,
                     provisioned: now.provisioned.clone(),
                     status: now.status,
                     changed: now.changed,
@@ -109,7 +118,8 @@ impl Turn<'_, '_> {
         let (resource, change) = match now {
             Some(now) => (now.clone(), Change::Update(Box::new(now))),
             None => {
-                let resource = plan::resource(target, id, declared, Value::Null, self.cx.now);
+                let mut resource = plan::resource(target, id, declared, Value::Null, self.cx.now);
+                resource.serial = self.stack.next_serial();
                 self.stack.resources.insert(id.to_owned(), resource.clone());
                 (resource, Change::Create)
             }
@@ -123,25 +133,25 @@ impl Turn<'_, '_> {
     }
 
     /// Whether a policy keeps a resource that would be deleted.
-    fn keeps(&mut self, resource: &StackResource) -> bool {
-        let replaced = self.stack.resources.get(&resource.logical_id);
-        let replaced = replaced.is_some_and(|now| now.physical_id() != resource.physical_id());
+    fn keeps(&mut self, leaving: &Leaving) -> bool {
+        let Leaving { resource, why } = leaving;
         let operation = self.operation();
-        let undone = match operation.phase {
-            Phase::Rollback => true,
-            Phase::Cleanup { after_rollback } => after_rollback,
-            Phase::Forward | Phase::Delete => false,
-        };
         if operation.retain.contains(&resource.logical_id) {
             return true;
         }
-        // What a rollback deletes is the new resource: its deletion policy counts, in the operation that created it.
-        let policy = if replaced && !undone { resource.update_replace_policy } else { resource.deletion_policy };
+        let undone = *why == Why::Undone;
+        let policy = if *why == Why::Replaced { resource.update_replace_policy } else { resource.deletion_policy };
         match policy {
             Policy::Delete => false,
             Policy::Retain => !(undone && operation.retain_except_on_create),
             Policy::RetainExceptOnCreate => !undone,
         }
+    }
+
+    /// A resource is deleted, or let go.
+    fn gone(&mut self, resource: &StackResource, status: ResourceStatus) {
+        self.tell(resource, status, None);
+        self.stack.superseded.retain(|leaving| leaving.resource.serial != resource.serial);
     }
 
     /// Calls the service.
@@ -158,7 +168,7 @@ impl Turn<'_, '_> {
             Change::Update(now) | Change::Restore(now) => {
                 Act::Update { physical_id: now.physical_id(), previous: &now.properties }
             }
-            Change::Delete => Act::Delete { physical_id: resource.physical_id() },
+            Change::Delete => Act::Delete { physical_id: identifier(resource) },
         };
         let operation = match act {
             Act::Create => "CreateResource",
@@ -178,6 +188,13 @@ impl Turn<'_, '_> {
                 self.operation().running = Some(running);
             }
             Err(error) => {
+                // A service may have done a part of what it then refused, unless it does not know the change at all.
+                if let Change::Update(now) = &running.change
+                    && error.code != NOT_MODELLED
+                {
+                    let before = now.clone();
+                    self.operation().journal.push(Done::Updated(before));
+                }
                 let why = reason(&running.resource, &error, self.pace);
                 self.failed(&running, &why);
             }
@@ -206,7 +223,7 @@ impl Turn<'_, '_> {
         };
         self.operation().journal.push(done);
         if let Change::Replace(now) = &running.change {
-            self.operation().cleanup.push((**now).clone());
+            self.operation().cleanup.push(Leaving::new((**now).clone(), Why::Replaced));
         }
         self.stack.resources.insert(id, resource.clone());
         self.tell(&resource, status, Some(INITIATED));
@@ -219,7 +236,7 @@ impl Turn<'_, '_> {
             Change::Create => ResourceStatus::CreateComplete,
             Change::Update(_) | Change::Replace(_) | Change::Restore(_) => ResourceStatus::UpdateComplete,
             Change::Delete => {
-                self.tell(&running.resource, ResourceStatus::DeleteComplete, None);
+                self.gone(&running.resource, ResourceStatus::DeleteComplete);
                 return;
             }
         };

@@ -204,6 +204,32 @@ fn requests_are_refused_with_the_codes_of_aws() {
 }
 
 #[test]
+fn a_role_may_trust_cloudformation_for_some_stacks_only() {
+    let mut world = World::new();
+    let trust = json!({"Version": "2012-10-17", "Statement": [{
+        "Effect": "Allow", "Principal": {"Service": "cloudformation.amazonaws.com"}, "Action": "sts:AssumeRole",
+        "Condition": {"ArnLike": {"aws:SourceArn": "arn:aws:cloudformation:eu-west-1:123456789012:stack/s/*"}}}]});
+    let role = json!({"Resources": {"R": {"Type": "AWS::IAM::Role", "Properties": {
+        "RoleName": "r", "AssumeRolePolicyDocument": trust}}}})
+    .to_string();
+    let capability = ("Capabilities.member.1", "CAPABILITY_NAMED_IAM");
+    world.ask("CreateStack", &[("StackName", "roles"), ("TemplateBody", &role), capability]).unwrap();
+    world.settle();
+    let body = json!({"Resources": {"A": group("a", 7)}}).to_string();
+    let with = [("TemplateBody", body.as_str()), ("RoleARN", "arn:aws:iam::123456789012:role/r")];
+    for action in ["CreateStack", "CreateChangeSet"] {
+        let set = [("ChangeSetName", "c"), ("ChangeSetType", "CREATE")];
+        let more = if action == "CreateStack" { &[][..] } else { &set };
+        let other = [&[("StackName", "other")], &with[..], more].concat();
+        world.refused(action, &other, "ValidationError", "role/r is invalid or cannot be assumed");
+    }
+    world.ask("CreateStack", &[&[STACK], &with[..]].concat()).unwrap();
+    world.settle();
+    assert_eq!(world.status("s"), "CREATE_COMPLETE");
+    assert_eq!(world.delete("s"), "DELETE_COMPLETE");
+}
+
+#[test]
 fn templates_are_summarised_and_read_from_s3() {
     use crate::cloud::core::ports::Objects as _;
     let mut world = World::new();

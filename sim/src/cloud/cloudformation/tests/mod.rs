@@ -2,6 +2,7 @@
 
 mod changes;
 mod lives;
+mod replaced;
 mod rollback;
 
 use serde_json::{Value, json};
@@ -116,14 +117,42 @@ impl World {
             ["AWS::Logs::LogGroup", "AWS::CloudWatch::Alarm", "AWS::CloudWatch::Dashboard", "AWS::CloudTrail::Trail"];
         let kept = &self.account.services.kept;
         let all = kinds.into_iter().flat_map(|kind| kept.of_kind(kind).map(move |(id, p)| format!("{kind} {id} {p}")));
-        all.collect()
+        let topic = self.account.services.sns.topic("arn:aws:sns:eu-west-1:123456789012:topic");
+        all.chain(topic.map(|topic| format!("{topic:?}"))).collect()
+    }
+
+    /// Sends a request that changes a stack with a template, and lets it be done.
+    fn change(&mut self, action: &str, template: &Value, members: &[(&str, &str)]) -> String {
+        let body = template.to_string();
+        let base = [("StackName", "s"), ("TemplateBody", body.as_str())];
+        let answer = self.ask(action, &[&base[..], members].concat()).unwrap();
+        self.settle();
+        self.status(&texts(&answer, "StackId")[0])
+    }
+
+    /// Lets time pass until this has happened to the stack `s`.
+    fn until(&mut self, event: &str) {
+        while !self.events("s").contains(&event.to_owned()) {
+            assert!(self.step(), "{event}: {:#?}", self.events("s"));
+        }
     }
 
     /// Someone else's log group.
     fn foreign_group(&mut self, name: &str) {
-        let properties = json!({ "LogGroupName": name });
-        let (stack, logical_id) = (String::new(), String::new());
+        self.foreign("AWS::Logs::LogGroup", json!({ "LogGroupName": name }));
+    }
+
+    /// Someone deletes a log group behind the stack's back.
+    fn lose_group(&mut self, name: &str) {
+        let (stack, logical_id, properties) = (String::new(), String::new(), json!({ "LogGroupName": name }));
         let resource = Resource { stack, logical_id, kind: "AWS::Logs::LogGroup".to_owned(), properties };
+        self.account.as_owner(self.now, |services, cx| services.kept.delete(cx, &resource, name)).unwrap();
+    }
+
+    /// A resource that belongs to no stack.
+    fn foreign(&mut self, kind: &str, properties: Value) {
+        let (stack, logical_id) = (String::new(), String::new());
+        let resource = Resource { stack, logical_id, kind: kind.to_owned(), properties };
         self.account.as_owner(self.now, |services, cx| services.kept.provision(cx, &resource)).unwrap();
     }
 }
