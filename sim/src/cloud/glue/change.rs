@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::Glue;
+use super::model::folded;
 use super::provision::{self, DatabaseProperties, TableProperties};
 use crate::cloud::core::{AwsError, Cx, Outcome, Provisioned, Resource};
 
@@ -15,23 +16,23 @@ impl Glue {
         physical_id: &str,
         _previous: &Value,
     ) -> Result<Provisioned, AwsError> {
-        let (operation, name) = match resource.kind.as_str() {
+        let operation = match resource.kind.as_str() {
             "AWS::Glue::Database" => {
                 let properties: DatabaseProperties = resource.parse()?;
-                ("UpdateDatabase", self.store.update_database(physical_id, properties.database_input)?)
+                let input = properties.database_input;
+                expect_name(resource, physical_id, "database", &input.name)?;
+                self.store.update_database(physical_id, input)?;
+                "UpdateDatabase"
             }
             "AWS::Glue::Table" => {
                 let TableProperties { database_name, table_input, .. } = resource.parse()?;
-                let name = table_input.name.clone();
+                expect_name(resource, physical_id, "table", &table_input.name)?;
                 // CloudFormation archives the version before (unverified).
                 self.store.update_table(cx.now, cx.limits, &database_name, table_input, false, None)?;
-                ("UpdateTable", name)
+                "UpdateTable"
             }
             _ => return Err(provision::unknown(resource)),
         };
-        if name != physical_id {
-            return Err(resource.refuse(format!("the name {physical_id} cannot change to {name}")));
-        }
         cx.meter.call("glue", operation, Outcome::Ok);
         Ok(Provisioned::new(physical_id))
     }
@@ -52,6 +53,15 @@ impl Glue {
         }
         Ok(())
     }
+}
+
+/// Refuses another name before anything is written: it may be the name of another table.
+fn expect_name(resource: &Resource, physical_id: &str, what: &str, name: &str) -> Result<(), AwsError> {
+    let name = folded(what, name)?;
+    if name == physical_id {
+        return Ok(());
+    }
+    Err(resource.refuse(format!("the name {physical_id} cannot change to {name}")))
 }
 
 #[cfg(test)]
@@ -84,6 +94,28 @@ mod tests {
                 "TableInput": {"Name": "raw", "StorageDescriptor": {"Columns": columns, "Location": "s3://b/raw/"}},
             }),
         )
+    }
+
+    #[test]
+    fn a_table_that_would_be_renamed_leaves_the_other_table_of_that_name_alone() {
+        let mut glue = Glue::new();
+        let input = json!({"CatalogId": "123456789012", "DatabaseInput": {"Name": "lake"}});
+        let named = |name: &str, columns: &[&str]| {
+            let mut table = table(columns);
+            table.properties["TableInput"]["Name"] = name.into();
+            table
+        };
+        act(|cx| {
+            glue.provision(cx, &resource("AWS::Glue::Database", input)).unwrap();
+            glue.provision(cx, &named("raw", &["a"])).unwrap();
+            glue.provision(cx, &named("other", &["a"])).unwrap();
+            let error = glue.update(cx, &named("Other", &["a", "b"]), "raw", &Value::Null).unwrap_err();
+            assert!(error.message.contains("the name raw cannot change to other"), "{error}");
+            let versions = ["raw", "other"].map(|name| glue.store.table("lake", name).unwrap().current().id);
+            assert_eq!(versions, [0, 0]);
+            glue.update(cx, &named("RAW", &["a", "b"]), "raw", &Value::Null).unwrap();
+            assert_eq!(glue.store.table("lake", "raw").unwrap().current().id, 1);
+        });
     }
 
     #[test]

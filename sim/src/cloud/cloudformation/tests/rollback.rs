@@ -227,7 +227,7 @@ fn a_cancelled_update_waits_for_a_function_that_changes() {
         "Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}]});
     let version = |memory: u64| {
         json!({"Resources": {
-            "Role": {"Type": "AWS::IAM::Role", "Properties": {"AssumeRolePolicyDocument": trust}},
+            "Role": {"Type": "AWS::IAM::Role", "Properties": {"RoleName": "f-role", "AssumeRolePolicyDocument": trust}},
             "Logs": group("/aws/lambda/f", 7),
             "F": {"Type": "AWS::Lambda::Function", "DependsOn": "Logs", "Properties": {
                 "FunctionName": "f", "Handler": "h", "Runtime": "provided.al2023", "MemorySize": memory,
@@ -235,7 +235,7 @@ fn a_cancelled_update_waits_for_a_function_that_changes() {
         }})
     };
     let mut world = World::new();
-    let capability = [("Capabilities.member.1", "CAPABILITY_IAM")];
+    let capability = [("Capabilities.member.1", "CAPABILITY_NAMED_IAM")];
     assert_eq!(world.change("CreateStack", &version(128), &capability), "CREATE_COMPLETE");
     let memory = |world: &World| world.account.services.lambda.functions().next().map(|one| one.memory_mib);
     let body = version(512).to_string();
