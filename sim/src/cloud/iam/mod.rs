@@ -5,7 +5,8 @@
 //! principals; names, sizes and numbers within IAM's limits; policy documents are read strictly (see `core/policy`) and
 //! refused with MalformedPolicyDocument. What is written here takes effect at once, where AWS takes seconds.
 //!
-//! Partly modelled: a trust or resource policy keeps the ARN of a role, where AWS keeps the role's unique id; of the
+//! Partly modelled: a managed policy that a role and the policy itself both declare is held until neither declares it, where
+//! AWS knows one attachment and detaches it with the first; a trust or resource policy keeps the ARN of a role, where AWS keeps the role's unique id; of the
 //! policies that AWS manages, those in `managed.rs`.
 //!
 //! Refused, by name: groups, login profiles, paths of roles and users, instance profiles, identity providers, versions of
@@ -18,7 +19,7 @@ mod properties;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -127,15 +128,15 @@ impl Iam {
         }
         let arn = format!("arn:aws:iam::{}:role/{name}", cx.account.id);
         let id = unique_id(cx, "AROA");
-        let role = self.role_of(cx, resource, properties, arn.clone(), id.clone())?;
+        let role = Self::role_of(cx, resource, properties, arn.clone(), id.clone())?;
+        self.check_holder(cx, &role.holder, "role", &name)?;
         self.roles.insert(name.clone(), role);
         self.publish_role(cx, &name)?;
         Ok(Provisioned::new(name).attribute("Arn", arn).attribute("RoleId", id))
     }
 
-    /// The role that properties describe.
+    /// The role that properties describe. What it holds is to be checked.
     fn role_of(
-        &self,
         cx: &Cx<'_>,
         resource: &Resource,
         properties: RoleProperties,
@@ -155,10 +156,10 @@ impl Iam {
             inline: properties::inline(&properties.policies)?,
             attached_inline: BTreeMap::new(),
             managed: properties.managed_policy_arns,
+            attached_managed: BTreeSet::new(),
             boundary: properties.permissions_boundary,
             tags: properties::tags(&properties.tags)?,
         };
-        self.check_holder(cx, &holder, "role", &properties.role_name)?;
         Ok(Role { holder, trust: Arc::new(trust), max_session_s })
     }
 
@@ -170,13 +171,15 @@ impl Iam {
         }
         let arn = format!("arn:aws:iam::{}:user/{name}", cx.account.id);
         let id = unique_id(cx, "AIDA");
-        let user = self.user_of(cx, properties, arn.clone(), id)?;
+        let user = Self::user_of(cx, properties, arn.clone(), id)?;
+        self.check_holder(cx, &user, "user", &name)?;
         self.users.insert(name.clone(), user);
         self.publish_user(cx, &name)?;
         Ok(Provisioned::new(name).attribute("Arn", arn))
     }
 
-    fn user_of(&self, cx: &Cx<'_>, properties: UserProperties, arn: String, id: String) -> Result<Holder, AwsError> {
+    /// The user that properties describe. What it holds is to be checked.
+    fn user_of(cx: &Cx<'_>, properties: UserProperties, arn: String, id: String) -> Result<Holder, AwsError> {
         properties::check_name("userName", &properties.user_name, properties::ROLE_NAME_CHARS_MAX)?;
         let holder = Holder {
             arn,
@@ -184,6 +187,7 @@ impl Iam {
             inline: properties::inline(&properties.policies)?,
             attached_inline: BTreeMap::new(),
             managed: properties.managed_policy_arns,
+            attached_managed: BTreeSet::new(),
             boundary: properties.permissions_boundary,
             tags: properties::tags(&properties.tags)?,
         };
@@ -192,7 +196,6 @@ impl Iam {
             let name = &properties.user_name;
             return Err(limit_exceeded(format!("Maximum policy size of {most} bytes exceeded for user {name}")));
         }
-        self.check_holder(cx, &holder, "user", &properties.user_name)?;
         Ok(holder)
     }
 
@@ -209,17 +212,18 @@ impl Iam {
         }
         let id = unique_id(cx, "ANPA");
         let policy = ManagedPolicy { id: id.clone(), document: properties.read(cx)? };
+        self.check_attachment(cx, &arn, &properties)?;
         self.managed.insert(arn.clone(), policy);
-        if let Err(error) = self.attach_managed(cx, &arn, &properties.roles, &properties.users) {
-            self.managed.remove(&arn);
-            return Err(error);
-        }
+        self.attach_managed(&arn, &properties);
+        self.publish_all(cx)?;
         Ok(Provisioned::new(arn.clone()).attribute("PolicyArn", arn).attribute("PolicyId", id))
     }
 
     fn create_inline_policy(&mut self, cx: &mut Cx<'_>, resource: &Resource) -> Result<Provisioned, AwsError> {
         let properties: PolicyProperties = resource.parse()?;
-        self.put_inline_policy(cx, &properties)?;
+        let document = self.read_inline_policy(cx, &properties)?;
+        self.put_inline_policy(&properties, &document);
+        self.publish_all(cx)?;
         Ok(Provisioned::new(properties.policy_name))
     }
 
@@ -289,7 +293,7 @@ impl Iam {
     fn identity_of(&self, holder: &Holder) -> Result<Identity, AwsError> {
         let mut policies: Vec<Arc<Document>> = holder.inline.values().cloned().collect();
         policies.extend(holder.attached_inline.values().cloned());
-        for arn in &holder.managed {
+        for arn in holder.all_managed() {
             policies.push(self.managed_document(arn)?);
         }
         let boundary = holder.boundary.as_deref().map(|arn| self.managed_document(arn)).transpose()?;

@@ -219,3 +219,39 @@ fn a_service_assumes_a_role_as_its_trust_policy_says() {
         assert_eq!(result.is_ok(), expected, "{condition:?} {service} {source:?}: {result:?}");
     }
 }
+
+#[test]
+fn a_policy_that_cannot_be_attached_to_all_is_attached_to_none() {
+    let mut fixture = Fixture::new();
+    fixture.create("Role", role("worker", json!({}))).unwrap();
+    let policy = |roles: Value| json!({ "ManagedPolicyName": "p", "PolicyDocument": allow("s3:*"), "Roles": roles });
+    let error = fixture.create("ManagedPolicy", policy(json!(["worker", "missing"]))).unwrap_err();
+    assert_eq!(error.code, "NoSuchEntity");
+    assert!(!fixture.may(WORKER, "s3:ListAllMyBuckets"));
+    fixture.create("Role", role("other", json!({}))).unwrap();
+    let arn = fixture.create("ManagedPolicy", policy(json!(["worker", "other"]))).unwrap().physical_id;
+    assert!(fixture.may(WORKER, "s3:ListAllMyBuckets"));
+    let changed = resource("ManagedPolicy", policy(json!(["other", "missing"])));
+    let before = policy(json!(["worker", "other"]));
+    let error = fixture.with(|iam, cx| iam.update(cx, &changed, &arn, &before)).unwrap_err();
+    assert_eq!(error.code, "NoSuchEntity");
+    assert!(fixture.may(WORKER, "s3:ListAllMyBuckets"), "a refused change leaves everything as it was");
+}
+
+#[test]
+fn what_a_role_names_and_what_names_it_are_kept_apart() {
+    let mut fixture = Fixture::new();
+    let policy = |roles: Value| json!({ "ManagedPolicyName": "p", "PolicyDocument": allow("s3:*"), "Roles": roles });
+    fixture.create("Role", role("worker", json!({}))).unwrap();
+    let arn = fixture.create("ManagedPolicy", policy(json!(["worker"]))).unwrap().physical_id;
+    let own = role("own", json!({ "ManagedPolicyArns": [arn] }));
+    fixture.create("Role", own).unwrap();
+    let tagged = role("worker", json!({ "Tags": [{ "Key": "a", "Value": "b" }] }));
+    let before = role("worker", json!({}));
+    fixture.with(|iam, cx| iam.update(cx, &resource("Role", tagged), "worker", &before)).unwrap();
+    assert!(fixture.may(WORKER, "s3:ListAllMyBuckets"), "the policy still names the role");
+    let nobody = resource("ManagedPolicy", policy(json!([])));
+    fixture.with(|iam, cx| iam.update(cx, &nobody, &arn, &policy(json!(["worker"])))).unwrap();
+    assert!(!fixture.may(WORKER, "s3:ListAllMyBuckets"));
+    assert!(fixture.may("arn:aws:sts::123456789012:assumed-role/own/one", "s3:ListAllMyBuckets"));
+}
