@@ -1,6 +1,6 @@
 //! Permission to act: who may do what on which resource, and who may use which key.
 
-use super::access::{Ask, KeyUse, ResourcePolicy};
+use super::access::{Ask, KeyUse, ResourcePolicy, is_denial};
 use super::cx::Cx;
 use super::error::AwsError;
 use super::meter::Outcome;
@@ -93,7 +93,9 @@ impl Cx<'_> {
                 if let Some(operation) = operation {
                     self.meter.call("kms", operation, Outcome::Error);
                 }
-                self.denied(used.action, used.key, &error);
+                if is_denial(&error) {
+                    self.denied(used.action, used.key, &error);
+                }
                 return Err(error);
             }
         }

@@ -5,9 +5,9 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::Kms;
-use super::change::{PENDING_DAYS, days};
+use super::change::{PENDING_DAYS, days, pending};
 use super::provision::read_policy;
-use crate::cloud::core::access::{Ask, Key, KeyState};
+use crate::cloud::core::access::{Ask, Key, KeyState, is_denial};
 use crate::cloud::core::{AwsError, Cx, Outcome};
 
 /// The operations that are modelled.
@@ -189,10 +189,6 @@ fn of_key(cx: &mut Cx<'_>, name: &'static str, body: &[u8]) -> Result<Value, Aws
     }
 }
 
-fn pending(key: &Key) -> AwsError {
-    AwsError::new("KMSInvalidStateException", format!("{} is pending deletion.", key.arn))
-}
-
 fn key_policy(cx: &mut Cx<'_>, name: &'static str, body: &[u8]) -> Result<Value, AwsError> {
     let request: KeyPolicy = parse(name, body)?;
     if request.policy_name.as_deref().is_some_and(|name| name != "default") {
@@ -226,7 +222,9 @@ fn permit(cx: &mut Cx<'_>, operation: &str, key: &str) -> Result<(), AwsError> {
         context: &[("kms:CallerAccount", &cx.account.id)],
     };
     let result = cx.access.authorize_key(&ask, key);
-    if let Err(error) = &result {
+    if let Err(error) = &result
+        && is_denial(error)
+    {
         cx.denied(&action, key, error);
     }
     result

@@ -6,11 +6,16 @@ use serde_json::Value;
 
 use super::Kms;
 use super::provision::{AliasProperties, described, parse_key};
-use crate::cloud::core::access::KeyState;
+use crate::cloud::core::access::{Key, KeyState};
 use crate::cloud::core::{AwsError, Cx, Outcome, Provisioned, Resource};
 
 /// Days that a key waits for its deletion when none are named.
 pub(super) const PENDING_DAYS: u64 = 30;
+
+/// The error for a key that waits for its deletion.
+pub(super) fn pending(key: &Key) -> AwsError {
+    AwsError::new("KMSInvalidStateException", format!("{} is pending deletion.", key.arn))
+}
 
 /// A time in days.
 pub(super) fn days(days: u64) -> Duration {
@@ -26,13 +31,16 @@ impl Kms {
         physical_id: &str,
         previous: &Value,
     ) -> Result<Provisioned, AwsError> {
-        let _ = previous;
         let (operation, provisioned) = match resource.kind.as_str() {
             "AWS::KMS::Key" => {
                 let properties = parse_key(resource)?;
                 let account = cx.account.id.clone();
+                let old = parse_key(&Resource { properties: previous.clone(), ..resource.clone() })?;
                 let mut changed = cx.access.keys.find(physical_id, cx.now)?.clone();
-                properties.write(&account, &mut changed)?;
+                if let KeyState::PendingDeletion(_) = changed.state {
+                    return Err(pending(&changed));
+                }
+                properties.write(&account, &mut changed, Some(&old))?;
                 let provisioned = described(&changed);
                 *cx.access.keys.find_mut(physical_id, cx.now)? = changed;
                 cx.access.changed();

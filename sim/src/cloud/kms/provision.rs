@@ -95,13 +95,19 @@ impl KeyProperties {
         Ok(())
     }
 
-    /// Writes what the properties say to a key.
-    pub(super) fn write(self, account: &str, key: &mut Key) -> Result<(), AwsError> {
-        let text = self.key_policy.unwrap_or_else(|| default_policy(account));
-        key.policy = read_policy(&text)?;
-        key.policy_text = text;
+    /// Writes what the properties say to a key. Policy and state of a key that exists are written when the declaration
+    /// changes them only: what was done to them since stays otherwise.
+    pub(super) fn write(self, account: &str, key: &mut Key, previous: Option<&KeyProperties>) -> Result<(), AwsError> {
+        if previous.is_none_or(|old| old.key_policy != self.key_policy) {
+            let text = self.key_policy.unwrap_or_else(|| default_policy(account));
+            key.policy = read_policy(&text)?;
+            key.policy_text = text;
+        }
+        let enabled = self.enabled.unwrap_or(true);
+        if previous.is_none_or(|old| old.enabled.unwrap_or(true) != enabled) {
+            key.state = if enabled { KeyState::Enabled } else { KeyState::Disabled };
+        }
         key.description = self.description;
-        key.state = if self.enabled == Some(false) { KeyState::Disabled } else { KeyState::Enabled };
         let days = self.rotation_period_in_days.unwrap_or(ROTATION_DAYS);
         key.rotation_days = self.enable_key_rotation.then_some(days);
         key.tags = self.tags.into_iter().map(|tag| (tag.key, tag.value)).collect();
@@ -131,7 +137,7 @@ pub(super) fn create_key(cx: &mut Cx<'_>, resource: &Resource) -> Result<Provisi
         rotation_days: None,
         tags: BTreeMap::new(),
     };
-    properties.write(&account, &mut key)?;
+    properties.write(&account, &mut key, None)?;
     let provisioned = described(&key);
     cx.access.keys.by_id.insert(id, key);
     cx.access.changed();

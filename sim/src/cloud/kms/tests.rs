@@ -89,6 +89,24 @@ fn a_key_is_described_disabled_enabled_and_deleted_after_its_waiting_time() {
 }
 
 #[test]
+fn an_update_leaves_the_state_alone_that_it_does_not_change() {
+    let mut fixture = Fixture::new();
+    let key = fixture.create("Key", json!({})).unwrap().physical_id;
+    let update = |fixture: &mut Fixture, old: Value, new: Value| {
+        fixture.with(|kms, cx| kms.update(cx, &resource("Key", new), &key, &old)).map(drop).map_err(|error| error.code)
+    };
+    fixture.ask("DisableKey", json!({ "KeyId": key })).unwrap();
+    update(&mut fixture, json!({}), json!({ "Description": "x" })).unwrap();
+    assert_eq!(fixture.decrypt(&key), Err("DisabledException"));
+    update(&mut fixture, json!({ "Enabled": false }), json!({ "Enabled": true })).unwrap();
+    assert_eq!(fixture.decrypt(&key), Ok(()));
+    fixture.ask("ScheduleKeyDeletion", json!({ "KeyId": key })).unwrap();
+    let refused = update(&mut fixture, json!({}), json!({ "Description": "y" }));
+    assert_eq!(refused, Err("KMSInvalidStateException"));
+    assert_eq!(fixture.decrypt(&key), Err("KMSInvalidStateException"));
+}
+
+#[test]
 fn a_key_obeys_its_policy_even_against_the_root() {
     let mut fixture = Fixture::new();
     let key = fixture.create("Key", json!({})).unwrap().physical_id;
@@ -101,7 +119,12 @@ fn a_key_obeys_its_policy_even_against_the_root() {
     let logs = Principal::new("logs.eu-west-1.amazonaws.com");
     fixture.parts.cx(NOW, &logs).use_key("kms:GenerateDataKey", &key, "logs").unwrap();
     // A change of the stack puts it right.
-    let repaired = resource("Key", json!({ "Description": "again", "Enabled": true }));
+    let described = resource("Key", json!({ "Description": "again" }));
+    fixture.with(|kms, cx| kms.update(cx, &described, &key, &json!({}))).unwrap();
+    assert_eq!(fixture.decrypt(&key), Err("AccessDeniedException"), "the declaration of the policy did not change");
+    let own = json!({ "Version": "2012-10-17", "Statement": [{ "Effect": "Allow", "Action": "kms:*", "Resource": "*",
+        "Principal": { "AWS": "arn:aws:iam::123456789012:root" } }] });
+    let repaired = resource("Key", json!({ "KeyPolicy": own }));
     fixture.with(|kms, cx| kms.update(cx, &repaired, &key, &json!({}))).unwrap();
     assert_eq!(fixture.decrypt(&key), Ok(()));
     let policy = fixture.ask("GetKeyPolicy", json!({ "KeyId": key })).unwrap();

@@ -6,8 +6,9 @@ use serde_json::{Value, json};
 
 use super::Lambda;
 use super::rest::function_not_found;
+use crate::cloud::core::policy::arn_like;
 use crate::cloud::core::ports::Invocations;
-use crate::cloud::core::{AwsError, Cx, Provisioned, Resource};
+use crate::cloud::core::{AwsError, Cx, Principal, Provisioned, Resource};
 
 /// Actions of a statement that allow an invocation.
 const INVOKING: [&str; 3] = ["lambda:InvokeFunction", "lambda:*", "*"];
@@ -117,7 +118,10 @@ impl Invocations for Lambda {
                  resource-based policy allows the lambda:InvokeFunction action",
                 found.info.arn
             );
-            return Err(AwsError::new("AccessDeniedException", message).status(403));
+            let error = AwsError::new("AccessDeniedException", message).status(403);
+            let arn = found.info.arn.clone();
+            cx.acting_as(&Principal::new(service)).denied("lambda:InvokeFunction", &arn, &error);
+            return Err(error);
         }
         self.enqueue(cx, &name, payload).map(drop)
     }
@@ -129,28 +133,6 @@ impl Invocations for Lambda {
             return Err(function_not_found(cx, &name));
         }
         self.enqueue(cx, &name, payload).map(drop)
-    }
-}
-
-/// Whether an ARN matches a pattern part by part, as `ArnLike` compares: `*` and `?` stay within their part, except in the
-/// last one.
-fn arn_like(pattern: &str, arn: &str) -> bool {
-    let (mut patterns, mut parts) = (pattern.splitn(6, ':'), arn.splitn(6, ':'));
-    loop {
-        match (patterns.next(), parts.next()) {
-            (None, None) => return true,
-            (Some(pattern), Some(part)) if like(pattern.as_bytes(), part.as_bytes()) => {}
-            _ => return false,
-        }
-    }
-}
-
-fn like(pattern: &[u8], text: &[u8]) -> bool {
-    match pattern.split_first() {
-        None => text.is_empty(),
-        Some((b'*', rest)) => (0..=text.len()).any(|skipped| like(rest, &text[skipped..])),
-        Some((b'?', rest)) => text.split_first().is_some_and(|(_, others)| like(rest, others)),
-        Some((byte, rest)) => text.split_first().is_some_and(|(first, others)| first == byte && like(rest, others)),
     }
 }
 

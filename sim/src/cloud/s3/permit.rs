@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use super::state::State;
-use crate::cloud::core::access::{Access, Ask, KeyUse, ResourcePolicy, key_refused};
+use crate::cloud::core::access::{Access, Ask, KeyUse, ResourcePolicy, is_denial, key_refused};
 use crate::cloud::core::policy::Document;
 use crate::cloud::core::{AwsError, Cx, Outcome, Principal};
 
@@ -174,9 +174,11 @@ impl State {
             Ok(false) => {}
             Err(error) => {
                 of_kms.push((operation, Outcome::Error));
-                let error = key_refused("s3", &error);
-                refused.push((action, encryption.key.to_string(), error.clone()));
-                return Err(error);
+                let told = key_refused("s3", &error);
+                if is_denial(&error) {
+                    refused.push((action, encryption.key.to_string(), told.clone()));
+                }
+                return Err(told);
             }
         }
         Ok(())

@@ -40,11 +40,13 @@ fn validation(message: String) -> AwsError {
 impl Sts {
     pub(super) fn assume_role(&mut self, cx: &mut Cx<'_>, iam: &Iam, form: &mut Form) -> Result<Xml, AwsError> {
         let asked = Asked::read(cx, iam, form)?;
-        let role = iam.role(&asked.role_arn).ok_or_else(|| {
+        let Some(role) = iam.role(&asked.role_arn) else {
             let (caller, arn) = (&cx.caller.arn, &asked.role_arn);
             let text = format!("User: {caller} is not authorized to perform: sts:AssumeRole on resource: {arn}");
-            AwsError::new("AccessDenied", text).status(403)
-        })?;
+            let error = AwsError::new("AccessDenied", text).status(403);
+            cx.denied("sts:AssumeRole", &asked.role_arn, &error);
+            return Err(error);
+        };
         permit(cx, role, &asked)?;
         check_duration(cx, role, asked.duration_s)?;
         let (tags, transitive) = inherit(cx, &asked)?;

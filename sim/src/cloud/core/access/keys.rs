@@ -157,7 +157,7 @@ impl Access {
         }
         let session = ask.caller.session.as_deref().map_or("", super::Session::id);
         let question = [ask.caller.arn.as_str(), session, used.action, used.key, used.via];
-        if let Some(until) = self.memo.until(question) {
+        if let Some(until) = self.memo.data_key(question) {
             let fresh = !used.keeps_data_key || *until <= ask.now;
             if fresh {
                 *until = ask.now + DATA_KEY_LIFETIME;
@@ -174,7 +174,7 @@ impl Access {
         let is_lasting = self.decide_on_key(&ask, used.key)?;
         self.keys.find(used.key, ask.now)?.check_usable()?;
         if is_lasting {
-            self.memo.remember(question, ask.now + DATA_KEY_LIFETIME);
+            self.memo.remember_data_key(question, ask.now, ask.now + DATA_KEY_LIFETIME);
         }
         Ok(true)
     }

@@ -18,7 +18,7 @@ use std::sync::Arc;
 pub use keys::{Key, KeyState, KeyUse, Keys};
 use memo::Memo;
 pub use principal::Session;
-pub use refusal::{access_denied, key_refused};
+pub use refusal::{access_denied, is_denial, key_refused};
 
 use super::cx::{AccountInfo, Principal};
 use super::error::AwsError;
@@ -85,6 +85,14 @@ pub struct Access {
     pub keys: Keys,
     memo: Memo,
     first_refusal: Option<String>,
+    /// Evaluations of policies so far.
+    #[cfg(test)]
+    evaluations: std::cell::Cell<u64>,
+}
+
+/// Whether the resource is an object of S3. There are more of them than decisions can be remembered.
+fn is_object(resource: &str) -> bool {
+    resource.strip_prefix("arn:aws:s3:::").is_some_and(|rest| rest.contains('/'))
 }
 
 impl Default for Access {
@@ -118,6 +126,8 @@ impl Access {
             keys: Keys::default(),
             first_refusal: None,
             memo: Memo::default(),
+            #[cfg(test)]
+            evaluations: std::cell::Cell::default(),
         }
     }
 
@@ -182,19 +192,21 @@ impl Access {
         }
         let session = ask.caller.session.as_deref().map_or("", Session::id);
         let question = [ask.caller.arn.as_str(), session, ask.action, ask.resource, ""];
-        let memorable = !ask.context.iter().any(|(key, _)| key.starts_with("aws:"));
+        let memorable = !is_object(ask.resource) && !ask.context.iter().any(|(key, _)| key.starts_with("aws:"));
         if memorable && self.memo.knows(question) {
             return Ok(());
         }
         let answer = self.evaluate(ask, policy);
         if memorable && answer.is_lasting && answer.decision.is_ok() {
-            self.memo.remember(question, Time::MAX);
+            self.memo.remember(question);
         }
         answer.decision
     }
 
     /// Decides without looking at or adding to what is remembered.
     fn evaluate(&self, ask: &Ask<'_>, policy: Option<ResourcePolicy<'_>>) -> Answer {
+        #[cfg(test)]
+        self.evaluations.update(|count| count + 1);
         let none = BTreeMap::new();
         let identity = self.identity(ask.caller);
         let arn = ask.caller.arn.as_str();

@@ -16,6 +16,11 @@ pub fn access_denied(action: &str, message: String) -> AwsError {
     }
 }
 
+/// Whether an error says that somebody lacks permission, and not that something is missing or in the wrong state.
+pub fn is_denial(error: &AwsError) -> bool {
+    ["AccessDenied", "AccessDeniedException", "AuthorizationError"].contains(&error.code)
+}
+
 /// What is wrong with a key: the part of an error that every service has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Trouble {

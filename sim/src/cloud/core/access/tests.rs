@@ -201,13 +201,48 @@ fn a_data_key_serves_for_some_minutes() {
 }
 
 #[test]
-fn a_decision_that_is_remembered_costs_next_to_nothing() {
+fn a_decision_that_is_remembered_is_evaluated_once() {
     let mut parts = parts();
     let worker = Principal::new("arn:aws:iam::123456789012:role/worker");
-    let mut cx = parts.cx(NOW, &worker);
-    for _ in 0..200_000 {
-        cx.authorize("kinesis:PutRecord", STREAM).unwrap();
+    let ask = |parts: &mut CxParts, action: &str, resource: &str| {
+        let before = parts.access.evaluations.get();
+        for _ in 0..1_000 {
+            parts.cx(NOW, &worker).authorize(action, resource).unwrap();
+        }
+        parts.access.evaluations.get() - before
+    };
+    assert_eq!(ask(&mut parts, "kinesis:PutRecord", STREAM), 1);
+    assert_eq!(ask(&mut parts, "kinesis:PutRecord", STREAM), 0);
+    parts.access.changed();
+    assert_eq!(ask(&mut parts, "kinesis:PutRecord", STREAM), 1);
+    // Objects are too many to be remembered, and take no place from what can be.
+    let wide = identity("arn:aws:iam::123456789012:role/worker", allow("*", "*"));
+    parts.access.put_role("worker", wide);
+    assert_eq!(ask(&mut parts, "s3:GetObject", "arn:aws:s3:::lake/a/1"), 1_000);
+    assert_eq!(ask(&mut parts, "s3:ListBucket", "arn:aws:s3:::lake"), 1);
+}
+
+#[test]
+fn data_keys_of_many_callers_are_kept_apart() {
+    let mut parts = parts();
+    for n in 0..10_000 {
+        let arn = format!("arn:aws:sts::123456789012:assumed-role/worker/{}", n % 5_000);
+        let caller = Principal::new(arn);
+        parts.cx(NOW, &caller).use_key("kms:Decrypt", KEY, "s3").unwrap();
     }
-    // Nothing was evaluated again: the second of 200,000 questions finds the answer of the first.
-    assert!(parts.access.memo.knows([&worker.arn, "", "kinesis:PutRecord", STREAM, ""]));
+    assert_eq!(parts.meter.calls()[&("kms", "Decrypt")].ok, 5_000);
+}
+
+#[test]
+fn only_denials_count_as_denied() {
+    let mut parts = parts();
+    let worker = Principal::new("arn:aws:iam::123456789012:role/worker");
+    let denied = |parts: &mut CxParts, action: &str, key: &str| {
+        parts.cx(NOW, &worker).use_key(action, key, "kinesis").unwrap_err();
+        parts.meter.counters().get(&("iam", "AccessDenied")).copied().unwrap_or(0)
+    };
+    assert_eq!(denied(&mut parts, "kms:Decrypt", "nope"), 0);
+    assert_eq!(denied(&mut parts, "kms:GenerateDataKey", KEY), 1);
+    parts.access.keys.by_id.get_mut("k").unwrap().state = KeyState::Disabled;
+    assert_eq!(denied(&mut parts, "kms:Decrypt", KEY), 1);
 }

@@ -1,8 +1,7 @@
 //! The condition keys that policies may name.
 
 /// Keys of all services that have a value here, or of which it is certain that they have none.
-const GLOBAL: [&str; 25] = [
-    "aws:calledvia",
+const GLOBAL: [&str; 23] = [
     "aws:currenttime",
     "aws:epochtime",
     "aws:multifactorauthpresent",
@@ -26,7 +25,6 @@ const GLOBAL: [&str; 25] = [
     "aws:tokenissuetime",
     "aws:userid",
     "aws:username",
-    "aws:viaawsservice",
 ];
 
 /// Keys of all services that end with the key of a tag.
@@ -34,6 +32,7 @@ const GLOBAL_TAGS: [&str; 2] = ["aws:principaltag/", "aws:requesttag/"];
 
 /// Refuses a condition key that has a value on AWS and none here: a statement with it would mean something else. Keys of
 /// a service are the service's own: one that it does not give is absent.
+/// `aws:ViaAWSService` and `aws:CalledVia` are refused: services that act with their caller's permissions do not say so here.
 pub(super) fn known(key: &str) -> Result<(), String> {
     let lower = key.to_ascii_lowercase();
     let Some((prefix, name)) = lower.split_once(':') else {

@@ -21,4 +21,5 @@ mod tests;
 
 pub use document::{Document, Purpose};
 pub use evaluate::{Caller, Denied, Kind, Policies};
+pub use pattern::arn_like;
 pub use request::{Answer, Request};

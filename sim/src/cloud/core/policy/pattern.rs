@@ -184,6 +184,13 @@ pub(super) fn matches_arn(pattern: &[Symbol], arn: &str) -> bool {
     matches(pattern, arn, false)
 }
 
+/// Whether an ARN matches a text with wildcards, as `ArnLike` compares. A `${…}` stands for itself.
+pub fn arn_like(pattern: &str, arn: &str) -> bool {
+    let pattern = Pattern::parse(pattern, Reading { variables: false, wildcards: true }, |_| Ok(()));
+    let fixed = pattern.ok().and_then(|pattern| pattern.fixed);
+    fixed.is_some_and(|symbols| matches_arn(&symbols, arn))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -137,12 +137,8 @@ impl Lookup for Keys<'_> {
                 if !(lower.starts_with("aws:") || lower == "kms:viaservice" || lower == "kms:calleraccount") {
                     self.is_lasting.set(false);
                 }
-                self.given(key).or_else(|| match lower.as_str() {
-                    // Every request here is encrypted in transit, and made by the caller itself.
-                    "aws:securetransport" => Some(vec!["true".to_owned()]),
-                    "aws:viaawsservice" => Some(vec!["false".to_owned()]),
-                    _ => None,
-                })
+                // Every request here is encrypted in transit.
+                self.given(key).or_else(|| (lower == "aws:securetransport").then(|| vec!["true".to_owned()]))
             }
         }
     }

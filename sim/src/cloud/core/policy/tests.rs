@@ -195,6 +195,8 @@ fn what_is_not_understood_is_refused_when_it_is_read() {
         (when("IpAddress", "s3:address", json!("10.0.0.0/33")), Purpose::Identity, "no range"),
         (when("StringEquals", "prefix", json!("x")), Purpose::Identity, "no condition key"),
         (when("IpAddress", "aws:SourceIp", json!("10.0.0.0/8")), Purpose::Identity, "aws:SourceIp is not modelled"),
+        (when("Bool", "aws:ViaAWSService", json!("true")), Purpose::Identity, "not modelled"),
+        (when("StringEquals", "aws:CalledVia", json!("x")), Purpose::Resource, "not modelled"),
         (when("StringEquals", "aws:ResourceTag/a", json!("x")), Purpose::Identity, "not modelled"),
         (allow(json!({ "Resource": "arn:aws:s3:::lake/${aws:SourceIp}" })), Purpose::Identity, "not modelled"),
         (allow(json!({ "Resource": "arn:aws:s3:::lake/${aws:username" })), Purpose::Identity, "not closed"),
