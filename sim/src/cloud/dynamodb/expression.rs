@@ -11,17 +11,24 @@ use super::validation;
 use super::value::{AttributeValue, Attributes};
 use crate::cloud::core::AwsError;
 
+/// Most operators and functions of an expression (unverified, as is the text of the refusal).
+const OPERATORS_MAX: usize = 300;
+/// Deepest nesting of parentheses, `NOT` and functions (assumed: more of them than operators are redundant).
+const DEPTH_MAX: usize = 300;
+
 /// What an expression may refer to, and what it has referred to so far.
 pub(super) struct Placeholders {
     names: BTreeMap<String, String>,
     values: Attributes,
     used: BTreeSet<String>,
+    /// Longest expression.
+    bytes_max: usize,
 }
 
 impl Placeholders {
     /// The placeholders of a request.
-    pub fn new(names: BTreeMap<String, String>, values: Attributes) -> Self {
-        Placeholders { names, values, used: BTreeSet::new() }
+    pub fn new(names: BTreeMap<String, String>, values: Attributes, bytes_max: usize) -> Self {
+        Placeholders { names, values, used: BTreeSet::new(), bytes_max }
     }
 
     fn name(&mut self, member: &'static str, token: &str) -> Result<String, AwsError> {
@@ -203,6 +210,8 @@ impl Update {
 struct Parser<'p> {
     member: &'static str,
     tokens: std::vec::IntoIter<String>,
+    /// Nesting so far.
+    depth: usize,
     placeholders: &'p mut Placeholders,
 }
 
@@ -215,7 +224,30 @@ impl<'p> Parser<'p> {
         if text.trim().is_empty() {
             return Err(validation(format!("Invalid {member}: The expression can not be empty;")));
         }
-        Ok(Parser { member, tokens: tokens(member, text)?.into_iter(), placeholders })
+        let size = text.len();
+        if size > placeholders.bytes_max {
+            // The text is unverified.
+            let what = "Expression size has exceeded the maximum allowed size; expression size:";
+            return Err(validation(format!("Invalid {member}: {what} {size}")));
+        }
+        let tokens = tokens(member, text)?;
+        let operators = tokens.iter().filter(|token| is_operator(member, token)).count();
+        if operators > OPERATORS_MAX {
+            let what = "The expression contains too many operators; operator count:";
+            return Err(validation(format!("Invalid {member}: {what} {operators}")));
+        }
+        Ok(Parser { member, tokens: tokens.into_iter(), depth: 0, placeholders })
+    }
+
+    /// Parses what lies one level deeper.
+    fn deeper<T>(&mut self, parse: impl FnOnce(&mut Self) -> Result<T, AwsError>) -> Result<T, AwsError> {
+        self.depth += 1;
+        if self.depth > DEPTH_MAX {
+            return Err(validation(format!("Invalid {}: The expression is nested too deeply", self.member)));
+        }
+        let parsed = parse(self)?;
+        self.depth -= 1;
+        Ok(parsed)
     }
 
     fn next(&mut self) -> Option<String> {
@@ -286,7 +318,7 @@ impl<'p> Parser<'p> {
             self.expect("(")?;
             let name = self.attribute()?;
             self.expect(",")?;
-            let otherwise = self.operand()?;
+            let otherwise = self.deeper(Self::operand)?;
             self.expect(")")?;
             Operand::IfNotExists(name, Box::new(otherwise))
         } else {
@@ -316,10 +348,10 @@ impl<'p> Parser<'p> {
 
     fn not(&mut self) -> Result<Condition, AwsError> {
         if self.take("NOT") {
-            return Ok(Condition::Not(Box::new(self.not()?)));
+            return Ok(Condition::Not(Box::new(self.deeper(Self::not)?)));
         }
         if self.take("(") {
-            let inner = self.or()?;
+            let inner = self.deeper(Self::or)?;
             self.expect(")")?;
             return Ok(inner);
         }
@@ -340,6 +372,14 @@ impl<'p> Parser<'p> {
         let operator = operator.ok_or_else(|| self.syntax(&found))?;
         Ok(Condition::Compare(left, operator, self.operand()?))
     }
+}
+
+/// Whether a token is an operator or a function. The `=` of `SET` is none.
+fn is_operator(member: &str, token: &str) -> bool {
+    let comparisons = ["=", "<>", "<=", "<", ">=", ">"];
+    let words = ["AND", "OR", "NOT", "attribute_exists", "attribute_not_exists", "if_not_exists"];
+    (member == "ConditionExpression" && comparisons.contains(&token))
+        || words.iter().any(|word| token.eq_ignore_ascii_case(word))
 }
 
 fn tokens(member: &'static str, text: &str) -> Result<Vec<String>, AwsError> {
@@ -374,7 +414,7 @@ mod tests {
 
     fn placeholders() -> Placeholders {
         let names = BTreeMap::from([("#n".to_owned(), "name".to_owned())]);
-        Placeholders::new(names, attributes(r#"{":one": {"N": "1"}, ":two": {"N": "2.0"}, ":a": {"S": "a"}}"#))
+        Placeholders::new(names, attributes(r#"{":one": {"N": "1"}, ":two": {"N": "2.0"}, ":a": {"S": "a"}}"#), 4_096)
     }
 
     #[test]
@@ -434,6 +474,25 @@ mod tests {
                 false => Condition::parse(text, &mut placeholders()).expect_err(text),
             };
             assert!(error.message.contains(expected), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn long_and_deep_expressions_are_refused() {
+        let deep = |depth: usize| format!("{}attribute_exists(a){}", "(".repeat(depth), ")".repeat(depth));
+        let many = |operators: usize| vec!["a=:a"; operators.div_ceil(2)].join(" OR ");
+        let fits = format!("a = :a{}", " ".repeat(4_090));
+        assert!(Condition::parse(&fits, &mut placeholders()).is_ok());
+        assert!(Condition::parse(&deep(300), &mut placeholders()).is_ok());
+        assert!(Condition::parse(&many(299), &mut placeholders()).is_ok());
+        for (text, expected) in [
+            (format!("{fits} "), "expression size: 4097"),
+            (deep(301), "nested too deeply"),
+            (many(301), "operator count: 301"),
+            (format!("{}a = :a", "NOT ".repeat(300)), "operator count: 301"),
+        ] {
+            let error = Condition::parse(&text, &mut placeholders()).expect_err(expected);
+            assert!(error.message.contains(expected), "{error}");
         }
     }
 

@@ -23,6 +23,7 @@ pub(super) struct Item {
 pub(super) struct ItemLimits {
     pub item_bytes: usize,
     pub nesting: u64,
+    pub expression_bytes: usize,
     partition_key_bytes: usize,
     sort_key_bytes: usize,
 }
@@ -166,6 +167,7 @@ impl Table {
         let limits = ItemLimits {
             item_bytes: bytes("item_size"),
             nesting: limit("nesting"),
+            expression_bytes: bytes("expression"),
             partition_key_bytes: bytes("partition_key"),
             sort_key_bytes: bytes("sort_key"),
         };

@@ -103,7 +103,8 @@ impl DynamoDb {
         let key_attributes = value::check(wire_key, nesting)?;
         let key = table.key(&key_attributes)?;
         let values = value::check(request.expression_attribute_values, nesting)?;
-        let mut placeholders = Placeholders::new(request.expression_attribute_names, values);
+        let mut placeholders =
+            Placeholders::new(request.expression_attribute_names, values, table.limits.expression_bytes);
         let update = request.update_expression.map(|text| Update::parse(&text, &mut placeholders)).transpose()?;
         let update = update.unwrap_or_default();
         let condition = request.condition_expression.map(|text| Condition::parse(&text, &mut placeholders));

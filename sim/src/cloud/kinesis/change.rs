@@ -6,7 +6,6 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::encryption::ask;
 use super::lifecycle::{StreamModeDetails, check_modelled};
 use super::quotas::Quotas;
 use super::tags::check_tags;
@@ -108,8 +107,8 @@ impl Kinesis {
         tags.retain(|tag, _| !old.tags.iter().any(|old| old.key == *tag));
         check_tags(cx, physical_id, &new.tags(), &tags)?;
         tags.extend(new.tags());
-        if let Some(key) = key.as_ref().filter(|_| key != old_key) {
-            ask(cx, "kms:GenerateDataKey", key)?;
+        if key != old_key {
+            self.check_encryption_change(cx, physical_id, key.as_deref())?;
         }
         let mut ready = cx.now;
         let count = new.shard_count.ok_or_else(|| resource.refuse("ShardCount is required"))?;

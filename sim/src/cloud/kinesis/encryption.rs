@@ -7,7 +7,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::cloud::core::{AwsError, Cx};
+use crate::cloud::core::access::KeyUse;
+use crate::cloud::core::{AwsError, Cx, Principal};
 use crate::world::time::Time;
 
 /// How long an answer of KMS is kept.
@@ -26,7 +27,7 @@ enum Use {
 #[derive(Debug)]
 struct Grant {
     key: Arc<str>,
-    caller: String,
+    caller: Principal,
     wanted: Use,
     until: Time,
 }
@@ -61,16 +62,16 @@ impl Encryption {
         self.epochs.push((now, key));
     }
 
-    /// Whether the caller may put records. Answers whether they are encrypted.
-    pub fn may_write(&mut self, cx: &mut Cx<'_>) -> Result<bool, AwsError> {
+    /// Whether the caller may put records into `stream` (its ARN). Answers whether they are encrypted.
+    pub fn may_write(&mut self, cx: &mut Cx<'_>, stream: &str) -> Result<bool, AwsError> {
         match self.key().cloned() {
-            Some(key) => self.may_use(cx, key, Use::Write).map(|()| true),
+            Some(key) => self.may_use(cx, stream, key, Use::Write).map(|()| true),
             None => Ok(false),
         }
     }
 
-    /// Whether the caller may read records that arrived from `oldest` to `newest`.
-    pub fn may_read(&mut self, cx: &mut Cx<'_>, oldest: Time, newest: Time) -> Result<(), AwsError> {
+    /// Whether the caller may read records of `stream` (its ARN) that arrived from `oldest` to `newest`.
+    pub fn may_read(&mut self, cx: &mut Cx<'_>, stream: &str, oldest: Time, newest: Time) -> Result<(), AwsError> {
         let first = self.epochs.partition_point(|(since, _)| *since <= oldest).saturating_sub(1);
         for epoch in first..self.epochs.len() {
             if epoch > first && self.epochs[epoch].0 > newest {
@@ -79,33 +80,35 @@ impl Encryption {
             if self.epochs[epoch].0 <= newest
                 && let Some(key) = self.epochs[epoch].1.clone()
             {
-                self.may_use(cx, key, Use::Read)?;
+                self.may_use(cx, stream, key, Use::Read)?;
             }
         }
         Ok(())
     }
 
-    fn may_use(&mut self, cx: &mut Cx<'_>, key: Arc<str>, wanted: Use) -> Result<(), AwsError> {
+    fn may_use(&mut self, cx: &mut Cx<'_>, stream: &str, key: Arc<str>, wanted: Use) -> Result<(), AwsError> {
         let kept = |grant: &Grant| {
-            grant.wanted == wanted && grant.until > cx.now && grant.caller == cx.caller.arn && grant.key == key
+            grant.wanted == wanted && grant.until > cx.now && grant.caller == *cx.caller && grant.key == key
         };
         if self.grants.iter().any(kept) {
             return Ok(());
         }
         let action = if wanted == Use::Write { "kms:GenerateDataKey" } else { "kms:Decrypt" };
-        ask(cx, action, &key)?;
+        ask(cx, action, &key, stream)?;
         self.grants.retain(|grant| grant.until > cx.now);
-        self.grants.push(Grant { key, caller: cx.caller.arn.clone(), wanted, until: cx.now + KEPT });
+        self.grants.push(Grant { key, caller: cx.caller.clone(), wanted, until: cx.now + KEPT });
         Ok(())
     }
 }
 
-/// Asks KMS whether the caller may use a key through Kinesis.
-pub(super) fn ask(cx: &mut Cx<'_>, action: &str, key: &str) -> Result<(), AwsError> {
+/// Asks KMS whether the caller may use a key through Kinesis for `stream`, whose ARN is the encryption context.
+pub(super) fn ask(cx: &mut Cx<'_>, action: &str, key: &str, stream: &str) -> Result<(), AwsError> {
     if key == AWS_MANAGED {
         return Ok(());
     }
-    cx.use_key(action, key, "kinesis").map_err(as_kinesis_says)
+    let context = [("kms:EncryptionContext:aws:kinesis:arn", stream)];
+    cx.use_key_for(&KeyUse { action, key, via: "kinesis", context: &context, keeps_data_key: true })
+        .map_err(as_kinesis_says)
 }
 
 /// KMS's error in the words of Kinesis, which has codes of its own for each.
@@ -138,6 +141,45 @@ mod tests {
             assert_eq!((error.code, error.status, &*error.message), (kinesis, 400, "why"));
         }
         assert_eq!(as_kinesis_says(AwsError::not_modelled("x")).status, 501);
+    }
+
+    #[test]
+    fn two_sessions_with_one_name_ask_for_themselves() {
+        use crate::cloud::core::access::{Key, KeyState, Session};
+        use crate::cloud::core::cx::CxParts;
+        use crate::cloud::core::policy::{Document, Purpose};
+        use crate::world::seed::Seed;
+        use crate::world::trace::Trace;
+        use serde_json::json;
+
+        let policy_text = json!({"Statement": {"Effect": "Allow", "Principal": "*", "Action": "*", "Resource": "*",
+            "Condition": {"StringEquals": {"kms:EncryptionContext:aws:kinesis:arn": "the stream"}}}});
+        let key = Key {
+            id: "k".to_owned(),
+            arn: "arn:aws:kms:eu-west-1:123456789012:key/k".to_owned(),
+            description: String::new(),
+            created: Time::EPOCH,
+            state: KeyState::Enabled,
+            policy: Arc::new(Document::parse(&policy_text, Purpose::Resource).unwrap()),
+            policy_text,
+            rotation_days: None,
+            tags: std::collections::BTreeMap::new(),
+        };
+        let mut parts = CxParts::new("eu-west-1", Trace::new(), Seed::root(1).rng());
+        parts.access = crate::cloud::core::access::Access::enforced();
+        parts.access.keys.by_id.insert("k".to_owned(), key);
+        let mut encryption = Encryption::by("k".into());
+        for (session, stream, expected) in [
+            ("one", "the stream", Ok(1)),
+            ("one", "the stream", Ok(1)),
+            ("two", "the stream", Ok(2)),
+            ("x", "y", Err(())),
+        ] {
+            let caller = Principal::new("arn:aws:iam::123456789012:root").within(Session::new(session, Time::EPOCH));
+            let result = encryption.may_write(&mut parts.cx(Time::EPOCH, &caller), stream).map_err(drop);
+            let calls = result.map(|_| parts.meter.calls()[&("kms", "GenerateDataKey")].ok);
+            assert_eq!(calls, expected, "{session} {stream}");
+        }
     }
 
     #[test]

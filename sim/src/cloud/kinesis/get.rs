@@ -149,7 +149,7 @@ fn read(cx: &mut Cx<'_>, stream: &mut Stream, index: usize, from: u64, room: Roo
         return Err(stream.rate_exceeded(index, &cx.account.id));
     };
     if let (Some(oldest), Some(newest)) = (read.records.first(), read.records.last()) {
-        stream.encryption.may_read(cx, oldest.arrival, newest.arrival)?;
+        stream.encryption.may_read(cx, &stream.arn, oldest.arrival, newest.arrival)?;
         cx.meter.add(SERVICE, "OutgoingRecords", read.records.len() as u64);
         cx.meter.add(SERVICE, "OutgoingBytes", read.bytes);
         let fields = [

@@ -120,7 +120,7 @@ impl Kinesis {
         });
         check_tags(cx, &name, &tags, &BTreeMap::new())?;
         if let Some(key) = &key {
-            ask(cx, "kms:GenerateDataKey", key)?;
+            ask(cx, "kms:GenerateDataKey", key, &cx.account.arn("kinesis", &format!("stream/{name}")))?;
         }
         let stream = self.create(cx, Wanted { name: &name, shard_count, retention_hours, tags })?;
         if let Some(key) = key {

@@ -92,7 +92,7 @@ impl Kinesis {
         checks.finish()?;
         self.permit(cx, "kinesis:PutRecord", stream)?;
         let stream = self.writable(cx, stream)?;
-        stream.encryption.may_write(cx)?;
+        stream.encryption.may_write(cx, &stream.arn)?;
         put_into(cx, stream, hash_key(key), key, data)
     }
 
@@ -115,7 +115,7 @@ impl Kinesis {
         self.permit(cx, "kinesis:PutRecord", name)?;
         let stream = self.writable(cx, name)?;
         check_ordering(cx, stream, text(&input.sequence_number_for_ordering))?;
-        let encrypted = encryption_type(stream.encryption.may_write(cx)?);
+        let encrypted = encryption_type(stream.encryption.may_write(cx, &stream.arn)?);
         let (shard, sequence) = put_into(cx, stream, hash, key, decoded.into())?;
         let number = render_sequence_number(sequence);
         let mut out = Vec::with_capacity(160);
@@ -146,7 +146,7 @@ impl Kinesis {
         let name = stream_name(cx, text(&input.stream_name), text(&input.stream_arn))?;
         self.permit(cx, "kinesis:PutRecords", name)?;
         let stream = self.writable(cx, name)?;
-        let encrypted = stream.encryption.may_write(cx)?;
+        let encrypted = stream.encryption.may_write(cx, &stream.arn)?;
         let mut counts = Counts::default();
         let mut results = Vec::with_capacity(entries.len());
         for ((entry, data), hash) in entries.iter().zip(data).zip(hashes) {

@@ -141,6 +141,18 @@ impl Kinesis {
         name: &str,
         key: Option<Arc<str>>,
     ) -> Result<Time, AwsError> {
+        self.check_encryption_change(cx, name, key.as_deref())?;
+        self.existing(cx, name)?.encryption_changes.push_back(cx.now);
+        Ok(self.begin(cx, name, [Work::Encrypt(key)]))
+    }
+
+    /// Whether the encryption of a stream can change to `key` now.
+    pub(super) fn check_encryption_change(
+        &mut self,
+        cx: &mut Cx<'_>,
+        name: &str,
+        key: Option<&str>,
+    ) -> Result<(), AwsError> {
         let max = self.quotas(cx).encryption_changes_per_day;
         let stream = self.existing(cx, name)?;
         while stream.encryption_changes.front().is_some_and(|at| *at + DAY <= cx.now) {
@@ -151,10 +163,6 @@ impl Kinesis {
             let message = format!("The encryption of stream {name} can be changed {max} times in 24 hours.");
             return Err(AwsError::new("LimitExceededException", message));
         }
-        if let Some(key) = &key {
-            ask(cx, "kms:GenerateDataKey", key)?;
-        }
-        stream.encryption_changes.push_back(cx.now);
-        Ok(self.begin(cx, name, [Work::Encrypt(key)]))
+        key.map_or(Ok(()), |key| ask(cx, "kms:GenerateDataKey", key, &stream.arn))
     }
 }

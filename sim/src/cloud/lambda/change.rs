@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::function::FunctionInfo;
 use super::mapping::{Properties, State};
+use super::permit::permit_reader;
 use super::rest::function_not_found;
 use super::{Lambda, Mapping};
 use crate::cloud::core::ports::Streams;
@@ -28,7 +29,9 @@ impl Lambda {
             "AWS::Lambda::EventSourceMapping" => {
                 ("UpdateEventSourceMapping", self.update_mapping(cx, streams, resource, physical_id))
             }
-            "AWS::Lambda::EventInvokeConfig" => ("UpdateFunctionEventInvokeConfig", self.put_retention(cx, resource)),
+            "AWS::Lambda::EventInvokeConfig" => {
+                ("UpdateFunctionEventInvokeConfig", self.put_retention(cx, resource, false))
+            }
             // Every change of a permission is a replacement.
             kind => return Err(AwsError::not_modelled(format!("changing a resource of type {kind}"))),
         };
@@ -82,6 +85,10 @@ impl Lambda {
         let new = properties.create(cx, resource, stream, &function.info)?;
         let live = |m: &Mapping| m.uuid == uuid && m.state != State::Deleted;
         let index = self.mappings.iter().position(live).ok_or_else(super::rest::mapping_not_found)?;
+        permit_reader(cx, &new.reader, &new.source_arn)?;
+        // A mapping that was never enabled before begins now.
+        let begins = new.state == State::Enabled && self.mappings[index].shards.is_empty();
+        let shards = if begins { Some(streams.list_shards(&self.mappings[index].stream)?) } else { None };
         let mapping = &mut self.mappings[index];
         mapping.function = new.function;
         mapping.function_arn = new.function_arn;
@@ -98,10 +105,7 @@ impl Lambda {
         for poller in self.pollers.iter_mut().filter(|poller| poller.mapping == index) {
             poller.measure(mapping);
         }
-        if mapping.state == State::Enabled && mapping.shards.is_empty() {
-            // It was never enabled before.
-            let stream = mapping.stream.clone();
-            let shards = streams.list_shards(&stream)?;
+        if let Some(shards) = shards {
             self.begin_reading(cx, index, &shards);
         }
         self.wake_pollers(cx, index);

@@ -81,6 +81,8 @@ pub(super) struct Function {
     pub policy: Vec<Statement>,
     /// How long events wait for it, and how often they are tried.
     pub retention: Retention,
+    /// Whether a declaration decides that, and not Lambda's defaults.
+    pub has_invoke_config: bool,
 }
 
 #[derive(Deserialize)]
@@ -187,6 +189,7 @@ impl Function {
             scaling: TokenBucket::new(burst, burst / 10, cx.now),
             policy: Vec::new(),
             retention: Retention::new(cx),
+            has_invoke_config: false,
         })
     }
 

@@ -215,20 +215,24 @@ impl Lambda {
         let account = self.rates.get_or_insert_with(|| Rates::new(cx)).concurrency;
         let reserved_by = |name: &str| self.functions.get(name).and_then(|f| f.info.reserved_concurrency);
         if let Some(reserved) = reserved_by(name) {
-            let running = self.running.values().filter(|running| running.revision.function == name).count() as u64;
+            let running = self.running_of(name);
             let throttled = Refusal::Throttled("ReservedFunctionConcurrentInvocationLimitExceeded");
             return if running < reserved { Ok(()) } else { Err(throttled) };
         }
-        let reserved = self.reserved_concurrency(None);
-        let running = match reserved {
-            0 => self.running.len() as u64,
-            _ => {
-                let unreserved = |running: &&Running| reserved_by(&running.revision.function).is_none();
-                self.running.values().filter(unreserved).count() as u64
+        let (mut reserved, mut running) = (0, self.running.len() as u64);
+        for (name, function) in &self.functions {
+            if let Some(concurrency) = function.info.reserved_concurrency {
+                reserved += concurrency;
+                running -= self.running_of(name);
             }
-        };
+        }
         let throttled = Refusal::Throttled("ConcurrentInvocationLimitExceeded");
         if running < account.saturating_sub(reserved) { Ok(()) } else { Err(throttled) }
+    }
+
+    /// How many invocations of a function run.
+    fn running_of(&self, name: &str) -> u64 {
+        self.running_of.get(name).copied().unwrap_or(0)
     }
 
     /// Concurrency that functions have reserved, except the one named.
@@ -275,6 +279,12 @@ impl Lambda {
         if cold {
             cx.meter.add("lambda", "ColdStarts", 1);
         }
+        match self.running_of.get_mut(&revision.function) {
+            Some(running) => *running += 1,
+            None => {
+                self.running_of.insert(revision.function.clone(), 1);
+            }
+        }
         self.running.insert(invocation, Running { origin, revision: revision.clone(), started: cx.now });
         let deadline = cx.now + timeout;
         cx.effects.push(Effect::Invoke { invocation, function: revision, payload, request_id, deadline, cold });
@@ -292,6 +302,9 @@ impl Lambda {
         result: Result<Bytes, FunctionError>,
     ) {
         let running = self.running.remove(&invocation).expect("the driver ends each invocation once");
+        if let Some(count) = self.running_of.get_mut(&running.revision.function) {
+            *count -= 1;
+        }
         if result.is_ok()
             && let Some(function) = self.functions.get_mut(&running.revision.function)
             && function.version(cx.now).revision.number == running.revision.number

@@ -83,6 +83,8 @@ pub struct Lambda {
     mappings: Vec<Mapping>,
     pollers: Vec<Poller>,
     running: BTreeMap<u64, Running>,
+    /// How many of them run each function.
+    running_of: BTreeMap<String, u64>,
     invocations: u64,
     /// Asynchronous invocations that are not done, by id.
     queue: BTreeMap<u64, Event>,
@@ -121,7 +123,9 @@ impl Lambda {
                 ("CreateEventSourceMapping", self.create_mapping(cx, streams, resource))
             }
             "AWS::Lambda::Permission" => ("AddPermission", self.add_permission(cx, resource)),
-            "AWS::Lambda::EventInvokeConfig" => ("PutFunctionEventInvokeConfig", self.put_retention(cx, resource)),
+            "AWS::Lambda::EventInvokeConfig" => {
+                ("PutFunctionEventInvokeConfig", self.put_retention(cx, resource, true))
+            }
             _ => return Err(resource.refuse("this resource type is not modelled")),
         };
         cx.meter.call("lambda", operation, result.as_ref().map_or_else(Outcome::from, |_| Outcome::Ok));

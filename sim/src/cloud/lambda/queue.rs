@@ -64,8 +64,14 @@ struct Properties {
 }
 
 impl Lambda {
-    /// Creates or changes `AWS::Lambda::EventInvokeConfig`.
-    pub(super) fn put_retention(&mut self, cx: &Cx<'_>, resource: &Resource) -> Result<Provisioned, AwsError> {
+    /// Creates or changes `AWS::Lambda::EventInvokeConfig`. `is_new`: whether it is created, which CloudFormation refuses
+    /// when the function has one.
+    pub(super) fn put_retention(
+        &mut self,
+        cx: &Cx<'_>,
+        resource: &Resource,
+        is_new: bool,
+    ) -> Result<Provisioned, AwsError> {
         let properties: Properties = resource.parse()?;
         if properties.qualifier != "$LATEST" {
             return Err(resource.refuse(format!("Qualifier {:?}: only $LATEST is modelled", properties.qualifier)));
@@ -85,6 +91,12 @@ impl Lambda {
         }
         let name = properties.function_name.as_str();
         let function = self.functions.get_mut(name).ok_or_else(|| super::rest::function_not_found(cx, name))?;
+        if is_new && function.has_invoke_config {
+            // Code of CloudFormation's handlers; the text is unverified.
+            let message = format!("The function {name} has an EventInvokeConfig for $LATEST already.");
+            return Err(AwsError::new("AlreadyExists", message));
+        }
+        function.has_invoke_config = true;
         function.retention = Retention { retries, age: Duration::from_secs(age_s) };
         Ok(Provisioned::new(format!("{name}|$LATEST")))
     }
@@ -94,6 +106,7 @@ impl Lambda {
         let name = physical_id.split('|').next().unwrap_or_default();
         if let Some(function) = self.functions.get_mut(name) {
             function.retention = Retention::new(cx);
+            function.has_invoke_config = false;
         }
     }
 

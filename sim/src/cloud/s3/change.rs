@@ -18,7 +18,7 @@ impl S3 {
         let store = &mut self.shared.lock().store;
         let (operation, provisioned) = match resource.kind.as_str() {
             "AWS::S3::Bucket" => ("PutBucketEncryption", provision::update_bucket(store, cx, resource, physical_id)?),
-            "AWS::S3::BucketPolicy" => ("PutBucketPolicy", provision::bucket_policy(store, cx, resource)?),
+            "AWS::S3::BucketPolicy" => ("PutBucketPolicy", provision::bucket_policy(store, cx, resource, false)?),
             _ => return Err(resource.refuse("this resource type is not modelled")),
         };
         cx.meter.call("s3", operation, Outcome::Ok);

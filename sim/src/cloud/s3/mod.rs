@@ -94,7 +94,7 @@ impl S3 {
         let store = &mut self.shared.lock().store;
         let (operation, provisioned) = match resource.kind.as_str() {
             "AWS::S3::Bucket" => ("CreateBucket", provision::bucket(store, cx, resource)?),
-            "AWS::S3::BucketPolicy" => ("PutBucketPolicy", provision::bucket_policy(store, cx, resource)?),
+            "AWS::S3::BucketPolicy" => ("PutBucketPolicy", provision::bucket_policy(store, cx, resource, true)?),
             _ => return Err(resource.refuse("this resource type is not modelled")),
         };
         cx.meter.call("s3", operation, Outcome::Ok);

@@ -278,15 +278,27 @@ pub(super) fn update_bucket(
     Ok(described(cx, name))
 }
 
-/// Writes the policy that `resource` declares. AWS gives no `Ref`; here it is the bucket's name.
-pub(super) fn bucket_policy(store: &mut Store, cx: &mut Cx<'_>, resource: &Resource) -> Result<Provisioned, AwsError> {
+/// Writes the policy that `resource` declares. AWS gives no `Ref`; here it is the bucket's name. `is_new`: whether the
+/// resource is created, which CloudFormation refuses when the bucket has a policy.
+pub(super) fn bucket_policy(
+    store: &mut Store,
+    cx: &mut Cx<'_>,
+    resource: &Resource,
+    is_new: bool,
+) -> Result<Provisioned, AwsError> {
     let properties: PolicyProperties = resource.parse()?;
     let malformed = |why: String| AwsError::new("MalformedPolicy", why);
     let document = Document::parse(&properties.policy_document, Purpose::Resource).map_err(malformed)?;
     if !about_bucket(&properties.policy_document, &properties.bucket) {
         return Err(malformed("Policy has invalid resource".to_owned()));
     }
-    store.bucket(&properties.bucket)?.policy = Some(Arc::new(document));
+    let bucket = store.bucket(&properties.bucket)?;
+    if is_new && bucket.policy.is_some() {
+        // Code of CloudFormation's handlers; the text is unverified.
+        let message = format!("The bucket policy already exists on bucket {}.", properties.bucket);
+        return Err(AwsError::new("AlreadyExists", message));
+    }
+    bucket.policy = Some(Arc::new(document));
     cx.access.changed();
     Ok(Provisioned::new(properties.bucket))
 }

@@ -566,6 +566,24 @@ fn templates_create_buckets_and_name_what_they_cannot() {
 }
 
 #[test]
+fn a_second_policy_of_a_bucket_is_refused() {
+    let fixture = Fixture::new();
+    let policy = |action: &str| Resource {
+        kind: "AWS::S3::BucketPolicy".to_owned(),
+        properties: json!({"Bucket": "lake", "PolicyDocument": {"Version": "2012-10-17", "Statement": [
+            {"Effect": "Deny", "Principal": "*", "Action": action, "Resource": "arn:aws:s3:::lake/*"}]}}),
+        ..bucket("lake", json!({}))
+    };
+    let create = |action: &str| fixture.inside(|s3, cx| s3.provision(cx, &policy(action))).map(drop);
+    create("s3:GetObject").unwrap();
+    assert_eq!(create("s3:PutObject").unwrap_err().code, "AlreadyExists");
+    let old = policy("s3:GetObject");
+    fixture.inside(|s3, cx| s3.update(cx, &policy("s3:PutObject"), "lake", &old.properties)).unwrap();
+    fixture.inside(|s3, cx| s3.delete(cx, &old, "lake")).unwrap();
+    create("s3:PutObject").unwrap();
+}
+
+#[test]
 fn the_same_calls_give_the_same_bytes_and_digest() {
     let run = || {
         let fixture = Fixture::new();

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::{Sns, invalid};
+use crate::cloud::core::access::key_refused;
 use crate::cloud::core::{AwsError, Cx, TokenBucket};
 use crate::cloud::front::query::{Form, Xml};
 use crate::world::trace::{Field, Level};
@@ -27,7 +28,7 @@ impl Sns {
         check(&message, subject.as_deref(), structure.as_deref(), attributes_bytes, limit)?;
         if let Some(key) = key {
             for action in ["kms:GenerateDataKey", "kms:Decrypt"] {
-                cx.use_key(action, &key, "sns").map_err(|error| AwsError::new("KMSAccessDenied", error.message))?;
+                cx.use_key(action, &key, "sns").map_err(|error| key_refused("sns", &error))?;
             }
         }
         let rate = cx.limits.get("sns", "publish_standard");

@@ -193,6 +193,16 @@ impl Kind {
 }
 
 impl Target<'_> {
+    /// Whether actions of this kind have such targets.
+    pub(super) fn is_of(&self, kind: &Kind) -> bool {
+        matches!(
+            (self, kind),
+            (Target::Kinesis { .. }, Kind::Kinesis { .. })
+                | (Target::S3 { .. }, Kind::S3 { .. })
+                | (Target::Lambda { .. }, Kind::Lambda { .. })
+        )
+    }
+
     /// What messages that must keep their order have in common.
     pub(super) fn order_key(&self) -> &str {
         match self {

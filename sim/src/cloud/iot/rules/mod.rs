@@ -116,7 +116,8 @@ impl Iot {
         Ok(())
     }
 
-    /// `ReplaceTopicRule`. Messages that wait for a retry go on waiting for the action at the same place.
+    /// `ReplaceTopicRule`. Messages that wait for a retry go on waiting for the action of the same kind
+    /// at the same place; those of other actions have failed.
     pub(super) fn replace_rule(&mut self, cx: &mut Cx<'_>, name: &str, payload: RulePayload) -> Result<(), AwsError> {
         let quotas = self.quotas(cx);
         let mut rule = Rule::new(cx, quotas, name, payload)?;

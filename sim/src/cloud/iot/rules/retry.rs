@@ -146,7 +146,9 @@ impl Rules {
         let Some(mut queue) = self.retries.queues.remove(&id) else { return };
         while let Some(head) = queue.pending.front() {
             let rule = &self.rules[queue.rule];
-            let put = match rule.actions.get(queue.action) {
+            // An action of another kind at the same place has another role, or none: it is not the one that waits.
+            let action = rule.actions.get(queue.action).filter(|action| head.target.is_of(&action.kind));
+            let put = match action {
                 Some(action) => head.target.put(cx, ports, &rule.name, action.role.as_ref(), head.data.clone()),
                 None => Err(AwsError::new("ActionRemoved", "the rule has no such action any more")),
             };

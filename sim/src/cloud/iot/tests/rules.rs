@@ -179,6 +179,29 @@ fn the_error_action_of_a_retried_message_has_the_instant_of_its_receipt() {
 }
 
 #[test]
+fn a_message_that_waits_for_an_action_that_became_another_kind_has_failed() {
+    let mut world = World::new();
+    let role = "arn:aws:iam::123456789012:role/rule";
+    let kinesis = json!({ "Kinesis": { "RoleArn": role, "StreamName": "raw", "PartitionKey": "k" } });
+    let lambda = json!({ "Lambda": { "FunctionArn": "arn:aws:lambda:eu-west-1:123456789012:function:f" } });
+    let rule = |action: &Value| {
+        let payload = json!({ "AwsIotSqlVersion": "2016-03-23", "Sql": "SELECT * FROM '#'", "Actions": [action] });
+        json!({ "RuleName": "turns", "TopicRulePayload": payload })
+    };
+    world.provision("AWS::IoT::TopicRule", rule(&kinesis)).unwrap();
+    world.register("d1", "acme", "device");
+    world.connect(1, "d1");
+    world.streams.errors.push_back(Some(throttle()));
+    publish(&mut world, 1, 1);
+    world.update("AWS::IoT::TopicRule", "turns", rule(&lambda)).unwrap();
+    world.pass(Duration::from_secs(1));
+    assert_eq!((world.streams.calls, world.streams.records.len(), world.count("Failure")), (1, 0, 1));
+    assert!(world.functions.invoked.is_empty());
+    publish(&mut world, 1, 2);
+    assert_eq!(world.functions.invoked.len(), 1);
+}
+
+#[test]
 fn rules_run_in_the_order_of_their_creation_and_only_when_they_are_enabled() {
     let mut world = World::new();
     let role = "arn:aws:iam::123456789012:role/rule";

@@ -150,6 +150,24 @@ fn a_template_changes_its_stream_in_place() {
 }
 
 #[test]
+fn a_refused_change_of_the_encryption_begins_no_resharding() {
+    let mut account = Account::with_stream(2);
+    let plain = |shards: u64| json!({"Name": "s", "ShardCount": shards});
+    let mut encrypted = plain(2);
+    encrypted["StreamEncryption"] = json!({"EncryptionType": "KMS", "KeyId": KEY});
+    let max = account.act(|_, cx| cx.limits.get("kinesis", "start_stop_encryption"));
+    for change in 0..max {
+        let (old, new) = if change % 2 == 0 { (plain(2), encrypted.clone()) } else { (encrypted.clone(), plain(2)) };
+        account.update(&old, new).unwrap();
+        account.wait_awake(10_000);
+    }
+    let (old, mut new) = if max.is_multiple_of(2) { (plain(2), encrypted) } else { (encrypted, plain(2)) };
+    new["ShardCount"] = 4.into();
+    assert_eq!(account.update(&old, new).unwrap_err().code, "LimitExceededException");
+    assert_eq!(account.description()["StreamStatus"], "ACTIVE");
+}
+
+#[test]
 fn a_change_that_is_refused_leaves_the_stream_as_it_was() {
     let mut account = Account::with_stream(2);
     let before = json!({"Name": "s", "ShardCount": 2});

@@ -36,6 +36,7 @@ impl Bench {
 fn a_service_invokes_when_the_functions_policy_allows_its_source() {
     let mut bench = Bench::new(0);
     assert_eq!(bench.invoke_for(RULE).unwrap_err().code, "AccessDeniedException");
+    assert_eq!(bench.parts.meter.counters()[&("iam", "AccessDenied")], 1);
     let id = bench.provision("AWS::Lambda::Permission", permission()).unwrap().physical_id;
     bench.invoke_for(RULE).unwrap();
     assert!(bench.invoke_for("arn:aws:iot:eu-west-1:123456789012:rule/other").is_err());
@@ -83,6 +84,8 @@ fn a_throttled_event_waits_longer_and_longer_until_it_is_too_old() {
     bench.update("AWS::Lambda::Function", "enrich", properties).unwrap();
     let config = json!({ "FunctionName": "enrich", "Qualifier": "$LATEST", "MaximumEventAgeInSeconds": 60 });
     let id = bench.provision("AWS::Lambda::EventInvokeConfig", config.clone()).unwrap().physical_id;
+    let second = bench.provision("AWS::Lambda::EventInvokeConfig", config.clone()).unwrap_err();
+    assert_eq!(second.code, "AlreadyExists");
     bench.event();
     bench.run_until(at(1_000.0));
     // At 0, 1, 3, 7, 15 and 31 s; at 63 s it is older than a minute.
