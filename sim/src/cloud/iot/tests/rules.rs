@@ -194,7 +194,7 @@ fn a_message_that_waits_for_an_action_that_became_another_kind_has_failed() {
     world.streams.errors.push_back(Some(throttle()));
     publish(&mut world, 1, 1);
     world.update("AWS::IoT::TopicRule", "turns", rule(&lambda)).unwrap();
-    world.pass(Duration::from_secs(120));
+    world.pass(Duration::from_secs(1));
     assert_eq!((world.streams.calls, world.streams.records.len(), world.count("Failure")), (1, 0, 1));
     assert!(world.functions.invoked.is_empty());
     publish(&mut world, 1, 2);
