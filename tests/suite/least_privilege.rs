@@ -265,6 +265,10 @@ const UNNOTICED: &[(&str, &str, &str, &str)] = &[
     ("data-lake", "ProcessedDeliveryRole", "logs:PutLogEvents", LOGS),
     ("data-lake", "ProcessedDeliveryRole", "glue:GetTableVersion", FIREHOSE_GUIDE),
     ("data-lake", "CurationFunctionRole", "glue:GetDatabase", ATHENA_GUIDE),
+    ("data-lake", "CurationFunctionRole", "glue:BatchCreatePartition", PARTITIONS),
+    ("data-lake", "CurationFunctionRole", "glue:GetPartition", PARTITIONS),
+    ("data-lake", "CurationFunctionRole", "glue:GetPartitions", PARTITIONS),
+    ("data-lake", "CurationFunctionRole", "glue:UpdatePartition", PARTITIONS),
     ("data-lake", "CurationFunctionRole", "s3:GetBucketLocation", ATHENA_GUIDE),
     ("data-lake", "CurationFunctionRole", "s3:ListBucketMultipartUploads", ATHENA_GUIDE),
     ("data-lake", "CurationFunctionRole", "s3:AbortMultipartUpload", ATHENA_GUIDE),
@@ -286,6 +290,7 @@ const UNNOTICED: &[(&str, &str, &str, &str)] = &[
 const LAMBDA_GUIDE: &str = "Lambda's guide names it among what an event source mapping of a stream needs";
 const FIREHOSE_GUIDE: &str = "Firehose's guide names it for its destination; objects are written in one piece here, and schemas read by two calls";
 const ATHENA_GUIDE: &str = "Athena's guide names it; results and new files are written in one piece here";
+const PARTITIONS: &str = "an INSERT on AWS may register the partition that it writes, which is not modelled";
 const LOGS: &str = "what Firehose writes into its error log is not modelled";
 
 /// Takes every grant of the roles of `stacks` away in turn.
