@@ -71,6 +71,7 @@ pub(super) fn build(settings: &Settings, bucket: &Handle<Bucket>, group: &Handle
         allow(
             [
                 "s3:CreateBucket",
+                "s3:GetBucketPolicy",
                 "s3:ListBucket",
                 "s3:PutBucketPolicy",
                 "s3:PutBucketPublicAccessBlock",
