@@ -231,7 +231,7 @@ fn a_cancelled_update_waits_for_a_function_that_changes() {
             "Logs": group("/aws/lambda/f", 7),
             "F": {"Type": "AWS::Lambda::Function", "DependsOn": "Logs", "Properties": {
                 "FunctionName": "f", "Handler": "h", "Runtime": "provided.al2023", "MemorySize": memory,
-                "Role": {"Fn::GetAtt": "Role.Arn"}, "Code": {"S3Bucket": "b", "S3Key": "k"}}},
+                "Role": {"Fn::GetAtt": "Role.Arn"}, "Code": {"S3Bucket": "artifacts", "S3Key": "k"}}},
         }})
     };
     let mut world = World::new();
