@@ -65,7 +65,7 @@ mod tests {
 
     #[test]
     fn duplicates_are_looked_for_as_long_as_a_stream_keeps_readings() {
-        for (window_h, from) in [(24, "2026/02/28/00"), (168, "2026/02/22/00"), (8_760, "2025/03/01/00")] {
+        for (window_h, from) in [(24, "2026-02-28-00"), (168, "2026-02-22-00"), (8_760, "2025-03-01-00")] {
             let statement = curate(1_772_323_200, window_h);
             assert!(statement.contains(&format!("kept.datehour >= '{from}'")), "{statement}");
         }

@@ -236,7 +236,7 @@ fn a_cancelled_update_waits_for_a_function_that_changes() {
     };
     let mut world = World::new();
     let capability = [("Capabilities.member.1", "CAPABILITY_NAMED_IAM")];
-    assert_eq!(world.change("CreateStack", &version(128), &capability), "CREATE_COMPLETE");
+    assert_eq!(world.change("CreateStack", &version(128), &capability), "CREATE_COMPLETE", "{:#?}", world.events("s"));
     let memory = |world: &World| world.account.services.lambda.functions().next().map(|one| one.memory_mib);
     let body = version(512).to_string();
     world.ask("UpdateStack", &[&[("StackName", "s"), ("TemplateBody", &body)][..], &capability].concat()).unwrap();
