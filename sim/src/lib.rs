@@ -5,11 +5,11 @@
 //! [`invariant`] (the oracles), [`scenario`] (what to run), then [`seam`] and [`run`], which put them together, and
 //! [`cli`].
 
+pub use {cloud, world};
+
 pub mod cli;
-pub mod cloud;
 pub mod fleet;
 pub mod invariant;
 pub mod run;
 pub mod scenario;
 pub mod seam;
-pub mod world;

@@ -1,0 +1,199 @@
+//! Token buckets: how AWS enforces rates.
+
+use std::time::Duration;
+
+use world::time::Time;
+
+/// A bucket of tokens that refills at a constant rate. Exact: it counts in millionths of a token.
+#[derive(Clone, Debug)]
+pub struct TokenBucket {
+    capacity: u64,
+    rate_per_second: u64,
+    micro_tokens: u128,
+    updated: Time,
+}
+
+impl TokenBucket {
+    /// A full bucket of `capacity` tokens that refills by `rate_per_second` tokens each second.
+    pub fn new(capacity: u64, rate_per_second: u64, now: Time) -> Self {
+        TokenBucket { capacity, rate_per_second, micro_tokens: u128::from(capacity) * 1_000_000, updated: now }
+    }
+
+    /// The usual shape: one second's worth of burst.
+    pub fn per_second(rate: u64, now: Time) -> Self {
+        TokenBucket::new(rate, rate, now)
+    }
+
+    fn refill(&mut self, now: Time) {
+        let micros = now.since(self.updated).as_micros();
+        self.micro_tokens =
+            (self.micro_tokens + micros * u128::from(self.rate_per_second)).min(u128::from(self.capacity) * 1_000_000);
+        self.updated = self.updated.max(now);
+    }
+
+    /// Takes `tokens` if all of them are there; otherwise takes none.
+    pub fn try_take(&mut self, now: Time, tokens: u64) -> bool {
+        self.refill(now);
+        let wanted = u128::from(tokens) * 1_000_000;
+        if self.micro_tokens < wanted {
+            return false;
+        }
+        self.micro_tokens -= wanted;
+        true
+    }
+
+    /// How long until `tokens` are there; `None` when the bucket can never hold that many.
+    pub fn wait_for(&mut self, now: Time, tokens: u64) -> Option<Duration> {
+        self.refill(now);
+        if tokens > self.capacity {
+            return None;
+        }
+        let missing = (u128::from(tokens) * 1_000_000).saturating_sub(self.micro_tokens);
+        if missing == 0 {
+            return Some(Duration::ZERO);
+        }
+        if self.rate_per_second == 0 {
+            return None;
+        }
+        let micros = missing.div_ceil(u128::from(self.rate_per_second));
+        Some(Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX)))
+    }
+
+    /// Whole tokens there now.
+    pub fn available(&mut self, now: Time) -> u64 {
+        self.refill(now);
+        u64::try_from(self.micro_tokens / 1_000_000).unwrap_or(u64::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A naive bucket: it is moved on microsecond by microsecond.
+    struct Naive {
+        capacity: u64,
+        rate: u64,
+        micro_tokens: u128,
+        now: u64,
+    }
+
+    impl Naive {
+        fn advance(&mut self, to: u64) {
+            while self.now < to {
+                self.now += 1;
+                self.micro_tokens =
+                    (self.micro_tokens + u128::from(self.rate)).min(u128::from(self.capacity) * 1_000_000);
+            }
+        }
+
+        fn try_take(&mut self, tokens: u64) -> bool {
+            let wanted = u128::from(tokens) * 1_000_000;
+            let there = self.micro_tokens >= wanted;
+            if there {
+                self.micro_tokens -= wanted;
+            }
+            there
+        }
+    }
+
+    fn at(micros: u64) -> Time {
+        Time::from_unix_micros(micros)
+    }
+
+    #[test]
+    fn a_bucket_begins_full_and_never_overflows() {
+        let mut bucket = TokenBucket::new(10, 5, at(0));
+        assert_eq!(bucket.available(at(0)), 10);
+        assert!(bucket.try_take(at(0), 10));
+        assert!(!bucket.try_take(at(0), 1));
+        assert!(bucket.try_take(at(200_000), 1));
+        assert!(!bucket.try_take(at(399_999), 1));
+        assert_eq!(bucket.available(at(3_600_000_000)), 10);
+        assert_eq!(bucket.wait_for(at(3_600_000_000), 11), None);
+    }
+
+    #[test]
+    fn an_earlier_instant_gives_nothing_and_costs_nothing() {
+        let mut bucket = TokenBucket::new(2, 1, at(5_000_000));
+        assert!(bucket.try_take(at(5_000_000), 2));
+        assert!(!bucket.try_take(at(1_000_000), 1));
+        assert!(bucket.try_take(at(6_000_000), 1));
+        assert!(!bucket.try_take(at(6_000_000), 1));
+    }
+
+    #[test]
+    fn a_bucket_without_refill_says_that_waiting_is_in_vain() {
+        let mut bucket = TokenBucket::new(3, 0, at(0));
+        assert!(bucket.try_take(at(0), 3));
+        assert_eq!(bucket.wait_for(at(9_000_000), 1), None);
+        assert_eq!(bucket.wait_for(at(9_000_000), 0), Some(Duration::ZERO));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(128))]
+
+        #[test]
+        fn a_bucket_gives_what_a_naive_one_gives(
+            capacity in 1..50u64,
+            rate in 1..200_000u64,
+            steps in prop::collection::vec((0..2_000u64, 0..60u64), 1..100),
+        ) {
+            let mut bucket = TokenBucket::new(capacity, rate, at(0));
+            let mut naive = Naive { capacity, rate, micro_tokens: u128::from(capacity) * 1_000_000, now: 0 };
+            let mut now = 0;
+            for (wait, tokens) in steps {
+                now += wait;
+                naive.advance(now);
+                prop_assert_eq!(u128::from(bucket.available(at(now))), naive.micro_tokens / 1_000_000);
+                prop_assert_eq!(bucket.try_take(at(now), tokens), naive.try_take(tokens));
+            }
+        }
+
+        #[test]
+        fn no_window_gives_more_than_capacity_and_refill(
+            capacity in 1..2_000u64,
+            rate in 0..5_000u64,
+            steps in prop::collection::vec((0..400_000u64, 0..300u64), 1..120),
+        ) {
+            let mut bucket = TokenBucket::new(capacity, rate, at(0));
+            let (mut now, mut given) = (0, Vec::new());
+            for (wait, tokens) in steps {
+                now += wait;
+                if bucket.try_take(at(now), tokens) {
+                    given.push((now, tokens));
+                }
+            }
+            for (first, &(begin, _)) in given.iter().enumerate() {
+                let mut sum = 0;
+                for &(end, tokens) in &given[first..] {
+                    sum += u128::from(tokens) * 1_000_000;
+                    let most = u128::from(capacity) * 1_000_000 + u128::from(rate) * u128::from(end - begin);
+                    prop_assert!(sum <= most, "{} of {} micro-tokens from {} to {}", sum, most, begin, end);
+                }
+            }
+        }
+
+        #[test]
+        fn waiting_as_long_as_told_is_enough_and_no_shorter(
+            capacity in 1..1_000u64,
+            rate in 1..5_000u64,
+            taken in 0..1_000u64,
+            wanted in 0..1_000u64,
+        ) {
+            let mut bucket = TokenBucket::new(capacity, rate, at(0));
+            bucket.try_take(at(0), taken.min(capacity));
+            let Some(wait) = bucket.wait_for(at(0), wanted) else {
+                prop_assert!(wanted > capacity);
+                return Ok(());
+            };
+            let micros = u64::try_from(wait.as_micros()).unwrap();
+            if micros > 0 {
+                prop_assert!(!bucket.clone().try_take(at(micros - 1), wanted));
+            }
+            prop_assert!(bucket.try_take(at(micros), wanted));
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! Readers of a Kinesis stream: one a shard, parents before children.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::core::ports::{ReadBatch, ShardCursor, StartingPosition, Streams};
+use crate::core::{AwsError, Cx, Principal};
+
+/// The readers of one stream.
+pub(super) struct Source {
+    stream: Arc<str>,
+    role: Principal,
+    /// Records a call of `GetRecords` asks for.
+    limit: usize,
+    readers: Vec<Reader>,
+    /// Shards that have a reader or need none.
+    known: BTreeSet<Arc<str>>,
+    /// Shards that were read to their end.
+    finished: BTreeSet<Arc<str>>,
+}
+
+enum Reader {
+    /// Reads on here.
+    At(ShardCursor),
+    /// Has read the shard to its end; its children still have to be found.
+    AtEnd,
+    /// Has nothing more to do.
+    Done,
+}
+
+/// What a turn of a reader gave.
+pub(super) enum Turn {
+    /// Records, or none.
+    Read(ReadBatch),
+    /// Readers of child shards were added, from this index on.
+    Added(usize),
+    /// Nothing, and never again.
+    Done,
+}
+
+impl Source {
+    /// Readers that begin after the newest record of each open shard.
+    pub fn at_latest(
+        cx: &mut Cx<'_>,
+        streams: &dyn Streams,
+        stream: Arc<str>,
+        role: Principal,
+    ) -> Result<Self, AwsError> {
+        let limit = usize::try_from(cx.limits.get("kinesis", "getrecords_max_records")).unwrap_or(usize::MAX);
+        let mut source =
+            Source { stream, role, limit, readers: Vec::new(), known: BTreeSet::new(), finished: BTreeSet::new() };
+        source.permit(cx, "kinesis:DescribeStream")?;
+        source.permit(cx, "kinesis:ListShards")?;
+        for shard in streams.list_shards(&source.stream)? {
+            source.known.insert(shard.id.clone());
+            if shard.closed {
+                source.finished.insert(shard.id);
+            } else {
+                let cx = &mut cx.acting_as(&source.role);
+                let cursor = streams.cursor(cx, &source.stream, &shard.id, StartingPosition::Latest)?;
+                source.readers.push(Reader::At(cursor));
+            }
+        }
+        Ok(source)
+    }
+
+    /// Whether the role of the readers may do something to the stream.
+    fn permit(&self, cx: &mut Cx<'_>, action: &str) -> Result<(), AwsError> {
+        let stream = cx.account.arn("kinesis", &format!("stream/{}", self.stream));
+        cx.acting_as(&self.role).authorize(action, &stream)
+    }
+
+    /// How many readers there are, those that are done included.
+    pub fn len(&self) -> usize {
+        self.readers.len()
+    }
+
+    /// Lets a reader call its shard once.
+    pub fn turn(&mut self, cx: &mut Cx<'_>, streams: &mut dyn Streams, index: usize) -> Result<Turn, AwsError> {
+        match &mut self.readers[index] {
+            Reader::Done => Ok(Turn::Done),
+            Reader::AtEnd => {
+                let first = self.readers.len();
+                self.add_children(cx, streams)?;
+                self.readers[index] = Reader::Done;
+                Ok(Turn::Added(first))
+            }
+            Reader::At(cursor) => {
+                let mut batch = streams.get_records(&mut cx.acting_as(&self.role), cursor, self.limit)?;
+                match batch.next.take() {
+                    Some(next) => *cursor = next,
+                    None => {
+                        self.finished.insert(cursor.shard_id.clone());
+                        self.readers[index] = Reader::AtEnd;
+                    }
+                }
+                Ok(Turn::Read(batch))
+            }
+        }
+    }
+
+    /// Adds a reader for each new shard all of whose parents are read, or no longer kept: all of them, or none when
+    /// one cannot be added.
+    fn add_children(&mut self, cx: &mut Cx<'_>, streams: &dyn Streams) -> Result<(), AwsError> {
+        self.permit(cx, "kinesis:ListShards")?;
+        let shards = streams.list_shards(&self.stream)?;
+        let mut added = Vec::new();
+        for shard in &shards {
+            let unread =
+                |parent: &Arc<str>| !self.finished.contains(parent) && shards.iter().any(|shard| shard.id == *parent);
+            if self.known.contains(&shard.id) || shard.parents.iter().any(unread) {
+                continue;
+            }
+            let cx = &mut cx.acting_as(&self.role);
+            added.push(streams.cursor(cx, &self.stream, &shard.id, StartingPosition::TrimHorizon)?);
+        }
+        self.known.extend(added.iter().map(|cursor| cursor.shard_id.clone()));
+        self.readers.extend(added.into_iter().map(Reader::At));
+        Ok(())
+    }
+}

@@ -1,0 +1,336 @@
+//! Small fakes of the services that a delivery stream uses.
+
+use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use crate::core::cx::CxParts;
+use crate::core::ports::{
+    Catalog, CatalogTable, Column, ObjectSummary, Objects, ReadBatch, ShardCursor, ShardInfo, StartingPosition,
+    StreamRecord, Streams,
+};
+use crate::core::{AwsError, Cx, Principal, Resource};
+use crate::firehose::Firehose;
+use world::seed::Seed;
+use world::time::Time;
+use world::trace::Trace;
+
+pub(super) const STREAM: &str = "readings";
+
+/// A shard.
+#[derive(Default)]
+pub(super) struct Shard {
+    pub records: Vec<StreamRecord>,
+    pub parents: Vec<Arc<str>>,
+    pub closed: bool,
+}
+
+/// One stream.
+#[derive(Default)]
+pub(super) struct FakeStream {
+    pub shards: BTreeMap<Arc<str>, Shard>,
+    /// Calls of `GetRecords` that are throttled before the next one succeeds.
+    pub throttle: u32,
+    /// A shard whose `GetShardIterator` is refused.
+    pub closed_to: Option<Arc<str>>,
+    /// Calls of `GetRecords`: when, and of which shard.
+    pub reads: Vec<(Time, Arc<str>)>,
+    sequence: u128,
+}
+
+impl FakeStream {
+    pub fn with_shards(count: usize) -> Self {
+        let mut stream = FakeStream::default();
+        for index in 0..count {
+            stream.shards.insert(shard_id(index), Shard::default());
+        }
+        stream
+    }
+
+    pub fn put(&mut self, shard: usize, data: impl Into<Bytes>, arrival: Time) {
+        self.sequence += 1;
+        let record =
+            StreamRecord { data: data.into(), partition_key: "k".into(), sequence_number: self.sequence, arrival };
+        self.shards.get_mut(&shard_id(shard)).unwrap().records.push(record);
+    }
+}
+
+pub(super) fn shard_id(index: usize) -> Arc<str> {
+    format!("shardId-{index:012}").into()
+}
+
+fn expect_stream(stream: &str) -> Result<(), AwsError> {
+    match stream {
+        STREAM => Ok(()),
+        _ => Err(AwsError::new("ResourceNotFoundException", format!("Stream {stream} not found"))),
+    }
+}
+
+impl Streams for FakeStream {
+    fn put_record(&mut self, _: &mut Cx<'_>, _: &str, _: &str, _: Bytes) -> Result<(Arc<str>, u128), AwsError> {
+        unreachable!("a delivery stream puts no records")
+    }
+
+    fn list_shards(&self, stream: &str) -> Result<Vec<ShardInfo>, AwsError> {
+        expect_stream(stream)?;
+        let info = |(id, shard): (&Arc<str>, &Shard)| ShardInfo {
+            id: id.clone(),
+            parents: shard.parents.clone(),
+            closed: shard.closed,
+        };
+        Ok(self.shards.iter().map(info).collect())
+    }
+
+    fn cursor(
+        &self,
+        cx: &mut Cx<'_>,
+        stream: &str,
+        shard_id: &str,
+        start: StartingPosition,
+    ) -> Result<ShardCursor, AwsError> {
+        expect_stream(stream)?;
+        assert_eq!(cx.caller.arn, ROLE);
+        if self.closed_to.as_deref() == Some(shard_id) {
+            return Err(AwsError::new("AccessDeniedException", "not authorized to perform: kinesis:GetShardIterator"));
+        }
+        let offset = match start {
+            StartingPosition::Latest => self.shards[shard_id].records.len() as u64,
+            StartingPosition::TrimHorizon => 0,
+            StartingPosition::AtTimestamp(_) => unreachable!("a delivery stream begins at LATEST"),
+        };
+        Ok(ShardCursor { stream: stream.into(), shard_id: shard_id.into(), offset })
+    }
+
+    fn get_records(&mut self, cx: &mut Cx<'_>, cursor: &ShardCursor, limit: usize) -> Result<ReadBatch, AwsError> {
+        assert_eq!(cx.caller.arn, ROLE);
+        self.reads.push((cx.now, cursor.shard_id.clone()));
+        if self.throttle > 0 {
+            self.throttle -= 1;
+            return Err(AwsError::new("ProvisionedThroughputExceededException", "Rate exceeded"));
+        }
+        let shard = &self.shards[&cursor.shard_id];
+        let from = usize::try_from(cursor.offset).unwrap();
+        let records: Vec<_> = shard.records[from..].iter().take(limit).cloned().collect();
+        let offset = cursor.offset + records.len() as u64;
+        let ended = shard.closed && offset == shard.records.len() as u64;
+        let next = (!ended).then(|| ShardCursor { offset, ..cursor.clone() });
+        Ok(ReadBatch { records, next, millis_behind_latest: 0 })
+    }
+}
+
+/// A bucket that remembers the order of writing.
+#[derive(Default)]
+pub(super) struct FakeBucket {
+    /// (instant, key, body), in the order of writing.
+    pub objects: Vec<(Time, String, Bytes)>,
+    /// Calls of `PutObject` that fail before the next one succeeds.
+    pub failures: u32,
+}
+
+impl Objects for FakeBucket {
+    fn put_object(
+        &mut self,
+        cx: &mut Cx<'_>,
+        bucket: &str,
+        key: &str,
+        body: Bytes,
+        content_type: &str,
+    ) -> Result<String, AwsError> {
+        assert_eq!((bucket, content_type), ("lake", "application/octet-stream"));
+        if self.failures > 0 {
+            self.failures -= 1;
+            return Err(AwsError::new("SlowDown", "Please reduce your request rate.").status(503));
+        }
+        self.objects.push((cx.now, key.to_owned(), body));
+        Ok("etag".to_owned())
+    }
+
+    fn get_object(&mut self, _: &mut Cx<'_>, _: &str, _: &str) -> Result<Bytes, AwsError> {
+        unreachable!("a delivery stream reads no objects")
+    }
+
+    fn list_objects(&mut self, _: &mut Cx<'_>, _: &str, _: &str) -> Result<Vec<ObjectSummary>, AwsError> {
+        unreachable!("a delivery stream lists no objects")
+    }
+}
+
+/// A catalog with one table, `iot.processed`.
+pub(super) struct FakeCatalog(pub Arc<CatalogTable>);
+
+pub(super) fn table(version: u32, columns: &[(&str, &str)]) -> Arc<CatalogTable> {
+    let column = |(name, hive): &(&str, &str)| Column { name: (*name).to_owned(), hive_type: (*hive).to_owned() };
+    Arc::new(CatalogTable {
+        database: "iot".to_owned(),
+        name: "processed".to_owned(),
+        version_id: version.to_string(),
+        columns: columns.iter().map(column).collect(),
+        partition_keys: vec![column(&("datehour", "string"))],
+        location: "s3://lake/processed/".to_owned(),
+        input_format: String::new(),
+        serialization_library: String::new(),
+        serde_parameters: BTreeMap::new(),
+        parameters: BTreeMap::new(),
+    })
+}
+
+impl Catalog for FakeCatalog {
+    fn get_table(&mut self, cx: &mut Cx<'_>, database: &str, table: &str) -> Result<Arc<CatalogTable>, AwsError> {
+        assert_eq!(cx.caller.arn, ROLE);
+        if (database, table) == (&self.0.database, &self.0.name) {
+            return Ok(self.0.clone());
+        }
+        Err(AwsError::new("EntityNotFoundException", format!("Table {table} not found.")))
+    }
+
+    fn table_names(&mut self, _: &mut Cx<'_>, _: &str) -> Result<Vec<String>, AwsError> {
+        unreachable!("a delivery stream lists no tables")
+    }
+
+    fn database_names(&mut self, _: &mut Cx<'_>) -> Vec<String> {
+        unreachable!("a delivery stream lists no databases")
+    }
+}
+
+const ROLE: &str = "arn:aws:iam::123456789012:role/deliver";
+
+/// Properties of a delivery from [`STREAM`] to the bucket `lake`, changed by `change`.
+pub(super) fn properties(change: impl FnOnce(&mut Value)) -> Value {
+    let mut properties = json!({
+        "DeliveryStreamName": "raw",
+        "DeliveryStreamType": "KinesisStreamAsSource",
+        "KinesisStreamSourceConfiguration": {
+            "KinesisStreamARN": format!("arn:aws:kinesis:eu-west-1:123456789012:stream/{STREAM}"),
+            "RoleARN": ROLE,
+        },
+        "ExtendedS3DestinationConfiguration": {
+            "RoleARN": ROLE,
+            "BucketARN": "arn:aws:s3:::lake",
+            "Prefix": "raw/!{timestamp:yyyy/MM/dd/HH}/",
+            "ErrorOutputPrefix": "errors/!{firehose:error-output-type}/!{timestamp:yyyy/MM/dd/HH}/",
+            "BufferingHints": {"IntervalInSeconds": 60, "SizeInMBs": 1},
+            "CompressionFormat": "UNCOMPRESSED",
+        },
+    });
+    change(&mut properties);
+    properties
+}
+
+/// Properties of a delivery with format conversion.
+pub(super) fn converting(change: impl FnOnce(&mut Value)) -> Value {
+    properties(|properties| {
+        let destination = &mut properties["ExtendedS3DestinationConfiguration"];
+        destination["BufferingHints"] = json!({"IntervalInSeconds": 60, "SizeInMBs": 128});
+        destination["DataFormatConversionConfiguration"] = json!({
+            "Enabled": true,
+            "SchemaConfiguration": {
+                "RoleARN": ROLE,
+                "CatalogId": "123456789012",
+                "Region": "eu-west-1",
+                "DatabaseName": "iot",
+                "TableName": "processed",
+                "VersionId": "LATEST",
+            },
+            "InputFormatConfiguration": {"Deserializer": {"OpenXJsonSerDe": {"CaseInsensitive": false}}},
+            "OutputFormatConfiguration": {"Serializer": {"ParquetSerDe": {"Compression": "SNAPPY"}}},
+        });
+        change(properties);
+    })
+}
+
+fn resource(properties: Value) -> Resource {
+    Resource {
+        stack: "lake".to_owned(),
+        logical_id: "Delivery".to_owned(),
+        kind: "AWS::KinesisFirehose::DeliveryStream".to_owned(),
+        properties,
+    }
+}
+
+/// Firehose with everything around it.
+pub(super) struct World {
+    pub parts: CxParts,
+    pub now: Time,
+    pub firehose: Firehose,
+    pub stream: FakeStream,
+    pub bucket: FakeBucket,
+    pub catalog: FakeCatalog,
+    pub owner: Principal,
+}
+
+impl World {
+    pub fn new(shards: usize) -> Self {
+        World {
+            parts: CxParts::new("eu-west-1", Trace::new(), Seed::root(1).rng()),
+            now: Time::from_unix_secs(1_772_323_200), // 2026-03-01T00:00:00Z
+            firehose: Firehose::new(),
+            stream: FakeStream::with_shards(shards),
+            bucket: FakeBucket::default(),
+            catalog: FakeCatalog(table(0, &[("device_id", "string"), ("seq", "bigint")])),
+            owner: Principal::new("arn:aws:iam::123456789012:root"),
+        }
+    }
+
+    pub fn create(&mut self, properties: Value) -> Result<(), AwsError> {
+        let resource = resource(properties);
+        let cx = &mut self.parts.cx(self.now, &self.owner);
+        let made = self.firehose.provision(cx, &mut self.stream, &mut self.catalog, &resource)?;
+        let arn = format!("arn:aws:firehose:eu-west-1:123456789012:deliverystream/{}", made.physical_id);
+        assert_eq!(made.attributes["Arn"], arn);
+        Ok(())
+    }
+
+    /// Changes the delivery stream `raw`, whose properties were `previous`.
+    pub fn update(&mut self, previous: &Value, properties: Value) -> Result<(), AwsError> {
+        let cx = &mut self.parts.cx(self.now, &self.owner);
+        let (stream, catalog, resource) = (&mut self.stream, &mut self.catalog, resource(properties));
+        let changed = self.firehose.update(cx, stream, catalog, &resource, "raw", previous)?;
+        assert_eq!((&*changed.physical_id, changed.ready_at), ("raw", None));
+        Ok(())
+    }
+
+    /// Deletes the delivery stream `raw`.
+    pub fn delete(&mut self, properties: Value) {
+        let cx = &mut self.parts.cx(self.now, &self.owner);
+        let (stream, catalog) = (&mut self.stream, &mut self.catalog);
+        self.firehose.delete(cx, stream, catalog, &resource(properties), "raw").unwrap();
+    }
+
+    /// Lets time pass, with every wake-up on its way.
+    pub fn advance(&mut self, by: Duration) {
+        let until = self.now + by;
+        while let Some(due) = self.parts.timers.next_due().filter(|due| *due <= until) {
+            self.now = self.now.max(due);
+            let wake = self.parts.timers.pop_due(self.now).unwrap();
+            let cx = &mut self.parts.cx(self.now, &self.owner);
+            self.firehose.wake(cx, &mut self.stream, &mut self.bucket, &mut self.catalog, wake.token);
+        }
+        self.now = until;
+    }
+
+    pub fn call(&mut self, operation: &str, body: &Value) -> Result<Value, AwsError> {
+        let body = body.to_string();
+        let cx = &mut self.parts.cx(self.now, &self.owner);
+        let (stream, bucket, catalog) = (&mut self.stream, &mut self.bucket, &mut self.catalog);
+        let answer = self.firehose.call(cx, stream, bucket, catalog, operation, body.as_bytes())?;
+        Ok(serde_json::from_slice(&answer).unwrap())
+    }
+
+    /// How many wake-ups wait.
+    pub fn wakes(&mut self) -> usize {
+        std::iter::from_fn(|| self.parts.timers.pop_due(Time::MAX)).count()
+    }
+
+    pub fn counter(&self, name: &'static str) -> u64 {
+        self.parts.meter.counters().get(&("firehose", name)).copied().unwrap_or(0)
+    }
+}
+
+pub(super) fn unzip(body: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::new();
+    flate2::read::GzDecoder::new(body).read_to_end(&mut plain).unwrap();
+    plain
+}

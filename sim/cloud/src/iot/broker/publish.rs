@@ -1,0 +1,119 @@
+//! PUBLISH from clients.
+
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use rumqttc::mqttbytes::QoS;
+use rumqttc::mqttbytes::v4::{PubAck, Publish};
+
+use super::session::Disconnect;
+use super::written;
+use crate::core::Cx;
+use crate::iot::Iot;
+use crate::iot::policy::Action;
+use crate::iot::quotas::Quotas;
+use crate::iot::registry::Event;
+use crate::iot::rules::Ports;
+use crate::iot::sql::{Message, Segments};
+use crate::iot::topic::check_topic;
+use world::trace::{Field, Level};
+
+impl Iot {
+    /// Accepts a message, runs the rules on it, delivers it to subscribers, acknowledges it.
+    pub(super) fn publish(
+        &mut self,
+        cx: &mut Cx<'_>,
+        ports: &mut Ports<'_>,
+        connection: u64,
+        packet: &Publish,
+        output: &mut BytesMut,
+    ) -> Result<(), Disconnect> {
+        let Some(client) = self.accept(cx, connection, packet)? else { return Ok(()) };
+        cx.meter.add("iot", "PublishIn.Success", 1);
+        let fields = [
+            ("client", (&*client).into()),
+            ("packet", u64::from(packet.pkid).into()),
+            ("payload", Field::Bytes(&packet.payload)),
+        ];
+        cx.trace.event(Level::Message, cx.now, "iot", "publish", &packet.topic, &fields);
+        let segments = Segments::of(&packet.topic).expect("the number of slashes is checked");
+        let message = Message::new(&packet.topic, segments, &client, cx.now, &packet.payload);
+        let quotas = self.quotas.get_or_insert_with(|| Quotas::new(cx));
+        self.rules.dispatch(cx, quotas, ports, &message);
+        self.deliver(cx, packet, segments.as_slice());
+        if packet.qos == QoS::AtLeastOnce {
+            written(PubAck::new(packet.pkid).write(output));
+        }
+        Ok(())
+    }
+
+    /// Publishes the events of the registry that wait, in their order. The service itself publishes: no policy and no
+    /// rate of a connection applies.
+    pub(in crate::iot) fn publish_events(&mut self, cx: &mut Cx<'_>, ports: &mut Ports<'_>) {
+        while let Some(Event { topic, payload }) = self.registry.events.pop() {
+            cx.meter.add("iot", "RegistryEvents", 1);
+            let fields = [("payload", Field::Bytes(&payload))];
+            cx.trace.event(Level::Call, cx.now, "iot", "registry-event", &topic, &fields);
+            let segments = Segments::of(&topic).expect("a thing's name has no slashes");
+            // What `clientid()` gives for messages that did not come over MQTT.
+            let message = Message::new(&topic, segments, "n/a", cx.now, &payload);
+            let quotas = self.quotas.get_or_insert_with(|| Quotas::new(cx));
+            self.rules.dispatch(cx, quotas, ports, &message);
+            let packet = Publish::from_bytes(topic.as_str(), QoS::AtLeastOnce, payload.clone());
+            self.deliver(cx, &packet, segments.as_slice());
+        }
+    }
+
+    /// Checks a message. Answers the client's id, nothing for a message that is dropped because of a rate, or why the
+    /// connection ends.
+    fn accept(&mut self, cx: &mut Cx<'_>, connection: u64, packet: &Publish) -> Result<Option<Arc<str>>, Disconnect> {
+        let quotas = self.quotas.get_or_insert_with(|| Quotas::new(cx));
+        let session = self.broker.connections.get_mut(&connection).and_then(|state| state.session.as_mut());
+        let Some(session) = session else { return Ok(None) };
+        let topic = packet.topic.as_str();
+        let mut refuse = |metric: &'static str, reason: &'static str, end: Disconnect| {
+            cx.meter.add("iot", metric, 1);
+            let fields = [("client", (&*session.client).into()), ("reason", reason.into())];
+            cx.trace.event(Level::Call, cx.now, "iot", "publish-refused", topic, &fields);
+            Err(end)
+        };
+        let client_error = "PublishIn.ClientError";
+        if packet.qos == QoS::ExactlyOnce {
+            return refuse(client_error, "QoS 2 is not supported", Disconnect::client_error("QoS 2 is not supported"));
+        }
+        if let Err(why) = check_topic(topic) {
+            return refuse(client_error, why, Disconnect::client_error(why));
+        }
+        if packet.payload.len() > quotas.payload_size {
+            let why = "a payload has at most 128 KiB";
+            return refuse(client_error, why, Disconnect::client_error(why));
+        }
+        if topic.starts_with('$') {
+            let what = "reserved topics, such as Basic Ingest and shadows";
+            return refuse(client_error, what, Disconnect::NotModelled(what));
+        }
+        if packet.retain {
+            return refuse(client_error, "retained messages", Disconnect::NotModelled("retained messages"));
+        }
+        if !session.permissions.allows(Action::Publish, topic) {
+            // That the connection ends is unverified.
+            let why = "the policies do not allow iot:Publish";
+            return refuse("PublishIn.AuthError", why, Disconnect::AuthError(why));
+        }
+        let reason = if !session.publishes.try_take(cx.now, 1) {
+            "the connection publishes too often"
+        } else if !quotas.publishes_in.try_take(cx.now, 1) {
+            "the account publishes too often"
+        } else {
+            return Ok(Some(session.client.clone()));
+        };
+        cx.meter.add("iot", "PublishIn.Throttle", 1);
+        let fields = [
+            ("client", (&*session.client).into()),
+            ("packet", u64::from(packet.pkid).into()),
+            ("reason", reason.into()),
+        ];
+        cx.trace.event(Level::Call, cx.now, "iot", "publish-throttled", topic, &fields);
+        Ok(None)
+    }
+}

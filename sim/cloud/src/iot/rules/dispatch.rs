@@ -1,0 +1,146 @@
+//! What a message starts: matching, evaluation, actions, and the error action.
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use serde_json::json;
+
+use super::action::{Action, Failure};
+use super::retry::{Pending, StoredMessage, is_intermittent};
+use super::{Ports, Rule, Rules};
+use crate::core::Cx;
+use crate::iot::quotas::Quotas;
+use crate::iot::sql::{Message, Selected};
+use world::trace::Level;
+
+impl Rules {
+    /// Runs every rule whose filter matches the message, in the order of their creation.
+    pub fn dispatch(&mut self, cx: &mut Cx<'_>, quotas: &mut Quotas, ports: &mut Ports<'_>, message: &Message<'_>) {
+        let mut matching = BTreeMap::new();
+        self.filters.matching(message.segments.as_slice(), &mut matching);
+        for position in matching.into_keys() {
+            let index = usize::try_from(position).expect("it was a usize when the rule was created");
+            self.execute(cx, quotas, ports, message, index);
+        }
+    }
+
+    fn execute(
+        &mut self,
+        cx: &mut Cx<'_>,
+        quotas: &mut Quotas,
+        ports: &mut Ports<'_>,
+        message: &Message<'_>,
+        index: usize,
+    ) {
+        let rule = &self.rules[index];
+        cx.meter.add("iot", "TopicMatch", 1);
+        let refuse = |cx: &mut Cx<'_>, metric: &'static str, kind: &'static str| {
+            cx.meter.add("iot", metric, 1);
+            let fields = [("topic", message.topic.into()), ("client", message.client.into())];
+            cx.trace.event(Level::Call, cx.now, "iot", kind, &rule.name, &fields);
+        };
+        if !quotas.evaluations.try_take(cx.now, 1) {
+            return refuse(cx, "RuleExecutionThrottled", "rule-throttled");
+        }
+        cx.meter.add("iot", "RulesExecuted", 1);
+        let mut result = std::mem::take(&mut self.result);
+        result.clear();
+        match rule.statement.select(message, &mut || cx.uuid(), &mut result) {
+            Selected::No => {}
+            Selected::ParseError => refuse(cx, "ParseError", "rule-parse-error"),
+            Selected::Yes => self.act(cx, ports, message, index, &result),
+            Selected::YesWithParseError => {
+                refuse(cx, "ParseError", "rule-parse-error");
+                self.act(cx, ports, message, index, &result);
+            }
+        }
+        self.result = result;
+    }
+
+    fn act(&mut self, cx: &mut Cx<'_>, ports: &mut Ports<'_>, message: &Message<'_>, index: usize, result: &[u8]) {
+        let Rules { rules, retries, .. } = self;
+        let rule = &mut rules[index];
+        let execution = retries.next_execution();
+        let (mut failures, mut waiting) = (Vec::new(), 0);
+        for (position, action) in rule.actions.iter_mut().enumerate() {
+            let Action { kind, role, waiting: queues } = action;
+            let target = match kind.target(message, &mut || cx.uuid()) {
+                Ok(target) => target,
+                Err(failure) => {
+                    cx.meter.add("iot", "Failure", 1);
+                    failures.push(failure);
+                    continue;
+                }
+            };
+            let queue = if queues.is_empty() { None } else { queues.get(target.order_key()).copied() };
+            if queue.is_none() {
+                match target.put(cx, ports, &rule.name, role.as_ref(), Bytes::copy_from_slice(result)) {
+                    Ok(()) => {
+                        cx.meter.add("iot", "Success", 1);
+                        continue;
+                    }
+                    Err(error) if is_intermittent(&error) => {}
+                    Err(error) => {
+                        cx.meter.add("iot", "Failure", 1);
+                        failures.push(target.failure(&error));
+                        continue;
+                    }
+                }
+            }
+            waiting += 1;
+            let data = Bytes::copy_from_slice(result);
+            let pending = Pending { target: target.into_owned(), data, execution };
+            retries.enqueue(cx, (index, position), queue, queues, pending);
+        }
+        if waiting > 0 {
+            retries.remember(execution, index, waiting, StoredMessage::of(message), failures);
+        } else if !failures.is_empty() {
+            rule.fail(cx, ports, message, &failures);
+        }
+    }
+}
+
+impl Rule {
+    /// Runs the error action for a message whose actions failed for good: one error message for all of them.
+    pub(super) fn fail(&self, cx: &mut Cx<'_>, ports: &mut Ports<'_>, message: &Message<'_>, failures: &[Failure]) {
+        let listed: Vec<_> = failures
+            .iter()
+            .map(|f| json!({ "failedAction": f.action, "failedResource": f.resource, "errorMessage": f.message }))
+            .collect();
+        let document = json!({
+            "ruleName": &*self.name,
+            "topic": message.topic,
+            "cloudwatchTraceId": cx.uuid(),
+            "clientId": message.client,
+            "base64OriginalPayload": STANDARD.encode(message.payload),
+            "failures": listed,
+        });
+        let mut error_action_reason = String::new();
+        let outcome = match &self.error_action {
+            None => "no error action",
+            Some(action) => {
+                let document = Bytes::from(document.to_string());
+                let target = action.kind.target(message, &mut || cx.uuid());
+                let put = target.map_err(|failure| failure.message).and_then(|target| {
+                    let put = target.put(cx, ports, &self.name, action.role.as_ref(), document);
+                    put.map_err(|error| error.to_string())
+                });
+                let metric = if put.is_ok() { "ErrorActionSuccess" } else { "ErrorActionFailure" };
+                cx.meter.add("iot", metric, 1);
+                error_action_reason = put.err().unwrap_or_default();
+                metric
+            }
+        };
+        let reason = failures.first().map_or("", |failure| failure.message.as_str());
+        let fields = [
+            ("topic", message.topic.into()),
+            ("client", message.client.into()),
+            ("error_action", outcome.into()),
+            ("error_action_reason", error_action_reason.as_str().into()),
+            ("reason", reason.into()),
+        ];
+        cx.trace.event(Level::Call, cx.now, "iot", "rule-failure", &self.name, &fields);
+    }
+}

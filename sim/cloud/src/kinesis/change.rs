@@ -1,0 +1,162 @@
+//! `AWS::Kinesis::Stream`: its properties, its changes in place, and its deletion.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::lifecycle::{StreamModeDetails, check_modelled};
+use super::quotas::Quotas;
+use super::tags::check_tags;
+use super::{Kinesis, SERVICE};
+use crate::core::{AwsError, Cx, Outcome, Provisioned, Resource};
+use world::trace::Level;
+
+/// The properties that are modelled.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(super) struct StreamProperties {
+    pub name: Option<String>,
+    pub shard_count: Option<i64>,
+    retention_period_hours: Option<u64>,
+    stream_encryption: Option<StreamEncryption>,
+    stream_mode_details: Option<StreamModeDetails>,
+    #[serde(rename = "MaxRecordSizeInKiB")]
+    max_record_size_in_kib: Option<i64>,
+    #[serde(default)]
+    tags: Vec<Tag>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct StreamEncryption {
+    encryption_type: String,
+    key_id: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct Tag {
+    key: String,
+    value: String,
+}
+
+impl StreamProperties {
+    /// The properties of a resource. What is not modelled is refused.
+    pub fn of(resource: &Resource) -> Result<Self, AwsError> {
+        let properties: StreamProperties = resource.parse()?;
+        check_modelled(properties.stream_mode_details.as_ref(), properties.max_record_size_in_kib)
+            .map_err(|error| resource.refuse(error.message))?;
+        Ok(properties)
+    }
+
+    /// The retention in hours.
+    pub fn retention_hours(&self, resource: &Resource, quotas: &Quotas) -> Result<u64, AwsError> {
+        let hours = self.retention_period_hours.unwrap_or(quotas.retention_default_hours);
+        let (min, max) = (quotas.retention_default_hours, quotas.retention_max_hours);
+        if !(min..=max).contains(&hours) {
+            return Err(resource.refuse(format!("RetentionPeriodHours is {hours}, not {min} to {max}")));
+        }
+        Ok(hours)
+    }
+
+    /// The key that encrypts the stream.
+    pub fn key(&self, resource: &Resource) -> Result<Option<Arc<str>>, AwsError> {
+        match &self.stream_encryption {
+            None => Ok(None),
+            Some(StreamEncryption { encryption_type, key_id }) if encryption_type == "KMS" && !key_id.is_empty() => {
+                Ok(Some(key_id.as_str().into()))
+            }
+            Some(_) => Err(resource.refuse("StreamEncryption needs the EncryptionType KMS and a KeyId")),
+        }
+    }
+
+    /// The tags.
+    pub fn tags(&self) -> BTreeMap<String, String> {
+        self.tags.iter().map(|tag| (tag.key.clone(), tag.value.clone())).collect()
+    }
+}
+
+impl Kinesis {
+    /// Changes a stream in place: the tags and the retention at once, the number of shards and the encryption in their
+    /// time, during which the stream takes and gives records.
+    pub fn update(
+        &mut self,
+        cx: &mut Cx<'_>,
+        resource: &Resource,
+        physical_id: &str,
+        previous: &Value,
+    ) -> Result<Provisioned, AwsError> {
+        if resource.kind != "AWS::Kinesis::Stream" {
+            return Err(resource.refuse("this resource type is not modelled"));
+        }
+        let new = StreamProperties::of(resource)?;
+        let old = StreamProperties::of(&Resource { properties: previous.clone(), ..resource.clone() })?;
+        let quotas = self.quotas(cx);
+        let stream = self.existing(cx, physical_id)?;
+        let arn = stream.arn.clone();
+        if !stream.is_usable() {
+            let status = stream.status.as_str();
+            return Err(AwsError::new("ResourceInUseException", format!("Stream {physical_id} is in state {status}")));
+        }
+        // What can be refused is looked at first, so that a refusal leaves the stream as it was.
+        let hours = new.retention_hours(resource, &quotas)?;
+        let (key, old_key) = (new.key(resource)?, old.key(resource)?);
+        let mut tags = stream.tags.clone();
+        tags.retain(|tag, _| !old.tags.iter().any(|old| old.key == *tag));
+        check_tags(cx, physical_id, &new.tags(), &tags)?;
+        tags.extend(new.tags());
+        if key != old_key {
+            self.check_encryption_change(cx, physical_id, key.as_deref())?;
+        }
+        let mut ready = cx.now;
+        let count = new.shard_count.ok_or_else(|| resource.refuse("ShardCount is required"))?;
+        if new.shard_count != old.shard_count {
+            let target = u64::try_from(count).ok().filter(|count| *count > 0);
+            let target = target.ok_or_else(|| resource.refuse(format!("ShardCount is {count}, which is below 1")))?;
+            ready = self
+                .counted(cx, "UpdateShardCount", |kinesis, cx| kinesis.update_shard_count(cx, physical_id, target))?;
+        }
+        if key != old_key {
+            let operation = if key.is_some() { "StartStreamEncryption" } else { "StopStreamEncryption" };
+            ready = self.counted(cx, operation, |kinesis, cx| kinesis.change_encryption(cx, physical_id, key))?;
+        }
+        let stream = self.existing(cx, physical_id)?;
+        stream.tags = tags;
+        if stream.retention_hours != hours {
+            let longer = hours > stream.retention_hours;
+            let operation = if longer { "IncreaseStreamRetentionPeriod" } else { "DecreaseStreamRetentionPeriod" };
+            self.counted(cx, operation, |kinesis, cx| {
+                kinesis.retain(cx, physical_id, hours);
+                Ok(())
+            })?;
+        }
+        let provisioned = Provisioned::new(physical_id).attribute("Arn", arn);
+        Ok(if ready > cx.now { provisioned.ready_at(ready) } else { provisioned })
+    }
+
+    /// Deletes a stream with all its records, at once.
+    pub fn delete(&mut self, cx: &mut Cx<'_>, resource: &Resource, physical_id: &str) -> Result<(), AwsError> {
+        if resource.kind != "AWS::Kinesis::Stream" {
+            return Err(resource.refuse("this resource type is not modelled"));
+        }
+        if self.streams.remove(physical_id).is_some() {
+            cx.meter.call(SERVICE, "DeleteStream", Outcome::Ok);
+            cx.trace.event(Level::Call, cx.now, SERVICE, "stream deleted", physical_id, &[]);
+        }
+        Ok(())
+    }
+
+    /// Does what an operation does, and counts it as a call.
+    fn counted<T>(
+        &mut self,
+        cx: &mut Cx<'_>,
+        operation: &'static str,
+        act: impl FnOnce(&mut Self, &mut Cx<'_>) -> Result<T, AwsError>,
+    ) -> Result<T, AwsError> {
+        let result = act(self, cx);
+        cx.meter.call(SERVICE, operation, super::outcome(&result));
+        result
+    }
+}

@@ -1,0 +1,180 @@
+//! `CreateStream`, `DeleteStream`, and how `AWS::Kinesis::Stream` is created.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::change::StreamProperties;
+use super::encryption::{Encryption, ask};
+use super::stream::{Status, Stream};
+use super::tags::check_tags;
+use super::wire::{Checks, Text, expect_active, parse, stream_name, text};
+use super::work::Work;
+use super::{Kinesis, SERVICE};
+use crate::core::{AwsError, Cx, Outcome, Provisioned, Resource};
+use world::trace::Level;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct CreateStreamInput<'a> {
+    #[serde(borrow)]
+    stream_name: Option<Text<'a>>,
+    shard_count: Option<i64>,
+    stream_mode_details: Option<StreamModeDetails>,
+    #[serde(rename = "MaxRecordSizeInKiB")]
+    max_record_size_in_kib: Option<i64>,
+    tags: Option<BTreeMap<String, String>>,
+}
+
+/// StreamModeDetails.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(super) struct StreamModeDetails {
+    pub stream_mode: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct DeleteStreamInput<'a> {
+    #[serde(borrow)]
+    stream_name: Option<Text<'a>>,
+    #[serde(borrow, rename = "StreamARN")]
+    stream_arn: Option<Text<'a>>,
+    // No stream has consumers.
+    #[serde(rename = "EnforceConsumerDeletion")]
+    _enforce_consumer_deletion: Option<bool>,
+}
+
+/// What a new stream shall be.
+struct Wanted<'a> {
+    name: &'a str,
+    shard_count: i64,
+    retention_hours: u64,
+    tags: BTreeMap<String, String>,
+}
+
+impl Kinesis {
+    /// `CreateStream`.
+    pub(super) fn create_stream_call(&mut self, cx: &mut Cx<'_>, body: &[u8]) -> Result<Vec<u8>, AwsError> {
+        let input: CreateStreamInput<'_> = parse("CreateStream", body)?;
+        let quotas = self.quotas(cx);
+        let mut checks = Checks::default();
+        let name = checks.required(text(&input.stream_name), "streamName").unwrap_or_default();
+        checks.name(text(&input.stream_name), "streamName");
+        // AWS's text for a provisioned stream without a count is unverified.
+        let shard_count = checks.required(input.shard_count, "shardCount").unwrap_or_default();
+        checks.range(input.shard_count, "shardCount", 1, i64::MAX);
+        check_modelled(input.stream_mode_details.as_ref(), input.max_record_size_in_kib)?;
+        checks.finish()?;
+        self.permit(cx, "kinesis:CreateStream", name)?;
+        let creating = self.streams.values().filter(|stream| stream.status == Status::Creating).count() as u64;
+        if creating >= quotas.creating_streams {
+            // The text is unverified.
+            let message = format!("Limit of {} streams in the CREATING state is reached.", quotas.creating_streams);
+            return Err(AwsError::new("LimitExceededException", message));
+        }
+        let tags = input.tags.unwrap_or_default();
+        check_tags(cx, name, &tags, &BTreeMap::new())?;
+        self.create(cx, Wanted { name, shard_count, retention_hours: quotas.retention_default_hours, tags })?;
+        self.begin(cx, name, [Work::Create]);
+        Ok(Vec::new())
+    }
+
+    /// `DeleteStream`.
+    pub(super) fn delete_stream_call(&mut self, cx: &mut Cx<'_>, body: &[u8]) -> Result<Vec<u8>, AwsError> {
+        let input: DeleteStreamInput<'_> = parse("DeleteStream", body)?;
+        let name = stream_name(cx, text(&input.stream_name), text(&input.stream_arn))?;
+        self.permit(cx, "kinesis:DeleteStream", name)?;
+        let stream = self.existing(cx, name)?;
+        expect_active(cx, stream)?;
+        cx.trace.event(Level::Call, cx.now, SERVICE, "DeleteStream", name, &[]);
+        self.begin(cx, name, [Work::Delete]);
+        Ok(Vec::new())
+    }
+
+    /// Creates `AWS::Kinesis::Stream`. `Ref` is the name; attribute `Arn`. The stream is ACTIVE at once.
+    pub fn provision(&mut self, cx: &mut Cx<'_>, resource: &Resource) -> Result<Provisioned, AwsError> {
+        if resource.kind != "AWS::Kinesis::Stream" {
+            return Err(resource.refuse("this resource type is not modelled"));
+        }
+        let result = self.create_resource(cx, resource);
+        let outcome = result.as_ref().map_or_else(Outcome::from, |_| Outcome::Ok);
+        cx.meter.call(SERVICE, "CreateStream", outcome);
+        result
+    }
+
+    fn create_resource(&mut self, cx: &mut Cx<'_>, resource: &Resource) -> Result<Provisioned, AwsError> {
+        let properties = StreamProperties::of(resource)?;
+        let quotas = self.quotas(cx);
+        let retention_hours = properties.retention_hours(resource, &quotas)?;
+        let shard_count = properties.shard_count.ok_or_else(|| resource.refuse("ShardCount is required"))?;
+        let mut checks = Checks::default();
+        checks.range(Some(shard_count), "ShardCount", 1, i64::MAX);
+        checks.name(properties.name.as_deref(), "Name");
+        checks.finish().map_err(|error| resource.refuse(error.message))?;
+        let key = properties.key(resource)?;
+        let tags = properties.tags();
+        let name = properties.name.unwrap_or_else(|| {
+            let suffix = cx.uuid().replace('-', "").to_uppercase();
+            format!("{}-{}-{}", resource.stack, resource.logical_id, &suffix[..12])
+        });
+        check_tags(cx, &name, &tags, &BTreeMap::new())?;
+        if let Some(key) = &key {
+            ask(cx, "kms:GenerateDataKey", key, &cx.account.arn("kinesis", &format!("stream/{name}")))?;
+        }
+        let stream = self.create(cx, Wanted { name: &name, shard_count, retention_hours, tags })?;
+        if let Some(key) = key {
+            stream.encryption = Encryption::by(key);
+        }
+        Ok(Provisioned::new(name).attribute("Arn", stream.arn.clone()))
+    }
+
+    fn create(&mut self, cx: &mut Cx<'_>, wanted: Wanted<'_>) -> Result<&mut Stream, AwsError> {
+        let Wanted { name, shard_count, retention_hours, tags } = wanted;
+        let quotas = self.quotas(cx);
+        if self.streams.contains_key(name) {
+            let message = format!("Stream {name} under account {} already exists.", cx.account.id);
+            return Err(AwsError::new("ResourceInUseException", message));
+        }
+        self.check_shard_limit(cx, u64::try_from(shard_count).unwrap_or(u64::MAX))?;
+        let shard_count = u32::try_from(shard_count).expect("the limit of shards is far below 2^32");
+        let arn = cx.account.arn("kinesis", &format!("stream/{name}"));
+        let serial = self.next_serial;
+        self.next_serial += 1;
+        let mut stream = Stream::new(name, arn, shard_count, retention_hours, &quotas, cx.now);
+        (stream.serial, stream.tags) = (serial, tags);
+        let fields = [("shards", stream.shards.len().into()), ("retention_hours", retention_hours.into())];
+        cx.trace.event(Level::Call, cx.now, SERVICE, "CreateStream", name, &fields);
+        Ok(self.streams.entry(stream.name.clone()).or_insert(stream))
+    }
+
+    /// Whether the account may have so many more open shards.
+    pub(super) fn check_shard_limit(&mut self, cx: &Cx<'_>, additional: u64) -> Result<(), AwsError> {
+        let limit = self.quotas(cx).shards_per_account;
+        let existing: u64 = self.streams.values().map(|stream| stream.open.len() as u64).sum();
+        if additional <= limit.saturating_sub(existing) {
+            return Ok(());
+        }
+        let (account, region) = (&cx.account.id, &cx.account.region);
+        Err(AwsError::new(
+            "LimitExceededException",
+            format!(
+                "This request would exceed the shard limit for the account {account} in {region}. Current shard count for \
+                 the account: {existing}. Limit: {limit}. Number of additional shards that would have resulted from \
+                 this request: {additional}."
+            ),
+        ))
+    }
+}
+
+/// Refuses what is not modelled: capacity on demand, and records above 1 MiB.
+pub(super) fn check_modelled(mode: Option<&StreamModeDetails>, max_record_kib: Option<i64>) -> Result<(), AwsError> {
+    match mode.map(|mode| mode.stream_mode.as_str()) {
+        None | Some("PROVISIONED") => {}
+        Some(mode) => return Err(AwsError::not_modelled(format!("the kinesis stream mode {mode}"))),
+    }
+    match max_record_kib {
+        None | Some(1_024) => Ok(()),
+        Some(kib) => Err(AwsError::not_modelled(format!("a kinesis stream with MaxRecordSizeInKiB {kib}"))),
+    }
+}

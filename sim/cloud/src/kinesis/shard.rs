@@ -1,0 +1,185 @@
+//! A shard: its hash key range, its write and read limits, its records, and its end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::log::{Log, Room};
+use super::quotas::Quotas;
+use super::routing::HashRange;
+use super::segment::Stored;
+use crate::core::TokenBucket;
+use crate::core::ports::{SequenceNumber, StreamRecord};
+use world::time::Time;
+
+/// A call or record that a shard refuses because of its rate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct RateExceeded;
+
+/// One shard of a stream.
+pub(super) struct Shard {
+    /// Shard id, such as `shardId-000000000000`.
+    pub id: Arc<str>,
+    /// Index in the stream, from 0.
+    pub index: u32,
+    /// The hash keys that it owns.
+    pub range: HashRange,
+    /// The shards that it was made from: none, one by a split, two by a merge.
+    pub parents: Vec<Arc<str>>,
+    /// Since when it takes records.
+    pub opened: Time,
+    /// Since when it takes no more: a split or a merge closed it.
+    pub closed: Option<Time>,
+    /// Whether the retention has passed since it was closed: it is as good as absent.
+    pub expired: bool,
+    /// Its records.
+    pub log: Log,
+    created_secs: u32,
+    write_records: TokenBucket,
+    write_bytes: TokenBucket,
+    iterator_calls: TokenBucket,
+    read_calls: TokenBucket,
+    read_bytes: TokenBucket,
+    read_bytes_per_second: u64,
+    read_blocked_until: Time,
+}
+
+/// The ordinal that no record has and that comes after each.
+const LAST_ORDINAL: u64 = 0xfff_ffff_ffff;
+
+/// What one read of a shard gives.
+pub(super) struct Read {
+    /// Records in order.
+    pub records: Vec<StreamRecord>,
+    /// Offset to read on from.
+    pub next: u64,
+    /// Size of the records in bytes, keys included.
+    pub bytes: u64,
+    /// How far behind the tip the reader is.
+    pub millis_behind_latest: u64,
+    /// Whether the shard is closed and read to its end.
+    pub at_end: bool,
+}
+
+impl Shard {
+    /// An empty shard that begins at `now`.
+    pub fn new(index: u32, range: HashRange, parents: Vec<Arc<str>>, quotas: &Quotas, now: Time) -> Self {
+        Shard {
+            id: format!("shardId-{index:012}").into(),
+            index,
+            range,
+            parents,
+            opened: now,
+            closed: None,
+            expired: false,
+            log: Log::new(),
+            created_secs: seconds(now),
+            write_records: TokenBucket::per_second(quotas.shard_write_records, now),
+            write_bytes: TokenBucket::per_second(quotas.shard_write_bytes, now),
+            iterator_calls: TokenBucket::per_second(quotas.iterator_calls, now),
+            read_calls: TokenBucket::per_second(quotas.read_calls, now),
+            read_bytes: TokenBucket::per_second(quotas.shard_read_bytes, now),
+            read_bytes_per_second: quotas.shard_read_bytes,
+            read_blocked_until: Time::EPOCH,
+        }
+    }
+
+    /// Sequence number of the record at `offset`, which arrived at `arrival`.
+    pub fn sequence(&self, offset: u64, arrival: Time) -> u128 {
+        sequence(self.created_secs, self.index, offset + 1, arrival)
+    }
+
+    /// Sequence number that no record has and that comes before each.
+    pub fn starting_sequence(&self) -> u128 {
+        let created = Time::from_unix_secs(u64::from(self.created_secs));
+        sequence(self.created_secs, self.index, 0, created)
+    }
+
+    /// Sequence number of a closed shard that no record has and that comes after each.
+    pub fn ending_sequence(&self) -> Option<u128> {
+        self.closed.map(|closed| sequence(self.created_secs, self.index, LAST_ORDINAL, closed))
+    }
+
+    /// Offset of the record with this sequence number; `None` when it is not of this shard. The shard's starting
+    /// sequence number stands for the first record, its ending one for the end.
+    pub fn offset(&self, number: SequenceNumber) -> Option<u64> {
+        let known = number.shard == self.index && number.shard_created_secs == self.created_secs;
+        match number.ordinal {
+            LAST_ORDINAL if self.closed.is_some() => known.then(|| self.log.end()),
+            ordinal => (known && ordinal <= self.log.end()).then(|| ordinal.saturating_sub(1)),
+        }
+    }
+
+    /// Takes no more records.
+    pub fn close(&mut self, now: Time) {
+        self.closed = Some(now);
+    }
+
+    /// Forgets what is left of a closed shard.
+    pub fn expire(&mut self) {
+        self.expired = true;
+        self.log.trim(Time::MAX);
+    }
+
+    /// Accepts a record, if the shard's rates allow it. Answers its offset.
+    pub fn put(&mut self, now: Time, key: &str, data: Bytes) -> Result<u64, RateExceeded> {
+        let size = (data.len() + key.len()) as u64;
+        if self.write_records.wait_for(now, 1) != Some(Duration::ZERO) || !self.write_bytes.try_take(now, size) {
+            return Err(RateExceeded);
+        }
+        self.write_records.try_take(now, 1);
+        Ok(self.log.push(Stored { data, key: key.into(), arrival: now }))
+    }
+
+    /// Counts a call of `GetShardIterator`.
+    pub fn take_iterator_call(&mut self, now: Time) -> Result<(), RateExceeded> {
+        if self.iterator_calls.try_take(now, 1) { Ok(()) } else { Err(RateExceeded) }
+    }
+
+    /// Reads at most `limit` records from offset `from` on that arrived at `cutoff` or later.
+    pub fn read(&mut self, now: Time, from: u64, cutoff: Time, room: Room) -> Result<Read, RateExceeded> {
+        if now < self.read_blocked_until || !self.read_calls.try_take(now, 1) {
+            return Err(RateExceeded);
+        }
+        self.log.trim(cutoff);
+        let (created, index) = (self.created_secs, self.index);
+        let (mut records, mut bytes) = (Vec::new(), 0);
+        let next = self.log.read(from, cutoff, room, |offset, record| {
+            bytes += record.size_bytes() as u64;
+            records.push(StreamRecord {
+                sequence_number: sequence(created, index, offset + 1, record.arrival),
+                data: record.data,
+                partition_key: record.key,
+                arrival: record.arrival,
+            });
+        });
+        self.charge_read(now, bytes);
+        let millis_behind_latest = match records.last() {
+            Some(last) if next < self.log.end() => now.unix_millis().saturating_sub(last.arrival.unix_millis()),
+            _ => 0,
+        };
+        let at_end = self.closed.is_some() && next >= self.log.end();
+        Ok(Read { records, next, bytes, millis_behind_latest, at_end })
+    }
+
+    /// An answer within the second's 2 MiB is paid from the bucket. A larger one empties it and blocks the shard's
+    /// readers for as long as 2 MiB/s need to carry it: 10 MiB block 5 s, as the Kinesis guide says.
+    fn charge_read(&mut self, now: Time, bytes: u64) {
+        if self.read_bytes.try_take(now, bytes) {
+            return;
+        }
+        let available = self.read_bytes.available(now);
+        self.read_bytes.try_take(now, available);
+        let micros = (bytes * 1_000_000).div_ceil(self.read_bytes_per_second);
+        self.read_blocked_until = now + Duration::from_micros(micros);
+    }
+}
+
+fn sequence(shard_created_secs: u32, shard: u32, ordinal: u64, arrival: Time) -> u128 {
+    SequenceNumber { shard_created_secs, shard, ordinal, arrival_secs: seconds(arrival) }.pack()
+}
+
+fn seconds(time: Time) -> u32 {
+    u32::try_from(time.unix_secs()).unwrap_or(u32::MAX)
+}

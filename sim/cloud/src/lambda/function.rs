@@ -1,0 +1,379 @@
+//! `AWS::Lambda::Function`: what a function is, its creation, and its changes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::permission::Statement;
+use super::queue::Retention;
+use crate::core::{AwsError, Cx, FunctionRevision, Provisioned, Resource, TokenBucket};
+use world::time::Time;
+
+/// How long a change of a function is in progress. AWS publishes none: an assumption.
+const UPDATE_TIME: Duration = Duration::from_secs(2);
+
+/// A function as it is configured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FunctionInfo {
+    /// Name, unique in the account.
+    pub name: String,
+    /// ARN without a version.
+    pub arn: String,
+    /// What of the deployment package runs.
+    pub handler: String,
+    /// Runtime, such as `provided.al2023`.
+    pub runtime: String,
+    /// Environment variables by name, without those that Lambda adds.
+    pub environment: BTreeMap<String, String>,
+    /// Execution role.
+    pub role_arn: String,
+    /// Memory in MiB.
+    pub memory_mib: u64,
+    /// Longest run of one invocation.
+    pub timeout: Duration,
+    /// Description, empty when there is none.
+    pub description: String,
+    /// `x86_64` or `arm64`.
+    pub architecture: String,
+    /// Size of `/tmp` in MiB.
+    pub ephemeral_storage_mib: u64,
+    /// Where the deployment package lies: (bucket, key).
+    pub code: (String, String),
+    /// Customer-managed key of the environment variables.
+    pub kms_key_arn: Option<String>,
+    /// Log group of its environments.
+    pub log_group: String,
+    /// `PassThrough` or `Active`.
+    pub tracing: String,
+    /// Invocations at a time that are set aside for it, and at most allowed.
+    pub reserved_concurrency: Option<u64>,
+    /// When it was last changed.
+    pub last_modified: Time,
+    /// Revision id.
+    pub revision_id: String,
+}
+
+/// What an execution environment is made of.
+#[derive(Clone, Debug)]
+pub(super) struct Version {
+    pub revision: Arc<FunctionRevision>,
+    pub timeout: Duration,
+    pub kms_key_arn: Option<String>,
+    pub log_group: String,
+}
+
+/// A function and its execution environments.
+#[derive(Debug)]
+pub(super) struct Function {
+    pub info: FunctionInfo,
+    /// What invocations run. It is behind `info` while a change is in progress.
+    version: Version,
+    /// What invocations run from an instant on.
+    next: Option<(Time, Version)>,
+    /// Environments of `version` that are initialised and wait for an event.
+    pub idle: u64,
+    /// New environments that may start.
+    pub scaling: TokenBucket,
+    /// Its resource policy.
+    pub policy: Vec<Statement>,
+    /// How long events wait for it, and how often they are tried.
+    pub retention: Retention,
+    /// Whether a declaration decides that, and not Lambda's defaults.
+    pub has_invoke_config: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(super) struct Properties {
+    function_name: String,
+    handler: String,
+    runtime: String,
+    role: String,
+    code: Code,
+    memory_size: Option<u64>,
+    timeout: Option<u64>,
+    #[serde(default)]
+    environment: Environment,
+    #[serde(default)]
+    description: String,
+    architectures: Option<Vec<String>>,
+    ephemeral_storage: Option<EphemeralStorage>,
+    package_type: Option<String>,
+    kms_key_arn: Option<String>,
+    #[serde(default)]
+    logging_config: LoggingConfig,
+    tracing_config: Option<TracingConfig>,
+    reserved_concurrent_executions: Option<u64>,
+    #[serde(default, rename = "Tags")]
+    _tags: Option<Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Code {
+    #[serde(rename = "S3Bucket")]
+    bucket: String,
+    #[serde(rename = "S3Key")]
+    key: String,
+}
+
+/// Where logs go. Lines are not modelled, so their format and level change nothing.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct LoggingConfig {
+    log_group: Option<String>,
+    #[serde(rename = "LogFormat")]
+    _format: Option<String>,
+    #[serde(rename = "ApplicationLogLevel")]
+    _application_level: Option<String>,
+    #[serde(rename = "SystemLogLevel")]
+    _system_level: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct TracingConfig {
+    mode: String,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct Environment {
+    #[serde(default)]
+    variables: BTreeMap<String, String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct EphemeralStorage {
+    size: u64,
+}
+
+/// Runtimes that run a program named `bootstrap`; the only ones that the seam can run.
+const RUNTIMES: [&str; 2] = ["provided.al2", "provided.al2023"];
+
+/// Environment variables that Lambda sets itself (Lambda facts, "Custom runtime API").
+const RESERVED_VARIABLES: [&str; 14] = [
+    "AWS_ACCESS_KEY",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
+    "AWS_LAMBDA_FUNCTION_NAME",
+    "AWS_LAMBDA_FUNCTION_VERSION",
+    "AWS_LAMBDA_LOG_GROUP_NAME",
+    "AWS_LAMBDA_LOG_STREAM_NAME",
+    "AWS_LAMBDA_RUNTIME_API",
+    "AWS_REGION",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "LAMBDA_RUNTIME_DIR",
+    "LAMBDA_TASK_ROOT",
+    "TZ",
+];
+
+impl Function {
+    /// The function that `resource` declares; `number` is the number of its first revision.
+    pub fn create(cx: &mut Cx<'_>, resource: &Resource, number: u64) -> Result<Self, AwsError> {
+        let properties: Properties = resource.parse()?;
+        properties.check(cx, resource)?;
+        let info = properties.into_info(cx);
+        let burst = cx.limits.get("lambda", "scaling_rate");
+        Ok(Function {
+            version: Version::new(&info, number),
+            next: None,
+            info,
+            idle: 0,
+            // The quota counts new environments in 10 seconds.
+            scaling: TokenBucket::new(burst, burst / 10, cx.now),
+            policy: Vec::new(),
+            retention: Retention::new(cx),
+            has_invoke_config: false,
+        })
+    }
+
+    /// What the function would be with the properties of `resource`.
+    pub fn changed(&self, cx: &mut Cx<'_>, resource: &Resource) -> Result<FunctionInfo, AwsError> {
+        let properties: Properties = resource.parse()?;
+        properties.check(cx, resource)?;
+        if properties.function_name != self.info.name {
+            return Err(resource.refuse("a change of FunctionName needs a replacement"));
+        }
+        Ok(properties.into_info(cx))
+    }
+
+    /// Changes the function to `info` and says when that is done. Invocations that run go on in their environments; from
+    /// the end of the change on, new environments start. Reserved concurrency counts at once and starts none.
+    pub fn change(&mut self, cx: &Cx<'_>, info: FunctionInfo, number: u64) -> Result<Time, AwsError> {
+        self.settle(cx.now);
+        let unchanged = FunctionInfo {
+            reserved_concurrency: info.reserved_concurrency,
+            last_modified: info.last_modified,
+            revision_id: info.revision_id.clone(),
+            ..self.info.clone()
+        };
+        if unchanged == info {
+            self.info.reserved_concurrency = info.reserved_concurrency;
+            return Ok(cx.now);
+        }
+        if self.next.is_some() {
+            let message = format!(
+                "The operation cannot be performed at this time. An update is in progress for resource: {}",
+                self.info.arn
+            );
+            return Err(AwsError::new("ResourceConflictException", message).status(409).with("Type", "User"));
+        }
+        let ready = cx.now + UPDATE_TIME;
+        self.next = Some((ready, Version::new(&info, number)));
+        self.info = info;
+        Ok(ready)
+    }
+
+    /// Ends a change whose time is over: idle environments of the old revision are dropped.
+    fn settle(&mut self, now: Time) {
+        if let Some((_, version)) = self.next.take_if(|(ready, _)| *ready <= now) {
+            self.version = version;
+            self.idle = 0;
+        }
+    }
+
+    /// What an invocation runs that begins now.
+    pub fn version(&mut self, now: Time) -> &Version {
+        self.settle(now);
+        &self.version
+    }
+
+    /// Whether a change is in progress.
+    pub fn is_changing(&self, now: Time) -> bool {
+        self.next.as_ref().is_some_and(|(ready, _)| *ready > now)
+    }
+
+    /// What references to the function answer: `Ref` is its name.
+    pub fn provisioned(&self) -> Provisioned {
+        Provisioned::new(self.info.name.clone()).attribute("Arn", self.info.arn.clone())
+    }
+}
+
+impl Version {
+    fn new(info: &FunctionInfo, number: u64) -> Self {
+        Version {
+            revision: Arc::new(FunctionRevision {
+                function: info.name.clone(),
+                number,
+                handler: info.handler.clone(),
+                environment: info.environment.clone(),
+                role_arn: info.role_arn.clone(),
+                memory_mib: info.memory_mib,
+            }),
+            timeout: info.timeout,
+            kms_key_arn: info.kms_key_arn.clone(),
+            log_group: info.log_group.clone(),
+        }
+    }
+}
+
+impl Properties {
+    fn into_info(self, cx: &mut Cx<'_>) -> FunctionInfo {
+        let name = self.function_name;
+        let limit = |name| cx.limits.get("lambda", name);
+        FunctionInfo {
+            arn: cx.account.arn("lambda", &format!("function:{name}")),
+            handler: self.handler,
+            runtime: self.runtime,
+            environment: self.environment.variables,
+            role_arn: self.role,
+            memory_mib: self.memory_size.unwrap_or_else(|| limit("memory_min")),
+            timeout: Duration::from_secs(self.timeout.unwrap_or_else(|| limit("timeout_default"))),
+            description: self.description,
+            architecture: self.architectures.map_or_else(|| "x86_64".to_owned(), |list| list[0].clone()),
+            ephemeral_storage_mib: self.ephemeral_storage.map_or_else(|| limit("tmp_min"), |storage| storage.size),
+            code: (self.code.bucket, self.code.key),
+            kms_key_arn: self.kms_key_arn.filter(|key| !key.is_empty()),
+            log_group: self.logging_config.log_group.unwrap_or_else(|| format!("/aws/lambda/{name}")),
+            tracing: self.tracing_config.map_or_else(|| "PassThrough".to_owned(), |tracing| tracing.mode),
+            reserved_concurrency: self.reserved_concurrent_executions,
+            last_modified: cx.now,
+            revision_id: cx.uuid(),
+            name,
+        }
+    }
+
+    fn check(&self, cx: &Cx<'_>, resource: &Resource) -> Result<(), AwsError> {
+        let limit = |name| cx.limits.get("lambda", name);
+        let within = |member: &str, value: Option<u64>, min: u64, max: u64| match value {
+            Some(value) if value < min || value > max => {
+                Err(resource.refuse(format!("{member} is {value}; Lambda takes {min} to {max}")))
+            }
+            _ => Ok(()),
+        };
+        if !is_name(&self.function_name) {
+            return Err(resource.refuse("FunctionName has 1 to 64 letters, digits, hyphens and underscores"));
+        }
+        if !RUNTIMES.contains(&self.runtime.as_str()) {
+            return Err(resource.refuse(format!("the runtime {} is not modelled", self.runtime)));
+        }
+        if self.handler.is_empty() || self.handler.len() > 128 || self.handler.contains(char::is_whitespace) {
+            return Err(resource.refuse("Handler has 1 to 128 characters without white space"));
+        }
+        if !(self.role.starts_with("arn:aws:iam::") && self.role.contains(":role/")) {
+            return Err(resource.refuse(format!("Role is {:?}, which is not the ARN of a role", self.role)));
+        }
+        if self.code.bucket.is_empty() || self.code.key.is_empty() {
+            return Err(resource.refuse("Code needs S3Bucket and S3Key"));
+        }
+        if self.package_type.as_deref().is_some_and(|kind| kind != "Zip") {
+            return Err(resource.refuse("PackageType other than Zip is not modelled"));
+        }
+        if let Some(list) = &self.architectures
+            && !matches!(list.as_slice(), [one] if one == "x86_64" || one == "arm64")
+        {
+            return Err(resource.refuse("Architectures holds x86_64 or arm64"));
+        }
+        if self.description.chars().count() > 256 {
+            return Err(resource.refuse("Description has at most 256 characters"));
+        }
+        if let Some(tracing) = &self.tracing_config
+            && !["Active", "PassThrough"].contains(&tracing.mode.as_str())
+        {
+            return Err(resource.refuse("TracingConfig.Mode is Active or PassThrough"));
+        }
+        within("MemorySize", self.memory_size, limit("memory_min"), limit("memory_max"))?;
+        within("Timeout", self.timeout, 1, limit("timeout_max"))?;
+        let storage = self.ephemeral_storage.as_ref().map(|storage| storage.size);
+        within("EphemeralStorage.Size", storage, limit("tmp_min"), limit("tmp_max"))?;
+        check_environment(&self.environment.variables, limit("env_size"))
+    }
+}
+
+/// Checks environment variables. The texts of the refusals are unverified.
+pub(super) fn check_environment(variables: &BTreeMap<String, String>, size_max: u64) -> Result<(), AwsError> {
+    let refuse = |message: String| Err(AwsError::new("InvalidParameterValueException", message).with("Type", "User"));
+    let unable =
+        "Lambda was unable to configure your environment variables because the environment variables you have provided";
+    for name in variables.keys() {
+        let well_formed = name.len() > 1
+            && name.starts_with(|c: char| c.is_ascii_alphabetic())
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        if !well_formed {
+            return refuse(format!(
+                "the name {name:?} of an environment variable does not match [a-zA-Z][a-zA-Z0-9_]+"
+            ));
+        }
+        if RESERVED_VARIABLES.contains(&name.as_str()) {
+            return refuse(format!(
+                "{unable} contains reserved keys that are currently not supported for modification. \
+                 Reserved keys used in this request: {name}"
+            ));
+        }
+    }
+    let text = serde_json::to_string(variables).expect("a map of texts is JSON");
+    if text.len() as u64 > size_max {
+        return refuse(format!("{unable} exceeded the 4KB limit. String measured: {text}"));
+    }
+    Ok(())
+}
+
+pub(super) fn is_name(name: &str) -> bool {
+    (1..=64).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+}

@@ -1,0 +1,235 @@
+//! AWS Lambda: functions, event source mappings of Kinesis streams, and asynchronous and synchronous invocations.
+//!
+//! Modelled: `AWS::Lambda::Function` as a zip package for a custom runtime; its changes: a change is in progress for a
+//! while, then the idle environments are dropped, invocations that run end in the old ones, and the next one starts cold;
+//! `AWS::Lambda::EventSourceMapping` of a Kinesis stream: one poller a shard that reads once a second in the function's
+//! role, batches by BatchSize, MaximumBatchingWindowInSeconds and the 6 MB of an event, one batch in flight a shard,
+//! delivery again until success or expiry, ReportBatchItemFailures, the three starting positions, parents before
+//! children; execution environments (cold when none is idle), the account's and reserved concurrency, its request rate,
+//! and the rate of new environments; `AWS::Lambda::Permission` for services, checked when a service invokes;
+//! `AWS::Lambda::EventInvokeConfig` without destinations, and the queue of asynchronous invocations (`queue`); the
+//! customer-managed key of environment variables, used in the function's role when an environment starts; the
+//! operations Invoke, UpdateFunctionCode from S3, UpdateFunctionConfiguration, GetPolicy, GetFunction,
+//! GetFunctionConfiguration, ListFunctions, GetEventSourceMapping, ListEventSourceMappings with the rates of the control
+//! plane.
+//!
+//! Partly modelled: the object that `Code` names is not looked up, so answers hold no CodeSize, CodeSha256 and location;
+//! whatever it names, the code that runs is the handler of this build with the name that `Handler` gives, so a new S3Key
+//! is a new deployment of the same code. Log lines are not modelled: a starting environment checks the log group and the
+//! role's permissions, and what is denied is counted as `LogsDenied` (a name of this simulator) and changes nothing else, as
+//! on AWS. A mapping is `Enabled` at once and reads for the first time a second later; its changes act at once. An
+//! environment stays idle for ever, and one whose invocation failed is dropped, also where the function answered with an
+//! error of its own, because the seam drops it too. `Description`, `Architectures`, `EphemeralStorage`, `TracingConfig`,
+//! formats and levels of logs, and `Tags` change nothing that is modelled; no grant is created for a key.
+//! A batch that is delivered again keeps its end: it is not filled up with newer records (unverified). A record that no
+//! event can hold is dropped and counted (unverified). A change takes two seconds (assumed).
+//!
+//! Refused: every other operation and property by its name: versions, aliases, provisioned concurrency, layers, images,
+//! VPCs, dead letters, destinations, permissions for other principals than services; of Invoke the log's tail, the client
+//! context and DryRun; and of mappings ParallelizationFactor above 1, BisectBatchOnFunctionError, MaximumRetryAttempts,
+//! MaximumRecordAgeInSeconds, TumblingWindowInSeconds, DestinationConfig, FilterCriteria, enhanced fan-out and other
+//! sources.
+
+mod answer;
+mod change;
+mod event;
+mod function;
+mod invoke;
+mod mapping;
+mod operate;
+mod permission;
+mod permit;
+mod poller;
+mod queue;
+mod rest;
+mod shards;
+#[cfg(test)]
+mod tests;
+mod wakeup;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+pub use function::FunctionInfo;
+pub use invoke::{FunctionError, FunctionErrorKind};
+pub use rest::RestCall;
+
+use crate::core::ports::{LogGroups, Streams};
+use crate::core::{AwsError, Cx, Deferred, Outcome, Provisioned, Resource};
+use function::Function;
+use invoke::{Rates, Running};
+use mapping::{Mapping, State};
+use poller::Poller;
+use queue::Event;
+use wakeup::Wakeup;
+use world::time::Time;
+
+/// The services that functions and mappings use.
+pub struct Ports<'p> {
+    /// Kinesis.
+    pub streams: &'p mut dyn Streams,
+    /// CloudWatch Logs.
+    pub logs: &'p dyn LogGroups,
+}
+
+/// Concurrency that is never reserved (Lambda Developer Guide, "Configuring reserved concurrency").
+const UNRESERVED_MIN: u64 = 100;
+
+/// The functions of the account and their event source mappings.
+#[derive(Debug, Default)]
+pub struct Lambda {
+    functions: BTreeMap<String, Function>,
+    /// In the order of their creation.
+    mappings: Vec<Mapping>,
+    pollers: Vec<Poller>,
+    running: BTreeMap<u64, Running>,
+    /// How many of them run each function.
+    running_of: BTreeMap<String, u64>,
+    invocations: u64,
+    /// Asynchronous invocations that are not done, by id.
+    queue: BTreeMap<u64, Event>,
+    events: u64,
+    /// Revisions of functions so far.
+    revisions: u64,
+    /// Answers that callers of the API wait for, so far.
+    tickets: u64,
+    deferred: Option<Deferred>,
+    rates: Option<Rates>,
+}
+
+impl Lambda {
+    /// An account without functions.
+    pub fn new() -> Self {
+        Lambda::default()
+    }
+
+    /// The functions, ordered by name.
+    pub fn functions(&self) -> impl Iterator<Item = &FunctionInfo> {
+        self.functions.values().map(|function| &function.info)
+    }
+
+    /// Creates `AWS::Lambda::Function` (`Ref` is the name; attribute `Arn`), `AWS::Lambda::EventSourceMapping` (`Ref`
+    /// is the UUID; attributes `Id` and `EventSourceMappingArn`), `AWS::Lambda::Permission` (`Ref` is the statement's id) or
+    /// `AWS::Lambda::EventInvokeConfig`.
+    pub fn provision(
+        &mut self,
+        cx: &mut Cx<'_>,
+        streams: &mut dyn Streams,
+        resource: &Resource,
+    ) -> Result<Provisioned, AwsError> {
+        let (operation, result) = match resource.kind.as_str() {
+            "AWS::Lambda::Function" => ("CreateFunction", self.create_function(cx, resource)),
+            "AWS::Lambda::EventSourceMapping" => {
+                ("CreateEventSourceMapping", self.create_mapping(cx, streams, resource))
+            }
+            "AWS::Lambda::Permission" => ("AddPermission", self.add_permission(cx, resource)),
+            "AWS::Lambda::EventInvokeConfig" => {
+                ("PutFunctionEventInvokeConfig", self.put_retention(cx, resource, true))
+            }
+            _ => return Err(resource.refuse("this resource type is not modelled")),
+        };
+        cx.meter.call("lambda", operation, result.as_ref().map_or_else(Outcome::from, |_| Outcome::Ok));
+        result
+    }
+
+    fn create_function(&mut self, cx: &mut Cx<'_>, resource: &Resource) -> Result<Provisioned, AwsError> {
+        let function = Function::create(cx, resource, self.revisions + 1)?;
+        let name = function.info.name.clone();
+        if self.functions.contains_key(&name) {
+            let message = format!("Function already exist: {name}");
+            return Err(AwsError::new("ResourceConflictException", message).status(409).with("Type", "User"));
+        }
+        self.check_reservation(cx, &name, function.info.reserved_concurrency)?;
+        self.revisions += 1;
+        let provisioned = function.provisioned();
+        self.functions.insert(name, function);
+        Ok(provisioned)
+    }
+
+    /// Functions without reserved concurrency must keep at least 100 of the account's.
+    fn check_reservation(&mut self, cx: &Cx<'_>, name: &str, reserved: Option<u64>) -> Result<(), AwsError> {
+        let Some(reserved) = reserved else { return Ok(()) };
+        let all = cx.limits.get("lambda", "concurrency");
+        if self.reserved_concurrency(Some(name)) + reserved + UNRESERVED_MIN <= all {
+            return Ok(());
+        }
+        let message = format!(
+            "Specified ReservedConcurrentExecutions for function decreases account's UnreservedConcurrentExecution below \
+             its minimum value of [{UNRESERVED_MIN}]."
+        );
+        Err(AwsError::new("InvalidParameterValueException", message).with("Type", "User"))
+    }
+
+    fn create_mapping(
+        &mut self,
+        cx: &mut Cx<'_>,
+        streams: &mut dyn Streams,
+        resource: &Resource,
+    ) -> Result<Provisioned, AwsError> {
+        let properties: mapping::Properties = resource.parse()?;
+        let stream: Arc<str> = properties.stream(cx, resource)?.into();
+        let name = properties.function(cx, resource)?;
+        let function = self.functions.get(name).ok_or_else(|| rest::function_not_found(cx, name))?;
+        let shards = streams.list_shards(&stream).map_err(|_| {
+            let message = format!("Stream not found: {}", properties.event_source_arn);
+            AwsError::new("InvalidParameterValueException", message).with("Type", "User")
+        })?;
+        if let Some(same) = self.live_mappings().find(|m| m.stream == stream && m.function == function.info.name) {
+            let message = format!(
+                "The event source arn (\" {} \") and function (\" {name} \") provided mapping already exists. \
+                 Please update or delete the existing mapping with UUID {}",
+                same.source_arn, same.uuid
+            );
+            return Err(AwsError::new("ResourceConflictException", message).status(409).with("Type", "User"));
+        }
+        let mapping = properties.create(cx, resource, stream, &function.info)?;
+        permit::permit_reader(cx, &mapping.reader, &mapping.source_arn)?;
+        let provisioned = Provisioned::new(mapping.uuid.clone())
+            .attribute("Id", mapping.uuid.clone())
+            .attribute("EventSourceMappingArn", mapping.arn.clone());
+        let (enabled, index) = (mapping.state == State::Enabled, self.mappings.len());
+        self.mappings.push(mapping);
+        if enabled {
+            self.begin_reading(cx, index, &shards);
+        }
+        Ok(provisioned)
+    }
+
+    /// The mappings that are not deleted.
+    fn live_mappings(&self) -> impl Iterator<Item = &Mapping> {
+        self.mappings.iter().filter(|mapping| mapping.state != State::Deleted)
+    }
+
+    /// A wake-up that the service asked for.
+    pub fn wake(&mut self, cx: &mut Cx<'_>, ports: &mut Ports<'_>, token: u64) {
+        match Wakeup::of(token) {
+            Wakeup::Event(id) => self.attempt(cx, ports, id),
+            Wakeup::Poller(index) => {
+                if self.pollers[index].asked <= cx.now {
+                    self.pollers[index].asked = Time::MAX;
+                    self.step(cx, ports, index);
+                }
+            }
+        }
+    }
+
+    /// The answer that the last call of the API left for later, when it did: see [`Deferred`].
+    pub fn take_deferred(&mut self) -> Option<Deferred> {
+        self.deferred.take()
+    }
+}
+
+/// Name of the function that is given as a name, an ARN or a part of one. Versions and aliases are refused.
+fn name_of<'g>(cx: &Cx<'_>, given: &'g str) -> Result<&'g str, String> {
+    let given = given.strip_suffix(":$LATEST").unwrap_or(given);
+    let prefixes = [
+        cx.account.arn("lambda", "function:"),
+        format!("{}:function:", cx.account.id),
+        format!("{}:{}:function:", cx.account.region, cx.account.id),
+    ];
+    let name = prefixes.iter().find_map(|prefix| given.strip_prefix(prefix.as_str())).unwrap_or(given);
+    if name.contains(':') {
+        return Err(format!("FunctionName is {given:?}: versions, aliases and functions elsewhere are not modelled"));
+    }
+    Ok(name)
+}

@@ -1,0 +1,165 @@
+//! Invocations by services and by callers: resource policies, the queue of events, answers.
+
+use super::*;
+use crate::core::ports::Invocations as _;
+
+const RULE: &str = "arn:aws:iot:eu-west-1:123456789012:rule/tagger";
+const ARN: &str = "arn:aws:lambda:eu-west-1:123456789012:function:enrich";
+const INVOKE: &str = "/2015-03-31/functions/enrich/invocations";
+
+fn permission() -> Value {
+    json!({
+        "Action": "lambda:InvokeFunction", "FunctionName": ARN, "Principal": "iot.amazonaws.com", "SourceArn": RULE,
+        "SourceAccount": "123456789012",
+    })
+}
+
+impl Bench {
+    fn invoke_for(&mut self, source: &str) -> Result<(), AwsError> {
+        let payload = Bytes::from_static(b"{}");
+        let mut cx = self.parts.cx(self.now, &self.owner);
+        self.lambda.invoke_for_service(&mut cx, ARN, "iot.amazonaws.com", source, payload)
+    }
+
+    fn event(&mut self) {
+        let payload = Bytes::from_static(b"{}");
+        let mut cx = self.parts.cx(self.now, &self.owner);
+        self.lambda.invoke_event(&mut cx, "enrich", payload).unwrap();
+    }
+
+    fn started(&self) -> Vec<f64> {
+        self.invocations.iter().map(|i| i.started.since(START).as_secs_f64()).collect()
+    }
+}
+
+#[test]
+fn a_service_invokes_when_the_functions_policy_allows_its_source() {
+    let mut bench = Bench::new(0);
+    assert_eq!(bench.invoke_for(RULE).unwrap_err().code, "AccessDeniedException");
+    assert_eq!(bench.parts.meter.counters()[&("iam", "AccessDenied")], 1);
+    let id = bench.provision("AWS::Lambda::Permission", permission()).unwrap().physical_id;
+    bench.invoke_for(RULE).unwrap();
+    assert!(bench.invoke_for("arn:aws:iot:eu-west-1:123456789012:rule/other").is_err());
+    let (_, body) = bench.call("GET", "/2015-03-31/functions/enrich/policy", &[], b"").unwrap();
+    let policy: Value = serde_json::from_slice(&body).unwrap();
+    let policy: Value = serde_json::from_str(policy["Policy"].as_str().unwrap()).unwrap();
+    assert_eq!(policy["Statement"][0]["Condition"]["ArnLike"]["AWS:SourceArn"], RULE);
+    bench.delete("AWS::Lambda::Permission", &id);
+    assert!(bench.invoke_for(RULE).is_err());
+    bench.run_until(at(1.0));
+    assert_eq!(bench.started(), [0.0]);
+    for (member, value, text) in [
+        ("Principal", json!("123456789012"), "only services"),
+        ("Action", json!("iot:Publish"), "none of Lambda's"),
+        ("FunctionName", json!(format!("{ARN}:1")), "versions, aliases"),
+        ("PrincipalOrgID", json!("o-1"), "PrincipalOrgID"),
+    ] {
+        let mut properties = permission();
+        properties[member] = value;
+        let error = bench.provision("AWS::Lambda::Permission", properties).unwrap_err();
+        assert!(error.message.contains(text), "{error}");
+    }
+}
+
+#[test]
+fn a_failed_event_is_tried_again_after_one_minute_and_after_two_and_then_dropped() {
+    let mut bench = Bench::new(0);
+    bench.ends = [End::Throws, End::TimesOut, End::Throws].into();
+    bench.event();
+    bench.run_until(at(1_000.0));
+    // The second one runs for its timeout of 60 s.
+    assert_eq!(bench.started(), [0.0, 60.1, 240.1]);
+    assert_eq!((bench.counter("AsyncEventsReceived"), bench.counter("AsyncEventsDropped")), (1, 1));
+    bench.ends = [End::Throws, End::Ok].into();
+    bench.event();
+    bench.run_until(at(2_000.0));
+    assert_eq!((bench.started().len(), bench.counter("AsyncEventsDropped")), (5, 1));
+}
+
+#[test]
+fn a_throttled_event_waits_longer_and_longer_until_it_is_too_old() {
+    let mut bench = Bench::new(0);
+    let mut properties = function("enrich");
+    properties["ReservedConcurrentExecutions"] = 0.into();
+    bench.update("AWS::Lambda::Function", "enrich", properties).unwrap();
+    let config = json!({ "FunctionName": "enrich", "Qualifier": "$LATEST", "MaximumEventAgeInSeconds": 60 });
+    let id = bench.provision("AWS::Lambda::EventInvokeConfig", config.clone()).unwrap().physical_id;
+    let second = bench.provision("AWS::Lambda::EventInvokeConfig", config.clone()).unwrap_err();
+    assert_eq!(second.code, "AlreadyExists");
+    bench.event();
+    bench.run_until(at(1_000.0));
+    // At 0, 1, 3, 7, 15 and 31 s; at 63 s it is older than a minute.
+    assert_eq!((bench.counter("Throttles"), bench.counter("AsyncEventsDropped")), (6, 1));
+    bench.event();
+    bench.run_until(at(1_004.0));
+    bench.update("AWS::Lambda::Function", "enrich", function("enrich")).unwrap();
+    bench.run_until(at(1_010.0));
+    assert_eq!(bench.started(), [1_007.0]);
+    bench.delete("AWS::Lambda::EventInvokeConfig", &id);
+    let mut no_retries = config;
+    no_retries["MaximumRetryAttempts"] = 0.into();
+    bench.provision("AWS::Lambda::EventInvokeConfig", no_retries.clone()).unwrap();
+    bench.ends = [End::Throws].into();
+    bench.event();
+    bench.run_until(at(2_000.0));
+    assert_eq!((bench.started().len(), bench.counter("AsyncEventsDropped")), (2, 2));
+    no_retries["MaximumRetryAttempts"] = 3.into();
+    let error = bench.provision("AWS::Lambda::EventInvokeConfig", no_retries).unwrap_err();
+    assert!(error.message.contains("MaximumRetryAttempts is 3; Lambda takes 0 to 2"), "{error}");
+}
+
+#[test]
+fn a_caller_waits_for_the_answer_or_leaves_an_event() {
+    let mut bench = Bench::new(0);
+    bench.ends = [End::Answers("[1]"), End::Throws].into();
+    let mut tickets = Vec::new();
+    for _ in 0..2 {
+        assert_eq!(bench.call("POST", INVOKE, &[], b"{}").unwrap().0, 200);
+        tickets.push(bench.lambda.take_deferred().expect("the answer comes later"));
+    }
+    let event = [("x-amz-invocation-type", "Event")];
+    assert_eq!(bench.call("POST", INVOKE, &event, b"{}").unwrap().0, 202);
+    assert_eq!(bench.lambda.take_deferred(), None);
+    bench.run_until(at(1.0));
+    assert_eq!(bench.started().len(), 3);
+    let version = ("x-amz-executed-version", "$LATEST".to_owned());
+    assert_eq!(bench.answers[0], (tickets[0], vec![version.clone()], Bytes::from_static(b"[1]")));
+    let (ticket, headers, body) = &bench.answers[1];
+    assert_eq!((*ticket, headers), (tickets[1], &vec![version, ("x-amz-function-error", "Unhandled".to_owned())]));
+    let body: Value = serde_json::from_slice(body).unwrap();
+    assert_eq!(body, json!({ "errorType": "Error", "errorMessage": "the script says so" }));
+    for (headers, body, code) in [
+        (vec![("x-amz-log-type", "Tail")], &b"{}"[..], "NotImplemented"),
+        (vec![("x-amz-invocation-type", "DryRun")], b"{}", "NotImplemented"),
+        (vec![], b"{", "InvalidRequestContentException"),
+        (vec![("x-amz-invocation-type", "Event")], b"{", "InvalidRequestContentException"),
+    ] {
+        assert_eq!(bench.call("POST", INVOKE, &headers, body).unwrap_err().code, code, "{headers:?}");
+    }
+    let gone = bench.call("POST", "/2015-03-31/functions/gone/invocations", &[], b"{}").unwrap_err();
+    assert_eq!((gone.code, gone.status), ("ResourceNotFoundException", 404));
+}
+
+#[test]
+fn code_and_configuration_change_over_the_api() {
+    let mut bench = Bench::new(0);
+    let path = "/2015-03-31/functions/enrich";
+    let code = br#"{"S3Bucket":"artifacts","S3Key":"v2.zip"}"#;
+    let (_, body) = bench.call("PUT", &format!("{path}/code"), &[], code).unwrap();
+    assert_eq!(serde_json::from_slice::<Value>(&body).unwrap()["LastUpdateStatus"], "InProgress");
+    let busy = bench.call("PUT", &format!("{path}/configuration"), &[], br#"{"Timeout":5}"#).unwrap_err();
+    assert_eq!((busy.code, busy.status), ("ResourceConflictException", 409));
+    bench.run_until(at(3.0));
+    bench.call("PUT", &format!("{path}/configuration"), &[], br#"{"Timeout":5,"MemorySize":256}"#).unwrap();
+    bench.run_until(at(6.0));
+    bench.event();
+    bench.run_until(at(7.0));
+    assert_eq!((bench.invocations[0].revision, bench.invocations[0].deadline), (3, at(11.0)));
+    for (target, body, code) in [
+        ("code", &br#"{"ZipFile":"x"}"#[..], "NotImplemented"),
+        ("configuration", br#"{"Timeout":901}"#, "InvalidParameterValueException"),
+        ("configuration", br#"{"Layers":[]}"#, "NotImplemented"),
+    ] {
+        assert_eq!(bench.call("PUT", &format!("{path}/{target}"), &[], body).unwrap_err().code, code);
+    }
+}
