@@ -78,7 +78,7 @@ fn a_broken_promise_is_shown_with_its_message() {
     let broken = |summary: &mut Summary| {
         summary.verdict = record::Verdict::Violated;
         let message = "1 acknowledged readings are missing: acme/pump-1 seq 1".to_owned();
-        summary.violations.push(Violation { invariant: "conservation".to_owned(), message });
+        summary.violations.push(Violation { invariant: "conservation".to_owned(), message, reading: None });
     };
     let page = render(&run(folder.path(), broken)).unwrap();
     assert!(page.contains("Broken promises") && page.contains("acme/pump-1 seq 1"));

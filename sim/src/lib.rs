@@ -2,12 +2,13 @@
 //! Orrery's simulator: a whole AWS IoT data platform in a deterministic world.
 //!
 //! Read in this order: [`world`] (time, seeds, the trace), [`cloud`] (the simulated account), [`fleet`] (devices),
-//! [`invariant`] (the oracles), [`scenario`] (what to run), then [`seam`] and [`run`], which put them together, and
+//! [`fault`] (what goes wrong), [`invariant`] (the oracles), [`scenario`] (what to run), then [`seam`] and [`run`], which put them together, and
 //! [`cli`].
 
 pub use {cloud, world};
 
 pub mod cli;
+pub mod fault;
 pub mod fleet;
 pub mod invariant;
 pub mod run;

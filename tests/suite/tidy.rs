@@ -104,7 +104,16 @@ fn only_the_seam_and_the_run_know_the_platform() {
 #[test]
 fn files_stay_small() {
     let mut long = Vec::new();
-    for folder in ["platform/src", "sim/src", "sim/cloud/src", "sim/world/src", "sim/record/src", "reports/src", "tests", "benches"] {
+    for folder in [
+        "platform/src",
+        "sim/src",
+        "sim/cloud/src",
+        "sim/world/src",
+        "sim/record/src",
+        "reports/src",
+        "tests",
+        "benches",
+    ] {
         for path in files(folder, "rs").iter().filter(|path| !is_test_file(path)) {
             let text = read(path);
             let lines = text.split("#[cfg(test)]\nmod tests").next().unwrap_or(&text).lines().count();

@@ -9,7 +9,7 @@ use super::cloudformation::CloudFormation;
 use super::core::access::Access;
 use super::core::auth::DENIED;
 use super::core::cx::CxParts;
-use super::core::{AwsError, Cx, Effect, Meter, Principal, Service};
+use super::core::{AwsError, Cx, Disturb, Effect, Meter, Principal, Service};
 use super::dynamodb::DynamoDb;
 use super::firehose::Firehose;
 use super::front::protocol::render;
@@ -132,6 +132,11 @@ impl Account {
     pub fn add_credential(&mut self, credential: Credential) {
         self.services.s3.add_credential(&credential);
         self.credentials.insert(credential);
+    }
+
+    /// Says who decides what goes wrong inside the account. Without it nothing does.
+    pub fn set_disturb(&mut self, disturb: Box<dyn Disturb>) {
+        self.parts.disturb = Some(disturb);
     }
 
     /// Lets the account's owner act on the services at `now`.

@@ -26,7 +26,7 @@ pub use events::{EventReader, EventRow};
 pub use folder::{EVENTS_FILE, MANIFEST_FILE, METRICS_FILE, Recorder, RunFolder, RunReader, SUMMARY_FILE};
 pub use manifest::{Build, Manifest, SCHEMA_VERSION, ScenarioSource, shell_word};
 pub use metrics::{MetricReader, MetricRow};
-pub use summary::{Calls, Digest, LATENCY_MEANING, LatencyMs, Summary, Verdict, Violation, thousands};
+pub use summary::{Calls, Digest, LATENCY_MEANING, LatencyMs, ReadingId, Summary, Verdict, Violation, thousands};
 
 #[cfg(test)]
 mod tests;

@@ -98,6 +98,26 @@ pub struct Violation {
     pub invariant: String,
     /// What was seen and what was promised, with an example.
     pub message: String,
+    /// The first reading concerned, where it is one reading's story.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reading: Option<ReadingId>,
+}
+
+/// Identity of a reading.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ReadingId {
+    /// Tenant.
+    pub tenant: String,
+    /// Device.
+    pub device: String,
+    /// Sequence number.
+    pub seq: u64,
+}
+
+impl fmt::Display for ReadingId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{} seq {}", self.tenant, self.device, self.seq)
+    }
 }
 
 /// What a run came to. Counts are readings unless the name says otherwise.
@@ -146,6 +166,12 @@ pub struct Summary {
     pub calls: BTreeMap<String, Calls>,
     /// Throttled calls of all services.
     pub throttles: u64,
+    /// How often each fault of the scenario struck, by its name.
+    #[serde(default)]
+    pub faults: BTreeMap<String, u64>,
+    /// How often each sometimes-mark was reached, by its name; what was never reached is absent.
+    #[serde(default)]
+    pub marks: BTreeMap<String, u64>,
     /// Other counters by `service:name`; the name ends with its unit where it has one.
     pub counters: BTreeMap<String, u64>,
     /// Violated invariants, in the order in which they were found.
@@ -185,6 +211,8 @@ impl Summary {
             quarantined: 0,
             calls: BTreeMap::new(),
             throttles: 0,
+            faults: BTreeMap::new(),
+            marks: BTreeMap::new(),
             counters: BTreeMap::new(),
             violations: Vec::new(),
             unsettled: None,

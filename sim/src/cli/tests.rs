@@ -46,7 +46,8 @@ fn summary() -> Summary {
     summary.latency_ms = LatencyMs { p50: Some(31_250.0), p99: Some(64_000.0), max: Some(900.0) };
     summary.calls.insert("kinesis:PutRecords".to_owned(), Calls { ok: 1_000, throttled: 2, error: 0 });
     summary.counters.insert("s3:PutBytes".to_owned(), 1_234_567);
-    summary.violations = vec![Violation { invariant: "order".to_owned(), message: "acme/acme-1 seq 2".to_owned() }];
+    summary.violations =
+        vec![Violation { invariant: "order".to_owned(), message: "acme/acme-1 seq 2".to_owned(), reading: None }];
     summary.verdict = Verdict::Violated;
     summary.set_wall_clock(2.0, Some(300 << 20));
     summary

@@ -17,6 +17,7 @@ use super::driver::{Device, Scratch, drive};
 use super::plan::{DevicePlan, device_seed};
 use super::session::Settings;
 use super::truth::Truth;
+use crate::fault::Faults;
 use crate::world::seed::Seed;
 use crate::world::time::Time;
 use crate::world::trace::Trace;
@@ -62,6 +63,7 @@ pub(super) struct Shared {
     pub(super) settings: Settings,
     pub(super) broker: SocketAddr,
     pub(super) trace: Trace,
+    pub(super) faults: Faults,
     pub(super) truth: Arc<Mutex<Truth>>,
     pub(super) scratch: Mutex<Scratch>,
     pub(super) stopped: Switch,
@@ -101,8 +103,15 @@ pub struct Fleet {
 
 impl Fleet {
     /// Starts all devices with the default [`Settings`]. See [`Fleet::start_with`].
-    pub fn start(plan: Vec<DevicePlan>, seed: Seed, broker: SocketAddr, start: Time, trace: Trace) -> Self {
-        Fleet::start_with(Settings::default(), plan, seed, broker, start, trace)
+    pub fn start(
+        plan: Vec<DevicePlan>,
+        seed: Seed,
+        broker: SocketAddr,
+        start: Time,
+        trace: Trace,
+        faults: Faults,
+    ) -> Self {
+        Fleet::start_with(Settings::default(), plan, seed, broker, start, (trace, faults))
     }
 
     /// Starts all devices: they measure from `start` on, and connect to `broker` evenly over as many seconds as
@@ -117,7 +126,7 @@ impl Fleet {
         seed: Seed,
         broker: SocketAddr,
         start: Time,
-        trace: Trace,
+        (trace, faults): (Trace, Faults),
     ) -> Self {
         assert!(plan.len() <= DEVICES_MAX, "at most {DEVICES_MAX} devices have an address");
         let mut truth = Truth::new(start);
@@ -129,6 +138,7 @@ impl Fleet {
             settings,
             broker,
             trace,
+            faults,
             truth: Arc::new(Mutex::new(truth)),
             scratch: Mutex::default(),
             stopped: Switch::default(),

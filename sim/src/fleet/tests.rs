@@ -15,6 +15,7 @@ use super::conn::{Conn, server_handshake};
 use super::runner::lock;
 use super::spec::{FleetSpec, MetricSpec, ModelSpec, Network, Pace, ReplaySpec, Series, SeriesRow, SyntheticSpec};
 use super::{DevicePlan, Fleet, Settings, Stats, plan};
+use crate::fault::Faults;
 use crate::world::clock;
 use crate::world::runtime::simulate;
 use crate::world::seed::{Rng, Seed};
@@ -221,7 +222,8 @@ impl Play {
         let broker = Broker::start(seed, self.mischief, self.keep);
         let devices = plan(&self.specs, seed).expect("valid fleets");
         let address = SocketAddr::from(BROKER);
-        let fleet = Fleet::start_with(self.settings, devices, seed, address, clock::now(), trace.clone());
+        let fleet =
+            Fleet::start_with(self.settings, devices, seed, address, clock::now(), (trace.clone(), Faults::none()));
         let began = clock::now();
         if let Some((when, device)) = self.kill {
             let id = fleet.node(device).id();
@@ -364,7 +366,7 @@ fn a_device_that_is_cut_off_delivers_what_it_measured_meanwhile() {
         let broker = Broker::start(seed, Mischief::default(), true);
         let devices = plan(&[pumps(2, Duration::from_secs(5), Network::Lte)], seed).expect("valid fleets");
         let topic = devices[0].topic();
-        let fleet = Fleet::start(devices, seed, SocketAddr::from(BROKER), clock::now(), Trace::new());
+        let fleet = Fleet::start(devices, seed, SocketAddr::from(BROKER), clock::now(), Trace::new(), Faults::none());
         clock::sleep(Duration::from_secs(60)).await;
         NetSim::current().clog_node(fleet.node(0).id());
         clock::sleep(Duration::from_secs(120)).await;

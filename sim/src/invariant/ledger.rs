@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use record::ReadingId;
+
 use crate::fleet::{Recorded, Truth};
-use crate::invariant::{CONSERVATION, INTEGRITY, ORDER, Row, Violation};
+use crate::invariant::{CONSERVATION, INTEGRITY, Invariant, ORDER, Row, Violation};
 
 /// How many readings a message names before it says "and so on".
 const NAMED_MAX: usize = 5;
@@ -40,12 +42,15 @@ pub struct Ledger<'t> {
 
 #[derive(Default)]
 struct Examples {
-    spurious: Vec<String>,
-    corrupt: Vec<String>,
-    out_of_order: Vec<String>,
+    spurious: Vec<Example>,
+    corrupt: Vec<Example>,
+    out_of_order: Vec<Example>,
 }
 
-fn note(examples: &mut Vec<String>, example: impl FnOnce() -> String) {
+/// A reading, where its row names one, and what there is to say of it.
+type Example = (Option<ReadingId>, String);
+
+fn note(examples: &mut Vec<Example>, example: impl FnOnce() -> Example) {
     if examples.len() < NAMED_MAX {
         examples.push(example());
     }
@@ -72,12 +77,12 @@ impl<'t> Ledger<'t> {
         let published = index.zip(row.seq).and_then(|(index, seq)| Some((index, seq, self.truth.reading(index, seq)?)));
         let Some((index, seq, reading)) = published else {
             self.tally.spurious += 1;
-            note(&mut self.examples.spurious, || named(row));
+            note(&mut self.examples.spurious, || (id(row), named(row)));
             return None;
         };
         if let Some(difference) = difference(row, &reading) {
             self.tally.corrupt += 1;
-            note(&mut self.examples.corrupt, || format!("{}: {difference}", named(row)));
+            note(&mut self.examples.corrupt, || (id(row), format!("{}: {difference}", named(row))));
         }
         if !set_bit(&mut self.seen[index as usize], seq) {
             self.tally.duplicates += 1;
@@ -88,7 +93,7 @@ impl<'t> Ledger<'t> {
         if seq < *last {
             let after = *last;
             self.tally.out_of_order += 1;
-            note(&mut self.examples.out_of_order, || format!("{} after seq {after}", named(row)));
+            note(&mut self.examples.out_of_order, || (id(row), format!("{} after seq {after}", named(row))));
         }
         *last = (*last).max(seq);
         Some((index, seq))
@@ -109,9 +114,15 @@ impl<'t> Ledger<'t> {
         Tally { missing: self.missing(usize::MAX).count() as u64, ..self.tally }
     }
 
-    fn named(&self, device: u32, seq: u64) -> String {
+    fn id(&self, device: u32, seq: u64) -> ReadingId {
         let (tenant, id) = self.truth.device(device);
-        format!("{tenant}/{id} seq {seq}")
+        ReadingId { tenant: tenant.to_owned(), device: id.to_owned(), seq }
+    }
+
+    fn example(&self, device: u32, seq: u64) -> Example {
+        let id = self.id(device, seq);
+        let name = id.to_string();
+        (Some(id), name)
     }
 
     fn missing(&self, at_most: usize) -> impl Iterator<Item = (u32, u64)> + '_ {
@@ -128,26 +139,31 @@ impl<'t> Ledger<'t> {
         let mut violations = Vec::new();
         let tally = self.tally();
         if tally.missing > 0 {
-            let named: Vec<String> = self.missing(NAMED_MAX).map(|(device, seq)| self.named(device, seq)).collect();
-            let message = listed("acknowledged readings are missing", tally.missing, &named);
-            violations.push(Violation { invariant: CONSERVATION, message });
+            let named: Vec<Example> = self.missing(NAMED_MAX).map(|(device, seq)| self.example(device, seq)).collect();
+            violations.push(violation(CONSERVATION, "acknowledged readings are missing", tally.missing, &named));
         }
         if tally.quarantined > 0 {
             // No device of a scenario sends what the platform should refuse.
-            let named =
-                |((device, seq), reason): (&(u32, u64), &String)| format!("{} ({reason})", self.named(*device, *seq));
-            let refused = self.set_aside.iter().take(NAMED_MAX).map(named);
-            let message =
-                listed("valid readings were put into quarantine", tally.quarantined, &refused.collect::<Vec<_>>());
-            violations.push(Violation { invariant: CONSERVATION, message });
+            let named = |((device, seq), reason): (&(u32, u64), &String)| {
+                let id = self.id(*device, *seq);
+                let text = format!("{id} ({reason})");
+                (Some(id), text)
+            };
+            let refused: Vec<Example> = self.set_aside.iter().take(NAMED_MAX).map(named).collect();
+            violations.push(violation(
+                CONSERVATION,
+                "valid readings were put into quarantine",
+                tally.quarantined,
+                &refused,
+            ));
         }
         if tally.spurious > 0 {
-            let message = listed("rows were published by no device", tally.spurious, &self.examples.spurious);
-            violations.push(Violation { invariant: INTEGRITY, message });
+            let examples = &self.examples.spurious;
+            violations.push(violation(INTEGRITY, "rows were published by no device", tally.spurious, examples));
         }
         if tally.corrupt > 0 {
-            let message = listed("rows differ from what was published", tally.corrupt, &self.examples.corrupt);
-            violations.push(Violation { invariant: INTEGRITY, message });
+            let examples = &self.examples.corrupt;
+            violations.push(violation(INTEGRITY, "rows differ from what was published", tally.corrupt, examples));
         }
         violations
     }
@@ -158,8 +174,7 @@ impl<'t> Ledger<'t> {
             return Vec::new();
         }
         let what = "readings reached the lake after a later one of their device";
-        let message = listed(what, self.tally.out_of_order, &self.examples.out_of_order);
-        vec![Violation { invariant: ORDER, message }]
+        vec![violation(ORDER, what, self.tally.out_of_order, &self.examples.out_of_order)]
     }
 }
 
@@ -182,9 +197,15 @@ fn difference(row: &Row<'_>, reading: &Recorded) -> Option<String> {
         .then(|| format!("received_at {received} lies before its publication"))
 }
 
-fn listed(what: &str, count: u64, named: &[String]) -> String {
+fn id(row: &Row<'_>) -> Option<ReadingId> {
+    Some(ReadingId { tenant: row.tenant.to_owned(), device: row.device.to_owned(), seq: row.seq? })
+}
+
+fn violation(invariant: Invariant, what: &str, count: u64, examples: &[Example]) -> Violation {
+    let named: Vec<&str> = examples.iter().map(|(_, text)| text.as_str()).collect();
     let more = if count > named.len() as u64 { ", …" } else { "" };
-    format!("{count} {what}: {}{more}", named.join(", "))
+    let message = format!("{count} {what}: {}{more}", named.join(", "));
+    Violation { invariant, message, reading: examples.first().and_then(|(id, _)| id.clone()) }
 }
 
 fn bit(words: &[u64], index: u64) -> bool {

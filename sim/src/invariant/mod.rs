@@ -11,6 +11,8 @@ pub use lake::{LakeFile, LakeReader};
 pub use ledger::{Ledger, Tally};
 pub use quarantine::QuarantineReader;
 
+use record::ReadingId;
+
 use crate::fleet::Content;
 
 /// An invariant: its name in scenario files, failures and reports, and what it promises.
@@ -86,4 +88,6 @@ pub struct Violation {
     pub invariant: Invariant,
     /// What was seen, with the first few readings concerned.
     pub message: String,
+    /// The first of them.
+    pub reading: Option<ReadingId>,
 }

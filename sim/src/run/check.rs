@@ -62,7 +62,7 @@ impl Oracles {
         let mut violations = ledger.content_violations();
         if !(before..=after).contains(&read) {
             let message = format!("SELECT count(*) counts {before} to {after} rows, and reading them gave {read}");
-            violations.push(Violation { invariant: INTEGRITY, message });
+            violations.push(Violation { invariant: INTEGRITY, message, reading: None });
         }
         let lake = self.read_lake(truth).await?;
         for violation in lake.violations {

@@ -12,6 +12,7 @@ use super::check::{Checked, Oracles};
 use super::deployment::{Deployments, Ended};
 use super::{Harness, Outcome, RunError, RunOptions, Status, measure};
 use crate::cloud::account::Account;
+use crate::fault::Faults;
 use crate::fleet::spec::ModelSpec;
 use crate::fleet::{self, Fleet, Stats};
 use crate::invariant::{AUTHORIZATION, AthenaReader, DEPLOYMENT, LakeReader, QuarantineReader, QueryError};
@@ -105,7 +106,8 @@ impl World {
         }
         seam::enable_registry_events(&mut account, now).map_err(RunError::failed)?;
         let oracle = seam::oracle(&mut account, now, &settings, &deployed).map_err(RunError::failed)?;
-        let cloud = Cloud::new(account, seed.child("cloud"));
+        let faults = Faults::new(&scenario.faults, seed, now, trace.clone());
+        let cloud = Cloud::under(account, seed.child("cloud"), faults.clone());
         let aws = node("aws", "10.0.0.1");
         cloud.set_functions(Functions::new(node("lambda", "10.0.0.2"), harness.wrap_function));
         cloud.spawn_pump(&aws);
@@ -119,7 +121,7 @@ impl World {
         let owner = node("owner", "10.0.0.3");
         let deploying = (config, &owner);
         let deployments = Deployments::start(&scenario, &after_changes, change_template, deploying, trace.clone())?;
-        let fleet = Fleet::start(plan, seed, broker, now, trace.clone());
+        let fleet = Fleet::start(plan, seed, broker, now, trace.clone(), faults);
         let on_its_way = after_changes.iter().chain([&settings]).map(on_its_way).max().unwrap_or_default();
         let world = World {
             deployments,
@@ -155,6 +157,7 @@ impl World {
             self.sample();
         }
         self.fleet.stop_publishing();
+        self.cloud.faults().heal();
     }
 
     /// Devices drain, and everything that is owed has until the end of peace to arrive. Answers whether it has.
@@ -299,6 +302,8 @@ impl World {
         summary.counters.insert("fleet:sessions".to_owned(), counts.sessions);
         summary.counters.insert("fleet:connection_losses".to_owned(), counts.losses);
         summary.counters.insert("fleet:queued_readings".to_owned(), counts.queued);
+        summary.faults = self.cloud.faults().strokes();
+        summary.marks = self.trace.marks().into_iter().map(|(mark, count)| (mark.to_owned(), count)).collect();
         summary.violations = violations(&self.scenario, settled, &checked, &self.deployments.ended());
         summary.violations.extend(self.cloud.look(|account| denials(&self.scenario, account)));
         summary.unsettled = if settled { None } else { Some(self.why_unsettled(&counts, &checked)) };
@@ -349,12 +354,14 @@ fn violations(scenario: &Scenario, settled: bool, checked: &Checked, ended: &[En
         .map(|violation| record::Violation {
             invariant: violation.invariant.id.to_owned(),
             message: format!("{}; promised: {}", violation.message, violation.invariant.promise),
+            reading: violation.reading.clone(),
         })
         .collect();
     if asked(DEPLOYMENT.id) {
         violations.extend(ended.iter().filter_map(Ended::complaint).map(|complaint| record::Violation {
             invariant: DEPLOYMENT.id.to_owned(),
             message: format!("{complaint}; promised: {}", DEPLOYMENT.promise),
+            reading: None,
         }));
     }
     if let (true, Some(limit), Some(p99)) = (settled, scenario.expect.budget.latency_p99, checked.latency.p99) {
@@ -363,6 +370,7 @@ fn violations(scenario: &Scenario, settled: bool, checked: &Checked, ended: &[En
             violations.push(record::Violation {
                 invariant: "budget.latency_p99".to_owned(),
                 message: format!("latency p99 is {p99:.0} ms; the scenario's budget is {limit_ms:.0} ms"),
+                reading: None,
             });
         }
     }
@@ -380,6 +388,7 @@ fn denials(scenario: &Scenario, account: &Account) -> Option<record::Violation> 
             first.unwrap_or_default(),
             AUTHORIZATION.promise
         ),
+        reading: None,
     })
 }
 

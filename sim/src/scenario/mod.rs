@@ -4,6 +4,7 @@ mod change;
 mod check;
 pub mod duration;
 mod error;
+mod fault;
 mod fleet;
 mod overrides;
 mod reader;
@@ -28,6 +29,7 @@ pub use fleet::default_metrics;
 pub use overrides::Overrides;
 pub use readme::readme;
 
+use crate::fault::FaultSpec;
 use crate::fleet::spec::FleetSpec;
 use crate::invariant;
 use crate::world::time::Time;
@@ -61,6 +63,8 @@ pub struct Scenario {
     pub platform: Option<toml::Table>,
     /// What is deployed while devices publish, in the order of time.
     pub changes: Vec<Change>,
+    /// What goes wrong during hardship.
+    pub faults: Vec<FaultSpec>,
     /// What the run must come to.
     pub expect: Expect,
 }
@@ -117,16 +121,18 @@ impl Scenario {
             path: shown.clone(),
             text: text.to_owned(),
         };
+        let phase = phase(&root)?;
         let scenario = Scenario {
             source,
             title: root.require("title")?.text()?,
             why: root.require("why")?.text()?,
             seeds: root.get("seeds").map_or(Ok(vec![1]), |seeds| seeds.seeds())?,
             start: root.get("start").map_or(Ok(START), |start| start.instant())?,
-            phase: phase(&root)?,
+            phase,
             expect: expect(&root)?,
             platform: platform(&root, text)?,
             changes: changes(&root, text)?,
+            faults: faults(&root, phase)?,
             fleets: root.require("fleet")?.tables()?.iter().map(fleet::read).collect::<Result<_, _>>()?,
         };
         scenario.check()?;
@@ -282,6 +288,11 @@ fn changes(root: &Table<'_>, text: &str) -> Result<Vec<Change>, ScenarioError> {
     let whole: toml::Table = text.parse().map_err(|e: toml::de::Error| entry.error("is not TOML", e.message()))?;
     let written = |i: usize| whole.get("change").and_then(|changes| changes.as_array()?.get(i));
     entry.tables()?.iter().enumerate().map(|(i, table)| change::read(table, written(i))).collect()
+}
+
+fn faults(root: &Table<'_>, phase: Phase) -> Result<Vec<FaultSpec>, ScenarioError> {
+    let Some(entry) = root.get("fault") else { return Ok(Vec::new()) };
+    entry.tables()?.iter().map(|table| fault::read(table, phase.hardship)).collect()
 }
 
 fn syntax_error(doc: &Document<'_>, error: &toml::de::Error) -> ScenarioError {

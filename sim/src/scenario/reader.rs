@@ -11,6 +11,7 @@ use super::duration;
 use super::error::{Place, ScenarioError};
 use super::schema::{self, Key, Takes};
 use super::suggest::did_you_mean;
+use crate::fault::Probability;
 use crate::world::time::Time;
 
 /// A file that is being read.
@@ -328,6 +329,17 @@ impl<'a> Entry<'a> {
             DeValue::String(word) if word == "recorded" => Ok(None),
             _ => self.duration().map(Some),
         }
+    }
+
+    /// A number from 0 to 1.
+    pub(super) fn probability(&self) -> Result<Probability, ScenarioError> {
+        let number = match self.value.get_ref() {
+            DeValue::Float(number) => number.as_str().parse::<f64>().unwrap_or(f64::NAN),
+            DeValue::Integer(_) => self.integer(self.value)? as f64,
+            _ => return Err(self.wrong_type(self.value, "write the number without quotes")),
+        };
+        let hint = "1 is always, 0.05 is one time in twenty";
+        Probability::new(number).ok_or_else(|| self.error(format!("is {}", describe(self.value.get_ref())), hint))
     }
 
     /// A finite number within the range of all numbers.

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use super::default_metrics;
 use super::duration::{self, format};
+use super::fault;
 use super::schema::{Absent, DEVICES_MAX, KEYS, Key, READINGS_MAX, SECTIONS, Takes};
 use crate::invariant;
 
@@ -138,6 +139,7 @@ fn notes(text: &mut String) {
             m.drift_per_day
         );
     }
+    text.push_str(&fault::document());
     text.push_str("\n## Invariants\n\n| id | promise |\n|---|---|\n");
     for invariant in invariant::ALL {
         let _ = writeln!(text, "| `{}` | {} |", invariant.id, invariant.promise);

@@ -2,6 +2,7 @@
 //! `scenarios/README.md` and the tests all come from this table.
 
 use super::change::DeploymentOutcome;
+use super::fault;
 use crate::fleet::spec::Network;
 use crate::invariant;
 
@@ -52,6 +53,8 @@ pub enum Takes {
         /// Whether it may be negative.
         negative: bool,
     },
+    /// A probability or a share.
+    Probability,
     /// One of some words.
     Choice(fn() -> Vec<&'static str>),
     /// A list of some words.
@@ -133,6 +136,11 @@ pub const SECTIONS: &[Section] = &[
         header: "[change.patch]",
         about: "One value of one template that is changed in the deployment of the `[[change]]` above it, and in no later one.",
     },
+    Section {
+        name: "fault",
+        header: "[[fault]]",
+        about: "Something that goes wrong during hardship. The table may be repeated. Which of the keys from `service` to `amount` a kind has is said in the table of kinds below; another one is refused.",
+    },
     Section { name: "expect", header: "[expect]", about: "What the run must come to." },
     Section { name: "expect.budget", header: "[expect.budget]", about: "What a run that holds may need." },
 ];
@@ -177,6 +185,8 @@ pub const KEYS: &[Key] = &[
         "Settings of the platform, with the keys of its settings file: `raw_shards`, `enriched_shards`, `enrichment.batch_size` and so on."),
     key("", "change", ANY, Takes::Tables("change"), Absent::Words("nothing is deployed while devices publish"), "",
         "Deployments in mid-traffic."),
+    key("", "fault", ANY, Takes::Tables("fault"), Absent::Words("nothing goes wrong"), "",
+        "What goes wrong during hardship."),
     key("", "expect", ANY, Takes::Table("expect"), Absent::Words("all invariants hold"), "",
         "What the run must come to."),
 
@@ -237,6 +247,37 @@ pub const KEYS: &[Key] = &[
     key("change.patch", "value", ANY, Takes::Any, Absent::Required, "20000",
         "The value, as TOML."),
 
+    key("fault", "kind", ANY, Takes::Choice(fault::kinds), Absent::Required, "",
+        "What goes wrong: see the table of kinds."),
+    key("fault", "name", ANY, Takes::Text, Absent::Words("the kind"), "\"the cable is cut\"",
+        "Name of the fault, unique in the scenario. Its choices follow from the run's seed and this name."),
+    key("fault", "from", ANY, Takes::Duration { min: "0s", max: "366d" }, Absent::Toml("\"0s\""), "\"1min\"",
+        "When it begins, after the start."),
+    key("fault", "until", ANY, Takes::Duration { min: "1ms", max: "366d" }, Absent::Words("the end of hardship"), "\"4min\"",
+        "When it ends, after the start; not later than `phase.hardship`."),
+    key("fault", "service", ANY, Takes::Label, Absent::Words("all"), "\"kinesis\"",
+        "Service whose calls are struck, by its signing name."),
+    key("fault", "operation", ANY, Takes::Label, Absent::Words("all"), "\"PutRecords\"",
+        "Operation whose calls are struck."),
+    key("fault", "function", ANY, Takes::Label, Absent::Words("all"), "\"enrichment\"",
+        "Function that is struck, or whose calls are, by its handler."),
+    key("fault", "fleet", ANY, Takes::Word, Absent::Words("all"), "\"synthetic\"",
+        "Fleet whose devices are struck."),
+    key("fault", "stream", ANY, Takes::Choice(streams), Absent::Words("both"), "\"raw\"",
+        "Stream that is struck."),
+    key("fault", "probability", ANY, Takes::Probability, Absent::Toml("1.0"), "0.25",
+        "How likely each opportunity (a call, an entry, an invocation, a message) is struck."),
+    key("fault", "share", ANY, Takes::Probability, Absent::Toml("1.0"), "0.5",
+        "Part of the devices, or of the objects, that is struck; drawn once for each."),
+    key("fault", "every", ANY, Takes::Duration { min: "1s", max: "366d" }, Absent::Words("once"), "\"2min\"",
+        "Interval of its strokes; the first comes at `from`."),
+    key("fault", "lasting", ANY, Takes::Duration { min: "1s", max: "366d" }, Absent::Words("until its window ends"), "\"30s\"",
+        "How long one stroke lasts; never beyond `until`."),
+    key("fault", "delay", ANY, Takes::Duration { min: "1ms", max: "366d" }, Absent::Words("what is usual for the kind"), "\"2s\"",
+        "The delay of the kinds that have one."),
+    key("fault", "amount", ANY, Takes::Number { negative: false }, Absent::Words("what is usual for the kind"), "0.5",
+        "The number of the kinds that have one, in the unit that the kind says."),
+
     key("expect", "verdict", ANY, Takes::Choice(verdicts), Absent::Toml("\"held\""), "\"unsettled\"",
         "`held`: no invariant is broken, everything owed arrives, and no device gives a reading up. `unsettled`: something owed has not arrived when peace ends, or a device gave a reading up because its queue was full. `violated`: an invariant is broken. Anything but `held` makes the scenario a canary, and a run of it that holds fails with exit code 1."),
     key("expect", "invariants", ANY, Takes::Choices(invariants), Absent::Words("all"), "[\"conservation\"]",
@@ -249,6 +290,10 @@ pub const KEYS: &[Key] = &[
 
 fn kinds() -> Vec<&'static str> {
     vec![SYNTHETIC, REPLAY]
+}
+
+fn streams() -> Vec<&'static str> {
+    fault::STREAMS.to_vec()
 }
 
 fn networks() -> Vec<&'static str> {
@@ -305,6 +350,7 @@ impl Takes {
             Takes::Number { negative: false } => {
                 format!("a finite number that is not negative, at most {NUMBER_MAX:e}")
             }
+            Takes::Probability => "a number from 0 to 1".to_owned(),
             Takes::Choice(words) => format!("one of {}", quoted(&words())),
             Takes::Choices(words) => format!("a list of at least one of {}", quoted(&words())),
             Takes::Path => "a path, relative to the scenario file".to_owned(),

@@ -9,6 +9,7 @@ use toml_edit::{DocumentMut, Item};
 
 use super::schema::{self, Absent, KEYS, Takes};
 use super::*;
+use crate::fault::{Contract, KINDS};
 use crate::fleet::spec::{ModelSpec, Network, Pace};
 
 const SYNTHETIC: &str = r#"title = "t"
@@ -128,6 +129,10 @@ fn section<'a>(document: &'a mut DocumentMut, name: &str) -> &'a mut dyn toml_ed
                 change.insert("patch", patch.parse::<toml_edit::Value>().unwrap().into());
                 return Item::ArrayOfTables(toml_edit::ArrayOfTables::from_iter([change]));
             }
+            if part == "fault" {
+                let fault = toml_edit::Table::from_iter([("kind", "slow-service")]);
+                return Item::ArrayOfTables(toml_edit::ArrayOfTables::from_iter([fault]));
+            }
             toml_edit::table()
         });
         table = first(item);
@@ -164,12 +169,18 @@ fn every_key_changes_something_and_has_the_default_that_it_says() {
             continue;
         }
         if key.name == "kind" {
+            // That each kind of fault is another is a test of the kinds.
             assert_ne!(parse(SYNTHETIC), parse(REPLAY));
             continue;
         }
         let base = if key.only == Some(schema::REPLAY) { REPLAY } else { SYNTHETIC };
         let mut base: DocumentMut = base.parse().unwrap();
         section(&mut base, key.section);
+        if key.section == "fault" {
+            let has = |contract: &&Contract| contract.keys.iter().any(|has| has.as_str() == key.name);
+            let kind = KINDS.iter().find(has).map_or("throttle", |contract| contract.id);
+            section(&mut base, "fault").insert("kind", Item::Value(kind.into()));
+        }
         let base = base.to_string();
         assert_ne!(parse(&base), parse(&with(&base, key, Some(key.example))), "`{}` has no effect", key.name);
         let absent = Scenario::parse(&with(&base, key, None), &folder.path().join("k.toml"));

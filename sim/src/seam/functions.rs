@@ -9,7 +9,7 @@ use platform::function::{Environment, Function, InvocationContext, MetricSink};
 
 use super::boot::session_credential;
 use super::handle::Cloud;
-use super::http_client::sdk_config;
+use super::http_client::sdk_config_of;
 use crate::cloud::account::Account;
 use crate::cloud::core::FunctionRevision;
 use crate::cloud::front::Credential;
@@ -64,7 +64,7 @@ impl Functions {
             return Ok(warm);
         }
         let credential = cloud.enter(|account, _| role_credential(account, revision));
-        let config = sdk_config(cloud, &credential);
+        let config = sdk_config_of(cloud, &credential, &revision.handler);
         let environment = Environment::new(revision.environment.clone());
         let built = platform::function::build(&revision.handler, &config, &environment)
             .map_err(|e| failed(FunctionErrorKind::Unhandled, "Runtime.InitError", e.to_string()))?;

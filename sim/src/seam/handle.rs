@@ -13,6 +13,7 @@ use super::functions::Functions;
 use super::latency::Latency;
 use crate::cloud::account::Account;
 use crate::cloud::core::{Deferred, Effect};
+use crate::fault::Faults;
 use crate::world::clock;
 use crate::world::seed::Seed;
 use crate::world::time::Time;
@@ -25,6 +26,7 @@ struct Shared {
     account: Mutex<Account>,
     region: String,
     latency: Mutex<Latency>,
+    faults: Faults,
     functions: Mutex<Option<Functions>>,
     connections: Mutex<BTreeMap<u64, Writer>>,
     /// Answers to requests that had to wait, until they are fetched.
@@ -47,7 +49,13 @@ impl fmt::Debug for Cloud {
 impl Cloud {
     /// Wraps an account. Call [`Cloud::spawn_pump`] before anything is to happen by itself.
     pub fn new(account: Account, seed: Seed) -> Self {
+        Cloud::under(account, seed, Faults::none())
+    }
+
+    /// Wraps an account whose calls, functions and connections are under these faults.
+    pub fn under(account: Account, seed: Seed, faults: Faults) -> Self {
         Cloud(Arc::new(Shared {
+            faults,
             region: account.region().to_owned(),
             account: Mutex::new(account),
             latency: Mutex::new(Latency::new(seed)),
@@ -85,6 +93,11 @@ impl Cloud {
     /// Looks at the account. Nothing in the world notices.
     pub fn look<T>(&self, look: impl FnOnce(&Account) -> T) -> T {
         look(&lock(&self.0.account))
+    }
+
+    /// What goes wrong.
+    pub fn faults(&self) -> &Faults {
+        &self.0.faults
     }
 
     /// Draws from the latency model.

@@ -21,12 +21,19 @@ use bytes::Bytes;
 use http_body_util::BodyExt as _;
 
 use super::handle::Cloud;
+use super::service_faults::{self, Fate};
 use crate::cloud::core::Deferred;
 use crate::cloud::front::{Credential, sigv4};
 use crate::world::clock;
 
-/// An `SdkConfig` whose every dependency on the outside is the simulated world, signing with `credential`.
+/// An `SdkConfig` whose every dependency on the outside is the simulated world, signing with `credential`, for those whose
+/// calls no fault touches: oracles, and whoever deploys.
 pub fn sdk_config(cloud: &Cloud, credential: &Credential) -> SdkConfig {
+    sdk_config_of(cloud, credential, "")
+}
+
+/// The same for the function with the handler `caller`.
+pub(super) fn sdk_config_of(cloud: &Cloud, credential: &Credential, caller: &str) -> SdkConfig {
     let expires = credential.expires.map(|t| SystemTime::UNIX_EPOCH + Duration::from_micros(t.unix_micros()));
     let credentials = Credentials::new(
         &credential.access_key_id,
@@ -39,7 +46,7 @@ pub fn sdk_config(cloud: &Cloud, credential: &Credential) -> SdkConfig {
         .behavior_version(aws_sdk_kinesis::config::BehaviorVersion::latest())
         .region(Region::new(cloud.region()))
         .credentials_provider(SharedCredentialsProvider::new(credentials))
-        .http_client(SimulatedHttp(cloud.clone()))
+        .http_client(SimulatedHttp { cloud: cloud.clone(), caller: caller.into() })
         .sleep_impl(SharedAsyncSleep::new(SimulatedSleep))
         .time_source(SharedTimeSource::new(SimulatedTime))
         .retry_config(RetryConfig::standard())
@@ -65,7 +72,10 @@ impl TimeSource for SimulatedTime {
 }
 
 #[derive(Clone, Debug)]
-struct SimulatedHttp(Cloud);
+struct SimulatedHttp {
+    cloud: Cloud,
+    caller: std::sync::Arc<str>,
+}
 
 impl HttpClient for SimulatedHttp {
     fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
@@ -75,16 +85,29 @@ impl HttpClient for SimulatedHttp {
 
 impl HttpConnector for SimulatedHttp {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let cloud = self.0.clone();
+        let Self { cloud, caller } = self.clone();
         HttpConnectorFuture::new(async move {
             let request = into_bytes(request).await?;
             let service = sigv4::authorization(request.headers()).map_or(String::new(), |auth| auth.service.to_owned());
             let service_time = cloud.draw_latency(|latency| latency.call(&service));
             // Half of the time passes before the service acts, half before the client hears of it.
             clock::sleep(service_time / 2).await;
-            let mut response = cloud.enter(|account, now| account.http(now, request));
+            let fate = if caller.is_empty() {
+                Fate::Passes
+            } else {
+                service_faults::fate(cloud.faults(), &caller, &service, &service_faults::operation(&request)).await
+            };
+            let lost = matches!(fate, Fate::LostAfter);
+            let mut response = match fate {
+                Fate::Answered(refused) => refused,
+                Fate::LostBefore => return Err(service_faults::reset()),
+                Fate::Passes | Fate::LostAfter => cloud.enter(|account, now| account.http(now, request)),
+            };
             if let Some(ticket) = response.extensions().get::<Deferred>().copied() {
                 response = cloud.answer(ticket).await;
+            }
+            if lost {
+                return Err(service_faults::reset());
             }
             clock::sleep(service_time / 2).await;
             HttpResponse::try_from(response.map(SdkBody::from)).map_err(|e| ConnectorError::other(e.into(), None))

@@ -8,6 +8,7 @@ mod functions;
 mod handle;
 mod http_client;
 mod latency;
+mod service_faults;
 
 pub use boot::{
     BootError, Deployed, boot, enable_registry_events, oracle, register_device, session_credential, upload_packages,

@@ -3,10 +3,12 @@
 //! The digest covers every event of every [`Level`]. Which events are also *kept* (handed to the
 //! [`EventSink`]) is a choice of the run, and never changes the digest.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use super::mark::Mark;
 use super::time::Time;
 
 /// How fine-grained an event is.
@@ -80,6 +82,7 @@ struct Inner {
     digest: u64,
     seq: u64,
     keep: Option<(Level, Box<dyn EventSink>)>,
+    marks: BTreeMap<&'static str, u64>,
     scratch: Vec<u8>,
 }
 
@@ -90,7 +93,8 @@ pub struct Trace(Arc<Mutex<Inner>>);
 impl Trace {
     /// A trace that keeps nothing but the digest.
     pub fn new() -> Self {
-        Trace(Arc::new(Mutex::new(Inner { digest: 0, seq: 0, keep: None, scratch: Vec::with_capacity(256) })))
+        let (marks, scratch) = (BTreeMap::new(), Vec::with_capacity(256));
+        Trace(Arc::new(Mutex::new(Inner { digest: 0, seq: 0, keep: None, marks, scratch })))
     }
 
     /// A trace that hands every event up to `level` to `sink`.
@@ -149,6 +153,17 @@ impl Trace {
                 digest: inner.digest,
             });
         }
+    }
+
+    /// Counts that an interesting state was reached, and leaves an event of it. `subject` is what reached it.
+    pub fn mark(&self, time: Time, mark: Mark, subject: &str) {
+        *self.lock().marks.entry(mark.id).or_default() += 1;
+        self.event(Level::Call, time, "mark", mark.id, subject, &[]);
+    }
+
+    /// How often each mark was reached so far, by its name. What was not reached is absent.
+    pub fn marks(&self) -> BTreeMap<&'static str, u64> {
+        self.lock().marks.clone()
     }
 
     /// The rolling digest of all events so far.

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use rand::RngExt as _;
 
 use super::access::{Access, Session};
+use super::disturb::Disturb;
 use super::limits::Limits;
 use super::meter::Meter;
 use super::timers::Timers;
@@ -144,6 +145,8 @@ pub struct Cx<'a> {
     pub ids: &'a mut Rng,
     /// What the outside has to do.
     pub effects: &'a mut Vec<Effect>,
+    /// What goes wrong, if anything may.
+    pub disturb: &'a mut Option<Box<dyn Disturb>>,
 }
 
 impl Cx<'_> {
@@ -161,6 +164,7 @@ impl Cx<'_> {
             rng: self.rng,
             ids: self.ids,
             effects: self.effects,
+            disturb: self.disturb,
         }
     }
 
@@ -190,6 +194,8 @@ pub struct CxParts {
     pub ids: Rng,
     /// See [`Cx::effects`].
     pub effects: Vec<Effect>,
+    /// See [`Cx::disturb`].
+    pub disturb: Option<Box<dyn Disturb>>,
 }
 
 impl CxParts {
@@ -207,6 +213,7 @@ impl CxParts {
             rng,
             ids,
             effects: Vec::new(),
+            disturb: None,
         }
     }
 
@@ -224,6 +231,7 @@ impl CxParts {
             rng: &mut self.rng,
             ids: &mut self.ids,
             effects: &mut self.effects,
+            disturb: &mut self.disturb,
         }
     }
 }

@@ -5,6 +5,7 @@ pub mod access;
 pub mod auth;
 pub mod bucket;
 pub mod cx;
+pub mod disturb;
 pub mod error;
 pub mod limits;
 pub mod meter;
@@ -16,6 +17,7 @@ pub mod timers;
 
 pub use bucket::TokenBucket;
 pub use cx::{AccountInfo, Cx, Deferred, Effect, FunctionRevision, Principal};
+pub use disturb::{Disturb, Disturbance, Point};
 pub use error::AwsError;
 pub use limits::Limits;
 pub use meter::{Meter, Outcome};

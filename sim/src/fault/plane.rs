@@ -1,0 +1,263 @@
+//! The faults of a run, and who is struck by them.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use rand::RngExt as _;
+
+use super::kinds::{KINDS, Kind};
+use super::spec::FaultSpec;
+use crate::world::seed::{Rng, Seed};
+use crate::world::time::Time;
+use crate::world::trace::{Level, Trace};
+
+/// Something that a fault may strike. What does not apply is empty.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Opportunity<'a> {
+    /// Service that is called, by its signing name.
+    pub service: &'a str,
+    /// Operation.
+    pub operation: &'a str,
+    /// Handler of the function that is invoked, or that calls.
+    pub function: &'a str,
+    /// Fleet of the device.
+    pub fleet: &'a str,
+    /// Stream: `raw` or `enriched`.
+    pub stream: &'a str,
+    /// Position of the device (or of whatever a share is taken of), for [`FaultSpec::share`].
+    pub index: u64,
+    /// What is struck, for the trace: a device's id, a request id.
+    pub subject: &'a str,
+}
+
+/// One stroke of a fault.
+#[derive(Clone, Debug)]
+pub struct Stroke {
+    /// The fault.
+    pub spec: Arc<FaultSpec>,
+    /// A number in 0..1 from the fault's own stream, for what else is to be chosen.
+    pub roll: f64,
+}
+
+impl Stroke {
+    /// The fault's delay, or `otherwise`.
+    pub fn delay_or(&self, otherwise: Duration) -> Duration {
+        self.spec.delay.unwrap_or(otherwise)
+    }
+}
+
+struct Live {
+    spec: Arc<FaultSpec>,
+    seed: Seed,
+    rng: Rng,
+    strokes: u64,
+}
+
+struct Inner {
+    /// By kind.
+    live: Vec<Vec<Live>>,
+    start: Time,
+    healed: bool,
+    trace: Trace,
+}
+
+/// The faults of a run. Clones are the same faults.
+#[derive(Clone)]
+pub struct Faults(Arc<Mutex<Inner>>);
+
+impl Faults {
+    /// The faults of a run that begins at `start`.
+    pub fn new(specs: &[FaultSpec], seed: Seed, start: Time, trace: Trace) -> Self {
+        let mut live: Vec<Vec<Live>> = KINDS.iter().map(|_| Vec::new()).collect();
+        for spec in specs {
+            let seed = seed.child("fault").child(&spec.name);
+            let (spec, rng) = (Arc::new(spec.clone()), seed.child("strokes").rng());
+            live[spec.kind as usize].push(Live { spec, seed, rng, strokes: 0 });
+        }
+        Faults(Arc::new(Mutex::new(Inner { live, start, healed: false, trace })))
+    }
+
+    /// No faults.
+    pub fn none() -> Self {
+        Faults::new(&[], Seed::root(0), Time::EPOCH, Trace::new())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().expect("one thread runs the simulation, and a panic in it ends the run")
+    }
+
+    /// Whether the scenario has a fault of this kind.
+    pub fn has(&self, kind: Kind) -> bool {
+        !self.lock().live[kind as usize].is_empty()
+    }
+
+    /// Faults of a kind, for those that act by themselves.
+    pub fn of(&self, kind: Kind) -> Vec<Arc<FaultSpec>> {
+        self.lock().live[kind as usize].iter().map(|live| live.spec.clone()).collect()
+    }
+
+    /// The fault of a kind that strikes this opportunity now. Counts the stroke and leaves an event of it.
+    pub fn strike(&self, now: Time, kind: Kind, at: &Opportunity<'_>) -> Option<Stroke> {
+        let inner = &mut *self.lock();
+        if inner.healed {
+            return None;
+        }
+        let start = inner.start;
+        for live in &mut inner.live[kind as usize] {
+            if !live.meets(now, start, at) || live.rng.random_range(0.0..1.0) >= live.spec.probability.get() {
+                continue;
+            }
+            let roll = live.rng.random_range(0.0..1.0);
+            live.strokes += 1;
+            tell(&inner.trace, now, &live.spec, at);
+            return Some(Stroke { spec: live.spec.clone(), roll });
+        }
+        None
+    }
+
+    /// The fault of a kind that this is under all the time. Nothing is drawn, counted or told.
+    pub fn holds(&self, now: Time, kind: Kind, at: &Opportunity<'_>) -> Option<Arc<FaultSpec>> {
+        let inner = self.lock();
+        let live = inner.live[kind as usize].iter().find(|live| !inner.healed && live.meets(now, inner.start, at))?;
+        Some(live.spec.clone())
+    }
+
+    /// When the fault that holds now ends: the instant until which its window lasts.
+    pub fn ends_at(&self, spec: &FaultSpec) -> Time {
+        self.lock().start + spec.until
+    }
+
+    /// Whether a share of this fault takes in the thing at `index`.
+    pub fn takes_in(&self, spec: &FaultSpec, index: u64) -> bool {
+        let inner = self.lock();
+        inner.live[spec.kind as usize].iter().any(|live| live.spec.name == spec.name && live.takes_in(index))
+    }
+
+    /// A number in 0..1 that belongs to the thing at `index`: the same whenever it is asked for.
+    pub fn lot(&self, spec: &FaultSpec, index: u64) -> f64 {
+        let inner = self.lock();
+        let live = inner.live[spec.kind as usize].iter().find(|live| live.spec.name == spec.name);
+        live.map_or(0.0, |live| live.seed.nth("lot", index).rng().random_range(0.0..1.0))
+    }
+
+    /// Counts one stroke of a fault that acts by itself, and leaves an event of it.
+    pub fn struck(&self, now: Time, spec: &FaultSpec, at: &Opportunity<'_>) {
+        let inner = &mut *self.lock();
+        if let Some(live) = inner.live[spec.kind as usize].iter_mut().find(|live| live.spec.name == spec.name) {
+            live.strokes += 1;
+            tell(&inner.trace, now, spec, at);
+        }
+    }
+
+    /// Ends all faults: nothing strikes any more.
+    pub fn heal(&self) {
+        self.lock().healed = true;
+    }
+
+    /// Whether hardship is over.
+    pub fn healed(&self) -> bool {
+        self.lock().healed
+    }
+
+    /// How often each fault struck, by its name; faults that never did are there with 0.
+    pub fn strokes(&self) -> BTreeMap<String, u64> {
+        let inner = self.lock();
+        inner.live.iter().flatten().map(|live| (live.spec.name.clone(), live.strokes)).collect()
+    }
+}
+
+impl Live {
+    fn takes_in(&self, index: u64) -> bool {
+        let share = self.spec.share.get();
+        share >= 1.0 || self.seed.nth("share", index).rng().random_range(0.0..1.0) < share
+    }
+
+    fn meets(&self, now: Time, start: Time, at: &Opportunity<'_>) -> bool {
+        let (spec, target) = (&self.spec, &self.spec.target);
+        let matches = |wanted: &Option<String>, found: &str| wanted.as_ref().is_none_or(|wanted| wanted == found);
+        (start + spec.from..start + spec.until).contains(&now)
+            && matches(&target.service, at.service)
+            && matches(&target.operation, at.operation)
+            && matches(&target.function, at.function)
+            && matches(&target.fleet, at.fleet)
+            && matches(&target.stream, at.stream)
+            && self.takes_in(at.index)
+    }
+}
+
+fn tell(trace: &Trace, now: Time, spec: &FaultSpec, at: &Opportunity<'_>) {
+    let fields = [
+        ("fault", spec.name.as_str().into()),
+        ("service", at.service.into()),
+        ("operation", at.operation.into()),
+        ("function", at.function.into()),
+    ];
+    trace.event(Level::Call, now, "fault", spec.kind.id(), at.subject, &fields);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fault::{Probability, Target};
+
+    const START: Time = Time::from_unix_secs(1_000);
+
+    fn spec(name: &str, probability: f64) -> FaultSpec {
+        let target = Target { service: Some("kinesis".to_owned()), ..Target::default() };
+        FaultSpec {
+            name: name.to_owned(),
+            target,
+            from: Duration::from_secs(10),
+            probability: Probability::new(probability).expect("a probability"),
+            ..FaultSpec::new(Kind::Throttle, Duration::from_secs(20))
+        }
+    }
+
+    fn struck(specs: &[FaultSpec], name: &str) -> Vec<bool> {
+        let faults = Faults::new(specs, Seed::root(1), START, Trace::new());
+        let at = Opportunity { service: "kinesis", ..Opportunity::default() };
+        let stroke = |n: u64| faults.strike(START + Duration::from_millis(10_000 + n * 10), Kind::Throttle, &at);
+        (0..500).map(|n| stroke(n).is_some_and(|stroke| stroke.spec.name == name)).collect()
+    }
+
+    #[test]
+    fn a_fault_strikes_its_target_in_its_window_and_nothing_else() {
+        let faults = Faults::new(&[spec("a", 1.0)], Seed::root(1), START, Trace::new());
+        let (kinesis, s3) = (
+            Opportunity { service: "kinesis", ..Opportunity::default() },
+            Opportunity { service: "s3", ..Opportunity::default() },
+        );
+        for (second, at, expected) in
+            [(9, &kinesis, 0), (10, &kinesis, 1), (19, &s3, 1), (19, &kinesis, 2), (20, &kinesis, 2)]
+        {
+            faults.strike(START + Duration::from_secs(second), Kind::Throttle, at);
+            assert_eq!(faults.strokes()["a"], expected, "at {second} s");
+        }
+        faults.heal();
+        assert!(faults.strike(START + Duration::from_secs(15), Kind::Throttle, &kinesis).is_none());
+    }
+
+    #[test]
+    fn a_fault_strikes_as_often_as_its_probability_says_whatever_else_there_is() {
+        let alone = struck(&[spec("b", 0.3)], "b");
+        let hits = alone.iter().filter(|hit| **hit).count();
+        assert!((120..180).contains(&hits), "{hits} of 500");
+        let beside = struck(&[spec("b", 0.3), spec("a", 0.5)], "b");
+        assert_eq!(alone, beside);
+    }
+
+    #[test]
+    fn a_share_takes_in_the_same_devices_every_time() {
+        let half = FaultSpec {
+            share: Probability::new(0.5).expect("a share"),
+            ..FaultSpec::new(Kind::Partition, Duration::MAX)
+        };
+        let faults = Faults::new(std::slice::from_ref(&half), Seed::root(7), START, Trace::new());
+        let taken: Vec<u64> = (0..1_000).filter(|index| faults.takes_in(&half, *index)).collect();
+        assert!((430..570).contains(&taken.len()), "{}", taken.len());
+        assert!(taken.iter().all(|index| faults.takes_in(&half, *index)));
+        let at = |index| Opportunity { index, ..Opportunity::default() };
+        assert!(faults.holds(START, Kind::Partition, &at(taken[0])).is_some());
+    }
+}

@@ -1,0 +1,47 @@
+//! Sometimes-marks: states that a run only reaches when something interesting happens. A suite that never reaches one of
+//! them has not tested what it claims to test.
+//!
+//! A mark says that a state *was reached*, never that something is wrong. Whoever sees the state marks it, with
+//! [`Trace::mark`](crate::trace::Trace::mark): a service, a fault, a device.
+
+/// An interesting state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Mark {
+    /// Name, in tables and summaries.
+    pub id: &'static str,
+    /// The state, in one sentence.
+    pub meaning: &'static str,
+}
+
+macro_rules! marks {
+    ($($name:ident = $id:literal: $meaning:literal;)*) => {
+        $(#[doc = $meaning] pub const $name: Mark = Mark { id: $id, meaning: $meaning };)*
+        /// All marks, in the order of the data path.
+        pub const ALL: &[Mark] = &[$($name),*];
+    };
+}
+
+marks! {
+    REPEATED_AFTER_LOST_RESPONSE = "repeated-after-lost-response":
+        "a caller repeated a call that had taken effect and whose answer was lost";
+    PARTIAL_PUT = "partial-put": "a call that writes many records wrote some and refused others";
+    CAS_CONFLICT = "cas-conflict": "S3 refused a conditional write because the object had changed";
+    PARTIAL_BATCH = "partial-batch": "a function answered that only the first part of its batch is done";
+    BATCH_REPEATED = "batch-repeated": "Lambda delivered a batch again after a failure";
+    PARENT_DRAINED_FIRST = "parent-drained-first": "a closed shard was read to its end before its children were read";
+    RULE_RETRIED = "rule-retried": "the action of a topic rule was tried again after a failure";
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn marks_have_names_of_their_own_and_a_meaning() {
+        let ids: BTreeSet<&str> = ALL.iter().map(|mark| mark.id).collect();
+        assert_eq!(ids.len(), ALL.len());
+        assert!(ALL.iter().all(|mark| mark.meaning.len() > 20));
+    }
+}
