@@ -95,10 +95,12 @@ impl World {
             Some(change) => change(stack, body),
             None => body,
         };
-        for settings in [&settings].into_iter().chain(&after_changes) {
+        let plan = Plan::of(&settings);
+        seam::upload_packages(&mut account, now, &plan).map_err(RunError::failed)?;
+        for settings in &after_changes {
             seam::upload_packages(&mut account, now, &Plan::of(settings)).map_err(RunError::failed)?;
         }
-        let deployed = seam::boot(&mut account, now, &settings, change).map_err(RunError::failed)?;
+        let deployed = seam::boot(&mut account, now, (&settings, &plan), change).map_err(RunError::failed)?;
         let plan = fleet::plan(&scenario.fleets, seed)
             .map_err(|error| RunError { message: error.to_string(), usage: true })?;
         for device in &plan {
