@@ -19,6 +19,7 @@ use crate::invariant::{AUTHORIZATION, AthenaReader, DEPLOYMENT, LakeReader, Quar
 use crate::scenario::Scenario;
 use crate::seam::{self, BROKER, Cloud, Deployed, Functions};
 use crate::world::clock;
+use crate::world::mark;
 use crate::world::seed::Seed;
 use crate::world::time::Time;
 use crate::world::trace::{Event, EventSink, Level, Trace};
@@ -160,6 +161,7 @@ impl World {
         }
         self.fleet.stop_publishing();
         self.cloud.faults().heal();
+        self.fleet.end_faults();
     }
 
     /// Devices drain, and everything that is owed has until the end of peace to arrive. Answers whether it has.
@@ -196,7 +198,8 @@ impl World {
                 let drained = self.fleet.drained() && self.deployments.finished();
                 let checked = self.check().await?;
                 // A look takes time: what was written while the oracles read came after the end.
-                let settled = drained && checked.tally.missing == 0 && checked.last_written <= end;
+                let owed = checked.tally.missing + checked.strays.1;
+                let settled = drained && owed == 0 && checked.last_written <= end;
                 if settled || now >= end {
                     return Ok((settled, checked));
                 }
@@ -271,6 +274,9 @@ impl World {
         if checked.tally.missing > 0 {
             return format!("{} owed readings are not in the lake", checked.tally.missing);
         }
+        if checked.strays.1 > 0 {
+            return format!("{} messages that are no readings are not in the quarantine", checked.strays.1);
+        }
         let after = |time: Time| time.since(self.scenario.start).as_secs();
         format!(
             "the last owed readings reached the lake {} s after the start, and peace had ended after {} s",
@@ -304,6 +310,23 @@ impl World {
         summary.counters.insert("fleet:sessions".to_owned(), counts.sessions);
         summary.counters.insert("fleet:connection_losses".to_owned(), counts.losses);
         summary.counters.insert("fleet:queued_readings".to_owned(), counts.queued);
+        for (name, count) in [
+            ("fleet:given_up_readings", counts.given_up),
+            ("fleet:malformed_messages", counts.strays),
+            ("fleet:malformed_messages_acknowledged", counts.strays_acknowledged),
+            ("quarantine:messages", checked.strays.0),
+        ] {
+            if count > 0 {
+                summary.counters.insert(name.to_owned(), count);
+            }
+        }
+        for (mark, count) in
+            [(mark::DUPLICATE_DELIVERED, checked.tally.duplicates), (mark::MESSAGE_QUARANTINED, checked.strays.0)]
+        {
+            if count > 0 {
+                self.trace.mark(now, mark, "oracle");
+            }
+        }
         summary.faults = self.cloud.faults().strokes();
         summary.marks = self.trace.marks().into_iter().map(|(mark, count)| (mark.to_owned(), count)).collect();
         summary.violations = violations(&self.scenario, settled, &checked, &self.deployments.ended());
