@@ -4,6 +4,7 @@
 //! hardship and drain during peace, and then asks the oracles. Everything in it follows from (scenario, seed, build);
 //! what the caller wants to see of it (recorded rows, progress) never changes the digest.
 
+mod acts;
 mod check;
 mod deployment;
 mod measure;

@@ -8,6 +8,7 @@ use platform::deploy::Plan;
 use platform::store::data_lake::PROCESSED_TABLE;
 use record::{Build, Digest, Manifest, SCHEMA_VERSION, Summary, Verdict};
 
+use super::acts::Acts;
 use super::check::{Checked, Oracles};
 use super::deployment::{Deployments, Ended};
 use super::{Harness, Outcome, RunError, RunOptions, Status, measure};
@@ -39,6 +40,7 @@ struct World {
     fleet: Fleet,
     oracles: Oracles,
     deployments: Deployments,
+    acts: Acts,
     /// How long a record may lie in the platform's windows and buffers.
     on_its_way: Duration,
     peace_end: Time,
@@ -124,10 +126,12 @@ impl World {
         let owner = node("owner", "10.0.0.3");
         let deploying = (config, &owner);
         let deployments = Deployments::start(&scenario, &after_changes, change_template, deploying, trace.clone())?;
+        let acts = Acts::start(&cloud, &settings, &trace, now, &owner);
         let fleet = Fleet::start(plan, seed, broker, now, trace.clone(), faults);
         let on_its_way = after_changes.iter().chain([&settings]).map(on_its_way).max().unwrap_or_default();
         let world = World {
             deployments,
+            acts,
             scenario,
             options,
             trace,
@@ -162,6 +166,7 @@ impl World {
         self.fleet.stop_publishing();
         self.cloud.faults().heal();
         self.fleet.end_faults();
+        self.acts.put_all_right().await;
     }
 
     /// Devices drain, and everything that is owed has until the end of peace to arrive. Answers whether it has.
@@ -185,8 +190,7 @@ impl World {
         let mut rows_at_last_look = None;
         loop {
             let now = clock::now();
-            let rows =
-                if self.fleet.drained() && self.deployments.finished() { Some(self.rows().await?) } else { None };
+            let rows = if self.drained() { Some(self.rows().await?) } else { None };
             let owed = self.fleet.stats().acknowledged;
             let arrived = rows.is_some_and(|rows| rows >= owed) && rows != rows_at_last_look;
             if arrived {
@@ -195,7 +199,7 @@ impl World {
                 self.sample();
             }
             if arrived || now >= end {
-                let drained = self.fleet.drained() && self.deployments.finished();
+                let drained = self.drained();
                 let checked = self.check().await?;
                 // A look takes time: what was written while the oracles read came after the end.
                 let owed = checked.tally.missing + checked.strays.1;
@@ -208,6 +212,11 @@ impl World {
             clock::sleep_until((clock::now() + SAMPLE_EVERY).min(end)).await;
             self.sample();
         }
+    }
+
+    /// Whether devices are drained, and nobody is at work on the account.
+    fn drained(&self) -> bool {
+        self.fleet.drained() && self.deployments.finished() && self.acts.finished()
     }
 
     async fn rows(&self) -> Result<u64, RunError> {
@@ -267,6 +276,9 @@ impl World {
     fn why_unsettled(&self, counts: &Stats, checked: &Checked) -> String {
         if !self.deployments.finished() {
             return format!("{} deployments had not ended", self.deployments.left());
+        }
+        if !self.acts.finished() {
+            return "what a fault did to the account was not put right".to_owned();
         }
         if counts.queued > 0 {
             return format!("{} readings still wait in devices for their PUBACK", counts.queued);
