@@ -2,11 +2,12 @@
 //! Orrery's simulator: a whole AWS IoT data platform in a deterministic world.
 //!
 //! Read in this order: [`world`] (time, seeds, the trace), [`cloud`] (the simulated account), [`fleet`] (devices),
-//! [`fault`] (what goes wrong), [`invariant`] (the oracles), [`scenario`] (what to run), then [`seam`] and [`run`], which put them together, and
+//! [`fault`] (what goes wrong), [`invariant`] (the oracles), [`scenario`] (what to run), [`bugs`] (proof that the oracles bite), then [`seam`] and [`run`], which put them together, and
 //! [`cli`].
 
 pub use {cloud, world};
 
+pub mod bugs;
 pub mod cli;
 pub mod fault;
 pub mod fleet;

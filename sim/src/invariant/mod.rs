@@ -62,8 +62,15 @@ pub const AUTHORIZATION: Invariant = Invariant {
     promise: "no call and no use of a key is denied: the roles of the templates allow all that the platform does",
 };
 
+/// A service that is unwell is not asked without pause.
+pub const BACK_OFF: Invariant = Invariant {
+    id: "back-off",
+    promise: "no execution environment has 20 calls to one host refused or lost within a second: what fails is repeated after a wait",
+};
+
 /// All invariants.
-pub const ALL: &[Invariant] = &[CONSERVATION, ORDER, INTEGRITY, QUARANTINE, DEPLOYMENT, AUTHORIZATION];
+pub const ALL: &[Invariant] =
+    &[CONSERVATION, ORDER, INTEGRITY, QUARANTINE, DEPLOYMENT, AUTHORIZATION, BACK_OFF];
 
 /// A row of the processed table. What it lacks is empty or `None`.
 #[derive(Clone, Copy, Debug)]

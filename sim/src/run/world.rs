@@ -16,9 +16,9 @@ use crate::cloud::account::Account;
 use crate::fault::Faults;
 use crate::fleet::spec::ModelSpec;
 use crate::fleet::{self, Fleet, Stats};
-use crate::invariant::{AUTHORIZATION, AthenaReader, DEPLOYMENT, LakeReader, QuarantineReader, QueryError};
+use crate::invariant::{AUTHORIZATION, AthenaReader, BACK_OFF, DEPLOYMENT, LakeReader, QuarantineReader, QueryError};
 use crate::scenario::Scenario;
-use crate::seam::{self, BROKER, Cloud, Deployed, Functions};
+use crate::seam::{self, BROKER, Cloud, Deployed, Functions, Watch};
 use crate::world::clock;
 use crate::world::mark;
 use crate::world::seed::Seed;
@@ -41,6 +41,7 @@ struct World {
     oracles: Oracles,
     deployments: Deployments,
     acts: Acts,
+    watch: Watch,
     /// How long a record may lie in the platform's windows and buffers.
     on_its_way: Duration,
     peace_end: Time,
@@ -114,7 +115,9 @@ impl World {
         let faults = Faults::new(&scenario.faults, seed, now, trace.clone());
         let cloud = Cloud::under(account, seed.child("cloud"), faults.clone());
         let aws = node("aws", "10.0.0.1");
-        cloud.set_functions(Functions::new(node("lambda", "10.0.0.2"), harness.wrap_function));
+        let watch = Watch::default();
+        let functions = Functions::new(node("lambda", "10.0.0.2"), harness.wrap_function);
+        cloud.set_functions(functions.under(harness.tamper, watch.clone()));
         cloud.spawn_pump(&aws);
         seam::serve(&cloud, &aws);
         let oracles = oracles(&seam::sdk_config(&cloud, &oracle), &deployed);
@@ -132,6 +135,7 @@ impl World {
         let world = World {
             deployments,
             acts,
+            watch,
             scenario,
             options,
             trace,
@@ -343,6 +347,7 @@ impl World {
         summary.marks = self.trace.marks().into_iter().map(|(mark, count)| (mark.to_owned(), count)).collect();
         summary.violations = violations(&self.scenario, settled, &checked, &self.deployments.ended());
         summary.violations.extend(self.cloud.look(|account| denials(&self.scenario, account)));
+        summary.violations.extend(storms(&self.scenario, &self.watch));
         summary.unsettled = if settled { None } else { Some(self.why_unsettled(&counts, &checked)) };
         if counts.rejected > 0 {
             let note = format!("devices gave up {} readings, because their queues were full", counts.rejected);
@@ -424,6 +429,21 @@ fn denials(scenario: &Scenario, account: &Account) -> Option<record::Violation> 
             "{denied} calls were denied; the first: {}; promised: {}",
             first.unwrap_or_default(),
             AUTHORIZATION.promise
+        ),
+        reading: None,
+    })
+}
+
+/// Calls that were repeated without pause while they were refused, when the scenario asks for it that there are none.
+fn storms(scenario: &Scenario, watch: &Watch) -> Option<record::Violation> {
+    let asked = scenario.expect.invariants.iter().any(|wanted| wanted == BACK_OFF.id);
+    let (storms, first) = watch.storms();
+    (asked && storms > 0).then(|| record::Violation {
+        invariant: BACK_OFF.id.to_owned(),
+        message: format!(
+            "{storms} times calls were repeated without pause; the first: {}; promised: {}",
+            first.unwrap_or_default(),
+            BACK_OFF.promise
         ),
         reading: None,
     })
