@@ -4,6 +4,7 @@
 mod args;
 mod bench;
 mod child;
+mod draw;
 mod list;
 mod progress;
 mod report;
@@ -76,6 +77,7 @@ pub fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Run(args) => run::run(&args),
         Command::Verify(args) => verify::verify(&args),
+        Command::Draw(args) => draw::draw(&args),
         Command::List(args) => list::list(&args),
         Command::Show(args) => show::show(&args),
         Command::Report(args) => report::report(&args),
