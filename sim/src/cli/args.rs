@@ -32,6 +32,8 @@ pub(super) enum Command {
     Run(RunArgs),
     /// Run a scenario twice in fresh processes and compare every event
     Verify(VerifyArgs),
+    /// Print the scenario that a run of a swarm draws from its seed
+    Draw(DrawArgs),
     /// List the scenarios of a folder
     List(ListArgs),
     /// Print what a run folder holds
@@ -83,6 +85,16 @@ pub(super) struct VerifyArgs {
     pub(super) seed: Option<u64>,
     #[command(flatten)]
     pub(super) overrides: OverrideArgs,
+}
+
+/// `sim draw`.
+#[derive(Args, Clone, Debug)]
+pub(super) struct DrawArgs {
+    /// Scenario file with a table [swarm]
+    pub(super) file: PathBuf,
+    /// Seed of the run [default: the first of the scenario]
+    #[arg(long, value_name = "N", value_parser = parse_seed, allow_negative_numbers = true)]
+    pub(super) seed: Option<u64>,
 }
 
 /// `sim list`.

@@ -5,6 +5,7 @@ mod args;
 mod bench;
 mod bugs;
 mod child;
+mod draw;
 mod list;
 mod progress;
 mod report;
@@ -77,6 +78,7 @@ pub fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Run(args) => run::run(&args),
         Command::Verify(args) => verify::verify(&args),
+        Command::Draw(args) => draw::draw(&args),
         Command::List(args) => list::list(&args),
         Command::Show(args) => show::show(&args),
         Command::Report(args) => report::report(&args),

@@ -11,6 +11,7 @@ use super::{BUG, CANARY_HELD, Failure, USAGE, print, text, verdict_code};
 use crate::bugs::{self, Bug};
 use crate::run::{self, Harness, RunError, RunOptions};
 use crate::scenario::Scenario;
+use crate::swarm;
 
 /// What the arguments come to, before anything runs.
 #[derive(Debug, PartialEq)]
@@ -31,8 +32,9 @@ impl Plan {
     /// Reads the scenario and applies the flags.
     pub(super) fn of(args: &RunArgs) -> Result<Self, Failure> {
         let overrides = args.overrides.overrides();
-        let scenario = Scenario::load(&args.file)?.with_overrides(&overrides)?;
+        let scenario = Scenario::load(&args.file)?;
         let seed = args.seed.unwrap_or(scenario.seeds[0]);
+        let scenario = swarm::concrete(&scenario, seed)?.with_overrides(&overrides)?;
         let mut settings = overrides.settings();
         if let Some(events) = args.events {
             settings.insert("events".to_owned(), events.as_str().to_owned());
@@ -52,6 +54,9 @@ pub(super) fn run(args: &RunArgs) -> Result<u8, Failure> {
     let folder = args.out.as_deref().map(RunFolder::create).transpose()?;
     if !args.quiet {
         plan.scenario.notes().iter().for_each(|note| eprintln!("note: {note}"));
+        if plan.scenario.origin.is_some() {
+            eprintln!("note: drawn: {}", swarm::describe(&plan.scenario));
+        }
     }
     let _banner = RepeatOnPanic(&plan.repeat);
     let clock = Stopwatch::start();

@@ -69,8 +69,7 @@ pub const BACK_OFF: Invariant = Invariant {
 };
 
 /// All invariants.
-pub const ALL: &[Invariant] =
-    &[CONSERVATION, ORDER, INTEGRITY, QUARANTINE, DEPLOYMENT, AUTHORIZATION, BACK_OFF];
+pub const ALL: &[Invariant] = &[CONSERVATION, ORDER, INTEGRITY, QUARANTINE, DEPLOYMENT, AUTHORIZATION, BACK_OFF];
 
 /// A row of the processed table. What it lacks is empty or `None`.
 #[derive(Clone, Copy, Debug)]

@@ -21,6 +21,7 @@ use record::{Manifest, Recorder, Summary};
 use crate::cloud::account::Account;
 use crate::scenario::{Scenario, ScenarioError};
 use crate::seam::{FunctionFactory, Tamper};
+use crate::swarm;
 use crate::world::runtime::simulate;
 use crate::world::seed::Seed;
 use crate::world::time::Time;
@@ -120,13 +121,14 @@ impl fmt::Display for RunError {
 
 impl std::error::Error for RunError {}
 
-/// Runs a scenario to its end.
+/// Runs a scenario to its end. What a swarm leaves open is drawn first, from the run's seed.
 pub fn run(scenario: &Scenario, options: RunOptions) -> Result<Outcome, RunError> {
     run_with(scenario, options, Harness::default())
 }
 
 /// Runs a scenario to its end in a world that a test has changed.
 pub fn run_with(scenario: &Scenario, options: RunOptions, harness: Harness) -> Result<Outcome, RunError> {
+    let scenario = &*swarm::concrete(scenario, options.seed)?;
     let after_changes = settings::after_changes(scenario)?;
     let settings = settings::of(scenario)?;
     let scenario = scenario.clone();

@@ -458,7 +458,8 @@ fn manifest(scenario: &Scenario, options: &RunOptions) -> Manifest {
     }
     Manifest {
         schema_version: SCHEMA_VERSION,
-        scenario: scenario.source.clone(),
+        // What was drawn follows from the swarm and the seed.
+        scenario: scenario.origin.as_ref().unwrap_or(&scenario.source).clone(),
         seed: options.seed,
         build: Build {
             version: env!("CARGO_PKG_VERSION").to_owned(),
