@@ -4,6 +4,7 @@
 mod canary;
 mod cli;
 mod cloudformation;
+mod faults_operators;
 mod least_privilege;
 mod permissions;
 mod resharding;

@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::bucket::{Scale, TokenBucket};
+use world::time::Time;
+
 /// Regions that a row's `value` is for. Every other Region is one of the `other` of `by_region`.
 const VALUE_REGIONS: [&str; 2] = ["us-east-1", "eu-west-1"];
 
@@ -44,6 +47,8 @@ struct Table {
 pub struct Limits {
     region: String,
     quotas: BTreeMap<(String, String), Quota>,
+    /// Which part of its rates is in force, by service.
+    scales: BTreeMap<String, Scale>,
 }
 
 impl Limits {
@@ -51,8 +56,29 @@ impl Limits {
     pub fn for_region(region: &str) -> Self {
         let table: Table =
             toml::from_str(include_str!("../data/quotas.toml")).expect("the quota table is part of the build");
+        let scales = table.quota.iter().map(|q| (q.service.clone(), Scale::default())).collect();
         let quotas = table.quota.into_iter().map(|q| ((q.service.clone(), q.name.clone()), q)).collect();
-        Limits { region: region.to_owned(), quotas }
+        Limits { region: region.to_owned(), quotas, scales }
+    }
+
+    /// Which part of a service's rates is in force: what its token buckets are to share. Rates of single connections and
+    /// clients, and that of rule evaluations, are not the account's to lose and share none.
+    ///
+    /// # Panics
+    /// When the table has no such service.
+    pub fn scale(&self, service: &str) -> &Scale {
+        self.scales.get(service).unwrap_or_else(|| panic!("no quota of {service} is in quotas.toml"))
+    }
+
+    /// The same for all services, or for one by its signing name or its name in the table.
+    pub fn scales_of<'l>(&'l self, service: Option<&'l str>) -> impl Iterator<Item = &'l Scale> {
+        let wanted = move |name: &String| service.is_none_or(|service| name == service || is_of(name, service));
+        self.scales.iter().filter(move |(name, _)| wanted(name)).map(|(_, scale)| scale)
+    }
+
+    /// A full bucket of a quota in units a second: one second's worth of burst.
+    pub fn bucket(&self, service: &str, name: &str, now: Time) -> TokenBucket {
+        TokenBucket::per_second(self.get(service, name), now).scaled(self.scale(service))
     }
 
     /// AWS's defaults in us-east-1, the largest Region.
@@ -78,6 +104,11 @@ impl Limits {
             ),
         }
     }
+}
+
+/// Whether a service of the table has this signing name.
+fn is_of(name: &str, signing: &str) -> bool {
+    name == "iot-core" && signing == "iot"
 }
 
 #[cfg(test)]
