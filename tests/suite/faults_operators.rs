@@ -31,14 +31,14 @@ const HARDSHIP_S: u64 = 420;
 const CASES: &[Case] = &[
     Case {
         fault: "kind = 'bad-deploy'\nfrom = '60s'\nlasting = '60s'\nevery = '150s'",
-        marks: &["function-not-started", "batch-repeated"],
-        counters: &[],
+        marks: &["function-not-started"],
+        counters: &["lambda:Errors"],
         strokes: 3,
     },
     Case {
         fault: "kind = 'bad-deploy'\nfrom = '60s'\nlasting = '60s'\nfunction = 'anomaly_detection'",
-        marks: &["function-not-started", "batch-repeated"],
-        counters: &[],
+        marks: &["function-not-started"],
+        counters: &["lambda:Errors"],
         strokes: 1,
     },
     Case {
@@ -48,8 +48,8 @@ const CASES: &[Case] = &[
         strokes: 2,
     },
     Case {
-        fault: "kind = 'permission-removed'\nfrom = '60s'\nlasting = '45s'\nservice = 'dynamodb'",
-        marks: &["denied-then-allowed", "batch-repeated"],
+        fault: "kind = 'permission-removed'\nfrom = '60s'\nlasting = '45s'\nservice = 'kinesis'",
+        marks: &["denied-then-allowed"],
         counters: &["iam:AccessDenied"],
         strokes: 1,
     },
@@ -73,12 +73,19 @@ const CASES: &[Case] = &[
     },
     Case {
         fault: "kind = 'wrong-configuration'\nfrom = '60s'\nlasting = '45s'\nevery = '100s'",
-        marks: &["batch-repeated"],
-        counters: &["iam:AccessDenied"],
+        marks: &[],
+        counters: &["iam:AccessDenied", "lambda:Errors"],
         strokes: 4,
     },
     Case {
-        fault: "kind = 'quota-lowered'\nfrom = '60s'\nuntil = '3min'\namount = 0.0",
+        fault: "kind = 'quota-lowered'\nfrom = '60s'\nuntil = '3min'\namount = 0.05",
+        marks: &["quota-lowered"],
+        counters: &[],
+        strokes: 1,
+    },
+    // Shorter than a rule tries: one record a second is left for each shard.
+    Case {
+        fault: "kind = 'quota-lowered'\nfrom = '60s'\nuntil = '85s'\namount = 0.0\nservice = 'kinesis'",
         marks: &["quota-lowered"],
         counters: &[],
         strokes: 1,

@@ -62,7 +62,7 @@ impl Limits {
     }
 
     /// Which part of a service's rates is in force: what its token buckets are to share. Rates of single connections and
-    /// clients, and that of rule evaluations, are not the account's to lose and share none.
+    /// clients, of inbound publishes and of rule evaluations share none: what exceeds them is beyond what a platform survives.
     ///
     /// # Panics
     /// When the table has no such service.

@@ -86,7 +86,9 @@ impl Quotas {
             rule_payload_size: size("rule_payload_size"),
             connects: rate("connect_rate_per_account"),
             connects_per_client: get("connect_rate_per_client_id"),
-            publishes_in: rate("inbound_publishes_per_account"),
+            // A publish that is throttled is not acknowledged, and later ones of the same window are taken: the order of a
+            // device's readings is lost, and no platform behind the broker can bring it back.
+            publishes_in: TokenBucket::per_second(get("inbound_publishes_per_account"), cx.now),
             publishes_out: rate("outbound_publishes_per_account"),
             subscribes: rate("subscribe_rate_per_account"),
             // What exceeds it is dropped although it was acknowledged: nothing that a platform could survive.
