@@ -59,7 +59,8 @@ pub const DEPLOYMENT: Invariant = Invariant {
 /// The platform's roles allow what the platform does.
 pub const AUTHORIZATION: Invariant = Invariant {
     id: "authorization",
-    promise: "no call and no use of a key is denied: the roles of the templates allow all that the platform does",
+    promise: "no call and no use of a key is denied but by a fault that takes the permission away: the roles of the \
+              templates allow all that the platform does",
 };
 
 /// A service that is unwell is not asked without pause.

@@ -13,6 +13,7 @@ use super::check::{Checked, Oracles};
 use super::deployment::{Deployments, Ended};
 use super::{Harness, Outcome, RunError, RunOptions, Status, measure};
 use crate::cloud::account::Account;
+use crate::cloud::core::access::Denial;
 use crate::fault::Faults;
 use crate::fleet::spec::ModelSpec;
 use crate::fleet::{self, Fleet, Stats};
@@ -127,9 +128,10 @@ impl World {
         cloud.enter(|account, _| account.add_credential(deployer.clone()));
         let config = seam::sdk_config(&cloud, &deployer);
         let owner = node("owner", "10.0.0.3");
-        let deploying = (config, &owner);
+        let deploying = (config.clone(), &owner);
         let deployments = Deployments::start(&scenario, &after_changes, change_template, deploying, trace.clone())?;
-        let acts = Acts::start(&cloud, &settings, &trace, now, &owner);
+        let fleets = scenario.fleets.iter().map(|fleet| fleet.name.clone()).collect();
+        let acts = Acts::start(&cloud, &settings, &trace, (config, &owner), (fleets, &plan));
         let fleet = Fleet::start(plan, seed, broker, now, trace.clone(), faults);
         let on_its_way = after_changes.iter().chain([&settings]).map(on_its_way).max().unwrap_or_default();
         let world = World {
@@ -345,8 +347,10 @@ impl World {
         }
         summary.faults = self.cloud.faults().strokes();
         summary.marks = self.trace.marks().into_iter().map(|(mark, count)| (mark.to_owned(), count)).collect();
-        summary.violations = violations(&self.scenario, settled, &checked, &self.deployments.ended());
-        summary.violations.extend(self.cloud.look(|account| denials(&self.scenario, account)));
+        let ended = self.deployments.ended();
+        let complaints = ended.iter().filter_map(Ended::complaint).chain(self.acts.complaints());
+        summary.violations = violations(&self.scenario, settled, &checked, complaints);
+        summary.violations.extend(self.cloud.look(|account| denials(&self.scenario, account, &self.acts)));
         summary.violations.extend(storms(&self.scenario, &self.watch));
         summary.unsettled = if settled { None } else { Some(self.why_unsettled(&counts, &checked)) };
         if counts.rejected > 0 {
@@ -387,7 +391,12 @@ fn oracles(config: &aws_types::SdkConfig, deployed: &Deployed) -> Oracles {
 }
 
 /// Broken promises that the scenario asks for. What was only late breaks no promise: it is unsettled.
-fn violations(scenario: &Scenario, settled: bool, checked: &Checked, ended: &[Ended]) -> Vec<record::Violation> {
+fn violations(
+    scenario: &Scenario,
+    settled: bool,
+    checked: &Checked,
+    of_deployments: impl Iterator<Item = String>,
+) -> Vec<record::Violation> {
     let asked = |id: &str| scenario.expect.invariants.iter().any(|wanted| wanted == id);
     let mut violations: Vec<record::Violation> = checked
         .violations
@@ -400,7 +409,7 @@ fn violations(scenario: &Scenario, settled: bool, checked: &Checked, ended: &[En
         })
         .collect();
     if asked(DEPLOYMENT.id) {
-        violations.extend(ended.iter().filter_map(Ended::complaint).map(|complaint| record::Violation {
+        violations.extend(of_deployments.map(|complaint| record::Violation {
             invariant: DEPLOYMENT.id.to_owned(),
             message: format!("{complaint}; promised: {}", DEPLOYMENT.promise),
             reading: None,
@@ -419,17 +428,16 @@ fn violations(scenario: &Scenario, settled: bool, checked: &Checked, ended: &[En
     violations
 }
 
-/// Calls that were denied, when the scenario asks for it that there are none.
-fn denials(scenario: &Scenario, account: &Account) -> Option<record::Violation> {
+/// Calls that were denied and that no fault explains, when the scenario asks for it that there are none.
+fn denials(scenario: &Scenario, account: &Account, acts: &Acts) -> Option<record::Violation> {
     let asked = scenario.expect.invariants.iter().any(|wanted| wanted == AUTHORIZATION.id);
-    let (denied, first) = account.denied();
+    let denials = account.denials();
+    let unexplained: Vec<&Denial> = denials.kept().iter().filter(|denial| !acts.explain(denial)).collect();
+    let denied = unexplained.iter().map(|denial| denial.count).sum::<u64>() + denials.more();
+    let first = unexplained.first().map_or("more than can be told one by one", |denial| denial.message.as_str());
     (asked && denied > 0).then(|| record::Violation {
         invariant: AUTHORIZATION.id.to_owned(),
-        message: format!(
-            "{denied} calls were denied; the first: {}; promised: {}",
-            first.unwrap_or_default(),
-            AUTHORIZATION.promise
-        ),
+        message: format!("{denied} calls were denied; the first: {first}; promised: {}", AUTHORIZATION.promise),
         reading: None,
     })
 }

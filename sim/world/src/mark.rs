@@ -37,6 +37,14 @@ marks! {
     PARTIAL_BATCH = "partial-batch": "a function answered that only the first part of its batch is done";
     BATCH_REPEATED = "batch-repeated": "Lambda delivered a batch again after a failure";
     PARENT_DRAINED_FIRST = "parent-drained-first": "a closed shard was read to its end before its children were read";
+    STACK_ROLLED_BACK = "stack-rolled-back": "CloudFormation rolled a stack back while devices published";
+    DENIED_THEN_ALLOWED = "denied-then-allowed": "a call that had been denied was repeated after the permission was back, and allowed";
+    WAITED_FOR_KEY = "waited-for-key": "something could not be read or written because its key was disabled, and waited";
+    CERTIFICATE_REFUSED = "certificate-refused": "a device was refused because its certificate was not active";
+    ROT_DETECTED = "rot-detected": "S3 found a copy of an object that did not match its checksum, and served the other";
+    QUOTA_LOWERED = "quota-lowered": "calls were throttled while a quota was lower than usual";
+    REGION_DOWN = "region-down": "no service of the Region answered";
+    FUNCTION_NOT_STARTED = "function-not-started": "a version of a function failed at its start";
     RULE_RETRIED = "rule-retried": "the action of a topic rule was tried again after a failure";
     DUPLICATE_DELIVERED = "duplicate-delivered": "the lake holds a reading more than once";
     MESSAGE_QUARANTINED = "message-quarantined": "a message that is no reading is in the quarantine";

@@ -5,6 +5,9 @@ use std::sync::LazyLock;
 
 use serde::Deserialize;
 
+use super::bucket::{Scale, TokenBucket};
+use world::time::Time;
+
 /// Regions that a row's `value` is for. Every other Region is one of the `other` of `by_region`.
 const VALUE_REGIONS: [&str; 2] = ["us-east-1", "eu-west-1"];
 
@@ -55,12 +58,35 @@ static QUOTAS: LazyLock<BTreeMap<String, BTreeMap<String, Quota>>> = LazyLock::n
 #[derive(Clone, Debug)]
 pub struct Limits {
     region: String,
+    /// Which part of its rates is in force, by service.
+    scales: BTreeMap<String, Scale>,
 }
 
 impl Limits {
     /// AWS's defaults in `region`, as the table gives them.
     pub fn for_region(region: &str) -> Self {
-        Limits { region: region.to_owned() }
+        let scales = QUOTAS.keys().map(|service| (service.clone(), Scale::default())).collect();
+        Limits { region: region.to_owned(), scales }
+    }
+
+    /// Which part of a service's rates is in force: what its token buckets are to share. Rates of single connections and
+    /// clients, of inbound publishes and of rule evaluations share none: what exceeds them is beyond what a platform survives.
+    ///
+    /// # Panics
+    /// When the table has no such service.
+    pub fn scale(&self, service: &str) -> &Scale {
+        self.scales.get(service).unwrap_or_else(|| panic!("no quota of {service} is in quotas.toml"))
+    }
+
+    /// The same for all services, or for one by its signing name or its name in the table.
+    pub fn scales_of<'l>(&'l self, service: Option<&'l str>) -> impl Iterator<Item = &'l Scale> {
+        let wanted = move |name: &String| service.is_none_or(|service| name == service || is_of(name, service));
+        self.scales.iter().filter(move |(name, _)| wanted(name)).map(|(_, scale)| scale)
+    }
+
+    /// A full bucket of a quota in units a second: one second's worth of burst.
+    pub fn bucket(&self, service: &str, name: &str, now: Time) -> TokenBucket {
+        TokenBucket::per_second(self.get(service, name), now).scaled(self.scale(service))
     }
 
     /// AWS's defaults in us-east-1, the largest Region.
@@ -86,6 +112,11 @@ impl Limits {
             ),
         }
     }
+}
+
+/// Whether a service of the table has this signing name.
+fn is_of(name: &str, signing: &str) -> bool {
+    name == "iot-core" && signing == "iot"
 }
 
 #[cfg(test)]

@@ -1,6 +1,12 @@
 //! The key of the data is disabled.
 //!
-//! Contract: whoever needs the key is refused, and what was written before stays as it is (`aws/kms.md` of the facts).
+//! Contract: what needs the key is refused at once, and what is kept in streams and queues waits (`aws/kms.md` of the facts).
+//! Kinesis goes on for five minutes with a data key that it has. The key is therefore disabled right after Kinesis has
+//! asked for those who write to the raw stream, and for less than that time: a rule whose put is refused for a disabled key
+//! (400 `KMSDisabledException`, which is not intermittent) gives the acknowledged message up, on AWS too, and no platform
+//! survives that.
+
+use std::time::Duration;
 
 use platform::cross_cutting::security;
 use platform::naming::Naming;
@@ -8,9 +14,33 @@ use serde_json::{Value, json};
 
 use super::{Act, Stage};
 use crate::cloud::core::AwsError;
+use crate::fault::FaultSpec;
+use crate::world::clock;
 
-/// Disables the key of the data.
-pub(super) fn disable(stage: &Stage) -> Result<Option<Act>, AwsError> {
+/// Longest time for which the key is disabled: less than Kinesis keeps a data key.
+pub(super) const LONGEST: Duration = Duration::from_secs(240);
+
+/// How much longer Kinesis must keep its data keys.
+const MARGIN: Duration = Duration::from_secs(5);
+
+/// How often it is looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Disables the key of the data, at the first instant at which those who write to the raw stream can go on. Nothing when
+/// there is none before the fault ends.
+pub(super) async fn disable(stage: &Stage, fault: &FaultSpec) -> Result<Option<Act>, AwsError> {
+    let raw = Naming::new(&stage.settings).name("raw");
+    loop {
+        let (now, ends) = (clock::now(), stage.ends(fault));
+        let kept = stage.cloud.look(|account| account.services.kinesis.writers_keys_kept_until(now, &raw));
+        if kept.is_some_and(|kept| kept >= ends + MARGIN) {
+            break;
+        }
+        if stage.is_over(fault) {
+            return Ok(None);
+        }
+        clock::sleep(LOOK_EVERY).await;
+    }
     let path = security::Outputs::new(Naming::new(&stage.settings)).data_key_arn;
     let key = stage.cloud.look(|account| account.services.ssm.get(path.path()).map(str::to_owned));
     let key = key.ok_or_else(|| AwsError::new("ParameterNotFound", "no stack published the key of the data"))?;
@@ -20,7 +50,7 @@ pub(super) fn disable(stage: &Stage) -> Result<Option<Act>, AwsError> {
     call(stage, "DisableKey", &key)?;
     let subject = key.clone();
     let undo = Box::new(move |stage: &Stage| call(stage, "EnableKey", &key).map(drop));
-    Ok(Some(Act { service: "kms", subject, undo: Some(undo) }))
+    Ok(Some(Act::until("kms", subject, undo)))
 }
 
 fn call(stage: &Stage, operation: &str, key: &str) -> Result<Value, AwsError> {

@@ -94,9 +94,14 @@ impl Iot {
         if !packet.clean_session {
             return Err(Refusal::not_modelled("not modelled: persistent sessions"));
         }
+        if !self.has_active_certificate(connection) {
+            let reason = "the certificate is not active any more";
+            return Err(Refusal { code: ConnectReturnCode::NotAuthorized, metric: "Connect.AuthError", reason });
+        }
         if packet.last_will.is_some() {
             return Err(Refusal::not_modelled("not modelled: wills"));
         }
+        let quotas = self.quotas.get_or_insert_with(|| Quotas::new(cx));
         if !quotas.connects.try_take(cx.now, 1) {
             return Err(Refusal::throttled(CONNECT_THROTTLE, "the account connects too often"));
         }

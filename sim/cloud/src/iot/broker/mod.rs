@@ -6,7 +6,7 @@ mod publish;
 mod session;
 mod subscribe;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
@@ -92,8 +92,11 @@ impl Iot {
                 self.broker.connections.insert(connection, Connection::new(id.clone(), ip));
                 Ok(())
             }
-            (_, reason) => {
+            (known, reason) => {
                 cx.meter.add("iot", "Connection.AuthNError", 1);
+                if known.is_some_and(|(_, known)| !known.active) {
+                    cx.trace.mark(cx.now, mark::CERTIFICATE_REFUSED, certificate);
+                }
                 Err(Refused { reason: reason.unwrap_or("the certificate is not registered") })
             }
         }
@@ -151,6 +154,27 @@ impl Iot {
             cx.trace.mark(cx.now, mark::KEEP_ALIVE_ENDED, &session.client);
             self.disconnect(cx, connection, &Disconnect::KeepAliveTimeout);
         }
+    }
+
+    /// Closes a connection whose certificate is not active any more.
+    pub(super) fn check_certificate(&mut self, cx: &mut Cx<'_>, connection: u64) {
+        if self.broker.connections.contains_key(&connection) && !self.has_active_certificate(connection) {
+            let why = "the certificate is not active any more";
+            self.disconnect(cx, connection, &Disconnect::AuthError(why));
+        }
+    }
+
+    /// Whether the certificate of a connection is active.
+    fn has_active_certificate(&self, connection: u64) -> bool {
+        let state = self.broker.connections.get(&connection);
+        state.is_some_and(|state| self.registry.is_active(&state.certificate) == Some(true))
+    }
+
+    /// The connections that were made with one of these certificates.
+    pub(super) fn connections_with(&self, certificates: &BTreeSet<&str>) -> Vec<(u64, Arc<str>)> {
+        let all = self.broker.connections.iter();
+        let theirs = all.filter(|(_, state)| certificates.contains(&*state.certificate));
+        theirs.map(|(connection, state)| (*connection, state.certificate.clone())).collect()
     }
 
     /// Works on what is kept with the connection, in place: what is left stays where it is and is not copied.
