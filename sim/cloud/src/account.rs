@@ -27,6 +27,7 @@ use super::scheduler::Scheduler;
 use super::sns::Sns;
 use super::ssm::Ssm;
 use super::sts::Sts;
+use world::mark::Mark;
 use world::seed::Seed;
 use world::time::Time;
 use world::trace::{Field, Level, Trace};
@@ -126,6 +127,22 @@ impl Account {
     pub fn denied(&self) -> (u64, Option<&str>) {
         let denied = self.parts.meter.counters().get(&("iam", DENIED)).copied().unwrap_or(0);
         (denied, self.parts.access.first_refusal())
+    }
+
+    /// Counts a call that never reached its service, as the service would have counted it.
+    pub fn count_refused(&mut self, service: &str, operation: &str, error: &AwsError) {
+        self.parts.meter.call_named(service, operation, error.into());
+    }
+
+    /// The idle execution environments of functions are gone: of those with this handler, or of all. Answers the
+    /// functions' names.
+    pub fn drop_idle(&mut self, handler: Option<&str>) -> Vec<String> {
+        self.services.lambda.drop_idle(handler)
+    }
+
+    /// Leaves a mark in the account's trace.
+    pub fn mark(&self, now: Time, mark: Mark, subject: &str) {
+        self.parts.trace.mark(now, mark, subject);
     }
 
     /// Makes an access key known.
@@ -293,11 +310,7 @@ impl Account {
         request: &Request<Bytes>,
         verified: Result<Principal, AwsError>,
     ) -> Response<Bytes> {
-        let (protocol, namespace) = match service {
-            "dynamodb" => (Protocol::Json10, super::dynamodb::ERROR_NAMESPACE),
-            "iot" | "lambda" => (Protocol::RestJson, ""),
-            _ => (Protocol::Json11, ""),
-        };
+        let (protocol, namespace) = protocol_of(service);
         // Errors of a signature: 403 in REST-JSON, 400 in the JSON protocols ("Denial message" of the AWS facts on IAM).
         let verified = verified.map_err(|error| if protocol == Protocol::RestJson { error.status(403) } else { error });
         let result =
@@ -367,6 +380,15 @@ impl Services {
             }
             other => Err(AwsError::not_modelled(format!("the service with the signing name {other:?}"))),
         }
+    }
+}
+
+/// The protocol of a service that speaks JSON, by its signing name, and what stands before the codes of its errors.
+pub fn protocol_of(service: &str) -> (Protocol, &'static str) {
+    match service {
+        "dynamodb" => (Protocol::Json10, super::dynamodb::ERROR_NAMESPACE),
+        "iot" | "iotdata" | "lambda" | "scheduler" => (Protocol::RestJson, ""),
+        _ => (Protocol::Json11, ""),
     }
 }
 

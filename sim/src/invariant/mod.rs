@@ -5,11 +5,13 @@ mod athena;
 mod lake;
 mod ledger;
 mod quarantine;
+mod rule_errors;
 
 pub use athena::{AthenaReader, QueryError};
 pub use lake::{LakeFile, LakeReader};
 pub use ledger::{Ledger, Tally};
 pub use quarantine::QuarantineReader;
+pub use rule_errors::{RuleError, RuleErrorReader};
 
 use record::ReadingId;
 

@@ -1,11 +1,14 @@
 //! Asking the oracles: what Athena returns, what lies in the lake, and how that compares with what devices were told.
 
+use std::time::Duration;
+
 use record::LatencyMs;
 
 use super::measure::Latencies;
+use crate::fault::{Faults, Opportunity};
 use crate::fleet::Truth;
 use crate::invariant::{
-    AthenaReader, INTEGRITY, LakeReader, Ledger, QuarantineReader, QueryError, Row, Tally, Violation,
+    AthenaReader, INTEGRITY, LakeReader, Ledger, QuarantineReader, QueryError, Row, RuleErrorReader, Tally, Violation,
 };
 use crate::world::time::Time;
 
@@ -17,8 +20,16 @@ pub(super) struct Oracles {
     athena: AthenaReader,
     lake: LakeReader,
     quarantine: QuarantineReader,
+    rule_errors: RuleErrorReader,
     table: &'static str,
 }
+
+/// The call of the rule's action.
+const RULES_ACTION: Opportunity<'static> =
+    Opportunity { service: "kinesis", operation: "PutRecord", function: "", fleet: "", stream: "raw", index: 0, subject: "" };
+
+/// S3 tells when an object was written in whole seconds, rounded down.
+const ROUNDING: Duration = Duration::from_secs(1);
 
 /// What a look at everything showed.
 #[derive(Debug)]
@@ -36,8 +47,14 @@ pub(super) struct Checked {
 }
 
 impl Oracles {
-    pub fn new(athena: AthenaReader, lake: LakeReader, quarantine: QuarantineReader, table: &'static str) -> Self {
-        Oracles { athena, lake, quarantine, table }
+    pub fn new(
+        athena: AthenaReader,
+        lake: LakeReader,
+        quarantine: QuarantineReader,
+        rule_errors: RuleErrorReader,
+        table: &'static str,
+    ) -> Self {
+        Oracles { athena, lake, quarantine, rule_errors, table }
     }
 
     /// How many rows the table has, by a query whose answer is fetched with `GetQueryResults`.
@@ -45,8 +62,8 @@ impl Oracles {
         self.athena.number(&format!("SELECT count(*) FROM {}", self.table)).await
     }
 
-    /// Reads every row, through Athena and from the lake.
-    pub async fn check(&self, truth: &Truth) -> Result<Checked, QueryError> {
+    /// Reads every row, through Athena and from the lake, and what was set aside on the way.
+    pub async fn check(&self, truth: &Truth, faults: &Faults) -> Result<Checked, QueryError> {
         let before = self.rows().await?;
         let mut ledger = Ledger::new(truth);
         let mut read = 0;
@@ -58,6 +75,10 @@ impl Oracles {
             self.athena.rows(self.table, &condition, each).await?;
         }
         self.quarantine.rows(|tenant, device, seq, reason| ledger.set_aside(tenant, device, seq, reason)).await?;
+        for error in self.rule_errors.read().await? {
+            let until = error.stored + ROUNDING;
+            ledger.rule_error(&error, |reading| faults.explain(&RULES_ACTION, reading.published_at, until));
+        }
         let after = self.rows().await?;
         let mut violations = ledger.content_violations();
         if !(before..=after).contains(&read) {

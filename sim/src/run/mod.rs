@@ -7,6 +7,7 @@
 mod check;
 mod deployment;
 mod measure;
+mod service_acts;
 mod settings;
 mod world;
 
