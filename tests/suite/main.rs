@@ -4,6 +4,7 @@
 mod canary;
 mod cli;
 mod cloudformation;
+mod faults_services;
 mod least_privilege;
 mod permissions;
 mod resharding;

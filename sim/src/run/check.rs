@@ -8,7 +8,8 @@ use super::measure::Latencies;
 use crate::fault::{Faults, Opportunity};
 use crate::fleet::Truth;
 use crate::invariant::{
-    AthenaReader, INTEGRITY, LakeReader, Ledger, QuarantineReader, QueryError, Row, RuleErrorReader, Tally, Violation,
+    AthenaReader, INTEGRITY, LakeReader, Ledger, QuarantineReader, QueryError, Row, RuleError, RuleErrorReader, Tally,
+    Violation,
 };
 use crate::world::time::Time;
 
@@ -75,17 +76,15 @@ impl Oracles {
             self.athena.rows(self.table, &condition, each).await?;
         }
         self.quarantine.rows(|tenant, device, seq, reason| ledger.set_aside(tenant, device, seq, reason)).await?;
-        for error in self.rule_errors.read().await? {
-            let until = error.stored + ROUNDING;
-            ledger.rule_error(&error, |reading| faults.explain(&RULES_ACTION, reading.published_at, until));
-        }
+        let left = self.rule_errors.read().await?;
+        left_at_the_rule(&mut ledger, &left, faults);
         let after = self.rows().await?;
         let mut violations = ledger.content_violations();
         if !(before..=after).contains(&read) {
             let message = format!("SELECT count(*) counts {before} to {after} rows, and reading them gave {read}");
             violations.push(Violation { invariant: INTEGRITY, message, reading: None });
         }
-        let lake = self.read_lake(truth).await?;
+        let lake = self.read_lake(truth, &left, faults).await?;
         for violation in lake.violations {
             if !violations.iter().any(|known| known.invariant == violation.invariant) {
                 violations.push(violation);
@@ -102,8 +101,9 @@ impl Oracles {
         Ok(Checked { tally, rows: after, latency: lake.latency, last_written: lake.last_written, violations })
     }
 
-    async fn read_lake(&self, truth: &Truth) -> Result<Checked, QueryError> {
+    async fn read_lake(&self, truth: &Truth, left: &[RuleError], faults: &Faults) -> Result<Checked, QueryError> {
         let mut ledger = Ledger::new(truth);
+        left_at_the_rule(&mut ledger, left, faults);
         let mut latencies = Latencies::default();
         let mut last_written = Time::EPOCH;
         let mut rows = 0;
@@ -121,6 +121,14 @@ impl Oracles {
         let mut violations = ledger.content_violations();
         violations.extend(ledger.order_violations());
         Ok(Checked { tally: ledger.tally(), rows, latency: latencies.summary(), last_written, violations })
+    }
+}
+
+/// Tells a ledger what the rule's error action stored.
+fn left_at_the_rule(ledger: &mut Ledger<'_>, left: &[RuleError], faults: &Faults) {
+    for error in left {
+        let until = error.stored + ROUNDING;
+        ledger.rule_error(error, |reading| faults.explain(&RULES_ACTION, reading.published_at, until));
     }
 }
 

@@ -31,7 +31,7 @@ marks! {
     PARENT_DRAINED_FIRST = "parent-drained-first": "a closed shard was read to its end before its children were read";
     RULE_RETRIED = "rule-retried": "the action of a topic rule was tried again after a failure";
     RULE_GAVE_UP = "rule-gave-up": "the action of a topic rule failed for good, and its error action stored the message";
-    READER_BEHIND = "reader-behind": "a reader of a stream was more than a minute behind its newest record";
+    READER_BEHIND = "reader-behind": "a reader of a stream got a record that was more than a minute old";
     READER_STOOD_STILL = "reader-stood-still": "a reader of a stream was not allowed to read";
     RECORDS_EXPIRED = "records-expired": "a stream gave records up that one of its readers had not read";
     FUNCTION_THROTTLED = "function-throttled": "Lambda refused an invocation because too many ran or began";

@@ -2,14 +2,15 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::core::ports::{ReadBatch, ShardCursor, StartingPosition, Streams};
 use crate::core::{AwsError, Cx, Principal};
 use world::mark;
 use world::time::Time;
 
-/// A reader that is further behind is marked.
-const BEHIND_MS: u64 = 60_000;
+/// A reader that gets an older record is marked.
+const BEHIND: Duration = Duration::from_secs(60);
 
 /// The readers of one stream.
 pub(super) struct Source {
@@ -99,7 +100,7 @@ impl Source {
                 let (cx, limit) = (&mut cx.acting_as(&self.role), self.limit);
                 let read = cx.called("kinesis", "GetRecords", &self.stream, |cx| streams.get_records(cx, cursor, limit));
                 let mut batch = read?;
-                if batch.millis_behind_latest > BEHIND_MS {
+                if batch.records.first().is_some_and(|oldest| cx.now.since(oldest.arrival) > BEHIND) {
                     cx.trace.mark(cx.now, mark::READER_BEHIND, &cursor.shard_id);
                 }
                 match batch.next.take() {

@@ -16,7 +16,7 @@ use world::mark;
 use world::time::Time;
 use world::trace::{Field, Level};
 
-/// A batch whose newest record is older is marked.
+/// A batch with an older record is marked.
 const BEHIND: Duration = Duration::from_secs(60);
 
 /// How a function failed.
@@ -267,7 +267,7 @@ impl Lambda {
         let payload = mapping.template.render(&poller.shard_id, delivery.bytes, records);
         let newest = poller.records(delivery.records).last().map_or(cx.now, |record| record.arrival);
         let shard_id = poller.shard_id.clone();
-        if cx.now.since(newest) > BEHIND {
+        if poller.records(delivery.records).next().is_some_and(|oldest| cx.now.since(oldest.arrival) > BEHIND) {
             cx.trace.mark(cx.now, mark::READER_BEHIND, &shard_id);
         }
         if delivery.attempt > 1 {
