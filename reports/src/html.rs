@@ -78,7 +78,11 @@ fn readings(page: &mut String, summary: &Summary) {
             "readings whose PUBACK a device received: those that are owed",
         ),
         ("Delivered", thousands(summary.delivered), "distinct readings that Athena returns"),
-        ("Missing", thousands(summary.missing), "owed readings that are neither delivered nor in quarantine nor set aside"),
+        (
+            "Missing",
+            thousands(summary.missing),
+            "owed readings that are neither delivered nor in quarantine nor set aside",
+        ),
         ("Duplicates", thousands(summary.duplicates), "further rows of the same reading"),
         (
             "Quarantined",

@@ -75,7 +75,9 @@ fn calls_that_are_refused_lost_or_slow_are_repeated_and_nothing_is_lost() {
         ("kind = \"server-error\"\nprobability = 0.2", |s| s.calls["kinesis:PutRecords"].error),
         ("kind = \"lost-request\"\nprobability = 0.2", |s| mark(s, "rule-retried")),
         ("kind = \"lost-response\"\nprobability = 0.2", |s| mark(s, "repeated-after-lost-response").min(s.duplicates)),
-        ("kind = \"timeout\"\nfunction = \"enrichment\"\nprobability = 0.2", |s| u64::from(s.latency_ms.max > Some(10_000.0))),
+        ("kind = \"timeout\"\nfunction = \"enrichment\"\nprobability = 0.2", |s| {
+            u64::from(s.latency_ms.max > Some(10_000.0))
+        }),
         ("kind = \"slow-service\"\nfunction = \"enrichment\"\nprobability = 0.2\ndelay = \"12s\"", |s| {
             mark(s, "late-effect").min(mark(s, "repeated-after-lost-response"))
         }),
@@ -89,7 +91,9 @@ fn calls_that_are_refused_lost_or_slow_are_repeated_and_nothing_is_lost() {
 fn batches_that_fail_in_part_are_finished_in_order() {
     assert_survived(&[
         ("kind = \"partial-failure\"\nservice = \"kinesis\"\nprobability = 0.3", |s| mark(s, "partial-put")),
-        ("kind = \"partial-failure\"\nservice = \"dynamodb\"\nprobability = 0.5", |s| s.calls["dynamodb:BatchGetItem"].ok),
+        ("kind = \"partial-failure\"\nservice = \"dynamodb\"\nprobability = 0.5", |s| {
+            s.calls["dynamodb:BatchGetItem"].ok
+        }),
     ]);
 }
 
@@ -185,7 +189,8 @@ fn events_that_come_twice_or_late_are_processed() {
 
 #[test]
 fn what_the_rule_cannot_put_for_minutes_is_set_aside_and_not_missing() {
-    let lines = "kind = \"throttle\"\nservice = \"kinesis\"\noperation = \"PutRecord\"\nfrom = \"30s\"\nuntil = \"2min30s\"";
+    let lines =
+        "kind = \"throttle\"\nservice = \"kinesis\"\noperation = \"PutRecord\"\nfrom = \"30s\"\nuntil = \"2min30s\"";
     let seen = summary(&fault(lines), 5);
     assert_eq!(seen.verdict, Verdict::Held, "{:?} {:?}", seen.violations, seen.unsettled);
     assert!(seen.set_aside > 0, "two minutes are longer than the engine tries: {:?}", seen.marks);
@@ -231,26 +236,5 @@ fn the_scenarios_of_these_faults_hold_for_each_of_their_seeds() {
             assert_eq!((seen.missing, seen.spurious, seen.corrupt, seen.out_of_order), (0, 0, 0, 0), "{context}");
             assert!(seen.faults.values().all(|strokes| *strokes > 0), "{context}: {:?}", seen.faults);
         }
-    }
-}
-
-#[test]
-fn zz_debug() {
-    let lines = "kind = \"event-duplicate\"\nfunction = \"device_tagger\"\nprobability = 0.5";
-    let mut all: Vec<Vec<String>> = Vec::new();
-    for _ in 0..2 {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let record = record::RunFolder::create(&folder.path().join("run")).expect("a new folder");
-        let options = RunOptions {
-            record: Some((record.recorder(), sim::world::trace::Level::Message)),
-            ..RunOptions::seeded(5)
-        };
-        let outcome = sim::run::run_with(&fault(lines), options, Harness { acts: joins(12), ..Harness::default() }).expect("run");
-        let path = record.finish(&outcome.manifest, &outcome.summary).expect("written");
-        let rows = record::RunReader::open(&path).unwrap().events().unwrap();
-        all.push(rows.map(|e| { let e = e.unwrap(); format!("{} {} {} {} {} {}", e.time_us, e.source, e.kind, e.subject, e.detail, e.digest) }).collect());
-    }
-    for (a, b) in all[0].iter().zip(&all[1]) {
-        if a != b { panic!("FIRST DIFF\n{a}\n{b}"); }
     }
 }

@@ -98,7 +98,13 @@ mod tests {
         for (service, operation, status, code, marker) in [
             ("kinesis", "PutRecords", 400, "ProvisionedThroughputExceededException", "\"__type\":\"Provisioned"),
             ("kinesis", "DescribeStream", 400, "LimitExceededException", "\"__type\""),
-            ("dynamodb", "GetItem", 400, "ProvisionedThroughputExceededException", "\"com.amazonaws.dynamodb.v20120810#"),
+            (
+                "dynamodb",
+                "GetItem",
+                400,
+                "ProvisionedThroughputExceededException",
+                "\"com.amazonaws.dynamodb.v20120810#",
+            ),
             ("s3", "PutObject", 503, "SlowDown", "<Code>"),
             ("sns", "Publish", 400, "Throttling", "<Type>Sender</Type>"),
             ("iot", "DescribeThing", 400, "ThrottlingException", "message"),
@@ -110,7 +116,8 @@ mod tests {
             assert!(body.contains(marker), "{service}: {body}");
             assert!(header == code || body.contains(code), "{service}: {header} {body}");
         }
-        for service in ["kinesis", "dynamodb", "s3", "sns", "sts", "lambda", "iot", "glue", "athena", "firehose", "ce"] {
+        for service in ["kinesis", "dynamodb", "s3", "sns", "sts", "lambda", "iot", "glue", "athena", "firehose", "ce"]
+        {
             let (status, header, body) = said(service, &failed(service));
             let code = failed(service).code;
             assert!(status == 500 && (header == code || body.contains(code)), "{service}: {status} {body}");

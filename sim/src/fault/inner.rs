@@ -73,9 +73,7 @@ impl Disturb for InnerFaults {
         let failed = answers::failed(at.service);
         Some(match kind {
             Kind::Throttle => Disturbance::Refused(answers::throttled(at.service, at.operation)),
-            Kind::BrownOut if stroke.roll < 0.5 => {
-                Disturbance::Refused(answers::throttled(at.service, at.operation))
-            }
+            Kind::BrownOut if stroke.roll < 0.5 => Disturbance::Refused(answers::throttled(at.service, at.operation)),
             Kind::LostResponse => Disturbance::AnswerLost(failed),
             _ => Disturbance::Refused(failed),
         })

@@ -350,7 +350,8 @@ mod tests {
         let mut ledger = Ledger::new(&truth);
         ledger.row(&row("acme-1", 1));
         ledger.rule_error(&error("acme-1", 2), |_| false);
-        let expected = "1 readings were left at the rule, whose action no fault had struck: acme/acme-1 seq 2 (KinesisAction)";
+        let expected =
+            "1 readings were left at the rule, whose action no fault had struck: acme/acme-1 seq 2 (KinesisAction)";
         assert_eq!(ledger.content_violations()[0].message, expected);
     }
 

@@ -86,7 +86,8 @@ fn parse(body: &[u8], stored: Time) -> Result<Option<RuleError>, String> {
     };
     let payload = STANDARD.decode(document.base64_original_payload).map_err(|e| e.to_string())?;
     let Ok(Reading { seq }) = serde_json::from_slice(&payload) else { return Ok(None) };
-    let reason = document.failures.first().map_or(String::new(), |f| format!("{}: {}", f.failed_action, f.error_message));
+    let reason =
+        document.failures.first().map_or(String::new(), |f| format!("{}: {}", f.failed_action, f.error_message));
     Ok(Some(RuleError { tenant: tenant.to_owned(), device: device.to_owned(), seq, reason, stored }))
 }
 

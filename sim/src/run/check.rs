@@ -26,8 +26,15 @@ pub(super) struct Oracles {
 }
 
 /// The call of the rule's action.
-const RULES_ACTION: Opportunity<'static> =
-    Opportunity { service: "kinesis", operation: "PutRecord", function: "", fleet: "", stream: "raw", index: 0, subject: "" };
+const RULES_ACTION: Opportunity<'static> = Opportunity {
+    service: "kinesis",
+    operation: "PutRecord",
+    function: "",
+    fleet: "",
+    stream: "raw",
+    index: 0,
+    subject: "",
+};
 
 /// S3 tells when an object was written in whole seconds, rounded down.
 const ROUNDING: Duration = Duration::from_secs(1);

@@ -82,7 +82,13 @@ fn reshard(
     doubles: &mut bool,
     now: Time,
 ) {
-    let at = Opportunity { service: "kinesis", operation: "UpdateShardCount", stream, subject: name, ..Opportunity::default() };
+    let at = Opportunity {
+        service: "kinesis",
+        operation: "UpdateShardCount",
+        stream,
+        subject: name,
+        ..Opportunity::default()
+    };
     match cloud.enter(|account, now| change_count(account, now, name, *doubles)) {
         Ok(()) => {
             *doubles = !*doubles;

@@ -738,7 +738,20 @@ fn all_scenario_files_of_the_repository_are_valid() {
         }
     }
     names.sort();
-    assert_eq!(names, ["canary-short-peace", "deploy-midflight", "fleet-10k", "replay-nab", "smoke"]);
+    assert_eq!(
+        names,
+        [
+            "canary-retention-loss",
+            "canary-short-peace",
+            "crashing-functions",
+            "deploy-midflight",
+            "fleet-10k",
+            "replay-nab",
+            "reshard-storm",
+            "smoke",
+            "unwell-services",
+        ]
+    );
 }
 
 #[test]

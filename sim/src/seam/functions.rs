@@ -18,8 +18,8 @@ use crate::cloud::account::Account;
 use crate::cloud::core::FunctionRevision;
 use crate::cloud::front::Credential;
 use crate::cloud::lambda::{FunctionError, FunctionErrorKind};
-use crate::world::{clock, mark};
 use crate::world::time::Time;
+use crate::world::{clock, mark};
 
 /// Wraps a handler as it is built. Only tests pass one that changes anything: that is how a planted bug gets in
 /// without a line of simulation in the product.
@@ -262,9 +262,8 @@ impl Functions {
     fn tell_zombies(&self, invocation: &Invocation) {
         let mut zombies = lock(&self.zombies);
         zombies.retain(|zombie| zombie.until > clock::now());
-        let same = |zombie: &&Zombie| {
-            zombie.function == invocation.revision.function && zombie.payload == invocation.payload
-        };
+        let same =
+            |zombie: &&Zombie| zombie.function == invocation.revision.function && zombie.payload == invocation.payload;
         zombies.iter().filter(same).for_each(|zombie| zombie.calls.delivered_again());
     }
 

@@ -101,7 +101,9 @@ impl HttpConnector for SimulatedHttp {
             // Half of the time passes before the service acts, half before the client hears of it.
             clock::sleep(service_time / 2).await;
             let response = match &function {
-                Some((caller, calls)) => under_faults(&cloud, Call::of(caller, &service, &request), calls, request).await?,
+                Some((caller, calls)) => {
+                    under_faults(&cloud, Call::of(caller, &service, &request), calls, request).await?
+                }
                 None => act(&cloud, request).await,
             };
             clock::sleep(service_time / 2).await;

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use xxhash_rust::xxh3::Xxh3;
 
+use crate::cloud::account::comparable;
 use crate::cloud::core::AwsError;
 use crate::cloud::iot::Iot;
 use crate::cloud::lambda::Lambda;
@@ -73,7 +74,7 @@ impl Call {
             identity.update(part.as_bytes());
             identity.update(&[0xff]);
         }
-        identity.update(request.body());
+        identity.update(&comparable(service, request.body()));
         let (caller, service) = (caller.to_owned(), service.to_owned());
         Call { caller, service, operation, method: request.method().to_string(), identity: identity.digest() }
     }

@@ -34,6 +34,52 @@ pub enum Disturbance {
     AnswerLost(AwsError),
 }
 
+/// A plan of tests: everything goes wrong as it says, whatever is asked for.
+#[cfg(test)]
+#[derive(Default)]
+pub(crate) struct Plan {
+    /// The operation that is meant; every one when it is empty.
+    pub operation: &'static str,
+    /// What becomes of its next calls; then nothing goes wrong.
+    pub calls: std::collections::VecDeque<Option<Disturbance>>,
+    /// What becomes of the next entries.
+    pub entries: std::collections::VecDeque<Option<AwsError>>,
+    /// How old reads are.
+    pub stale: Option<Duration>,
+    /// Until when readers stand still.
+    pub still_until: Option<Time>,
+    /// What becomes of events.
+    pub event: EventFate,
+}
+
+#[cfg(test)]
+impl Disturb for Plan {
+    fn call(&mut self, _: Time, at: Point<'_>) -> Option<Disturbance> {
+        let is_meant = self.operation.is_empty() || self.operation == at.operation;
+        if is_meant { self.calls.pop_front().flatten() } else { None }
+    }
+
+    fn entry(&mut self, _: Time, _: Point<'_>) -> Option<AwsError> {
+        self.entries.pop_front().flatten()
+    }
+
+    fn staleness(&mut self, _: Time, _: Point<'_>) -> Option<Duration> {
+        self.stale
+    }
+
+    fn standstill(&mut self, now: Time, _: Point<'_>) -> Option<Time> {
+        self.still_until.filter(|until| *until > now)
+    }
+
+    fn memory(&mut self, _: Time, _: &str) -> Duration {
+        self.stale.unwrap_or_default()
+    }
+
+    fn event(&mut self, _: Time, _: Point<'_>) -> EventFate {
+        self.event
+    }
+}
+
 /// A call between services without its answer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CallFailed {

@@ -245,7 +245,9 @@ impl Table {
             self.before.get(key)?.iter().find(|before| before.until > then)
         });
         match old {
-            Some(old) => (old.item.as_ref(), old.item.as_ref().map(|item| &item.json) != current.map(|item| &item.json)),
+            Some(old) => {
+                (old.item.as_ref(), old.item.as_ref().map(|item| &item.json) != current.map(|item| &item.json))
+            }
             None => (current, false),
         }
     }

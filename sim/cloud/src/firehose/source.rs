@@ -98,7 +98,8 @@ impl Source {
             }
             Reader::At(cursor) => {
                 let (cx, limit) = (&mut cx.acting_as(&self.role), self.limit);
-                let read = cx.called("kinesis", "GetRecords", &self.stream, |cx| streams.get_records(cx, cursor, limit));
+                let read =
+                    cx.called("kinesis", "GetRecords", &self.stream, |cx| streams.get_records(cx, cursor, limit));
                 let mut batch = read?;
                 if batch.records.first().is_some_and(|oldest| cx.now.since(oldest.arrival) > BEHIND) {
                     cx.trace.mark(cx.now, mark::READER_BEHIND, &cursor.shard_id);

@@ -180,8 +180,7 @@ impl Kinesis {
         if failed > 0 && counts.records > 0 {
             cx.trace.mark(cx.now, mark::PARTIAL_PUT, &stream.name);
         }
-        let fields =
-            [("records", counts.records.into()), ("failed", failed.into()), ("bytes", counts.bytes.into())];
+        let fields = [("records", counts.records.into()), ("failed", failed.into()), ("bytes", counts.bytes.into())];
         cx.trace.event(Level::Call, cx.now, SERVICE, "PutRecords", &stream.name, &fields);
         Ok(render_results(stream, &cx.account.id, &results, failed, encrypted))
     }

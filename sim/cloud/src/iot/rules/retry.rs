@@ -155,7 +155,9 @@ impl Rules {
                 Some(action) => head.target.put(cx, ports, &rule.name, action.role.as_ref(), head.data.clone()),
                 None => Err(AwsError::new("ActionRemoved", "the rule has no such action any more").into()),
             };
-            cx.trace.mark(cx.now, mark::RULE_RETRIED, &queue.order_key);
+            if queue.retries > 0 {
+                cx.trace.mark(cx.now, mark::RULE_RETRIED, &queue.order_key);
+            }
             if head.took_effect && put.is_ok() {
                 cx.trace.mark(cx.now, mark::REPEATED_AFTER_LOST_RESPONSE, &queue.order_key);
             }
