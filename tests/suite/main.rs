@@ -6,6 +6,7 @@ mod cli;
 mod cloudformation;
 mod faults_devices;
 mod faults_operators;
+mod faults_services;
 mod least_privilege;
 mod permissions;
 mod resharding;
