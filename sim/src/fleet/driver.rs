@@ -73,6 +73,9 @@ impl Device {
             let unit = |metric: &str| self.units.iter().find(|(name, _)| name == metric).map(|(_, unit)| unit.as_str());
             let content = Content::measured(reading.recorded_at, &reading.metrics, unit);
             lock(&shared.truth).published(self.index, seq, now, reading.ts_ms, content);
+            for metric in self.model.plain_spikes() {
+                lock(&shared.truth).spiked(self.index, seq, metric);
+            }
             shared.queued.add(1);
             self.session.enqueue(&shared.settings, seq, payload, &mut scratch.out);
         }

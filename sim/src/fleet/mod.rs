@@ -37,4 +37,4 @@ pub use payload::Reading;
 pub use plan::{DevicePlan, PlanError, plan};
 pub use runner::{Fleet, Stats};
 pub use session::{Command, Input, Outputs, Session, SessionEvent, Settings};
-pub use truth::{Recorded, Truth};
+pub use truth::{Recorded, Spike, Truth};

@@ -5,7 +5,7 @@ use record::LatencyMs;
 use super::measure::Latencies;
 use crate::fleet::Truth;
 use crate::invariant::{
-    AthenaReader, INTEGRITY, LakeReader, Ledger, QuarantineReader, QueryError, Row, Tally, Violation,
+    AnomalyReader, AthenaReader, INTEGRITY, LakeReader, Ledger, QuarantineReader, QueryError, Row, Tally, Violation,
 };
 use crate::world::time::Time;
 
@@ -17,7 +17,10 @@ pub(super) struct Oracles {
     athena: AthenaReader,
     lake: LakeReader,
     quarantine: QuarantineReader,
+    anomalies: AnomalyReader,
     table: &'static str,
+    /// Whether every plain outlier must be told.
+    outliers_owed: bool,
 }
 
 /// What a look at everything showed.
@@ -31,13 +34,24 @@ pub(super) struct Checked {
     pub latency: LatencyMs,
     /// When the last file with a first delivery was written; whole seconds, rounded down.
     pub last_written: Time,
+    /// Anomalies that the platform told.
+    pub anomalies: u64,
+    /// Outliers that are owed, and were not told.
+    pub untold: u64,
     /// Broken promises.
     pub violations: Vec<Violation>,
 }
 
 impl Oracles {
-    pub fn new(athena: AthenaReader, lake: LakeReader, quarantine: QuarantineReader, table: &'static str) -> Self {
-        Oracles { athena, lake, quarantine, table }
+    pub fn new(
+        athena: AthenaReader,
+        lake: LakeReader,
+        quarantine: QuarantineReader,
+        anomalies: AnomalyReader,
+        table: &'static str,
+        outliers_owed: bool,
+    ) -> Self {
+        Oracles { athena, lake, quarantine, anomalies, table, outliers_owed }
     }
 
     /// How many rows the table has, by a query whose answer is fetched with `GetQueryResults`.
@@ -70,6 +84,8 @@ impl Oracles {
                 violations.push(violation);
             }
         }
+        let told = self.anomalies.told().await?;
+        violations.extend(told.violations(truth, self.outliers_owed));
         // Once: it walks over every acknowledged reading.
         let tally = ledger.tally();
         let tally = Tally {
@@ -78,7 +94,15 @@ impl Oracles {
             out_of_order: lake.tally.out_of_order,
             ..tally
         };
-        Ok(Checked { tally, rows: after, latency: lake.latency, last_written: lake.last_written, violations })
+        Ok(Checked {
+            tally,
+            rows: after,
+            latency: lake.latency,
+            last_written: lake.last_written,
+            anomalies: told.count() as u64,
+            untold: if self.outliers_owed { told.untold(truth).len() as u64 } else { 0 },
+            violations,
+        })
     }
 
     async fn read_lake(&self, truth: &Truth) -> Result<Checked, QueryError> {
@@ -99,7 +123,8 @@ impl Oracles {
         }
         let mut violations = ledger.content_violations();
         violations.extend(ledger.order_violations());
-        Ok(Checked { tally: ledger.tally(), rows, latency: latencies.summary(), last_written, violations })
+        let (tally, latency) = (ledger.tally(), latencies.summary());
+        Ok(Checked { tally, rows, latency, last_written, anomalies: 0, untold: 0, violations })
     }
 }
 
