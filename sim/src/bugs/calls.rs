@@ -281,6 +281,40 @@ pub(super) fn quarantine_under_one_name() -> Harness {
     planted(Renames { prefix: "/quarantine/", name, puts: AtomicU64::new(0) })
 }
 
+/// Takes any end of a put below the prefix of anomalies for success.
+struct Swallows;
+
+impl Tamper for Swallows {
+    fn answer(&self, call: &Call<'_>, request: &Request<Bytes>, answer: Option<Response<Bytes>>) -> Told {
+        let is_put = call.operation == "PutObject" && request.uri().path().contains("/anomalies/");
+        let written = answer.as_ref().is_some_and(|answer| answer.status().is_success());
+        Told::This(if is_put && !written { Some(Response::new(Bytes::new())) } else { answer })
+    }
+}
+
+pub(super) fn anomalies_swallowed() -> Harness {
+    planted(Swallows)
+}
+
+/// Answers every question for a state that there is none, and takes off the condition that would tell the truth.
+struct Forgets;
+
+impl Tamper for Forgets {
+    fn request(&self, call: &Call<'_>, request: &mut Request<Bytes>) -> Option<Response<Bytes>> {
+        if !request.uri().path().contains("/state/") {
+            return None;
+        }
+        request.headers_mut().remove("if-none-match");
+        let absent = "<Error><Code>NoSuchKey</Code><Message>The specified key does not exist.</Message></Error>";
+        let answer = || Response::builder().status(404).header("content-type", "application/xml").body(absent.into());
+        (call.operation == "GetObject").then(|| answer().expect("constant headers"))
+    }
+}
+
+pub(super) fn detectors_forget() -> Harness {
+    planted(Forgets)
+}
+
 pub(super) fn conditions_taken_off() -> Harness {
     planted(Asks {
         function: "anomaly_detection",

@@ -43,6 +43,8 @@ bugs! {
         "The first record that failed is taken for the last one that is done: one record is lost at each failure.";
     "retry-limit-without-dead-letters", Handler, ["conservation"], handlers::gives_up,
         "A batch is given up after two attempts, and nobody keeps it: MaximumRetryAttempts without a destination for failures.";
+    "detection-gives-up", Handler, ["anomalies-told"], handlers::detection_gives_up,
+        "A batch that could not be examined is answered as done: what was unusual in it is never told.";
 
     // What is asked of AWS.
     "single-precision", Call, ["integrity"], calls::single_precision,
@@ -57,6 +59,8 @@ bugs! {
         "The directory is read without ConsistentRead: a device that was just registered is unknown, and its readings are refused.";
     "anomalies-under-new-names", Call, ["anomalies-once"], calls::anomalies_under_new_names,
         "Each attempt writes its anomalies under a new name: what is repeated after a lost answer is there twice.";
+    "detectors-forget", Call, ["anomalies-told"], calls::detectors_forget,
+        "The detectors' state is kept where the next invocation does not look: each batch begins with detectors that know nothing.";
     "cas-ignored", Call, ["anomalies-once"], calls::conditions_taken_off,
         "The detectors' state is replaced without If-Match: an old invocation undoes what a newer one wrote.";
     "quarantine-under-one-name", Call, ["quarantine"], calls::quarantine_under_one_name,
@@ -73,6 +77,8 @@ bugs! {
         "A connection that ends without an answer is taken for success.";
     "retry-storm", Call, ["back-off"], calls::retry_storm,
         "What fails is sent again at once and without end: the load that keeps a service down.";
+    "swallowed-anomalies", Call, ["anomalies-told"], calls::anomalies_swallowed,
+        "An anomaly that could not be written is taken for a written one, and its batch is done.";
     "wrong-unit", Call, ["integrity"], calls::wrong_unit,
         "A unit of the directory is taken for another: bar for millibar.";
     "ignored-unprocessed-keys", Call, ["conservation"], calls::unprocessed_keys_ignored,

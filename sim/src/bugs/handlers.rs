@@ -102,6 +102,7 @@ fn planted(function: &'static str, hand: impl Hand + 'static) -> Harness {
 }
 
 const ENRICHMENT: &str = "-enrichment";
+const DETECTION: &str = "-anomaly-detection";
 
 /// A change of records that remembers nothing.
 struct Records(fn(&mut Vec<Value>));
@@ -164,6 +165,10 @@ pub(super) fn item_failures_ignored() -> Harness {
 
 pub(super) fn errors_swallowed() -> Harness {
     planted(ENRICHMENT, Answers(|_, outcome| outcome.or_else(|_| Ok(done()))))
+}
+
+pub(super) fn detection_gives_up() -> Harness {
+    planted(DETECTION, Answers(|_, _| Ok(done())))
 }
 
 /// Takes the record that failed for the last one that is done.

@@ -92,6 +92,9 @@ impl Device {
             let unit = |metric: &str| self.units.iter().find(|(name, _)| name == metric).map(|(_, unit)| unit.as_str());
             let content = Content::measured(reading.recorded_at, &reading.metrics, unit);
             lock(&shared.truth).published(self.index, seq, now, ts_ms, content);
+            for metric in self.model.plain_spikes() {
+                lock(&shared.truth).spiked(self.index, seq, metric);
+            }
             shared.queued.add(1);
             let room = self.habits.room(now, shared.settings.queue_max);
             let queued = self.session.enqueue(room, Message::Reading(seq), payload.clone(), &mut scratch.out);

@@ -44,4 +44,4 @@ pub use payload::Reading;
 pub use plan::{DevicePlan, PlanError, plan};
 pub use runner::{Fleet, Stats};
 pub use session::{Command, Input, Message, Outputs, Session, SessionEvent, Settings};
-pub use truth::{Recorded, Stray, Truth};
+pub use truth::{Recorded, Spike, Stray, Truth};

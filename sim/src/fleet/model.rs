@@ -9,7 +9,7 @@ use rand_distr::StandardNormal;
 
 use super::payload::Reading;
 use super::plan::ModelPlan;
-use super::spec::{MetricSpec, Pace, Series, SyntheticSpec};
+use super::spec::{MetricSpec, Pace, SPIKES_AFTER, SPIKES_APART, Series, SyntheticSpec};
 use crate::world::seed::Rng;
 use crate::world::time::Time;
 
@@ -29,6 +29,8 @@ pub struct Model {
     next_seq: u64,
     due: Option<Time>,
     source: Source,
+    /// The last outlier of each metric, by its sequence number.
+    spiked: Vec<u64>,
 }
 
 #[derive(Debug)]
@@ -55,7 +57,7 @@ impl Model {
             }
         };
         let first = start + spread.mul_f64(rng.random_range(0.0..1.0));
-        Model { next_seq: 1, due: (!empty).then_some(first), source }
+        Model { next_seq: 1, due: (!empty).then_some(first), source, spiked: Vec::new() }
     }
 
     /// When the next reading is due. `None` when a replayed series is at its end.
@@ -66,6 +68,17 @@ impl Model {
     /// Whether the model plays a series, which has an end.
     pub fn is_replay(&self) -> bool {
         matches!(self.source, Source::Replay { .. })
+    }
+
+    /// Metrics of the last reading that are outliers so plain that a detector must find them.
+    pub fn plain_spikes(&self) -> impl Iterator<Item = &str> {
+        let metrics = match &self.source {
+            Source::Synthetic { spec, .. } => spec.metrics.as_slice(),
+            Source::Replay { .. } => &[],
+        };
+        let last = self.next_seq - 1;
+        let now = metrics.iter().zip(&self.spiked).filter(move |(_, spiked)| last > 0 && **spiked == last);
+        now.filter(|(metric, _)| metric.spikes_are_plain()).map(|(metric, _)| metric.name.as_str())
     }
 
     /// Takes the next reading, when it is due at `now`, with the device's clock at `now`.
@@ -81,11 +94,14 @@ impl Model {
             Source::Synthetic { spec, start, season_phase } => {
                 self.due = Some(following(due, spec.publish_every, now));
                 let since_start = now.since(*start);
-                let value = |metric: &MetricSpec, rng: &mut Rng| {
+                self.spiked.resize(spec.metrics.len(), 0);
+                let mut value = |metric: &MetricSpec, spiked: &mut u64| {
                     let noise: f64 = rng.sample(StandardNormal);
-                    rounded(value(metric, since_start, *season_phase) + metric.noise * noise)
+                    let usual = value(metric, since_start, *season_phase) + metric.noise * noise;
+                    rounded(usual + if spikes(metric, seq, spiked, rng) { metric.spike } else { 0.0 })
                 };
-                let metrics = spec.metrics.iter().map(|m| (m.name.as_str(), value(m, rng))).collect();
+                let metrics = spec.metrics.iter().zip(&mut self.spiked);
+                let metrics = metrics.map(|(metric, spiked)| (metric.name.as_str(), value(metric, spiked))).collect();
                 Some(Reading { seq, ts_ms, metrics, recorded_at: None })
             }
             Source::Replay { pace, series, next_row } => {
@@ -101,6 +117,18 @@ impl Model {
             }
         }
     }
+}
+
+/// Whether a reading is an outlier. Nothing is drawn for a metric that has none.
+fn spikes(metric: &MetricSpec, seq: u64, spiked: &mut u64, rng: &mut Rng) -> bool {
+    if metric.spike_probability == 0.0 || rng.random_range(0.0..1.0) >= metric.spike_probability {
+        return false;
+    }
+    let may = seq > SPIKES_AFTER && (*spiked == 0 || seq >= *spiked + SPIKES_APART);
+    if may {
+        *spiked = seq;
+    }
+    may
 }
 
 /// The first instant after `now` on the grid of `due` and `interval`.
@@ -155,6 +183,8 @@ mod tests {
             season_amplitude: 4.0,
             season_period: Duration::from_secs(3_600),
             drift_per_day: 2.4,
+            spike_probability: 0.0,
+            spike: 0.0,
         }
     }
 
@@ -203,6 +233,28 @@ mod tests {
         let mean = values.iter().sum::<f64>() / 4_000.0;
         let deviation = (values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / 4_000.0).sqrt();
         assert!((mean - 20.0).abs() < 0.15 && (deviation - 2.0).abs() < 0.1, "mean {mean}, deviation {deviation}");
+    }
+
+    #[test]
+    fn outliers_are_told_stand_apart_and_leave_the_other_values_as_they_were() {
+        let usual = MetricSpec { season_amplitude: 0.0, drift_per_day: 0.0, noise: 0.5, ..metric() };
+        let take = |metric: MetricSpec| {
+            let mut rng = Seed::root(9).rng();
+            let mut model = synthetic(vec![metric], &mut rng);
+            let mut told = Vec::new();
+            for seq in 1..=2_000 {
+                let due = model.due().expect("a formula has no end");
+                let value = model.step(due, &mut rng).expect("due").metrics[0].1;
+                let spike = model.plain_spikes().any(|name| name == "temp");
+                assert_eq!(spike, value > 40.0, "seq {seq}: {value}");
+                told.extend(spike.then_some(seq));
+            }
+            told
+        };
+        assert!(take(usual.clone()).is_empty());
+        let spikes = take(MetricSpec { spike_probability: 0.05, spike: 30.0, ..usual });
+        assert!(spikes.len() > 50 && spikes[0] > SPIKES_AFTER, "{spikes:?}");
+        assert!(spikes.windows(2).all(|pair| pair[1] - pair[0] >= SPIKES_APART), "{spikes:?}");
     }
 
     #[test]

@@ -183,6 +183,8 @@ mod tests {
             season_amplitude: 0.0,
             season_period: Duration::from_secs(60),
             drift_per_day: 0.0,
+            spike_probability: 0.0,
+            spike: 0.0,
         }
     }
 

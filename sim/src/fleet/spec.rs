@@ -82,6 +82,24 @@ pub struct MetricSpec {
     pub season_period: Duration,
     /// Linear drift, in `unit` a day.
     pub drift_per_day: f64,
+    /// How likely a reading is an outlier. None is among the first [`SPIKES_AFTER`] readings of a device, and two are at
+    /// least [`SPIKES_APART`] apart: a detector must have seen what is usual.
+    pub spike_probability: f64,
+    /// How far an outlier is above the value, in `unit`.
+    pub spike: f64,
+}
+
+/// Readings of a device before the first outlier.
+pub const SPIKES_AFTER: u64 = 40;
+/// Readings from one outlier of a metric to the next, at least.
+pub const SPIKES_APART: u64 = 12;
+
+impl MetricSpec {
+    /// Whether an outlier is so far from everything else that a detector must find it.
+    pub fn spikes_are_plain(&self) -> bool {
+        let usual = 20.0 * self.noise + 10.0 * self.season_amplitude + self.drift_per_day.abs();
+        self.spike > usual + 0.05 * self.baseline.abs()
+    }
 }
 
 /// Devices that play recorded series.

@@ -156,6 +156,8 @@ fn pumps(devices: u32, publish_every: Duration, network: Network) -> FleetSpec {
         season_amplitude: 2.0,
         season_period: Duration::from_secs(600),
         drift_per_day: 0.1,
+        spike_probability: 0.0,
+        spike: 0.0,
     };
     FleetSpec {
         name: "pump".to_owned(),

@@ -103,6 +103,18 @@ pub struct Truth {
     rejected: u64,
     given_up: u64,
     strays: Vec<Stray>,
+    spikes: Vec<Spike>,
+}
+
+/// An outlier that a detector must find.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spike {
+    /// Device.
+    pub device: u32,
+    /// Sequence number of the reading.
+    pub seq: u64,
+    /// Metric.
+    pub metric: Box<str>,
 }
 
 impl Truth {
@@ -117,6 +129,7 @@ impl Truth {
             rejected: 0,
             given_up: 0,
             strays: Vec::new(),
+            spikes: Vec::new(),
         }
     }
 
@@ -150,6 +163,23 @@ impl Truth {
         let (texts, values) = content.stored();
         entries.push(Entry { texts, values, ts_ms, published: at, acknowledged: Time::MAX });
         self.published += 1;
+    }
+
+    /// A metric of a reading is so plain an outlier that a detector must find it.
+    pub fn spiked(&mut self, device: u32, seq: u64, metric: &str) {
+        self.spikes.push(Spike { device, seq, metric: metric.into() });
+    }
+
+    /// All outliers, in the order of their publication.
+    pub fn spikes(&self) -> &[Spike] {
+        &self.spikes
+    }
+
+    /// Acknowledged readings of a device below `seq`.
+    pub fn acknowledged_before(&self, device: u32, seq: u64) -> usize {
+        let entries = self.entries.get(device as usize).map_or(&[][..], Vec::as_slice);
+        let before = position(seq).unwrap_or(0).min(entries.len());
+        entries[..before].iter().filter(|entry| entry.acknowledged != Time::MAX).count()
     }
 
     /// The device received a PUBACK for a reading. Later ones for the same reading change nothing.

@@ -1,6 +1,7 @@
 //! Invariants: what must hold at the ends of a run. Oracles compare what devices were told with what a reader of the
 //! lake and of Athena sees, through the wire. They share no code with the platform, and none with the services.
 
+mod anomalies;
 mod athena;
 mod lake;
 mod ledger;
@@ -8,6 +9,7 @@ mod quarantine;
 mod rule_errors;
 mod strays;
 
+pub use anomalies::{AnomalyReader, Told};
 pub use athena::{AthenaReader, QueryError};
 pub use lake::{LakeFile, LakeReader};
 pub use ledger::{Ledger, Tally};
@@ -71,8 +73,21 @@ pub const BACK_OFF: Invariant = Invariant {
     promise: "no execution environment has 20 calls to one host refused or lost within a second: what fails is repeated after a wait",
 };
 
+/// Detection is exactly-once in effect.
+pub const ANOMALIES_ONCE: Invariant = Invariant {
+    id: "anomalies-once",
+    promise: "no anomaly (tenant, device, metric, seq, kind) is in the lake twice, and each is of a reading that its device published",
+};
+
+/// Detection finds what is plain.
+pub const ANOMALIES_TOLD: Invariant = Invariant {
+    id: "anomalies-told",
+    promise: "every plain outlier of an acknowledged reading, after 36 acknowledged ones of its device, is told as an anomaly, unless shards changed",
+};
+
 /// All invariants.
-pub const ALL: &[Invariant] = &[CONSERVATION, ORDER, INTEGRITY, QUARANTINE, DEPLOYMENT, AUTHORIZATION, BACK_OFF];
+pub const ALL: &[Invariant] =
+    &[CONSERVATION, ORDER, INTEGRITY, QUARANTINE, ANOMALIES_ONCE, ANOMALIES_TOLD, DEPLOYMENT, AUTHORIZATION, BACK_OFF];
 
 /// A row of the processed table. What it lacks is empty or `None`.
 #[derive(Clone, Copy, Debug)]

@@ -8,7 +8,7 @@ use super::measure::Latencies;
 use crate::fault::{Faults, Opportunity};
 use crate::fleet::Truth;
 use crate::invariant::{
-    AthenaReader, INTEGRITY, LakeReader, Ledger, QuarantineReader, QueryError, Refused, Row, RuleError,
+    AnomalyReader, AthenaReader, INTEGRITY, LakeReader, Ledger, QuarantineReader, QueryError, Refused, Row, RuleError,
     RuleErrorReader, Strays, Tally, Violation,
 };
 use crate::world::time::Time;
@@ -22,7 +22,10 @@ pub(super) struct Oracles {
     lake: LakeReader,
     quarantine: QuarantineReader,
     rule_errors: RuleErrorReader,
+    anomalies: AnomalyReader,
     table: &'static str,
+    /// Whether every plain outlier must be told.
+    outliers_owed: bool,
 }
 
 /// The call of the rule's action.
@@ -52,6 +55,10 @@ pub(super) struct Checked {
     pub last_written: Time,
     /// Messages that are no readings: (in the quarantine, owed to it and not there).
     pub strays: (u64, u64),
+    /// Anomalies that the platform told.
+    pub anomalies: u64,
+    /// Outliers that are owed, and were not told.
+    pub untold: u64,
     /// Broken promises.
     pub violations: Vec<Violation>,
 }
@@ -62,9 +69,11 @@ impl Oracles {
         lake: LakeReader,
         quarantine: QuarantineReader,
         rule_errors: RuleErrorReader,
+        anomalies: AnomalyReader,
         table: &'static str,
+        outliers_owed: bool,
     ) -> Self {
-        Oracles { athena, lake, quarantine, rule_errors, table }
+        Oracles { athena, lake, quarantine, rule_errors, anomalies, table, outliers_owed }
     }
 
     /// How many rows the table has, by a query whose answer is fetched with `GetQueryResults`.
@@ -109,6 +118,8 @@ impl Oracles {
                 violations.push(violation);
             }
         }
+        let told = self.anomalies.told().await?;
+        violations.extend(told.violations(truth, self.outliers_owed));
         // Once: it walks over every acknowledged reading.
         let tally = ledger.tally();
         let tally = Tally {
@@ -123,6 +134,8 @@ impl Oracles {
             latency: lake.latency,
             last_written: lake.last_written,
             strays: (strays.kept(), strays.missing()),
+            anomalies: told.count() as u64,
+            untold: if self.outliers_owed { told.untold(truth).len() as u64 } else { 0 },
             violations,
         })
     }
@@ -152,6 +165,8 @@ impl Oracles {
             latency: latencies.summary(),
             last_written,
             strays: (0, 0),
+            anomalies: 0,
+            untold: 0,
             violations,
         })
     }

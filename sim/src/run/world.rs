@@ -14,11 +14,12 @@ use super::deployment::{Deployments, Ended};
 use super::{Harness, Outcome, RunError, RunOptions, Status, measure, service_acts};
 use crate::cloud::account::Account;
 use crate::cloud::core::access::Denial;
-use crate::fault::{Faults, InnerFaults};
+use crate::fault::{Faults, InnerFaults, Kind};
 use crate::fleet::spec::ModelSpec;
 use crate::fleet::{self, Fleet, Stats};
 use crate::invariant::{
-    AUTHORIZATION, AthenaReader, BACK_OFF, DEPLOYMENT, LakeReader, QuarantineReader, QueryError, RuleErrorReader,
+    ANOMALIES_TOLD, AUTHORIZATION, AnomalyReader, AthenaReader, BACK_OFF, DEPLOYMENT, LakeReader, QuarantineReader,
+    QueryError, RuleErrorReader,
 };
 use crate::scenario::Scenario;
 use crate::seam::{self, BROKER, Cloud, Deployed, Functions, Watch};
@@ -124,7 +125,7 @@ impl World {
         cloud.set_functions(functions.under(harness.tamper, watch.clone()));
         cloud.spawn_pump(&aws);
         seam::serve(&cloud, &aws);
-        let oracles = oracles(&seam::sdk_config(&cloud, &oracle), &deployed);
+        let oracles = oracles(&seam::sdk_config(&cloud, &oracle), &deployed, owes_outliers(&scenario, &faults));
         let broker = BROKER.parse().expect("a constant address");
         let deployer =
             seam::session_credential("deployer", &format!("arn:aws:iam::{}:root", cloud.look(|a| a.id().to_owned())));
@@ -213,12 +214,13 @@ impl World {
                 let drained = self.drained();
                 let checked = self.check().await?;
                 // A look takes time: what was written while the oracles read came after the end.
-                let owed = checked.tally.missing + checked.strays.1;
+                let owed = checked.tally.missing + checked.strays.1 + checked.untold;
                 let settled = drained && owed == 0 && checked.last_written <= end;
                 if settled || now >= end {
                     return Ok((settled, checked));
                 }
-                rows_at_last_look = rows;
+                // An anomaly that is late is no row of the table.
+                rows_at_last_look = rows.filter(|_| checked.untold == 0);
             }
             clock::sleep_until((clock::now() + SAMPLE_EVERY).min(end)).await;
             self.sample();
@@ -306,6 +308,9 @@ impl World {
         if checked.strays.1 > 0 {
             return format!("{} messages that are no readings are not in the quarantine", checked.strays.1);
         }
+        if checked.untold > 0 {
+            return format!("{} plain outliers were not told", checked.untold);
+        }
         let after = |time: Time| time.since(self.scenario.start).as_secs();
         format!(
             "the last owed readings reached the lake {} s after the start, and peace had ended after {} s",
@@ -334,6 +339,7 @@ impl World {
         summary.latency_ms = checked.latency;
         self.cloud.look(|account| measure::count_calls(&mut summary, account.meter()));
         summary.counters.insert("athena:rows".to_owned(), checked.rows);
+        summary.counters.insert("oracle:anomalies".to_owned(), checked.anomalies);
         if !self.deployments.ended().is_empty() {
             summary.counters.insert("deployments:ended".to_owned(), self.deployments.ended().len() as u64);
         }
@@ -393,13 +399,21 @@ fn node(name: &str, ip: &str) -> NodeHandle {
     Handle::current().create_node().name(name).ip(ip).build()
 }
 
-fn oracles(config: &aws_types::SdkConfig, deployed: &Deployed) -> Oracles {
+/// Whether every plain outlier must be told. The detectors of a new shard begin anew: then none is promised.
+fn owes_outliers(scenario: &Scenario, faults: &Faults) -> bool {
+    let asked = scenario.expect.invariants.iter().any(|wanted| wanted == ANOMALIES_TOLD.id);
+    asked && scenario.changes.is_empty() && !faults.has(Kind::Reshard)
+}
+
+fn oracles(config: &aws_types::SdkConfig, deployed: &Deployed, outliers_owed: bool) -> Oracles {
     Oracles::new(
         AthenaReader::new(config, &deployed.workgroup, &deployed.database),
         LakeReader::new(config, &deployed.processed_bucket, &format!("{PROCESSED_TABLE}/")),
         QuarantineReader::new(config, &deployed.processed_bucket, "quarantine/"),
         RuleErrorReader::new(config, &deployed.raw_bucket, "rule-errors/readings/"),
+        AnomalyReader::new(config, &deployed.processed_bucket, "anomalies/"),
         PROCESSED_TABLE,
+        outliers_owed,
     )
 }
 

@@ -22,6 +22,8 @@ pub fn default_metrics() -> Vec<MetricSpec> {
         season_amplitude,
         season_period: day,
         drift_per_day: 0.0,
+        spike_probability: 0.0,
+        spike: 0.0,
     };
     vec![metric("temp", "celsius", 20.0, 0.5, 4.0), metric("pressure", "bar", 1.013, 0.002, 0.01)]
 }
@@ -87,6 +89,8 @@ fn metric(table: &Table<'_>) -> Result<MetricSpec, ScenarioError> {
             .get("season_period")
             .map_or(Ok(Duration::from_secs(86_400)), |period| period.duration())?,
         drift_per_day: number("drift_per_day")?,
+        spike_probability: table.get("spike_probability").map_or(Ok(0.0), |p| p.probability().map(|p| p.get()))?,
+        spike: number("spike")?,
     })
 }
 

@@ -232,6 +232,10 @@ pub const KEYS: &[Key] = &[
         "Period of the season."),
     key("fleet.metric", "drift_per_day", ANY, Takes::Number { negative: true }, Absent::Toml("0.0"), "-0.25",
         "Linear drift, in the unit a day."),
+    key("fleet.metric", "spike_probability", ANY, Takes::Probability, Absent::Toml("0.0"), "0.02",
+        "How likely a reading is an outlier. None is among the first 40 readings of a device, and two are at least 12 readings apart, so that a detector has seen what is usual."),
+    key("fleet.metric", "spike", ANY, Takes::Number { negative: false }, Absent::Toml("0.0"), "40.0",
+        "How far an outlier is above the value, in the unit. One above 20 times `noise`, 10 times `season_amplitude`, a day's drift and a twentieth of `baseline` together must be told: invariant `anomalies-told`."),
 
     key("phase", "hardship", ANY, Takes::Duration { min: "1s", max: "366d" }, Absent::Required, "\"2h\"",
         "How long devices publish. At least one interval of every synthetic fleet."),

@@ -1,0 +1,221 @@
+//! A reader of the anomalies, on the real SDK, and what they are compared with: the outliers that devices published.
+
+use std::collections::BTreeMap;
+
+use aws_types::SdkConfig;
+use record::ReadingId;
+use serde::Deserialize;
+
+use super::athena::{QueryError, sdk};
+use super::{ANOMALIES_ONCE, ANOMALIES_TOLD, Violation};
+use crate::fleet::{Spike, Truth};
+
+/// Acknowledged readings of a device before an outlier of it has to be told. The platform's detectors take 32 to learn
+/// what is usual.
+const LEARNT_AFTER: usize = 36;
+/// Most anomalies that a violation names.
+const NAMED_MAX: usize = 3;
+
+/// Reads the prefix of anomalies of one bucket.
+pub struct AnomalyReader {
+    s3: aws_sdk_s3::Client,
+    bucket: String,
+    prefix: String,
+}
+
+/// What is needed of a line.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
+struct Anomaly {
+    tenant_id: String,
+    device_id: String,
+    seq: u64,
+    metric: String,
+    kind: String,
+    ts: i64,
+}
+
+/// The anomalies of the lake, each with the keys of the objects that it is in.
+#[derive(Debug, Default)]
+pub struct Told(BTreeMap<Anomaly, Vec<String>>);
+
+impl AnomalyReader {
+    /// A reader of `s3://bucket/prefix`.
+    pub fn new(config: &SdkConfig, bucket: &str, prefix: &str) -> Self {
+        AnomalyReader { s3: aws_sdk_s3::Client::new(config), bucket: bucket.to_owned(), prefix: prefix.to_owned() }
+    }
+
+    /// Reads all anomalies.
+    pub async fn told(&self) -> Result<Told, QueryError> {
+        let mut told = Told::default();
+        let mut pages = self.s3.list_objects_v2().bucket(&self.bucket).prefix(&self.prefix).into_paginator().send();
+        while let Some(page) = pages.next().await {
+            for object in page.map_err(sdk)?.contents() {
+                let key = object.key().unwrap_or_default();
+                let got = self.s3.get_object().bucket(&self.bucket).key(key).send().await.map_err(sdk)?;
+                let body = got.body.collect().await.map_err(sdk)?.into_bytes();
+                told.add(key, &body).map_err(|why| QueryError::new(format!("s3://{}/{key}: {why}", self.bucket)))?;
+            }
+        }
+        Ok(told)
+    }
+}
+
+impl Told {
+    /// Takes the lines of one object.
+    fn add(&mut self, key: &str, body: &[u8]) -> Result<(), String> {
+        for line in body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+            let anomaly: Anomaly = serde_json::from_slice(line).map_err(|e| e.to_string())?;
+            self.0.entry(anomaly).or_default().push(key.to_owned());
+        }
+        Ok(())
+    }
+
+    /// How many anomalies there are, each counted once.
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Outliers that should have been told, and were not.
+    pub fn untold<'t>(&self, truth: &'t Truth) -> Vec<&'t Spike> {
+        let known: std::collections::BTreeSet<(&str, &str, u64, &str)> =
+            self.0.keys().map(|a| (a.tenant_id.as_str(), a.device_id.as_str(), a.seq, a.metric.as_str())).collect();
+        let owed = |spike: &&Spike| {
+            let reading = truth.reading(spike.device, spike.seq);
+            reading.is_some_and(|reading| reading.acknowledged_at.is_some())
+                && truth.acknowledged_before(spike.device, spike.seq) >= LEARNT_AFTER
+        };
+        let is_told = |spike: &Spike| {
+            let (tenant, device) = truth.device(spike.device);
+            known.contains(&(tenant, device, spike.seq, &spike.metric))
+        };
+        truth.spikes().iter().filter(owed).filter(|spike| !is_told(spike)).collect()
+    }
+
+    /// Broken promises of `anomalies-once`, and of `anomalies-told` when `complete` is asked for.
+    pub fn violations(&self, truth: &Truth, complete: bool) -> Vec<Violation> {
+        let mut violations = Vec::new();
+        let twice: Vec<_> = self.0.iter().filter(|(_, keys)| keys.len() > 1).collect();
+        let named = |(anomaly, keys): &(&Anomaly, &Vec<String>)| format!("{anomaly} in {}", keys.join(" and "));
+        violations.extend(violation(ANOMALIES_ONCE, "anomalies are in the lake twice", &twice, named, |(a, _)| a.id()));
+        let strange: Vec<&Anomaly> = self.0.keys().filter(|anomaly| !anomaly.is_of(truth)).collect();
+        let what = "anomalies are of readings that no device published";
+        violations.extend(violation(ANOMALIES_ONCE, what, &strange, ToString::to_string, |anomaly| anomaly.id()));
+        if complete {
+            let untold = self.untold(truth);
+            let id = |spike: &&Spike| {
+                let (tenant, device) = truth.device(spike.device);
+                ReadingId { tenant: tenant.to_owned(), device: device.to_owned(), seq: spike.seq }
+            };
+            let named = |spike: &&Spike| format!("{} of {}", spike.metric, id(spike));
+            violations.extend(violation(ANOMALIES_TOLD, "plain outliers were not told", &untold, named, id));
+        }
+        violations
+    }
+}
+
+impl std::fmt::Display for Anomaly {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} of {} of {}", self.kind, self.metric, self.id())
+    }
+}
+
+impl Anomaly {
+    fn id(&self) -> ReadingId {
+        ReadingId { tenant: self.tenant_id.clone(), device: self.device_id.clone(), seq: self.seq }
+    }
+
+    fn is_of(&self, truth: &Truth) -> bool {
+        let index = truth.find(&self.tenant_id, &self.device_id);
+        let reading = index.and_then(|index| truth.reading(index, self.seq));
+        reading.is_some_and(|reading| i64::try_from(reading.ts_ms) == Ok(self.ts))
+    }
+}
+
+fn violation<T>(
+    invariant: super::Invariant,
+    what: &str,
+    found: &[T],
+    name: impl Fn(&T) -> String,
+    id: impl Fn(&T) -> ReadingId,
+) -> Option<Violation> {
+    let first = found.first()?;
+    let named: Vec<String> = found.iter().take(NAMED_MAX).map(name).collect();
+    let more = if found.len() > NAMED_MAX { ", …" } else { "" };
+    let message = format!("{} {what}: {}{more}", found.len(), named.join(", "));
+    Some(Violation { invariant, message, reading: Some(id(first)) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fleet::Content;
+    use crate::world::time::Time;
+
+    const START: Time = Time::from_unix_secs(1_000);
+
+    /// A device with 50 readings, all but the 45th acknowledged, and outliers at `spikes`.
+    fn truth(spikes: &[u64]) -> Truth {
+        let mut truth = Truth::new(START);
+        let device = truth.add_device("acme", "pump-1");
+        for seq in 1..=50 {
+            truth.published(device, seq, START, 1_000_000 + seq, Content::canonical(None, []));
+            if seq != 45 {
+                truth.acknowledged(device, seq, START);
+            }
+        }
+        spikes.iter().for_each(|seq| truth.spiked(device, *seq, "temp"));
+        truth
+    }
+
+    fn line(device: &str, seq: u64, kind: &str) -> String {
+        let ts = 1_000_000 + seq;
+        format!(
+            r#"{{"tenant_id":"acme","device_id":"{device}","metric":"temp","kind":"{kind}","score":1,"seq":{seq},"ts":{ts}}}"#
+        )
+    }
+
+    fn told(objects: &[(&str, &[String])]) -> Told {
+        let mut told = Told::default();
+        for (key, lines) in objects {
+            told.add(key, lines.join("\n").as_bytes()).expect("lines of JSON");
+        }
+        told
+    }
+
+    /// (invariant, message) of what is broken.
+    fn broken(told: &Told, truth: &Truth) -> Vec<(&'static str, String)> {
+        told.violations(truth, true).into_iter().map(|violation| (violation.invariant.id, violation.message)).collect()
+    }
+
+    #[test]
+    fn an_anomaly_that_is_there_once_breaks_no_promise() {
+        let told = told(&[
+            ("a", &[line("pump-1", 40, "spike"), line("pump-1", 40, "flatline")]),
+            ("b", &[line("pump-1", 41, "spike")]),
+        ]);
+        assert_eq!(broken(&told, &truth(&[40])), []);
+        assert_eq!(told.count(), 3);
+    }
+
+    #[test]
+    fn an_anomaly_in_two_objects_or_of_nobody_breaks_anomalies_once() {
+        let twice = told(&[("a", &[line("pump-1", 40, "spike")]), ("b", &[line("pump-1", 40, "spike")])]);
+        let text = "1 anomalies are in the lake twice: spike of temp of acme/pump-1 seq 40 in a and b";
+        assert_eq!(broken(&twice, &truth(&[])), [("anomalies-once", text.to_owned())]);
+        for (device, seq) in [("pump-2", 40), ("pump-1", 51)] {
+            let strange = told(&[("a", &[line(device, seq, "spike")])]);
+            let broken = broken(&strange, &truth(&[]));
+            assert!(broken[0].1.contains("that no device published"), "{broken:?}");
+        }
+    }
+
+    #[test]
+    fn only_what_is_owed_and_learnt_has_to_be_told() {
+        // Too early; to be told; never acknowledged; to be told.
+        let truth = truth(&[36, 40, 45, 48]);
+        let told = told(&[("a", &[line("pump-1", 40, "spike")])]);
+        let text = "1 plain outliers were not told: temp of acme/pump-1 seq 48";
+        assert_eq!(broken(&told, &truth), [("anomalies-told", text.to_owned())]);
+        assert!(told.violations(&truth, false).is_empty(), "not where shards change");
+    }
+}
