@@ -9,6 +9,7 @@ mod permissions;
 mod resharding;
 mod scenarios;
 mod support;
+mod sweep;
 mod tidy;
 mod triggers;
 mod wire;

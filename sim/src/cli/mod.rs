@@ -6,10 +6,13 @@ mod bench;
 mod child;
 mod draw;
 mod list;
+mod merge;
 mod progress;
 mod report;
 mod run;
 mod show;
+mod sweep;
+mod tallied;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -78,6 +81,8 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Verify(args) => verify::verify(&args),
         Command::Draw(args) => draw::draw(&args),
+        Command::Sweep(args) => sweep::sweep(&args),
+        Command::Merge(args) => merge::merge(&args),
         Command::List(args) => list::list(&args),
         Command::Show(args) => show::show(&args),
         Command::Report(args) => report::report(&args),
