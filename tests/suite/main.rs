@@ -4,6 +4,8 @@
 mod canary;
 mod cli;
 mod cloudformation;
+mod faults_devices;
+mod faults_operators;
 mod least_privilege;
 mod permissions;
 mod resharding;

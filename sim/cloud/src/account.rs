@@ -6,10 +6,9 @@ use http::{Request, Response};
 
 use super::athena::Athena;
 use super::cloudformation::CloudFormation;
-use super::core::access::Access;
-use super::core::auth::DENIED;
+use super::core::access::{Access, Denials, Key};
 use super::core::cx::CxParts;
-use super::core::{AwsError, Cx, Disturb, Effect, Meter, Principal, Service};
+use super::core::{AwsError, Cx, Disturb, Effect, Limits, Meter, Principal, Service};
 use super::dynamodb::DynamoDb;
 use super::firehose::Firehose;
 use super::front::protocol::render;
@@ -27,6 +26,7 @@ use super::scheduler::Scheduler;
 use super::sns::Sns;
 use super::ssm::Ssm;
 use super::sts::Sts;
+use world::mark;
 use world::seed::Seed;
 use world::time::Time;
 use world::trace::{Field, Level, Trace};
@@ -122,10 +122,19 @@ impl Account {
         &self.parts.meter
     }
 
-    /// How many calls and uses of keys were denied so far, and what was said of the first.
-    pub fn denied(&self) -> (u64, Option<&str>) {
-        let denied = self.parts.meter.counters().get(&("iam", DENIED)).copied().unwrap_or(0);
-        (denied, self.parts.access.first_refusal())
+    /// The calls and uses of keys that were denied so far.
+    pub fn denials(&self) -> &Denials {
+        self.parts.access.denials()
+    }
+
+    /// The keys of KMS that exist, by id.
+    pub fn keys(&self) -> impl Iterator<Item = &Key> {
+        self.parts.access.keys.by_id.values()
+    }
+
+    /// The quotas.
+    pub fn limits(&self) -> &Limits {
+        &self.parts.limits
     }
 
     /// Makes an access key known.
@@ -196,6 +205,11 @@ impl Account {
 
     /// A function's invocation has ended.
     pub fn complete(&mut self, now: Time, invocation: u64, result: Result<Bytes, FunctionError>) {
+        if let Err(error) = &result
+            && error.error_type == "Runtime.InitError"
+        {
+            self.parts.trace.mark(now, mark::FUNCTION_NOT_STARTED, &error.message);
+        }
         self.as_owner(now, |s, cx| s.with_lambda(|lambda, ports| lambda.complete(cx, ports, invocation, result)));
     }
 

@@ -3,6 +3,7 @@
 
 mod args;
 mod bench;
+mod bugs;
 mod child;
 mod draw;
 mod list;
@@ -87,6 +88,7 @@ pub fn main() -> ExitCode {
         Command::Show(args) => show::show(&args),
         Command::Report(args) => report::report(&args),
         Command::Bench(args) => bench::bench(&args),
+        Command::Bugs(args) => bugs::bugs(&args),
         Command::Schema => print(&readme()).map(|()| 0),
     };
     let code = done.unwrap_or_else(|failure| {

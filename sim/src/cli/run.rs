@@ -8,7 +8,8 @@ use super::args::{Events, Format, RunArgs, repeat_command};
 use super::progress::Progress;
 use super::wall::{Stopwatch, peak_memory_bytes};
 use super::{BUG, CANARY_HELD, Failure, USAGE, print, text, verdict_code};
-use crate::run::{self, RunError, RunOptions};
+use crate::bugs::{self, Bug};
+use crate::run::{self, Harness, RunError, RunOptions};
 use crate::scenario::Scenario;
 use crate::swarm;
 
@@ -21,6 +22,8 @@ pub(super) struct Plan {
     pub(super) seed: u64,
     /// Flags that changed the scenario or choose what is kept, for the manifest.
     pub(super) settings: BTreeMap<String, String>,
+    /// The bug that is planted in it.
+    pub(super) bug: Option<&'static Bug>,
     /// The command that repeats the run.
     pub(super) repeat: String,
 }
@@ -36,8 +39,12 @@ impl Plan {
         if let Some(events) = args.events {
             settings.insert("events".to_owned(), events.as_str().to_owned());
         }
-        let repeat = repeat_command("run", &args.file, seed, &overrides);
-        Ok(Plan { scenario, seed, settings, repeat })
+        let mut repeat = repeat_command("run", &args.file, seed, &overrides);
+        if let Some(bug) = args.bug {
+            settings.insert(bugs::SETTING.to_owned(), bug.id.to_owned());
+            repeat.push_str(&format!(" --bug {}", bug.id));
+        }
+        Ok(Plan { scenario, seed, settings, bug: args.bug, repeat })
     }
 }
 
@@ -60,12 +67,17 @@ pub(super) fn run(args: &RunArgs) -> Result<u8, Failure> {
         progress: progress.as_ref().map(Progress::callback),
         settings: plan.settings.clone(),
     };
-    let outcome = run::run(&plan.scenario, options);
+    let harness = plan.bug.map_or_else(Harness::default, |bug| (bug.plant)());
+    let outcome = run::run_with(&plan.scenario, options, harness);
     drop(progress);
     let mut outcome = outcome.map_err(|e| failed(e, &plan.repeat))?;
     outcome.summary.set_wall_clock(clock.elapsed().as_secs_f64(), peak_memory_bytes());
     // The summary is printed first: a disk that is full at the end must not take it along.
-    let printed = print(&rendered(&outcome.summary, &plan.scenario, args.format));
+    let mut text = rendered(&outcome.summary, &plan.scenario, args.format);
+    if let (Some(bug), Format::Text) = (plan.bug, args.format) {
+        text.push_str(&format!("planted bug   {}: {}\n", bug.id, bug.what));
+    }
+    let printed = print(&text);
     let finished = folder.map(|folder| folder.finish(&outcome.manifest, &outcome.summary)).transpose();
     printed?;
     finished?;

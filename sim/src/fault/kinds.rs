@@ -199,8 +199,8 @@ kinds! {
     RegionOutage = "region-outage", Service, Continuously, [],
         "No service of the Region answers, and no connection to the broker passes anything.",
         "Devices keep what they have, streams keep what they were given, and everything goes on afterwards.";
-    QuotaLowered = "quota-lowered", Service, Continuously, [OfService, Operation, Amount],
-        "A quota in units a second is `amount` of what it was (0 to 1): the service throttles earlier.",
+    QuotaLowered = "quota-lowered", Service, Continuously, [OfService, Amount],
+        "Quotas in units a second of a service, or of all, are `amount` of what they were (0 to 1, 0.5 by default; one unit is left): services throttle earlier.",
         "Quotas are shared with whoever else uses the account.";
     BitRot = "bit-rot", Service, AtTimes, [Share, Every],
         "Bits of stored objects flip on one of S3's disks.",
@@ -286,8 +286,8 @@ kinds! {
         "The policies of a function's role lose what they allow of `service`, and have it back after `lasting`.",
         "A denied call has no effect, and its batch waits.";
     KeyDisabled = "key-disabled", Operator, AtTimes, [Every, Lasting],
-        "The key of the data is disabled, and enabled after `lasting`.",
-        "What cannot be decrypted waits where it is.";
+        "The key of the data is disabled for `lasting`, at most four minutes, beginning when Kinesis has just got a data key for the rule.",
+        "What needs the key waits where it is, and Kinesis goes on for five minutes with the data key that it has.";
     CertificateExpiry = "certificate-expiry", Operator, AtTimes, [Fleet, Share, Every, Lasting],
         "Certificates of devices are inactive at once, and renewed after `lasting`.",
         "Devices keep their readings and connect again.";

@@ -3,6 +3,7 @@
 //! - `kinds`: every kind of fault with its contract: what may break, and why the system must survive it.
 //! - `spec`: a fault as a scenario writes it: a kind, whom it strikes, how often, and when.
 //! - `plane`: the faults of a run. Whoever carries a call, an invocation or a message asks it, and does what it says.
+//! - `region`: the outage of the whole Region.
 //! - `answers`: the errors with which services refuse what a fault strikes.
 //!
 //! A fault never goes beyond what AWS, a network or a device may really do: its contract is in `kinds`, and stands again
@@ -13,6 +14,7 @@
 pub mod answers;
 mod kinds;
 mod plane;
+pub mod region;
 mod spec;
 
 pub use kinds::{Contract, Family, KINDS, Key, Kind, Strikes};

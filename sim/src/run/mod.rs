@@ -4,6 +4,7 @@
 //! hardship and drain during peace, and then asks the oracles. Everything in it follows from (scenario, seed, build);
 //! what the caller wants to see of it (recorded rows, progress) never changes the digest.
 
+mod acts;
 mod check;
 mod deployment;
 mod measure;
@@ -19,7 +20,7 @@ use record::{Manifest, Recorder, Summary};
 
 use crate::cloud::account::Account;
 use crate::scenario::{Scenario, ScenarioError};
-use crate::seam::FunctionFactory;
+use crate::seam::{FunctionFactory, Tamper};
 use crate::swarm;
 use crate::world::runtime::simulate;
 use crate::world::seed::Seed;
@@ -55,6 +56,8 @@ pub struct Harness {
     pub wrap_function: Option<FunctionFactory>,
     /// Changes a template before it is deployed: (stack, body) to body.
     pub change_template: Option<TemplateChange>,
+    /// Changes the calls of functions and what they are answered.
+    pub tamper: Option<Arc<dyn Tamper>>,
     /// What the account's owner does, each so long after the start.
     pub acts: Vec<(Duration, OwnersAct)>,
 }

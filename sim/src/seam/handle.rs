@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::Response;
@@ -13,10 +14,13 @@ use super::functions::Functions;
 use super::latency::Latency;
 use crate::cloud::account::Account;
 use crate::cloud::core::{Deferred, Effect};
-use crate::fault::Faults;
+use crate::fault::{Faults, region};
 use crate::world::clock;
 use crate::world::seed::Seed;
 use crate::world::time::Time;
+
+/// How soon after the end of an outage the account's timers go on, at most.
+const OUTAGE_STEP: Duration = Duration::from_millis(100);
 
 /// The simulated account as the rest of the simulator uses it.
 #[derive(Clone)]
@@ -168,11 +172,15 @@ impl Cloud {
                 let due = lock(&cloud.0.account).next_due().unwrap_or(Time::MAX);
                 *lock(&cloud.0.scheduled) = due;
                 if due > clock::now() {
-                    let sleep = clock::sleep_until(due.min(clock::now() + std::time::Duration::from_secs(3_600)));
+                    let sleep = clock::sleep_until(due.min(clock::now() + Duration::from_secs(3_600)));
                     futures::pin_mut!(sleep);
                     let notified = cloud.0.pump.notified();
                     futures::pin_mut!(notified);
                     futures::future::select(sleep, notified).await;
+                }
+                // Nothing happens by itself while the Region is out.
+                while region::is_out(&cloud.0.faults, clock::now()) {
+                    clock::sleep(OUTAGE_STEP).await;
                 }
                 // While this wakes the account, whatever it schedules is seen at the top of the loop.
                 *lock(&cloud.0.scheduled) = Time::EPOCH;

@@ -9,7 +9,7 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use bytes::Bytes;
 use http::{Request, Response};
 
-use crate::fault::{Faults, Kind, Opportunity, answers};
+use crate::fault::{Faults, Kind, Opportunity, answers, region};
 use crate::world::clock;
 
 /// Delay of a slow service when its fault names none.
@@ -60,6 +60,9 @@ pub(super) async fn fate(faults: &Faults, caller: &str, service: &str, operation
         clock::sleep(stroke.delay_or(SLOW) / 2).await;
     }
     let refused = |error| Fate::Answered(answers::answer(service, "struck-by-a-fault", &error));
+    if region::is_out(faults, clock::now()) {
+        return refused(answers::failed(service));
+    }
     if strike(Kind::Throttle).is_some() {
         return refused(answers::throttled(service, operation));
     }

@@ -22,6 +22,14 @@ macro_rules! marks {
 }
 
 marks! {
+    RESTARTED_IN_FLIGHT = "restarted-in-flight": "a device restarted while messages of it waited for their PUBACK";
+    SAME_TIMESTAMP = "same-timestamp": "two readings of a device, one after the other, bear the same timestamp";
+    TIMESTAMP_WENT_BACK = "timestamp-went-back": "a reading of a device bears an earlier timestamp than the one before it";
+    CONNECT_THROTTLED = "connect-throttled": "the broker refused a CONNECT because the account or the client connects too often";
+    SESSION_TAKEN_OVER = "session-taken-over": "a client connected again while the broker still held its older session";
+    KEEP_ALIVE_ENDED = "keep-alive-ended": "the broker ended a session that was silent for one and a half times its keep-alive";
+    TOO_LARGE_FOR_THE_BROKER = "too-large-for-the-broker": "the broker ended a connection because of a message above its limit";
+    RULE_FOUND_NO_OBJECT = "rule-found-no-object": "a topic rule dropped an acknowledged message because it is no JSON object";
     REPEATED_AFTER_LOST_RESPONSE = "repeated-after-lost-response":
         "a caller repeated a call that had taken effect and whose answer was lost";
     PARTIAL_PUT = "partial-put": "a call that writes many records wrote some and refused others";
@@ -29,7 +37,17 @@ marks! {
     PARTIAL_BATCH = "partial-batch": "a function answered that only the first part of its batch is done";
     BATCH_REPEATED = "batch-repeated": "Lambda delivered a batch again after a failure";
     PARENT_DRAINED_FIRST = "parent-drained-first": "a closed shard was read to its end before its children were read";
+    STACK_ROLLED_BACK = "stack-rolled-back": "CloudFormation rolled a stack back while devices published";
+    DENIED_THEN_ALLOWED = "denied-then-allowed": "a call that had been denied was repeated after the permission was back, and allowed";
+    WAITED_FOR_KEY = "waited-for-key": "something could not be read or written because its key was disabled, and waited";
+    CERTIFICATE_REFUSED = "certificate-refused": "a device was refused because its certificate was not active";
+    ROT_DETECTED = "rot-detected": "S3 found a copy of an object that did not match its checksum, and served the other";
+    QUOTA_LOWERED = "quota-lowered": "calls were throttled while a quota was lower than usual";
+    REGION_DOWN = "region-down": "no service of the Region answered";
+    FUNCTION_NOT_STARTED = "function-not-started": "a version of a function failed at its start";
     RULE_RETRIED = "rule-retried": "the action of a topic rule was tried again after a failure";
+    DUPLICATE_DELIVERED = "duplicate-delivered": "the lake holds a reading more than once";
+    MESSAGE_QUARANTINED = "message-quarantined": "a message that is no reading is in the quarantine";
 }
 
 #[cfg(test)]

@@ -192,7 +192,7 @@ impl Athena {
         let bucket = self.rates.entry(rate).or_insert_with(|| {
             let per_second = cx.limits.get("athena", rate);
             let burst = if rate == "start_query_execution" { cx.limits.get("athena", "start_query_burst") } else { 1 };
-            TokenBucket::new(per_second * burst, per_second, cx.now)
+            TokenBucket::new(per_second * burst, per_second, cx.now).scaled(cx.limits.scale("athena"))
         });
         if bucket.try_take(cx.now, 1) {
             return Ok(());

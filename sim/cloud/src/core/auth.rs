@@ -5,6 +5,7 @@ use super::cx::Cx;
 use super::error::AwsError;
 use super::meter::Outcome;
 use super::policy::Document;
+use world::mark;
 use world::trace::Level;
 
 /// Operations of KMS that services call on behalf of their callers.
@@ -48,8 +49,12 @@ impl Cx<'_> {
     ) -> Result<(), AwsError> {
         let ask = Ask { now: self.now, account: self.account, caller: self.caller, action, resource, context };
         let result = self.access.authorize(&ask, policy);
-        if let Err(error) = &result {
-            self.denied(action, resource, error);
+        match &result {
+            Err(error) => self.denied(action, resource, error),
+            Ok(()) if self.access.is_allowed_again(&self.caller.arn, action, resource) => {
+                self.trace.mark(self.now, mark::DENIED_THEN_ALLOWED, action);
+            }
+            Ok(()) => {}
         }
         result
     }
@@ -57,7 +62,7 @@ impl Cx<'_> {
     /// Counts a refusal and leaves an event of it.
     pub fn denied(&mut self, action: &str, resource: &str, error: &AwsError) {
         self.meter.add("iam", DENIED, 1);
-        self.access.refused(error);
+        self.access.refused(self.now, &self.caller.arn, action, resource, error);
         let fields = [
             ("principal", self.caller.arn.as_str().into()),
             ("resource", resource.into()),

@@ -1,8 +1,68 @@
 //! Token buckets: how AWS enforces rates.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use world::time::Time;
+
+/// Parts of a whole quota.
+const WHOLE: u64 = 1_000_000;
+
+/// Which part of a service's rates is in force. Clones are the same; all buckets of a service share one.
+#[derive(Clone, Debug)]
+pub struct Scale(Arc<ScaleInner>);
+
+#[derive(Debug)]
+struct ScaleInner {
+    /// In millionths.
+    part: AtomicU64,
+    /// Refusals while the part was less than the whole.
+    refused: AtomicU64,
+}
+
+impl Default for Scale {
+    fn default() -> Self {
+        Scale(Arc::new(ScaleInner { part: AtomicU64::new(WHOLE), refused: AtomicU64::new(0) }))
+    }
+}
+
+impl Scale {
+    /// Puts a part (0 to 1) of every rate in force. At least one unit a second is left.
+    pub fn set(&self, part: f64) {
+        self.0.part.store((part.clamp(0.0, 1.0) * WHOLE as f64) as u64, Ordering::Relaxed);
+    }
+
+    /// The part in force, 0 to 1.
+    pub fn get(&self) -> f64 {
+        self.part() as f64 / WHOLE as f64
+    }
+
+    /// How often a bucket had too few tokens while less than the whole was in force.
+    pub fn refused(&self) -> u64 {
+        self.0.refused.load(Ordering::Relaxed)
+    }
+
+    fn part(&self) -> u64 {
+        self.0.part.load(Ordering::Relaxed)
+    }
+
+    /// That part of a rate or a capacity.
+    fn of(&self, whole: u64) -> u64 {
+        match self.part() {
+            WHOLE => whole,
+            part => u64::try_from(u128::from(whole) * u128::from(part) / u128::from(WHOLE))
+                .unwrap_or(u64::MAX)
+                .max(whole.min(1)),
+        }
+    }
+
+    fn count_refusal(&self) {
+        if self.part() < WHOLE {
+            self.0.refused.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
 
 /// A bucket of tokens that refills at a constant rate. Exact: it counts in millionths of a token.
 #[derive(Clone, Debug)]
@@ -11,12 +71,35 @@ pub struct TokenBucket {
     rate_per_second: u64,
     micro_tokens: u128,
     updated: Time,
+    scale: Option<Scale>,
 }
 
 impl TokenBucket {
     /// A full bucket of `capacity` tokens that refills by `rate_per_second` tokens each second.
     pub fn new(capacity: u64, rate_per_second: u64, now: Time) -> Self {
-        TokenBucket { capacity, rate_per_second, micro_tokens: u128::from(capacity) * 1_000_000, updated: now }
+        let micro_tokens = u128::from(capacity) * 1_000_000;
+        TokenBucket { capacity, rate_per_second, micro_tokens, updated: now, scale: None }
+    }
+
+    /// The same bucket, of which a part is in force.
+    #[must_use]
+    pub fn scaled(mut self, scale: &Scale) -> Self {
+        self.scale = Some(scale.clone());
+        self
+    }
+
+    /// Capacity and rate that are in force now.
+    fn in_force(&self) -> (u64, u64) {
+        match &self.scale {
+            None => (self.capacity, self.rate_per_second),
+            Some(scale) => (scale.of(self.capacity), scale.of(self.rate_per_second)),
+        }
+    }
+
+    fn refused(&self) {
+        if let Some(scale) = &self.scale {
+            scale.count_refusal();
+        }
     }
 
     /// The usual shape: one second's worth of burst.
@@ -25,9 +108,9 @@ impl TokenBucket {
     }
 
     fn refill(&mut self, now: Time) {
+        let (capacity, rate) = self.in_force();
         let micros = now.since(self.updated).as_micros();
-        self.micro_tokens =
-            (self.micro_tokens + micros * u128::from(self.rate_per_second)).min(u128::from(self.capacity) * 1_000_000);
+        self.micro_tokens = (self.micro_tokens + micros * u128::from(rate)).min(u128::from(capacity) * 1_000_000);
         self.updated = self.updated.max(now);
     }
 
@@ -36,6 +119,7 @@ impl TokenBucket {
         self.refill(now);
         let wanted = u128::from(tokens) * 1_000_000;
         if self.micro_tokens < wanted {
+            self.refused();
             return false;
         }
         self.micro_tokens -= wanted;
@@ -45,17 +129,20 @@ impl TokenBucket {
     /// How long until `tokens` are there; `None` when the bucket can never hold that many.
     pub fn wait_for(&mut self, now: Time, tokens: u64) -> Option<Duration> {
         self.refill(now);
-        if tokens > self.capacity {
+        let (capacity, rate) = self.in_force();
+        if tokens > capacity {
+            self.refused();
             return None;
         }
         let missing = (u128::from(tokens) * 1_000_000).saturating_sub(self.micro_tokens);
         if missing == 0 {
             return Some(Duration::ZERO);
         }
-        if self.rate_per_second == 0 {
+        self.refused();
+        if rate == 0 {
             return None;
         }
-        let micros = missing.div_ceil(u128::from(self.rate_per_second));
+        let micros = missing.div_ceil(u128::from(rate));
         Some(Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX)))
     }
 
@@ -130,6 +217,25 @@ mod tests {
         assert!(bucket.try_take(at(0), 3));
         assert_eq!(bucket.wait_for(at(9_000_000), 1), None);
         assert_eq!(bucket.wait_for(at(9_000_000), 0), Some(Duration::ZERO));
+    }
+
+    #[test]
+    fn a_part_of_a_rate_is_in_force_and_the_whole_afterwards() {
+        let scale = Scale::default();
+        let mut bucket = TokenBucket::per_second(100, at(0)).scaled(&scale);
+        assert!(bucket.try_take(at(0), 100));
+        scale.set(0.1);
+        // A second gives ten, and no more than ten are ever there.
+        assert!(!bucket.try_take(at(1_000_000), 11));
+        assert!(bucket.try_take(at(1_000_000), 10));
+        assert_eq!((bucket.available(at(9_000_000)), bucket.wait_for(at(9_000_000), 11)), (10, None));
+        assert_eq!(scale.refused(), 2);
+        scale.set(0.0);
+        assert_eq!(bucket.available(at(9_000_000)), 1, "one unit a second is left");
+        scale.set(1.0);
+        assert_eq!(bucket.available(at(10_000_000)), 100);
+        assert!(!bucket.try_take(at(10_000_000), 101));
+        assert_eq!(scale.refused(), 2, "what the whole refuses is not the fault's");
     }
 
     proptest! {

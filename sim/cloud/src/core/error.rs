@@ -52,6 +52,11 @@ impl AwsError {
         AwsError::new("SerializationException", message)
     }
 
+    /// Whether something could not be done because a key of KMS is disabled.
+    pub fn is_of_disabled_key(&self) -> bool {
+        matches!(self.code, "DisabledException" | "KMSDisabledException" | "KMS.DisabledException" | "KMSDisabled")
+    }
+
     /// Whether the code is one that AWS SDKs treat as throttling.
     pub fn is_throttle(&self) -> bool {
         matches!(

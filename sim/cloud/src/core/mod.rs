@@ -15,7 +15,7 @@ pub mod provision;
 mod sequence;
 pub mod timers;
 
-pub use bucket::TokenBucket;
+pub use bucket::{Scale, TokenBucket};
 pub use cx::{AccountInfo, Cx, Deferred, Effect, FunctionRevision, Principal};
 pub use disturb::{Disturb, Disturbance, Point};
 pub use error::AwsError;

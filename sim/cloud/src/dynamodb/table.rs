@@ -172,7 +172,8 @@ impl Table {
             sort_key_bytes: bytes("sort_key"),
         };
         let read_half_units = TokenBucket::per_second(2 * limit("ondemand_table_read"), cx.now);
-        let write_units = TokenBucket::per_second(limit("ondemand_table_write"), cx.now);
+        let read_half_units = read_half_units.scaled(cx.limits.scale("dynamodb"));
+        let write_units = cx.limits.bucket("dynamodb", "ondemand_table_write", cx.now);
         let kind = |name: &str| {
             let definition = properties.attribute_definitions.iter().find(|d| d.attribute_name == name);
             definition.map(|d| d.attribute_type.clone()).unwrap_or_default()

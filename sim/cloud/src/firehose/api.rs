@@ -11,7 +11,7 @@ use super::buffer::Entry;
 use super::config::SourceConfig;
 use super::stream::DeliveryStream;
 use super::{Firehose, Ports};
-use crate::core::{AwsError, Cx, Outcome, TokenBucket};
+use crate::core::{AwsError, Cx, Outcome};
 
 /// Operations that AWS has and that are not modelled.
 const NOT_MODELLED: [&str; 3] =
@@ -130,10 +130,8 @@ impl Firehose {
 
     /// Control operations have a rate of their own. The error code is unverified.
     pub(super) fn control(&mut self, cx: &Cx<'_>, operation: &'static str) -> Result<(), AwsError> {
-        let bucket = self
-            .control
-            .entry(operation)
-            .or_insert_with(|| TokenBucket::per_second(cx.limits.get("firehose", "control_api"), cx.now));
+        let bucket =
+            self.control.entry(operation).or_insert_with(|| cx.limits.bucket("firehose", "control_api", cx.now));
         if bucket.try_take(cx.now, 1) { Ok(()) } else { Err(AwsError::new("ThrottlingException", "Rate exceeded")) }
     }
 

@@ -16,6 +16,7 @@ use super::convert::{Converter, error_object};
 use super::encode;
 use super::prefix::{Prefix, object_name};
 use crate::core::{AwsError, Cx};
+use world::mark;
 use world::time::Time;
 use world::trace::{Field, Level};
 
@@ -221,6 +222,9 @@ fn random_string(cx: &mut Cx<'_>) -> String {
 }
 
 fn trace_failure(cx: &Cx<'_>, config: &Config, error: &AwsError) {
+    if error.is_of_disabled_key() {
+        cx.trace.mark(cx.now, mark::WAITED_FOR_KEY, &config.name);
+    }
     let fields = [("code", error.code.into()), ("message", error.message.as_str().into())];
     cx.trace.event(Level::Call, cx.now, "firehose", "delivery-failed", &config.name, &fields);
 }

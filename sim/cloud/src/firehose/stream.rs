@@ -79,7 +79,7 @@ impl DeliveryStream {
                 Some(Source::at_latest(cx, streams, stream.clone(), role.clone())?)
             }
         };
-        let rate = |name| TokenBucket::per_second(cx.limits.get("firehose", name), cx.now);
+        let rate = |name| cx.limits.bucket("firehose", name, cx.now);
         let rates = PutRates {
             requests: rate("direct_put_requests"),
             records: rate("direct_put_records"),

@@ -9,11 +9,14 @@
 //! AWS knows one attachment and detaches it with the first; a trust or resource policy keeps the ARN of a role, where AWS keeps the role's unique id; of the
 //! policies that AWS manages, those in `managed.rs`.
 //!
+//! The operations PutRolePolicy and DeleteRolePolicy, and what they change, are there for the account's owner (`inline`).
+//!
 //! Refused, by name: groups, login profiles, paths of roles and users, instance profiles, identity providers, versions of
 //! managed policies, other policies that AWS manages, and IAM's own interface (Query). Texts of errors are unverified.
 
 mod change;
 mod identity;
+mod inline;
 mod managed;
 mod properties;
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! Modelled: MQTT 3.1.1 with X.509 certificates: CONNECT with a clean session, PUBLISH and delivery with QoS 0 and 1,
 //! SUBSCRIBE and UNSUBSCRIBE, PINGREQ, DISCONNECT; keep-alive; takeover of client ids; the quotas of connections and of
 //! the account; policies with their variables (`policy`); CreateThing, UpdateThing, DeleteThing, DescribeThing, ListThings,
-//! CreateThingType, DescribeThingType, RegisterCertificateWithoutCA, AttachPolicy, AttachThingPrincipal, CreatePolicy,
+//! CreateThingType, DescribeThingType, RegisterCertificateWithoutCA, UpdateCertificate, AttachPolicy, AttachThingPrincipal, CreatePolicy,
 //! GetPolicy, DescribeEndpoint (iot:Data-ATS), CreateTopicRule, GetTopicRule; thing groups and billing groups: their
 //! creation and description, adding and removing things, ListThingGroupsForThing; events of things on
 //! `$aws/events/thing/...` for rules and subscribers, Update- and DescribeEventConfigurations; rules (`rules`) and their SQL
@@ -13,7 +13,8 @@
 //! Partly modelled: the rate of 512 KiB/s a connection delays what devices send, and is only counted for what they
 //! receive; a delayed connection goes on after at most 50 ms more than its next packet needs. An inbound QoS 1 message
 //! is acknowledged in the step that accepts it, so the window of 100 unacknowledged ones is never full. A message that
-//! was delivered is not delivered again while the connection lasts. Permissions are worked out when a client connects;
+//! was delivered is not delivered again while the connection lasts. A certificate is ACTIVE or INACTIVE; the connections of one that
+//! is deactivated are closed within two minutes, each at an instant of its own (AWS says "a few minutes"). Permissions are worked out when a client connects;
 //! a policy that is attached later counts from the next connection on, a new version of an attached one at once. Older
 //! versions of a policy are not kept. A thing type can be deleted without being deprecated. Deliveries that wait behind a
 //! full window are dropped after an hour (metric `PublishOut.Expired`, a name of this simulator).
@@ -38,6 +39,7 @@ mod registry;
 mod rest;
 mod rules;
 mod sql;
+mod status;
 mod topic;
 mod trie;
 mod wakeup;
@@ -142,11 +144,11 @@ impl Iot {
     /// A wake-up that the service asked for.
     pub fn wake(&mut self, cx: &mut Cx<'_>, ports: &mut Ports<'_>, token: u64) {
         match Wakeup::of(token) {
-            Some(Wakeup::KeepAlive(connection)) => self.check_keep_alive(cx, connection),
-            Some(Wakeup::Resume(connection)) => self.resume(cx, ports, connection),
-            Some(Wakeup::Retry(queue)) => self.rules.retry(cx, ports, queue),
-            Some(Wakeup::RegistryEvents) => self.publish_events(cx, ports),
-            None => {}
+            Wakeup::KeepAlive(connection) => self.check_keep_alive(cx, connection),
+            Wakeup::Resume(connection) => self.resume(cx, ports, connection),
+            Wakeup::Retry(queue) => self.rules.retry(cx, ports, queue),
+            Wakeup::RegistryEvents => self.publish_events(cx, ports),
+            Wakeup::Certificate(connection) => self.check_certificate(cx, connection),
         }
     }
 

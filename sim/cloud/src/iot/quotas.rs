@@ -53,7 +53,7 @@ impl Quotas {
     pub fn new(cx: &Cx<'_>) -> Self {
         let get = |name: &str| cx.limits.get(SERVICE, name);
         let size = |name: &str| usize::try_from(get(name)).unwrap_or(usize::MAX);
-        let rate = |name: &str| TokenBucket::per_second(get(name), cx.now);
+        let rate = |name: &str| cx.limits.bucket(SERVICE, name, cx.now);
         Quotas {
             payload_size: size("payload_size"),
             packet_size: size("mqtt5_packet_max"),
@@ -86,10 +86,13 @@ impl Quotas {
             rule_payload_size: size("rule_payload_size"),
             connects: rate("connect_rate_per_account"),
             connects_per_client: get("connect_rate_per_client_id"),
-            publishes_in: rate("inbound_publishes_per_account"),
+            // A publish that is throttled is not acknowledged, and later ones of the same window are taken: the order of a
+            // device's readings is lost, and no platform behind the broker can bring it back.
+            publishes_in: TokenBucket::per_second(get("inbound_publishes_per_account"), cx.now),
             publishes_out: rate("outbound_publishes_per_account"),
             subscribes: rate("subscribe_rate_per_account"),
-            evaluations: rate("rule_evaluations_per_account"),
+            // What exceeds it is dropped although it was acknowledged: nothing that a platform could survive.
+            evaluations: TokenBucket::per_second(get("rule_evaluations_per_account"), cx.now),
             calls: BTreeMap::new(),
         }
     }
@@ -99,7 +102,7 @@ impl Quotas {
         let bucket = self
             .calls
             .entry(operation)
-            .or_insert_with(|| TokenBucket::per_second(cx.limits.get(SERVICE, &format!("api_{operation}")), cx.now));
+            .or_insert_with(|| cx.limits.bucket(SERVICE, &format!("api_{operation}"), cx.now));
         if bucket.try_take(cx.now, 1) {
             return Ok(());
         }

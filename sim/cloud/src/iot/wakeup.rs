@@ -11,6 +11,8 @@ pub enum Wakeup {
     Retry(u64),
     /// Events of the registry are to be published.
     RegistryEvents,
+    /// The certificate of a connection may not be active any more.
+    Certificate(u64),
 }
 
 impl Wakeup {
@@ -21,17 +23,19 @@ impl Wakeup {
             Wakeup::Resume(connection) => (connection << 2) | 1,
             Wakeup::Retry(queue) => (queue << 2) | 2,
             Wakeup::RegistryEvents => 3,
+            Wakeup::Certificate(connection) => ((connection + 1) << 2) | 3,
         }
     }
 
-    /// The wake-up of a token; `None` when it is none of this service's.
-    pub fn of(token: u64) -> Option<Wakeup> {
+    /// The wake-up of a token.
+    pub fn of(token: u64) -> Wakeup {
         let id = token >> 2;
         match token & 3 {
-            0 => Some(Wakeup::KeepAlive(id)),
-            1 => Some(Wakeup::Resume(id)),
-            2 => Some(Wakeup::Retry(id)),
-            _ => (id == 0).then_some(Wakeup::RegistryEvents),
+            0 => Wakeup::KeepAlive(id),
+            1 => Wakeup::Resume(id),
+            2 => Wakeup::Retry(id),
+            _ if id == 0 => Wakeup::RegistryEvents,
+            _ => Wakeup::Certificate(id - 1),
         }
     }
 }

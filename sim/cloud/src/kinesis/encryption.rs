@@ -62,6 +62,12 @@ impl Encryption {
         self.epochs.push((now, key));
     }
 
+    /// Until when every answer of KMS lasts by which somebody writes now; nothing while nobody does.
+    pub fn writers_kept_until(&self, now: Time) -> Option<Time> {
+        let live = self.grants.iter().filter(|grant| grant.wanted == Use::Write && grant.until > now);
+        live.map(|grant| grant.until).min()
+    }
+
     /// Whether the caller may put records into `stream` (its ARN). Answers whether they are encrypted.
     pub fn may_write(&mut self, cx: &mut Cx<'_>, stream: &str) -> Result<bool, AwsError> {
         match self.key().cloned() {

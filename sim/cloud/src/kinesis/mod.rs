@@ -56,6 +56,7 @@ use self::stream::Stream;
 use self::work::Ticks;
 use crate::core::ports::{ReadBatch, ShardCursor, ShardInfo, StartingPosition, Streams};
 use crate::core::{AwsError, Cx, Outcome, TokenBucket};
+use world::time::Time;
 
 const SERVICE: &str = "kinesis";
 
@@ -158,13 +159,19 @@ impl Kinesis {
     }
 
     fn quotas(&mut self, cx: &Cx<'_>) -> Quotas {
-        *self.quotas.get_or_insert_with(|| Quotas::new(cx.limits))
+        self.quotas.get_or_insert_with(|| Quotas::new(cx.limits)).clone()
     }
 
     fn admit(&mut self, cx: &Cx<'_>, operation: &'static str, quota: &str) -> Result<(), AwsError> {
-        let new = || TokenBucket::per_second(cx.limits.get(SERVICE, quota), cx.now);
+        let new = || cx.limits.bucket(SERVICE, quota, cx.now);
         let bucket = self.control_plane.entry(operation).or_insert_with(new);
         if bucket.try_take(cx.now, 1) { Ok(()) } else { Err(describe::rate_exceeded(None, &cx.account.id)) }
+    }
+
+    /// Until when Kinesis goes on with the data keys that it has for those who write to a stream; nothing while nobody
+    /// does, or when there is no such stream.
+    pub fn writers_keys_kept_until(&self, now: Time, stream: &str) -> Option<Time> {
+        self.find(stream)?.encryption.writers_kept_until(now)
     }
 
     /// A stream by name or ARN.

@@ -1,9 +1,9 @@
 //! The limits of the service, read once from the table of quotas.
 
-use crate::core::Limits;
+use crate::core::{Limits, Scale};
 
 /// Limits of Kinesis Data Streams. Sizes in bytes, rates a second.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Quotas {
     /// Records that a shard takes in a second.
     pub shard_write_records: u64,
@@ -49,6 +49,8 @@ pub(super) struct Quotas {
     pub count_target_max: u64,
     /// Calls of StartStreamEncryption and StopStreamEncryption to a stream in 24 hours.
     pub encryption_changes_per_day: u64,
+    /// Which part of the rates is in force.
+    pub scale: Scale,
 }
 
 impl Quotas {
@@ -79,6 +81,7 @@ impl Quotas {
             count_factor: get("update_shard_count_factor"),
             count_target_max: get("update_shard_count_target_max"),
             encryption_changes_per_day: get("start_stop_encryption"),
+            scale: limits.scale("kinesis").clone(),
         }
     }
 }

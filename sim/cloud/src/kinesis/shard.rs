@@ -65,6 +65,7 @@ pub(super) struct Read {
 impl Shard {
     /// An empty shard that begins at `now`.
     pub fn new(index: u32, range: HashRange, parents: Vec<Arc<str>>, quotas: &Quotas, now: Time) -> Self {
+        let rate = |per_second| TokenBucket::per_second(per_second, now).scaled(&quotas.scale);
         Shard {
             id: format!("shardId-{index:012}").into(),
             index,
@@ -75,11 +76,11 @@ impl Shard {
             expired: false,
             log: Log::new(),
             created_secs: seconds(now),
-            write_records: TokenBucket::per_second(quotas.shard_write_records, now),
-            write_bytes: TokenBucket::per_second(quotas.shard_write_bytes, now),
-            iterator_calls: TokenBucket::per_second(quotas.iterator_calls, now),
-            read_calls: TokenBucket::per_second(quotas.read_calls, now),
-            read_bytes: TokenBucket::per_second(quotas.shard_read_bytes, now),
+            write_records: rate(quotas.shard_write_records),
+            write_bytes: rate(quotas.shard_write_bytes),
+            iterator_calls: rate(quotas.iterator_calls),
+            read_calls: rate(quotas.read_calls),
+            read_bytes: rate(quotas.shard_read_bytes),
             read_bytes_per_second: quotas.shard_read_bytes,
             read_blocked_until: Time::EPOCH,
         }

@@ -103,7 +103,7 @@ impl Stream {
             retention_hours,
             shards: ranges.into_iter().zip(0..).map(new).collect(),
             open,
-            list_shards_calls: TokenBucket::per_second(quotas.list_shards_calls, now),
+            list_shards_calls: TokenBucket::per_second(quotas.list_shards_calls, now).scaled(&quotas.scale),
             encryption: Encryption::default(),
             tags: BTreeMap::new(),
             count_updates: VecDeque::new(),
@@ -251,7 +251,7 @@ mod tests {
 
     fn quotas() -> Quotas {
         static QUOTAS: std::sync::OnceLock<Quotas> = std::sync::OnceLock::new();
-        *QUOTAS.get_or_init(|| Quotas::new(&Limits::aws_defaults()))
+        QUOTAS.get_or_init(|| Quotas::new(&Limits::aws_defaults())).clone()
     }
 
     fn stream(shards: u32) -> Stream {

@@ -186,7 +186,7 @@ impl Function {
             info,
             idle: 0,
             // The quota counts new environments in 10 seconds.
-            scaling: TokenBucket::new(burst, burst / 10, cx.now),
+            scaling: TokenBucket::new(burst, burst / 10, cx.now).scaled(cx.limits.scale("lambda")),
             policy: Vec::new(),
             retention: Retention::new(cx),
             has_invoke_config: false,

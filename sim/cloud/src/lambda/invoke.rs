@@ -138,13 +138,15 @@ impl Rates {
     /// The account's quotas, with full buckets.
     pub fn new(cx: &Cx<'_>) -> Self {
         let limit = |name| cx.limits.get("lambda", name);
+        let rate = |name| cx.limits.bucket("lambda", name, cx.now);
         let concurrency = limit("concurrency");
         Rates {
             concurrency,
-            invoke: TokenBucket::per_second(concurrency * limit("invoke_rate_factor"), cx.now),
-            control_plane: TokenBucket::per_second(limit("control_plane"), cx.now),
-            get_function: TokenBucket::per_second(limit("get_function"), cx.now),
-            get_policy: TokenBucket::per_second(limit("get_policy"), cx.now),
+            invoke: TokenBucket::per_second(concurrency * limit("invoke_rate_factor"), cx.now)
+                .scaled(cx.limits.scale("lambda")),
+            control_plane: rate("control_plane"),
+            get_function: rate("get_function"),
+            get_policy: rate("get_policy"),
         }
     }
 }

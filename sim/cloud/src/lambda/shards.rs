@@ -6,6 +6,7 @@ use super::wakeup::Wakeup;
 use super::{Lambda, Ports};
 use crate::core::ports::{ShardInfo, StartingPosition, Streams};
 use crate::core::{Cx, Service};
+use world::mark;
 use world::trace::Level;
 
 impl Lambda {
@@ -88,6 +89,9 @@ impl Lambda {
                 }
             }
             Err(error) => {
+                if error.is_of_disabled_key() {
+                    cx.trace.mark(cx.now, mark::WAITED_FOR_KEY, &mapping.function);
+                }
                 let fields = [("shard", (&*poller.shard_id).into()), ("code", error.code.into())];
                 cx.trace.event(Level::Call, cx.now, "lambda", "poll-failed", &mapping.function, &fields);
             }

@@ -4,7 +4,7 @@
 //! Modelled: `ListBuckets`, `HeadBucket`, `GetBucketLocation`, `PutObject` and `CopyObject` (with `If-Match` and
 //! `If-None-Match: *`), `GetObject` and `HeadObject` (ranges, all four conditions), `DeleteObject`, `DeleteObjects`,
 //! `ListObjectsV2`; user metadata; `Content-MD5` and `x-amz-checksum-*` in headers and trailers, verified and given back;
-//! strong consistency; `AWS::S3::Bucket` and `AWS::S3::BucketPolicy`, created, changed and deleted; permissions of each
+//! strong consistency; copies that rot, which are found by their checksum and never served (`rot`); `AWS::S3::Bucket` and `AWS::S3::BucketPolicy`, created, changed and deleted; permissions of each
 //! operation by the policies of the caller and of the bucket, with `s3:prefix`, `s3:delimiter`, `s3:max-keys`,
 //! `s3:if-match` and `s3:if-none-match`; the use of a bucket's KMS key by whoever reads and writes; limits of size, key,
 //! metadata, pages, buckets and of requests a prefix.
@@ -29,6 +29,7 @@ mod permit;
 mod provision;
 mod rates;
 mod read;
+mod rot;
 mod state;
 mod store;
 mod wire;
@@ -78,6 +79,21 @@ impl S3 {
     /// Makes an access key known. A key with the same id is replaced.
     pub fn add_credential(&mut self, credential: &Credential) {
         self.shared.lock().credentials.insert(credential.access_key_id.clone(), credential.clone());
+    }
+
+    /// Lets a bit of one copy of each object flip for which `choose` (bucket, key) answers a number, which says which bit.
+    /// Answers how many were struck.
+    pub fn flip_bits(&mut self, choose: &mut dyn FnMut(&str, &str) -> Option<u64>) -> u64 {
+        self.shared.lock().store.flip_bits(choose)
+    }
+
+    /// Checks in the background what may be rotten, and repairs it. Answers how many copies were bad.
+    pub fn scrub(&mut self, cx: &mut Cx<'_>) -> u64 {
+        let found = self.shared.lock().store.scrub();
+        for (object, found) in &found {
+            found.record(cx, object);
+        }
+        found.len() as u64
     }
 
     /// S3 asks for no wake-ups.
@@ -152,7 +168,7 @@ impl Objects for S3 {
     fn get_object(&mut self, cx: &mut Cx<'_>, bucket: &str, key: &str) -> Result<Bytes, AwsError> {
         let now = cx.now;
         self.inner(cx, Done::new("GetObject", bucket, key), &[Need::read(bucket, key)], |store, done| {
-            let object = store.get(now, bucket, key, &ReadCondition::default())?;
+            let object = done.found(store.read(now, bucket, key, &ReadCondition::default())?);
             done.object(&object);
             done.downloaded_bytes = object.body.len() as u64;
             Ok(object.body)

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use super::errors::slow_down;
-use crate::core::{AwsError, TokenBucket};
+use crate::core::{AwsError, Scale, TokenBucket};
 use world::time::Time;
 
 /// Which of the two rates a request counts for.
@@ -33,12 +33,13 @@ struct Partition {
 pub(super) struct Rates {
     reads_per_second: u64,
     writes_per_second: u64,
+    scale: Scale,
     partitions: BTreeMap<String, Partition>,
 }
 
 impl Rates {
-    pub(super) fn new(reads_per_second: u64, writes_per_second: u64) -> Self {
-        Rates { reads_per_second, writes_per_second, partitions: BTreeMap::new() }
+    pub(super) fn new(reads_per_second: u64, writes_per_second: u64, scale: Scale) -> Self {
+        Rates { reads_per_second, writes_per_second, scale, partitions: BTreeMap::new() }
     }
 
     /// Counts one request for `key`, or refuses it.
@@ -47,8 +48,8 @@ impl Rates {
         if !self.partitions.contains_key(prefix) {
             self.forget_idle(now);
             let partition = Partition {
-                reads: TokenBucket::per_second(self.reads_per_second, now),
-                writes: TokenBucket::per_second(self.writes_per_second, now),
+                reads: TokenBucket::per_second(self.reads_per_second, now).scaled(&self.scale),
+                writes: TokenBucket::per_second(self.writes_per_second, now).scaled(&self.scale),
             };
             self.partitions.insert(prefix.to_owned(), partition);
         }
@@ -79,7 +80,7 @@ mod tests {
     #[test]
     fn a_prefix_has_its_rates_and_no_other_prefix_pays_for_them() {
         let now = Time::from_unix_secs(1_000);
-        let mut rates = Rates::new(5_500, 3_500);
+        let mut rates = Rates::new(5_500, 3_500, Scale::default());
         for _ in 0..3_500 {
             rates.take(now, Kind::Write, "a/b/1").unwrap();
         }
@@ -92,7 +93,7 @@ mod tests {
     #[test]
     fn idle_prefixes_are_forgotten() {
         let mut now = Time::from_unix_secs(1_000);
-        let mut rates = Rates::new(10, 10);
+        let mut rates = Rates::new(10, 10, Scale::default());
         for n in 0..10 * PREFIXES_MAX {
             now += Duration::from_millis(1);
             rates.take(now, Kind::Read, &format!("{n}/x")).unwrap();

@@ -29,6 +29,8 @@ struct Read<'a> {
     condition: ReadCondition,
     range: Option<Range>,
     with_checksum: bool,
+    /// Whether the bytes are served, or only what is known of them.
+    serves_body: bool,
 }
 
 pub(super) fn get_object(
@@ -44,7 +46,14 @@ pub(super) fn get_object(
         if_unmodified_since: input.if_unmodified_since.clone(),
     };
     let with_checksum = wants_checksum(input.checksum_mode.as_ref());
-    let read = Read { bucket: &input.bucket, key: &input.key, condition, range: input.range, with_checksum };
+    let read = Read {
+        bucket: &input.bucket,
+        key: &input.key,
+        condition,
+        range: input.range,
+        with_checksum,
+        serves_body: true,
+    };
     let (mut output, body, metadata) = answer(store, now, done, &read)?;
     done.downloaded_bytes = body.len() as u64;
     output.body = Some(StreamingBlob::from(Body::from(body)));
@@ -64,7 +73,14 @@ pub(super) fn head_object(
         if_unmodified_since: input.if_unmodified_since.clone(),
     };
     let with_checksum = wants_checksum(input.checksum_mode.as_ref());
-    let read = Read { bucket: &input.bucket, key: &input.key, condition, range: input.range, with_checksum };
+    let read = Read {
+        bucket: &input.bucket,
+        key: &input.key,
+        condition,
+        range: input.range,
+        with_checksum,
+        serves_body: false,
+    };
     let (output, _, metadata) = answer(store, now, done, &read)?;
     let output = HeadObjectOutput {
         accept_ranges: output.accept_ranges,
@@ -99,7 +115,10 @@ fn answer(
     done: &mut Done,
     read: &Read<'_>,
 ) -> Result<(GetObjectOutput, Bytes, Metadata), AwsError> {
-    let object = store.get(now, read.bucket, read.key, &read.condition)?;
+    let object = match read.serves_body {
+        true => done.found(store.read(now, read.bucket, read.key, &read.condition)?),
+        false => store.get(now, read.bucket, read.key, &read.condition)?,
+    };
     done.object(&object);
     let (body, content_range) = ranged(&object, read.range)?;
     let attributes = &object.attributes;

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use super::permit::{Gate, Need};
+use super::rot::Found;
 use super::store::{Object, Store};
 use crate::core::{AccountInfo, AwsError, Cx, Outcome};
 use crate::front::Credential;
@@ -50,6 +51,8 @@ pub(super) struct Done {
     pub uploaded_bytes: u64,
     pub downloaded_bytes: u64,
     pub failure: Option<Failure>,
+    /// A bad copy that was found and repaired.
+    pub found: Option<Found>,
 }
 
 /// Why an operation failed.
@@ -78,6 +81,12 @@ impl Done {
         self.size_bytes = Some(object.body.len() as u64);
     }
 
+    /// Remembers what a read found, and answers what it serves.
+    pub(super) fn found(&mut self, (object, found): (Object, Option<Found>)) -> Object {
+        self.found = found;
+        object
+    }
+
     /// Counts the operation and puts it into the trace.
     pub(super) fn record(&self, cx: &mut Cx<'_>) {
         let outcome = self.failure.as_ref().map_or(Outcome::Ok, |failure| failure.outcome);
@@ -89,6 +98,9 @@ impl Done {
         }
         if self.downloaded_bytes > 0 {
             cx.meter.add("s3", "BytesDownloaded", self.downloaded_bytes);
+        }
+        if let Some(found) = self.found {
+            found.record(cx, &self.subject);
         }
         let mut fields: Vec<(&'static str, Field<'_>)> = Vec::with_capacity(4);
         if let Some(failure) = &self.failure {

@@ -11,6 +11,7 @@ use s3s::dto::{Checksum, ETagCondition, ServerSideEncryption, Timestamp};
 use super::errors::{invalid_argument, no_such_bucket, no_such_key, not_modified, precondition_failed};
 use super::list::{Listing, Page};
 use super::rates::{Kind, Rates};
+use super::rot::{Found, Rot};
 use crate::core::policy::Document;
 use crate::core::{AwsError, Limits};
 use world::time::Time;
@@ -189,6 +190,7 @@ pub(super) struct Bucket {
     pub policy: Option<Arc<Document>>,
     rates: Rates,
     objects: BTreeMap<String, Object>,
+    rot: Rot,
 }
 
 /// All buckets of the account, by name.
@@ -210,10 +212,11 @@ impl Store {
             let text = "You have attempted to create more buckets than allowed";
             return Err(AwsError::new("TooManyBuckets", text));
         }
+        let scale = limits.scale("s3").clone();
         let limits = BucketLimits::new(limits);
-        let rates = Rates::new(limits.reads_per_second, limits.writes_per_second);
-        let (encryption, policy, objects) = (None, None, BTreeMap::new());
-        self.buckets.insert(name.to_owned(), Bucket { created: now, limits, encryption, policy, rates, objects });
+        let rates = Rates::new(limits.reads_per_second, limits.writes_per_second, scale);
+        let (encryption, policy, objects, rot) = (None, None, BTreeMap::new(), Rot::default());
+        self.buckets.insert(name.to_owned(), Bucket { created: now, limits, encryption, policy, rates, objects, rot });
         Ok(())
     }
 
@@ -250,6 +253,7 @@ impl Store {
         let etag: Arc<str> = hex::encode(Md5::digest(&put.body)).into();
         let attributes = Attributes { encryption: bucket.encryption.clone(), ..put.attributes };
         let object = Object { body: put.body, etag, last_modified: now, attributes: Arc::new(attributes) };
+        bucket.rot.forget(put.key);
         match bucket.objects.get_mut(put.key) {
             Some(current) => *current = object.clone(),
             None => {
@@ -259,7 +263,47 @@ impl Store {
         Ok(object)
     }
 
-    /// Reads an object.
+    /// Reads an object to serve its bytes: from the first of its copies that matches its checksum. What does not match is
+    /// repaired from one that does, and remembered as found.
+    pub(super) fn read(
+        &mut self,
+        now: Time,
+        bucket: &str,
+        key: &str,
+        condition: &ReadCondition,
+    ) -> Result<(Object, Option<Found>), AwsError> {
+        let object = self.get(now, bucket, key, condition)?;
+        let found = self.bucket(bucket)?.rot.read(key, &object);
+        Ok(found.map_or((object.clone(), None), |(served, found)| (served, Some(found))))
+    }
+
+    /// Flips a bit in one copy of each object for which `choose` (bucket, key) answers a number; the number says which bit.
+    /// Answers how many were struck.
+    pub(super) fn flip_bits(&mut self, choose: &mut dyn FnMut(&str, &str) -> Option<u64>) -> u64 {
+        let mut struck = 0;
+        for (name, bucket) in &mut self.buckets {
+            for (key, object) in bucket.objects.iter().filter(|(_, object)| !object.body.is_empty()) {
+                if let Some(lot) = choose(name, key) {
+                    struck += u64::from(bucket.rot.flip(key, lot % (object.body.len() as u64 * 8)));
+                }
+            }
+        }
+        struck
+    }
+
+    /// Checks every copy that may be rotten, as S3 does in the background, and repairs what does not match.
+    pub(super) fn scrub(&mut self) -> Vec<(String, Found)> {
+        let mut all = Vec::new();
+        for (name, bucket) in &mut self.buckets {
+            for key in bucket.rot.keys() {
+                let found = bucket.objects.get(&key).and_then(|object| bucket.rot.read(&key, object));
+                all.extend(found.map(|(_, found)| (format!("{name}/{key}"), found)));
+            }
+        }
+        all
+    }
+
+    /// Reads what is known of an object.
     pub(super) fn get(
         &mut self,
         now: Time,
@@ -290,6 +334,7 @@ impl Store {
             return Err(precondition_failed("If-Match"));
         }
         bucket.objects.remove(key);
+        bucket.rot.forget(key);
         Ok(())
     }
 

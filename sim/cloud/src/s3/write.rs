@@ -103,10 +103,11 @@ pub(super) fn copy_object(
         if_unmodified_since: input.copy_source_if_unmodified_since.clone(),
     };
     // A copy has no 304: every condition that does not hold is a failed one.
-    let source = store.get(now, bucket, key, &condition).map_err(|error| match error.status {
+    let source = store.read(now, bucket, key, &condition).map_err(|error| match error.status {
         304 => super::errors::precondition_failed("x-amz-copy-source-If-None-Match"),
         _ => error,
     })?;
+    let source = done.found(source);
     let attributes =
         if replace { replaced(request, &source.attributes.checksum) } else { (*source.attributes).clone() };
     let condition = destination_condition(&request.headers)?;

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{Sns, invalid};
 use crate::core::access::key_refused;
-use crate::core::{AwsError, Cx, TokenBucket};
+use crate::core::{AwsError, Cx};
 use crate::front::query::{Form, Xml};
 use world::trace::{Field, Level};
 
@@ -31,8 +31,7 @@ impl Sns {
                 cx.use_key(action, &key, "sns").map_err(|error| key_refused("sns", &error))?;
             }
         }
-        let rate = cx.limits.get("sns", "publish_standard");
-        let publishes = self.publishes.get_or_insert_with(|| TokenBucket::per_second(rate, cx.now));
+        let publishes = self.publishes.get_or_insert_with(|| cx.limits.bucket("sns", "publish_standard", cx.now));
         if !publishes.try_take(cx.now, 1) {
             return Err(AwsError::new("Throttled", "Rate exceeded").status(429));
         }

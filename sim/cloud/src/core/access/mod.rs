@@ -5,6 +5,7 @@
 //! nothing but caller, action and resource is remembered until any policy changes: the hot path is one look-up without an
 //! allocation.
 
+mod denials;
 mod keys;
 mod memo;
 mod principal;
@@ -15,6 +16,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+pub use denials::{Denial, Denials};
 pub use keys::{Key, KeyState, KeyUse, Keys};
 use memo::Memo;
 pub use principal::Session;
@@ -84,7 +86,7 @@ pub struct Access {
     /// The keys of the account.
     pub keys: Keys,
     memo: Memo,
-    first_refusal: Option<String>,
+    denials: Denials,
     /// Evaluations of policies so far.
     #[cfg(test)]
     evaluations: std::cell::Cell<u64>,
@@ -107,14 +109,19 @@ impl Access {
         Access { enforced: true, ..Access::unenforced() }
     }
 
-    /// What was said of the first call or use of a key that was denied.
-    pub fn first_refusal(&self) -> Option<&str> {
-        self.first_refusal.as_deref()
+    /// What was denied so far.
+    pub fn denials(&self) -> &Denials {
+        &self.denials
     }
 
-    /// Remembers the first refusal.
-    pub(super) fn refused(&mut self, error: &AwsError) {
-        self.first_refusal.get_or_insert_with(|| error.message.clone());
+    /// Whether something that is allowed now had been denied before.
+    pub(super) fn is_allowed_again(&mut self, principal: &str, action: &str, resource: &str) -> bool {
+        self.denials.is_allowed_again(principal, action, resource)
+    }
+
+    /// Remembers a denial.
+    pub(super) fn refused(&mut self, now: Time, principal: &str, action: &str, resource: &str, error: &AwsError) {
+        self.denials.add(now, principal, action, resource, &error.message);
     }
 
     /// A service that is tested alone, without the identities of an account: everything is allowed.
@@ -124,7 +131,7 @@ impl Access {
             users: BTreeMap::new(),
             roles: BTreeMap::new(),
             keys: Keys::default(),
-            first_refusal: None,
+            denials: Denials::default(),
             memo: Memo::default(),
             #[cfg(test)]
             evaluations: std::cell::Cell::default(),

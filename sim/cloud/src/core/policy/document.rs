@@ -1,5 +1,7 @@
 //! Policy documents, read strictly: what is not understood is refused, never passed over.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value};
 
 use super::condition::Condition;
@@ -104,6 +106,22 @@ impl Document {
                 Some(std::sync::Arc::new(Document { statements }))
             }
         }
+    }
+
+    /// The services whose actions the document allows by name, in alphabetical order.
+    pub fn services(&self) -> BTreeSet<&str> {
+        let allowed = self.statements.iter().filter(|statement| statement.allow && !statement.actions.negated);
+        allowed.flat_map(|statement| statement.actions.items.iter().filter_map(Pattern::before_colon)).collect()
+    }
+
+    /// The same document without what it allows of a service by name; nothing when that leaves no statement.
+    pub fn without_service(&self, service: &str) -> Option<Document> {
+        let mut statements = self.statements.clone();
+        for statement in statements.iter_mut().filter(|statement| statement.allow && !statement.actions.negated) {
+            statement.actions.items.retain(|action| action.before_colon() != Some(service));
+        }
+        statements.retain(|statement| !statement.actions.items.is_empty());
+        (!statements.is_empty()).then_some(Document { statements })
     }
 
     /// The same document without its statement number `index`: for tests of what a grant is needed for.

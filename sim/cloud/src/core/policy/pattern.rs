@@ -82,6 +82,14 @@ impl Pattern {
         Ok(pattern)
     }
 
+    /// What stands before the first colon, when the text begins with it: the service of an action.
+    pub fn before_colon(&self) -> Option<&str> {
+        match self.pieces.first() {
+            Some(Piece::Text(text)) => text.split_once(':').map(|(before, _)| before),
+            _ => None,
+        }
+    }
+
     fn resolve(&self, value: &dyn Fn(&str) -> Option<String>) -> Option<Vec<Symbol>> {
         let mut symbols = Vec::new();
         for piece in &self.pieces {

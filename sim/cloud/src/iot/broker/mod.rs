@@ -6,7 +6,7 @@ mod publish;
 mod session;
 mod subscribe;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
@@ -19,6 +19,7 @@ use super::trie::FilterTrie;
 use super::wakeup::Wakeup;
 use super::{Iot, Refused};
 use crate::core::{Cx, Effect, Service};
+use world::mark;
 use world::time::Time;
 use world::trace::Level;
 
@@ -91,8 +92,11 @@ impl Iot {
                 self.broker.connections.insert(connection, Connection::new(id.clone(), ip));
                 Ok(())
             }
-            (_, reason) => {
+            (known, reason) => {
                 cx.meter.add("iot", "Connection.AuthNError", 1);
+                if known.is_some_and(|(_, known)| !known.active) {
+                    cx.trace.mark(cx.now, mark::CERTIFICATE_REFUSED, certificate);
+                }
                 Err(Refused { reason: reason.unwrap_or("the certificate is not registered") })
             }
         }
@@ -147,8 +151,30 @@ impl Iot {
         if deadline > cx.now {
             cx.timers.at(deadline, Service::Iot, Wakeup::KeepAlive(connection).token());
         } else {
+            cx.trace.mark(cx.now, mark::KEEP_ALIVE_ENDED, &session.client);
             self.disconnect(cx, connection, &Disconnect::KeepAliveTimeout);
         }
+    }
+
+    /// Closes a connection whose certificate is not active any more.
+    pub(super) fn check_certificate(&mut self, cx: &mut Cx<'_>, connection: u64) {
+        if self.broker.connections.contains_key(&connection) && !self.has_active_certificate(connection) {
+            let why = "the certificate is not active any more";
+            self.disconnect(cx, connection, &Disconnect::AuthError(why));
+        }
+    }
+
+    /// Whether the certificate of a connection is active.
+    fn has_active_certificate(&self, connection: u64) -> bool {
+        let state = self.broker.connections.get(&connection);
+        state.is_some_and(|state| self.registry.is_active(&state.certificate) == Some(true))
+    }
+
+    /// The connections that were made with one of these certificates.
+    pub(super) fn connections_with(&self, certificates: &BTreeSet<&str>) -> Vec<(u64, Arc<str>)> {
+        let all = self.broker.connections.iter();
+        let theirs = all.filter(|(_, state)| certificates.contains(&*state.certificate));
+        theirs.map(|(connection, state)| (*connection, state.certificate.clone())).collect()
     }
 
     /// Works on what is kept with the connection, in place: what is left stays where it is and is not copied.
@@ -195,7 +221,12 @@ impl Iot {
         let length = match check(input.iter(), packet_size) {
             Ok(header) => header.frame_length(),
             Err(Error::InsufficientBytes(_)) => return Next::Wait,
-            Err(error) => return Next::Broken(Disconnect::ClientError(error.to_string())),
+            Err(error) => {
+                if matches!(error, Error::PayloadSizeLimitExceeded(_)) {
+                    cx.trace.mark(cx.now, mark::TOO_LARGE_FOR_THE_BROKER, &state.certificate);
+                }
+                return Next::Broken(Disconnect::ClientError(error.to_string()));
+            }
         };
         if let Some(session) = &mut state.session {
             let size = length as u64;

@@ -81,6 +81,11 @@ impl Registry {
         Ok(id)
     }
 
+    /// Whether a certificate is active; nothing when there is none with this id.
+    pub fn is_active(&self, id: &str) -> Option<bool> {
+        self.certificates.get(id).map(|certificate| certificate.active)
+    }
+
     /// `CreatePolicy`.
     pub fn create_policy(
         &mut self,

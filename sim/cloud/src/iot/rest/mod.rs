@@ -121,6 +121,7 @@ impl Iot {
             "CreateThingType" => Iot::rest_create_thing_type,
             "DescribeThingType" => Iot::rest_describe_thing_type,
             "RegisterCertificateWithoutCA" => Iot::rest_register_certificate,
+            "UpdateCertificate" => Iot::rest_update_certificate,
             "AttachPolicy" => Iot::rest_attach_policy,
             "AttachThingPrincipal" => Iot::rest_attach_thing_principal,
             "CreatePolicy" => Iot::rest_create_policy,
@@ -251,6 +252,17 @@ impl Iot {
         Ok(json!({ "certificateArn": certificate_arn(cx, &id), "certificateId": id }))
     }
 
+    fn rest_update_certificate(&mut self, cx: &mut Cx<'_>, id: &str, r: &RestRequest<'_>) -> Result<Value, AwsError> {
+        let active = match query(r.query)?.remove("newStatus").as_deref() {
+            Some("ACTIVE") => true,
+            Some("INACTIVE") => false,
+            Some(other) => return Err(AwsError::not_modelled(format!("iot certificate status {other}"))),
+            None => return Err(invalid("UpdateCertificate needs newStatus")),
+        };
+        self.update_certificate(cx, id, active)?;
+        Ok(Value::Null)
+    }
+
     fn rest_attach_policy(
         &mut self,
         cx: &mut Cx<'_>,
@@ -367,6 +379,7 @@ fn query_parameters(operation: &str) -> &'static [&'static str] {
         "ListThings" => &["nextToken", "maxResults", "attributeName", "attributeValue", "thingTypeName"],
         "AttachThingPrincipal" => &["thingPrincipalType"],
         "DescribeEndpoint" => &["endpointType"],
+        "UpdateCertificate" => &["newStatus"],
         "DeleteThing" => &["expectedVersion"],
         "ListThingGroupsForThing" => &["nextToken", "maxResults"],
         _ => &[],
