@@ -40,6 +40,8 @@ pub(super) enum Command {
     Sweep(SweepArgs),
     /// Join the results of sweeps that shared their seeds
     Merge(MergeArgs),
+    /// Print which marks and which kinds of faults scenarios reach; fail when one is never reached
+    Marks(MarksArgs),
     /// List the scenarios of a folder
     List(ListArgs),
     /// Print what a run folder holds
@@ -145,6 +147,24 @@ pub(super) struct MergeArgs {
     /// Form of the result
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(super) format: Format,
+}
+
+/// `sim marks`.
+#[derive(Args, Clone, Debug)]
+pub(super) struct MarksArgs {
+    /// Scenario files, or folders of them; of a folder only those of up to 100,000 readings
+    #[arg(default_value = "scenarios")]
+    pub(super) paths: Vec<PathBuf>,
+    /// Seeds of each scenario, beginning with its own. A swarm, each seed of which is another scenario, has a hundred
+    /// times as many
+    #[arg(long, value_name = "N", default_value_t = NonZeroUsize::MIN)]
+    pub(super) seeds: NonZeroUsize,
+    /// Form of the table
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(super) format: Format,
+    /// No progress on stderr
+    #[arg(long)]
+    pub(super) quiet: bool,
 }
 
 /// `sim list`.

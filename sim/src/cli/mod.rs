@@ -7,6 +7,7 @@ mod bugs;
 mod child;
 mod draw;
 mod list;
+mod marks;
 mod merge;
 mod progress;
 mod report;
@@ -83,6 +84,7 @@ pub fn main() -> ExitCode {
         Command::Verify(args) => verify::verify(&args),
         Command::Draw(args) => draw::draw(&args),
         Command::Sweep(args) => sweep::sweep(&args),
+        Command::Marks(args) => marks::marks(&args),
         Command::Merge(args) => merge::merge(&args),
         Command::List(args) => list::list(&args),
         Command::Show(args) => show::show(&args),

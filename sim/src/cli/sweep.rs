@@ -120,15 +120,18 @@ impl Kept {
 }
 
 /// What every run of a sweep needs.
-struct Sweep<'a> {
-    scenario: &'a Scenario,
-    overrides: &'a Overrides,
-    out: Option<&'a Path>,
+pub(super) struct Sweep<'a> {
+    /// The scenario, not drawn.
+    pub(super) scenario: &'a Scenario,
+    /// Flags that change it.
+    pub(super) overrides: &'a Overrides,
+    /// Where the run folders of failures go.
+    pub(super) out: Option<&'a Path>,
 }
 
 impl Sweep<'_> {
     /// Runs a seed. One that fails is run again and recorded: the same value gives the same run.
-    fn run(&self, seed: u64) -> Result<Row, RecordError> {
+    pub(super) fn run(&self, seed: u64) -> Result<Row, RecordError> {
         let clock = Stopwatch::start();
         let (mut row, outcome) = run_seed(self.scenario, self.overrides, RunOptions::seeded(seed));
         row.wall_s = clock.elapsed().as_secs_f64();

@@ -4,10 +4,12 @@
 //! - `row`: what one seed came to.
 //! - `results`: the file of rows, which survives a kill and is resumed.
 //! - `tally`: what all rows come to together.
+//! - `coverage`: which marks and kinds of faults some scenarios reach, and which none does.
 //!
 //! Each run has a thread of its own ([`crate::world::runtime::simulate`]); the threads share nothing but the scenario. The
 //! order in which runs end has no influence on what they come to.
 
+pub mod coverage;
 pub mod results;
 mod row;
 mod seeds;
