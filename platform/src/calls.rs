@@ -41,6 +41,19 @@ pub(crate) fn client_config(config: &SdkConfig) -> SdkConfig {
         .build()
 }
 
+/// A client of an AWS service with its own quota of retries. By default the SDK gives all clients of a service one quota a
+/// process, so that what one function's calls use up, those of another would lack.
+macro_rules! client {
+    ($service:ident, $config:expr) => {
+        $service::Client::from_conf(
+            $service::config::Builder::from($config)
+                .retry_partition($service::config::retry::RetryPartition::custom("function").build())
+                .build(),
+        )
+    };
+}
+pub(crate) use client;
+
 /// A call without its answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct CallError {

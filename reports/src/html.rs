@@ -78,12 +78,21 @@ fn readings(page: &mut String, summary: &Summary) {
             "readings whose PUBACK a device received: those that are owed",
         ),
         ("Delivered", thousands(summary.delivered), "distinct readings that Athena returns"),
-        ("Missing", thousands(summary.missing), "owed readings that are neither delivered nor in quarantine"),
+        (
+            "Missing",
+            thousands(summary.missing),
+            "owed readings that are neither delivered nor in quarantine nor set aside",
+        ),
         ("Duplicates", thousands(summary.duplicates), "further rows of the same reading"),
         (
             "Quarantined",
             thousands(summary.quarantined),
             "acknowledged readings that the platform refused with a reason",
+        ),
+        (
+            "Set aside",
+            thousands(summary.set_aside),
+            "acknowledged readings that the rule could not put into the stream while a fault struck it, and stored",
         ),
         ("Rejected", thousands(summary.rejected), "readings that a device gave up because its queue was full"),
         ("Spurious", thousands(summary.spurious), "delivered readings that no device sent"),

@@ -8,6 +8,7 @@ mod cloudformation;
 mod coverage;
 mod faults_devices;
 mod faults_operators;
+mod faults_services;
 mod least_privilege;
 mod permissions;
 mod resharding;

@@ -1,6 +1,8 @@
 //! The simulated account: every service, and the ways in: HTTP requests, MQTT connections, timers, finished functions
 //! and templates.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use http::{Request, Response};
 
@@ -26,7 +28,7 @@ use super::scheduler::Scheduler;
 use super::sns::Sns;
 use super::ssm::Ssm;
 use super::sts::Sts;
-use world::mark;
+use world::mark::{self, Mark};
 use world::seed::Seed;
 use world::time::Time;
 use world::trace::{Field, Level, Trace};
@@ -137,6 +139,22 @@ impl Account {
         &self.parts.limits
     }
 
+    /// Counts a call that never reached its service, as the service would have counted it.
+    pub fn count_refused(&mut self, service: &str, operation: &str, error: &AwsError) {
+        self.parts.meter.call_named(service, operation, error.into());
+    }
+
+    /// The idle execution environments of functions are gone: of those with this handler, or of all. Answers the
+    /// functions' names.
+    pub fn drop_idle(&mut self, handler: Option<&str>) -> Vec<String> {
+        self.services.lambda.drop_idle(handler)
+    }
+
+    /// Leaves a mark in the account's trace.
+    pub fn mark(&self, now: Time, mark: Mark, subject: &str) {
+        self.parts.trace.mark(now, mark, subject);
+    }
+
     /// Makes an access key known.
     pub fn add_credential(&mut self, credential: Credential) {
         self.services.s3.add_credential(&credential);
@@ -232,7 +250,7 @@ impl Account {
             operation,
             &[
                 ("service", service.as_str().into()),
-                ("request", Field::Bytes(request.body())),
+                ("request", Field::Bytes(&comparable(&service, request.body()))),
                 ("status", u64::from(response.status().as_u16()).into()),
                 ("response", Field::Bytes(response.body())),
             ],
@@ -307,11 +325,7 @@ impl Account {
         request: &Request<Bytes>,
         verified: Result<Principal, AwsError>,
     ) -> Response<Bytes> {
-        let (protocol, namespace) = match service {
-            "dynamodb" => (Protocol::Json10, super::dynamodb::ERROR_NAMESPACE),
-            "iot" | "lambda" => (Protocol::RestJson, ""),
-            _ => (Protocol::Json11, ""),
-        };
+        let (protocol, namespace) = protocol_of(service);
         // Errors of a signature: 403 in REST-JSON, 400 in the JSON protocols ("Denial message" of the AWS facts on IAM).
         let verified = verified.map_err(|error| if protocol == Protocol::RestJson { error.status(403) } else { error });
         let result =
@@ -381,6 +395,30 @@ impl Services {
             }
             other => Err(AwsError::not_modelled(format!("the service with the signing name {other:?}"))),
         }
+    }
+}
+
+/// A request's body as two equal requests have it. The SDK writes the attributes of a request to DynamoDB in the order of a
+/// hash map, which is another one in each map.
+pub fn comparable<'b>(service: &str, body: &'b [u8]) -> Cow<'b, [u8]> {
+    if service != "dynamodb" {
+        return Cow::Borrowed(body);
+    }
+    match serde_json::from_slice::<serde_json::Value>(body) {
+        Ok(mut json) => {
+            json.sort_all_objects();
+            Cow::Owned(json.to_string().into_bytes())
+        }
+        Err(_) => Cow::Borrowed(body),
+    }
+}
+
+/// The protocol of a service that speaks JSON, by its signing name, and what stands before the codes of its errors.
+pub fn protocol_of(service: &str) -> (Protocol, &'static str) {
+    match service {
+        "dynamodb" => (Protocol::Json10, super::dynamodb::ERROR_NAMESPACE),
+        "iot" | "iotdata" | "lambda" | "scheduler" => (Protocol::RestJson, ""),
+        _ => (Protocol::Json11, ""),
     }
 }
 
@@ -460,6 +498,14 @@ mod tests {
             let code = "UnrecognizedClientException";
             assert!(header == code || body.contains(code), "{service}: {header} {body}");
         }
+    }
+
+    #[test]
+    fn equal_requests_to_dynamodb_are_comparable_whatever_the_order_of_their_attributes() {
+        let (a, b) = (br#"{"K":{"x":{"S":"1"},"y":{"S":"2"}}}"#, br#"{"K":{"y":{"S":"2"},"x":{"S":"1"}}}"#);
+        assert_eq!(comparable("dynamodb", a), comparable("dynamodb", b));
+        assert_ne!(comparable("kinesis", a), comparable("kinesis", b));
+        assert_eq!(&*comparable("dynamodb", b"no JSON"), b"no JSON");
     }
 
     #[test]

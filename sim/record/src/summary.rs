@@ -147,7 +147,7 @@ pub struct Summary {
     pub delivered: u64,
     /// Rows beyond the first of the same reading in the processed table (at-least-once delivery).
     pub duplicates: u64,
-    /// Owed readings that are neither delivered nor quarantined.
+    /// Owed readings that are neither delivered nor quarantined nor set aside.
     pub missing: u64,
     /// From publish to the reading's file in S3.
     pub latency_ms: LatencyMs,
@@ -162,6 +162,10 @@ pub struct Summary {
     pub rejected: u64,
     /// Acknowledged readings that the platform refused with a reason.
     pub quarantined: u64,
+    /// Acknowledged readings that the rule could not put into the stream, because a fault had struck its action, and that
+    /// its error action stored: accounted for, and not delivered.
+    #[serde(default)]
+    pub set_aside: u64,
     /// Calls by `service:Operation`.
     pub calls: BTreeMap<String, Calls>,
     /// Throttled calls of all services.
@@ -209,6 +213,7 @@ impl Summary {
             out_of_order: 0,
             rejected: 0,
             quarantined: 0,
+            set_aside: 0,
             calls: BTreeMap::new(),
             throttles: 0,
             faults: BTreeMap::new(),

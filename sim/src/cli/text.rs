@@ -61,6 +61,7 @@ pub(super) fn summary(s: &Summary, title: &str, expected: Option<Verdict>) -> St
         ("duplicates", s.duplicates),
         ("missing", s.missing),
         ("quarantined", s.quarantined),
+        ("set aside", s.set_aside),
         ("rejected", s.rejected),
         ("spurious", s.spurious),
         ("corrupt", s.corrupt),

@@ -165,7 +165,7 @@ kinds! {
         "An asynchronous event reaches its function twice.",
         "Lambda delivers asynchronous events at least once.";
     EventReorder = "event-reorder", Network, Opportunities, [OfFunction, Probability, Delay],
-        "An asynchronous event is overtaken: it comes up to `delay` later.",
+        "An asynchronous event is held back for up to `delay` (10 s when absent), so that later ones overtake it.",
         "Registry events come in no promised order.";
 
     // Service: calls of the platform's functions, and calls between services.
@@ -176,10 +176,10 @@ kinds! {
         "A call is answered with the service's internal error (5xx), without effect.",
         "Server errors are repeated with back-off.";
     SlowService = "slow-service", Service, Opportunities, [OfService, Operation, OfFunction, Probability, Delay],
-        "A call takes `delay` longer, half of it before its effect.",
-        "Callers have time-outs, and what they do survives being done twice.";
+        "A call of a function takes `delay` (1 s when absent) longer, half of it before its effect, which comes even when the caller has given up by then.",
+        "Callers have time-outs, and what they do survives being done twice, and late.";
     Timeout = "timeout", Service, Opportunities, [OfService, Operation, OfFunction, Probability, Delay],
-        "A call is never answered; the connection ends after `delay`. It had no effect.",
+        "A call is never answered; the connection ends after `delay` (60 s when absent). It had no effect.",
         "Callers have time-outs of their own and call again.";
     LostRequest = "lost-request", Service, Opportunities, [OfService, Operation, OfFunction, Probability],
         "The connection is reset before the service acts.",
@@ -191,10 +191,10 @@ kinds! {
         "Entries of a batch (PutRecords, PutRecordBatch, BatchGetItem) fail while others succeed, each with `probability`.",
         "What failed is sent again, in the device's order.";
     StaleRead = "stale-read", Service, Opportunities, [OfService, Operation, Probability, Delay],
-        "An eventually consistent read answers with what was there up to `delay` ago.",
+        "An eventually consistent read of DynamoDB answers with what was there `delay` (1 s when absent) ago.",
         "AWS promises no more for such reads.";
     BrownOut = "brown-out", Service, Opportunities, [OfService, Operation, OfFunction, Probability, Delay],
-        "A service is unwell: each call takes up to `delay` longer, and with `probability` it is throttled or fails.",
+        "A service is unwell: each call takes up to `delay` (1 s when absent) longer, and with `probability` it is throttled or fails.",
         "Back-off keeps the load from growing, and batches wait in their streams.";
     RegionOutage = "region-outage", Service, Continuously, [],
         "No service of the Region answers, and no connection to the broker passes anything.",
@@ -211,7 +211,7 @@ kinds! {
         "The environment dies before the handler begins.",
         "Lambda delivers the batch, or the event, again.";
     CrashMidway = "crash-midway", Function, Opportunities, [OfFunction, Probability, Delay],
-        "The environment dies up to `delay` after the handler began, between two of its effects.",
+        "The environment dies after one of the first calls of its handler had its effect, at the latest `delay` (2 s when absent) after the handler began.",
         "The batch comes again: its effects must survive being had in part, and twice.";
     CrashAfter = "crash-after", Function, Opportunities, [OfFunction, Probability],
         "The environment dies after the last effect and before its answer.",
@@ -223,21 +223,21 @@ kinds! {
         "The environment is killed for its memory while the handler works, and all idle ones of the function with it.",
         "As a crash in the middle; nothing that matters is only in memory.";
     ColdStarts = "cold-starts", Function, AtTimes, [OfFunction, Every, Delay],
-        "All idle environments are gone, and new ones take `delay` longer to start.",
+        "All idle environments are gone, and in the window new ones take `delay` (3 s when absent) longer to start.",
         "Batches wait in their streams.";
     DuplicateInvocation = "duplicate-invocation", Function, Opportunities, [OfFunction, Probability],
         "An event is processed twice, at the same time, by two environments.",
         "Event source mappings and asynchronous invocations deliver at least once.";
     Zombie = "zombie", Function, Opportunities, [OfFunction, Probability, Delay],
-        "Lambda loses touch with an environment and delivers the batch again, while the first goes on for up to `delay`.",
+        "Lambda loses touch with an environment in the middle of its work and delivers the event again; the environment is frozen for up to `delay` (5 s when absent) and goes on then.",
         "A late effect of an old invocation must not undo a newer one.";
 
     // Stream.
     Reshard = "reshard", Stream, AtTimes, [OfStream, Every],
-        "The stream is split or merged: UpdateShardCount to twice or half of its open shards in turn.",
+        "The owner splits or merges the stream: UpdateShardCount to twice or half of its open shards in turn. The last number stays.",
         "Records of a key stay in order across a reshard when parents are read before children.";
     ReaderStall = "reader-stall", Stream, AtTimes, [OfStream, OfService, Every, Lasting],
-        "A reader of the stream (`lambda` or `firehose`) stands still for `lasting`. Longer than the stream's retention, it loses records.",
+        "A reader of the stream (`lambda` or `firehose`) stands still for `lasting` (1min when absent). Longer than the stream's retention, it loses records.",
         "Streams keep records for their retention.";
 
     // Device.

@@ -1,6 +1,7 @@
 //! The faults of a run, and who is struck by them.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -62,9 +63,28 @@ struct Inner {
     trace: Trace,
 }
 
+/// Kinds that make calls between services fail.
+const MAKE_CALLS_FAIL: [Kind; 9] = [
+    Kind::Throttle,
+    Kind::ServerError,
+    Kind::Timeout,
+    Kind::LostRequest,
+    Kind::LostResponse,
+    Kind::BrownOut,
+    Kind::RegionOutage,
+    Kind::QuotaLowered,
+    Kind::KeyDisabled,
+];
+
 /// The faults of a run. Clones are the same faults.
 #[derive(Clone)]
 pub struct Faults(Arc<Mutex<Inner>>);
+
+impl fmt::Debug for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Faults").field("strokes", &self.strokes()).finish_non_exhaustive()
+    }
+}
 
 impl Faults {
     /// The faults of a run that begins at `start`.
@@ -114,6 +134,36 @@ impl Faults {
             return Some(Stroke { spec: live.spec.clone(), roll });
         }
         None
+    }
+
+    /// The fault of a kind that this is under, with a number for what is to be chosen. Nothing is counted or told.
+    pub fn under(&self, now: Time, kind: Kind, at: &Opportunity<'_>) -> Option<Stroke> {
+        let inner = &mut *self.lock();
+        let (start, healed) = (inner.start, inner.healed);
+        let live = inner.live[kind as usize].iter_mut().find(|live| !healed && live.meets(now, start, at))?;
+        Some(Stroke { spec: live.spec.clone(), roll: live.rng.random_range(0.0..1.0) })
+    }
+
+    /// Whether a fault that has struck may be the reason that such a call of a service failed between two instants.
+    pub fn explain(&self, at: &Opportunity<'_>, from: Time, to: Time) -> bool {
+        let inner = self.lock();
+        let suspects = MAKE_CALLS_FAIL.iter().flat_map(|kind| &inner.live[*kind as usize]);
+        suspects.into_iter().any(|live| {
+            let (spec, target) = (&live.spec, &live.spec.target);
+            let matches = |wanted: &Option<String>, found: &str| wanted.as_ref().is_none_or(|wanted| wanted == found);
+            live.strokes > 0
+                && inner.start + spec.from <= to
+                && from < inner.start + spec.until
+                && matches(&target.service, at.service)
+                && matches(&target.operation, at.operation)
+                && matches(&target.stream, at.stream)
+                && target.function.is_none()
+        })
+    }
+
+    /// When the run began.
+    pub fn start(&self) -> Time {
+        self.lock().start
     }
 
     /// The fault of a kind that this is under all the time. Nothing is drawn, counted or told.
@@ -250,6 +300,23 @@ mod tests {
         assert!((120..180).contains(&hits), "{hits} of 500");
         let beside = struck(&[spec("b", 0.3), spec("a", 0.5)], "b");
         assert_eq!(alone, beside);
+    }
+
+    #[test]
+    fn a_failed_call_is_explained_by_what_struck_such_calls_at_that_time_and_by_nothing_else() {
+        let faults = Faults::new(&[spec("a", 1.0)], Seed::root(1), START, Trace::new());
+        let (kinesis, s3) = (
+            Opportunity { service: "kinesis", operation: "PutRecord", ..Opportunity::default() },
+            Opportunity { service: "s3", operation: "PutObject", ..Opportunity::default() },
+        );
+        let at = |second| START + Duration::from_secs(second);
+        assert!(!faults.explain(&kinesis, at(0), at(60)), "it has not struck");
+        faults.strike(at(12), Kind::Throttle, &kinesis);
+        for (at_what, from, to, expected) in
+            [(&kinesis, 0, 60, true), (&kinesis, 0, 9, false), (&kinesis, 20, 60, false), (&s3, 0, 60, false)]
+        {
+            assert_eq!(faults.explain(at_what, at(from), at(to)), expected, "{from} s to {to} s");
+        }
     }
 
     #[test]

@@ -4,17 +4,11 @@
 //! effect; timers of services (pollers, deliveries, retries of rules) stand still. What services hold, they keep. Oracles
 //! and whoever deploys are outside of it, as of every fault; the connections of devices are the network's part.
 
+use super::Kind;
 use super::plane::{Faults, Opportunity};
-use super::{Kind, answers};
-use crate::cloud::core::{Disturbance, Point};
 use crate::world::time::Time;
 
 /// Whether the Region is out.
 pub fn is_out(faults: &Faults, now: Time) -> bool {
     faults.holds(now, Kind::RegionOutage, &Opportunity::default()).is_some()
-}
-
-/// What becomes of a call of one service by another.
-pub fn between_services(faults: &Faults, now: Time, at: Point<'_>) -> Option<Disturbance> {
-    is_out(faults, now).then(|| Disturbance::Refused(answers::failed(at.service)))
 }

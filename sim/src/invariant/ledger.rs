@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use record::ReadingId;
 
 use crate::fleet::{Recorded, Truth};
-use crate::invariant::{CONSERVATION, INTEGRITY, Invariant, ORDER, Row, Violation};
+use crate::invariant::{CONSERVATION, INTEGRITY, Invariant, ORDER, Row, RuleError, Violation};
 
 /// How many readings a message names before it says "and so on".
 const NAMED_MAX: usize = 5;
@@ -21,6 +21,8 @@ pub struct Tally {
     pub missing: u64,
     /// Published readings that the platform set aside with a reason.
     pub quarantined: u64,
+    /// Acknowledged readings that the rule's error action stored, because their action failed, and that did not come out.
+    pub set_aside: u64,
     /// Rows that no device published.
     pub spurious: u64,
     /// Rows that do not say what their device sent.
@@ -35,6 +37,8 @@ pub struct Ledger<'t> {
     seen: Vec<Vec<u64>>,
     /// Reason by (device, seq).
     set_aside: BTreeMap<(u32, u64), String>,
+    /// Readings that the rule's error action stored, by (device, seq): why, and whether a fault explains it.
+    rule_errors: BTreeMap<(u32, u64), (String, bool)>,
     last_first: Vec<u64>,
     tally: Tally,
     examples: Examples,
@@ -64,6 +68,7 @@ impl<'t> Ledger<'t> {
             truth,
             seen: vec![Vec::new(); devices],
             set_aside: BTreeMap::new(),
+            rule_errors: BTreeMap::new(),
             last_first: vec![0; devices],
             tally: Tally::default(),
             examples: Examples::default(),
@@ -110,9 +115,30 @@ impl<'t> Ledger<'t> {
         true
     }
 
+    /// Takes one reading that the rule's error action stored. `explained`: whether a fault may have made its action fail
+    /// between the reading's publication and now; it is asked for readings that were published.
+    pub fn rule_error(&mut self, error: &RuleError, explained: impl FnOnce(&Recorded) -> bool) {
+        let index = self.truth.find(&error.tenant, &error.device);
+        let Some((index, reading)) = index.and_then(|i| Some((i, self.truth.reading(i, error.seq)?))) else { return };
+        let explained = explained(&reading);
+        let entry = self.rule_errors.entry((index, error.seq));
+        entry.and_modify(|(_, known)| *known &= explained).or_insert_with(|| (error.reason.clone(), explained));
+    }
+
+    /// Acknowledged readings that the rule's error action stored and that came out nowhere, with why and whether a fault
+    /// explains it.
+    fn left_at_the_rule(&self) -> impl Iterator<Item = ((u32, u64), &(String, bool))> + '_ {
+        let lost = |(device, seq): (u32, u64)| {
+            let owed = self.truth.reading(device, seq).is_some_and(|reading| reading.acknowledged_at.is_some());
+            owed && !bit(&self.seen[device as usize], seq) && !self.set_aside.contains_key(&(device, seq))
+        };
+        self.rule_errors.iter().map(|(reading, why)| (*reading, why)).filter(move |(reading, _)| lost(*reading))
+    }
+
     /// The counts, with what is owed and has not been seen.
     pub fn tally(&self) -> Tally {
-        Tally { missing: self.missing(usize::MAX).count() as u64, ..self.tally }
+        let missing = self.missing(usize::MAX).count() as u64;
+        Tally { missing, set_aside: self.left_at_the_rule().count() as u64, ..self.tally }
     }
 
     fn id(&self, device: u32, seq: u64) -> ReadingId {
@@ -130,7 +156,9 @@ impl<'t> Ledger<'t> {
         self.truth
             .acknowledged_readings()
             .filter(|(device, seq)| {
-                !bit(&self.seen[*device as usize], *seq) && !self.set_aside.contains_key(&(*device, *seq))
+                !bit(&self.seen[*device as usize], *seq)
+                    && !self.set_aside.contains_key(&(*device, *seq))
+                    && !self.rule_errors.contains_key(&(*device, *seq))
             })
             .take(at_most)
     }
@@ -142,6 +170,17 @@ impl<'t> Ledger<'t> {
         if tally.missing > 0 {
             let named: Vec<Example> = self.missing(NAMED_MAX).map(|(device, seq)| self.example(device, seq)).collect();
             violations.push(violation(CONSERVATION, "acknowledged readings are missing", tally.missing, &named));
+        }
+        let unexplained: Vec<_> = self.left_at_the_rule().filter(|(_, (_, explained))| !explained).collect();
+        if !unexplained.is_empty() {
+            let named = |((device, seq), (reason, _)): &((u32, u64), &(String, bool))| {
+                let id = self.id(*device, *seq);
+                let text = format!("{id} ({reason})");
+                (Some(id), text)
+            };
+            let first: Vec<Example> = unexplained.iter().take(NAMED_MAX).map(named).collect();
+            let what = "readings were left at the rule, whose action no fault had struck";
+            violations.push(violation(CONSERVATION, what, unexplained.len() as u64, &first));
         }
         if tally.quarantined > 0 {
             // No device of a scenario sends what the platform should refuse.
@@ -285,6 +324,37 @@ mod tests {
         }
         assert_eq!(ledger.tally(), Tally { delivered: 1, quarantined: 1, ..Tally::default() });
         let expected = "1 valid readings were put into quarantine: acme/acme-1 seq 2 (unknown-unit)";
+        assert_eq!(ledger.content_violations()[0].message, expected);
+    }
+
+    #[test]
+    fn a_reading_that_was_left_at_the_rule_is_no_loss_when_a_fault_explains_it() {
+        let truth = truth();
+        let error = |device: &str, seq| RuleError {
+            tenant: "acme".to_owned(),
+            device: device.to_owned(),
+            seq,
+            reason: "KinesisAction".to_owned(),
+            stored: Time::from_unix_secs(1_060),
+        };
+        for (explained, broken) in [(true, 0), (false, 1)] {
+            let mut ledger = Ledger::new(&truth);
+            ledger.row(&row("acme-1", 1));
+            // The second is missing otherwise; the first came out as well, the third is not owed, and nobody sent the rest.
+            for stored in [error("acme-1", 2), error("acme-1", 2), error("acme-1", 1), error("acme-1", 3)] {
+                ledger.rule_error(&stored, |_| explained);
+            }
+            for stranger in [error("acme-9", 1), error("acme-1", 9)] {
+                ledger.rule_error(&stranger, |_| unreachable!("nobody published it"));
+            }
+            assert_eq!(ledger.tally(), Tally { delivered: 1, set_aside: 1, ..Tally::default() });
+            assert_eq!(ledger.content_violations().len(), broken);
+        }
+        let mut ledger = Ledger::new(&truth);
+        ledger.row(&row("acme-1", 1));
+        ledger.rule_error(&error("acme-1", 2), |_| false);
+        let expected =
+            "1 readings were left at the rule, whose action no fault had struck: acme/acme-1 seq 2 (KinesisAction)";
         assert_eq!(ledger.content_violations()[0].message, expected);
     }
 

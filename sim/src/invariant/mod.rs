@@ -5,12 +5,14 @@ mod athena;
 mod lake;
 mod ledger;
 mod quarantine;
+mod rule_errors;
 mod strays;
 
 pub use athena::{AthenaReader, QueryError};
 pub use lake::{LakeFile, LakeReader};
 pub use ledger::{Ledger, Tally};
 pub use quarantine::{QuarantineReader, Refused};
+pub use rule_errors::{RuleError, RuleErrorReader};
 pub use strays::Strays;
 
 use record::ReadingId;

@@ -1,11 +1,15 @@
 //! Asking the oracles: what Athena returns, what lies in the lake, and how that compares with what devices were told.
 
+use std::time::Duration;
+
 use record::LatencyMs;
 
 use super::measure::Latencies;
+use crate::fault::{Faults, Opportunity};
 use crate::fleet::Truth;
 use crate::invariant::{
-    AthenaReader, INTEGRITY, LakeReader, Ledger, QuarantineReader, QueryError, Refused, Row, Strays, Tally, Violation,
+    AthenaReader, INTEGRITY, LakeReader, Ledger, QuarantineReader, QueryError, Refused, Row, RuleError,
+    RuleErrorReader, Strays, Tally, Violation,
 };
 use crate::world::time::Time;
 
@@ -17,8 +21,23 @@ pub(super) struct Oracles {
     athena: AthenaReader,
     lake: LakeReader,
     quarantine: QuarantineReader,
+    rule_errors: RuleErrorReader,
     table: &'static str,
 }
+
+/// The call of the rule's action.
+const RULES_ACTION: Opportunity<'static> = Opportunity {
+    service: "kinesis",
+    operation: "PutRecord",
+    function: "",
+    fleet: "",
+    stream: "raw",
+    index: 0,
+    subject: "",
+};
+
+/// S3 tells when an object was written in whole seconds, rounded down.
+const ROUNDING: Duration = Duration::from_secs(1);
 
 /// What a look at everything showed.
 #[derive(Debug)]
@@ -38,8 +57,14 @@ pub(super) struct Checked {
 }
 
 impl Oracles {
-    pub fn new(athena: AthenaReader, lake: LakeReader, quarantine: QuarantineReader, table: &'static str) -> Self {
-        Oracles { athena, lake, quarantine, table }
+    pub fn new(
+        athena: AthenaReader,
+        lake: LakeReader,
+        quarantine: QuarantineReader,
+        rule_errors: RuleErrorReader,
+        table: &'static str,
+    ) -> Self {
+        Oracles { athena, lake, quarantine, rule_errors, table }
     }
 
     /// How many rows the table has, by a query whose answer is fetched with `GetQueryResults`.
@@ -47,8 +72,8 @@ impl Oracles {
         self.athena.number(&format!("SELECT count(*) FROM {}", self.table)).await
     }
 
-    /// Reads every row, through Athena and from the lake.
-    pub async fn check(&self, truth: &Truth) -> Result<Checked, QueryError> {
+    /// Reads every row, through Athena and from the lake, and what was set aside on the way.
+    pub async fn check(&self, truth: &Truth, faults: &Faults) -> Result<Checked, QueryError> {
         let before = self.rows().await?;
         let mut ledger = Ledger::new(truth);
         let mut read = 0;
@@ -69,6 +94,8 @@ impl Oracles {
             }
         };
         self.quarantine.rows(each).await?;
+        let left = self.rule_errors.read().await?;
+        left_at_the_rule(&mut ledger, &left, faults);
         let after = self.rows().await?;
         let mut violations = ledger.content_violations();
         violations.extend(strays.violations());
@@ -76,7 +103,7 @@ impl Oracles {
             let message = format!("SELECT count(*) counts {before} to {after} rows, and reading them gave {read}");
             violations.push(Violation { invariant: INTEGRITY, message, reading: None });
         }
-        let lake = self.read_lake(truth).await?;
+        let lake = self.read_lake(truth, &left, faults).await?;
         for violation in lake.violations {
             if !violations.iter().any(|known| known.invariant == violation.invariant) {
                 violations.push(violation);
@@ -100,8 +127,9 @@ impl Oracles {
         })
     }
 
-    async fn read_lake(&self, truth: &Truth) -> Result<Checked, QueryError> {
+    async fn read_lake(&self, truth: &Truth, left: &[RuleError], faults: &Faults) -> Result<Checked, QueryError> {
         let mut ledger = Ledger::new(truth);
+        left_at_the_rule(&mut ledger, left, faults);
         let mut latencies = Latencies::default();
         let mut last_written = Time::EPOCH;
         let mut rows = 0;
@@ -126,6 +154,14 @@ impl Oracles {
             strays: (0, 0),
             violations,
         })
+    }
+}
+
+/// Tells a ledger what the rule's error action stored.
+fn left_at_the_rule(ledger: &mut Ledger<'_>, left: &[RuleError], faults: &Faults) {
+    for error in left {
+        let until = error.stored + ROUNDING;
+        ledger.rule_error(error, |reading| faults.explain(&RULES_ACTION, reading.published_at, until));
     }
 }
 

@@ -11,13 +11,15 @@ use record::{Build, Digest, Manifest, SCHEMA_VERSION, Summary, Verdict};
 use super::acts::Acts;
 use super::check::{Checked, Oracles};
 use super::deployment::{Deployments, Ended};
-use super::{Harness, Outcome, RunError, RunOptions, Status, measure};
+use super::{Harness, Outcome, RunError, RunOptions, Status, measure, service_acts};
 use crate::cloud::account::Account;
 use crate::cloud::core::access::Denial;
-use crate::fault::Faults;
+use crate::fault::{Faults, InnerFaults};
 use crate::fleet::spec::ModelSpec;
 use crate::fleet::{self, Fleet, Stats};
-use crate::invariant::{AUTHORIZATION, AthenaReader, BACK_OFF, DEPLOYMENT, LakeReader, QuarantineReader, QueryError};
+use crate::invariant::{
+    AUTHORIZATION, AthenaReader, BACK_OFF, DEPLOYMENT, LakeReader, QuarantineReader, QueryError, RuleErrorReader,
+};
 use crate::scenario::Scenario;
 use crate::seam::{self, BROKER, Cloud, Deployed, Functions, Watch};
 use crate::world::clock;
@@ -114,6 +116,7 @@ impl World {
         seam::enable_registry_events(&mut account, now).map_err(RunError::failed)?;
         let oracle = seam::oracle(&mut account, now, &settings, &deployed).map_err(RunError::failed)?;
         let faults = Faults::new(&scenario.faults, seed, now, trace.clone());
+        account.set_disturb(Box::new(InnerFaults::new(faults.clone())));
         let cloud = Cloud::under(account, seed.child("cloud"), faults.clone());
         let aws = node("aws", "10.0.0.1");
         let watch = Watch::default();
@@ -128,6 +131,7 @@ impl World {
         cloud.enter(|account, _| account.add_credential(deployer.clone()));
         let config = seam::sdk_config(&cloud, &deployer);
         let owner = node("owner", "10.0.0.3");
+        service_acts::start(&cloud, &settings, &owner, &trace);
         let deploying = (config.clone(), &owner);
         let deployments = Deployments::start(&scenario, &after_changes, change_template, deploying, trace.clone())?;
         let fleets = scenario.fleets.iter().map(|fleet| fleet.name.clone()).collect();
@@ -197,7 +201,8 @@ impl World {
         loop {
             let now = clock::now();
             let rows = if self.drained() { Some(self.rows().await?) } else { None };
-            let owed = self.fleet.stats().acknowledged;
+            // What the rule could not put into the stream does not come; this only says when it is worth looking.
+            let owed = self.fleet.stats().acknowledged.saturating_sub(self.left_at_rules());
             let arrived = rows.is_some_and(|rows| rows >= owed) && rows != rows_at_last_look;
             if arrived {
                 // What should not come at all may still be on its way behind what is owed.
@@ -225,6 +230,12 @@ impl World {
         self.fleet.drained() && self.deployments.finished() && self.acts.finished()
     }
 
+    /// Messages that error actions of rules have stored.
+    fn left_at_rules(&self) -> u64 {
+        let stored = ("iot", "ErrorActionSuccess");
+        self.cloud.look(|account| account.meter().counters().get(&stored).copied().unwrap_or(0))
+    }
+
     async fn rows(&self) -> Result<u64, RunError> {
         self.oracles.rows().await.map_err(|error| self.unanswered(&error))
     }
@@ -245,7 +256,7 @@ impl World {
         self.tell();
         // A copy: devices go on living while the oracles read.
         let truth = self.fleet.truth().lock().expect("one thread runs the simulation").clone();
-        let checked = self.oracles.check(&truth).await.map_err(|error| self.unanswered(&error))?;
+        let checked = self.oracles.check(&truth, self.cloud.faults()).await.map_err(|error| self.unanswered(&error))?;
         self.phase = phase;
         Ok(checked)
     }
@@ -318,6 +329,7 @@ impl World {
         summary.spurious = checked.tally.spurious;
         summary.corrupt = checked.tally.corrupt;
         summary.quarantined = checked.tally.quarantined;
+        summary.set_aside = checked.tally.set_aside;
         summary.out_of_order = checked.tally.out_of_order;
         summary.latency_ms = checked.latency;
         self.cloud.look(|account| measure::count_calls(&mut summary, account.meter()));
@@ -386,6 +398,7 @@ fn oracles(config: &aws_types::SdkConfig, deployed: &Deployed) -> Oracles {
         AthenaReader::new(config, &deployed.workgroup, &deployed.database),
         LakeReader::new(config, &deployed.processed_bucket, &format!("{PROCESSED_TABLE}/")),
         QuarantineReader::new(config, &deployed.processed_bucket, "quarantine/"),
+        RuleErrorReader::new(config, &deployed.raw_bucket, "rule-errors/readings/"),
         PROCESSED_TABLE,
     )
 }

@@ -737,7 +737,18 @@ fn all_scenario_files_of_the_repository_are_valid() {
             names.push(scenario.source.name);
         }
     }
-    for kept in ["canary-short-peace", "deploy-midflight", "fleet-10k", "replay-nab", "smoke", "swarm"] {
+    for kept in [
+        "canary-retention-loss",
+        "canary-short-peace",
+        "crashing-functions",
+        "deploy-midflight",
+        "fleet-10k",
+        "replay-nab",
+        "reshard-storm",
+        "smoke",
+        "swarm",
+        "unwell-services",
+    ] {
         assert!(names.iter().any(|name| name == kept), "{kept} is not among {names:?}");
     }
 }

@@ -49,6 +49,8 @@ pub struct Deployed {
     pub database: String,
     /// Bucket of processed readings.
     pub processed_bucket: String,
+    /// Bucket of raw readings, and of what the rule of readings could not do anything with.
+    pub raw_bucket: String,
     /// Policy of devices' certificates.
     device_policy: String,
     /// Type of devices' things.
@@ -78,6 +80,7 @@ pub fn boot(
         workgroup: read(account, &analytics.workgroup_name)?,
         database: read(account, &lake.database_name)?,
         processed_bucket: read(account, &lake.processed_bucket_name)?,
+        raw_bucket: read(account, &lake.raw_bucket_name)?,
         device_policy: read(account, &iot_core::Outputs::new(naming).device_policy_name)?,
         thing_type: read(account, &registry.thing_type_name)?,
         directory_table: read(account, &registry.directory_table_name)?,
@@ -150,7 +153,7 @@ pub fn oracle(
 
 fn oracle_policy(account: &Account, deployed: &Deployed, results: &str, key: Option<&str>) -> serde_json::Value {
     let (region, id, database) = (account.region(), account.id(), &deployed.database);
-    let processed = &deployed.processed_bucket;
+    let (processed, raw) = (&deployed.processed_bucket, &deployed.raw_bucket);
     let arn = |service: &str, resource: &str| format!("arn:aws:{service}:{region}:{id}:{resource}");
     let allow =
         |actions: &[&str], resources: &[String]| json!({ "Effect": "Allow", "Action": actions, "Resource": resources });
@@ -168,8 +171,15 @@ fn oracle_policy(account: &Account, deployed: &Deployed, results: &str, key: Opt
                 arn("glue", &format!("table/{database}/*")),
             ],
         ),
-        allow(&["s3:ListBucket"], &[bucket(processed), bucket(results)]),
-        allow(&["s3:GetObject"], &[bucket(&format!("{processed}/*")), bucket(&format!("{results}/athena/*"))]),
+        allow(&["s3:ListBucket"], &[bucket(processed), bucket(raw), bucket(results)]),
+        allow(
+            &["s3:GetObject"],
+            &[
+                bucket(&format!("{processed}/*")),
+                bucket(&format!("{raw}/rule-errors/*")),
+                bucket(&format!("{results}/athena/*")),
+            ],
+        ),
         // A result is deleted once it has been read.
         allow(&["s3:PutObject", "s3:DeleteObject"], &[bucket(&format!("{results}/athena/*"))]),
     ];

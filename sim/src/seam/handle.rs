@@ -1,6 +1,6 @@
 //! A shared handle to the simulated account, and the task that turns its timers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -10,8 +10,9 @@ use http::Response;
 use tokio::sync::Notify;
 
 use super::broker::Writer;
-use super::functions::Functions;
+use super::functions::{Functions, Invocation};
 use super::latency::Latency;
+use super::service_faults::Call;
 use crate::cloud::account::Account;
 use crate::cloud::core::{Deferred, Effect};
 use crate::fault::{Faults, region};
@@ -38,6 +39,8 @@ struct Shared {
     answered: Notify,
     scheduled: Mutex<Time>,
     pump: Notify,
+    /// Calls that had their effect and whose callers did not hear of it.
+    unheard: Mutex<BTreeSet<u64>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -69,6 +72,7 @@ impl Cloud {
             answered: Notify::new(),
             scheduled: Mutex::new(Time::MAX),
             pump: Notify::new(),
+            unheard: Mutex::default(),
         }))
     }
 
@@ -102,6 +106,24 @@ impl Cloud {
     /// What goes wrong.
     pub fn faults(&self) -> &Faults {
         &self.0.faults
+    }
+
+    /// A call had its effect, and its caller does not hear of it.
+    pub(super) fn unheard(&self, call: &Call) {
+        lock(&self.0.unheard).insert(call.identity);
+    }
+
+    /// Whether such a call has been made before and was not heard of. Asked once for each repetition.
+    pub(super) fn was_unheard(&self, call: &Call) -> bool {
+        lock(&self.0.unheard).remove(&call.identity)
+    }
+
+    /// The idle execution environments of functions are gone: of those with this handler, or of all.
+    pub fn drop_idle(&self, handler: Option<&str>) {
+        let functions = self.enter(|account, _| account.drop_idle(handler));
+        if let Some(environments) = &*lock(&self.0.functions) {
+            environments.drop_idle(&functions);
+        }
     }
 
     /// Draws from the latency model.
@@ -138,7 +160,8 @@ impl Cloud {
                 Effect::Invoke { invocation, function, payload, request_id, deadline, cold } => {
                     let functions = lock(&self.0.functions);
                     let functions = functions.as_ref().expect("functions are set before the first one is invoked");
-                    functions.invoke(self, invocation, function, payload, request_id, deadline, cold);
+                    let started = Invocation { revision: function, payload, request_id, deadline, cold };
+                    functions.invoke(self, invocation, started);
                 }
                 Effect::Answer { ticket, status, headers, body } => {
                     let mut answer = Response::builder().status(status).header("content-type", "application/json");

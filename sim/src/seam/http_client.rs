@@ -1,6 +1,7 @@
 //! The HTTP client, sleep and clock that the AWS SDK is given. Requests reach the account as bytes: signing, retries,
 //! paging and error parsing are the SDK's own.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use aws_credential_types::Credentials;
@@ -20,20 +21,25 @@ use aws_types::region::Region;
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
 
+use super::calls::{Calls, GivenUp};
 use super::handle::Cloud;
-use super::service_faults::{self, Fate};
+use super::service_faults::{self, Call, Ending, Fate};
 use crate::cloud::core::Deferred;
 use crate::cloud::front::{Credential, sigv4};
-use crate::world::clock;
+use crate::world::{clock, mark};
 
 /// An `SdkConfig` whose every dependency on the outside is the simulated world, signing with `credential`, for those whose
 /// calls no fault touches: oracles, and whoever deploys.
 pub fn sdk_config(cloud: &Cloud, credential: &Credential) -> SdkConfig {
-    sdk_config_of(cloud, credential, "")
+    sdk_config_for(cloud, credential, None)
 }
 
-/// The same for the function with the handler `caller`.
-pub(super) fn sdk_config_of(cloud: &Cloud, credential: &Credential, caller: &str) -> SdkConfig {
+/// The same for an environment of the function with the handler `caller`.
+pub(super) fn sdk_config_of(cloud: &Cloud, credential: &Credential, caller: &str, calls: Calls) -> SdkConfig {
+    sdk_config_for(cloud, credential, Some((caller.into(), calls)))
+}
+
+fn sdk_config_for(cloud: &Cloud, credential: &Credential, function: Option<(Arc<str>, Calls)>) -> SdkConfig {
     let expires = credential.expires.map(|t| SystemTime::UNIX_EPOCH + Duration::from_micros(t.unix_micros()));
     let credentials = Credentials::new(
         &credential.access_key_id,
@@ -46,7 +52,7 @@ pub(super) fn sdk_config_of(cloud: &Cloud, credential: &Credential, caller: &str
         .behavior_version(aws_sdk_kinesis::config::BehaviorVersion::latest())
         .region(Region::new(cloud.region()))
         .credentials_provider(SharedCredentialsProvider::new(credentials))
-        .http_client(SimulatedHttp { cloud: cloud.clone(), caller: caller.into() })
+        .http_client(SimulatedHttp { cloud: cloud.clone(), function })
         .sleep_impl(SharedAsyncSleep::new(SimulatedSleep))
         .time_source(SharedTimeSource::new(SimulatedTime))
         .retry_config(RetryConfig::standard())
@@ -74,7 +80,9 @@ impl TimeSource for SimulatedTime {
 #[derive(Clone, Debug)]
 struct SimulatedHttp {
     cloud: Cloud,
-    caller: std::sync::Arc<str>,
+    /// Handler of the function whose calls these are, and what is known of them; nothing for those whose calls no fault
+    /// touches.
+    function: Option<(Arc<str>, Calls)>,
 }
 
 impl HttpClient for SimulatedHttp {
@@ -85,34 +93,84 @@ impl HttpClient for SimulatedHttp {
 
 impl HttpConnector for SimulatedHttp {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let Self { cloud, caller } = self.clone();
+        let Self { cloud, function } = self.clone();
         HttpConnectorFuture::new(async move {
             let request = into_bytes(request).await?;
             let service = sigv4::authorization(request.headers()).map_or(String::new(), |auth| auth.service.to_owned());
             let service_time = cloud.draw_latency(|latency| latency.call(&service));
             // Half of the time passes before the service acts, half before the client hears of it.
             clock::sleep(service_time / 2).await;
-            let fate = if caller.is_empty() {
-                Fate::Passes
-            } else {
-                service_faults::fate(cloud.faults(), &caller, &service, &service_faults::operation(&request)).await
+            let response = match &function {
+                Some((caller, calls)) => {
+                    under_faults(&cloud, Call::of(caller, &service, &request), calls, request).await?
+                }
+                None => act(&cloud, request).await,
             };
-            let lost = matches!(fate, Fate::LostAfter);
-            let mut response = match fate {
-                Fate::Answered(refused) => refused,
-                Fate::LostBefore => return Err(service_faults::reset()),
-                Fate::Passes | Fate::LostAfter => cloud.enter(|account, now| account.http(now, request)),
-            };
-            if let Some(ticket) = response.extensions().get::<Deferred>().copied() {
-                response = cloud.answer(ticket).await;
-            }
-            if lost {
-                return Err(service_faults::reset());
-            }
             clock::sleep(service_time / 2).await;
             HttpResponse::try_from(response.map(SdkBody::from)).map_err(|e| ConnectorError::other(e.into(), None))
         })
     }
+}
+
+/// The account's answer to a request.
+async fn act(cloud: &Cloud, request: http::Request<Bytes>) -> http::Response<Bytes> {
+    let response = cloud.enter(|account, now| account.http(now, request));
+    match response.extensions().get::<Deferred>().copied() {
+        Some(ticket) => cloud.answer(ticket).await,
+        None => response,
+    }
+}
+
+/// The answer to a function's call, with what goes wrong on the way.
+async fn under_faults(
+    cloud: &Cloud,
+    call: Call,
+    calls: &Calls,
+    request: http::Request<Bytes>,
+) -> Result<http::Response<Bytes>, ConnectorError> {
+    let Fate { slower, ending } = call.fate(cloud.faults());
+    let is_lost = matches!(ending, Ending::LostAfter);
+    let response = match ending {
+        Ending::Passes | Ending::LostAfter if slower.is_zero() => {
+            calls.tell(cloud, &call);
+            act(cloud, request).await
+        }
+        Ending::Passes | Ending::LostAfter => {
+            // A slow request is on its way, whoever waits for its answer. A task that is not waited for goes on.
+            let (cloud, calls, call) = (cloud.clone(), calls.clone(), call.clone());
+            let given_up = GivenUp::default();
+            let waiting = given_up.clone();
+            let acting = madsim::task::spawn(async move {
+                clock::sleep(slower / 2).await;
+                calls.tell(&cloud, &call);
+                if given_up.is_given_up() {
+                    cloud.unheard(&call);
+                    cloud.enter(|account, now| account.mark(now, mark::LATE_EFFECT, &call.operation));
+                }
+                act(&cloud, request).await
+            });
+            let response = acting.await.map_err(|error| ConnectorError::other(error.into(), None))?;
+            waiting.was_heard();
+            response
+        }
+        Ending::Refused(error) => {
+            clock::sleep(slower / 2).await;
+            cloud.enter(|account, _| account.count_refused(&call.service, &call.operation, &error));
+            call.refusal(&error)
+        }
+        Ending::LostBefore => return Err(service_faults::reset()),
+        Ending::Hangs(patience) => {
+            clock::sleep(patience).await;
+            return Err(service_faults::reset());
+        }
+    };
+    calls.acted();
+    if is_lost {
+        cloud.unheard(&call);
+        return Err(service_faults::reset());
+    }
+    clock::sleep(slower / 2).await;
+    Ok(response)
 }
 
 /// The request with its whole body in memory.

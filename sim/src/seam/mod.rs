@@ -4,6 +4,8 @@
 
 mod boot;
 mod broker;
+mod calls;
+mod function_faults;
 mod functions;
 mod handle;
 mod http_client;

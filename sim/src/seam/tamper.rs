@@ -124,7 +124,7 @@ impl HttpConnector for TamperedConnector {
         HttpConnectorFuture::new(async move {
             let request = into_bytes(request).await?;
             let service = sigv4::authorization(request.headers()).map_or(String::new(), |auth| auth.service.to_owned());
-            let operation = service_faults::operation(&request);
+            let operation = service_faults::operation(&service, &request);
             let call = Call { function: &http.function, service: &service, operation: &operation };
             http.exchange(&call, &inner, request).await
         })

@@ -48,6 +48,20 @@ marks! {
     RULE_RETRIED = "rule-retried": "the action of a topic rule was tried again after a failure";
     DUPLICATE_DELIVERED = "duplicate-delivered": "the lake holds a reading more than once";
     MESSAGE_QUARANTINED = "message-quarantined": "a message that is no reading is in the quarantine";
+    RULE_GAVE_UP = "rule-gave-up": "the action of a topic rule failed for good, and its error action stored the message";
+    READER_BEHIND = "reader-behind": "a reader of a stream got a record that was more than a minute old";
+    READER_STOOD_STILL = "reader-stood-still": "a reader of a stream was not allowed to read";
+    RECORDS_EXPIRED = "records-expired": "a stream gave records up that one of its readers had not read";
+    FUNCTION_THROTTLED = "function-throttled": "Lambda refused an invocation because too many ran or began";
+    COLD_BESIDE_RUNNING = "cold-start-beside-running": "an environment started while others of its function ran";
+    EVENT_TWICE = "event-twice": "an asynchronous event was queued for its function twice";
+    EVENT_OVERTAKEN = "event-overtaken": "an asynchronous event was held back, so that later ones may overtake it";
+    INVOKED_TWICE = "invoked-twice": "one event was processed by two environments at the same time";
+    ZOMBIE_EFFECT = "zombie-effect":
+        "a lost environment made a call that changes something after its event was delivered again";
+    STALE_READ = "stale-read": "an eventually consistent read was answered with what was there before";
+    DELIVERY_REPEATED = "delivery-repeated": "Firehose wrote records to S3 again whose first object it had not heard of";
+    LATE_EFFECT = "late-effect": "a call took effect after its caller had given it up";
 }
 
 #[cfg(test)]

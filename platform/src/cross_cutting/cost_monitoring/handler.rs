@@ -8,7 +8,7 @@ use aws_types::SdkConfig;
 use super::costs;
 use super::metrics::Lines;
 use crate::calendar::{DAY_S, date};
-use crate::calls::{Clock, client_config};
+use crate::calls::{Clock, client, client_config};
 use crate::function::{ConfigError, Environment, Function, FunctionError, InvocationContext};
 use crate::scheduled;
 
@@ -50,8 +50,8 @@ impl CostExplorer {
         let clock = Clock::new(config)?;
         let config = client_config(config);
         Ok(CostExplorer {
-            explorer: aws_sdk_costexplorer::Client::new(&config),
-            dynamodb: aws_sdk_dynamodb::Client::new(&config),
+            explorer: client!(aws_sdk_costexplorer, &config),
+            dynamodb: client!(aws_sdk_dynamodb, &config),
             clock,
             table,
             environment,

@@ -9,7 +9,7 @@ use super::reading::Reading;
 use super::report::{Anomaly, Reporter, object_key};
 use super::state::{Applied, SERIES_MAX, Shard};
 use super::store::{LoadError, Saved, Store};
-use crate::calls::{CallError, Clock, client_config};
+use crate::calls::{CallError, Clock, client, client_config};
 use crate::function::{ConfigError, Environment, Function, FunctionError, InvocationContext};
 use crate::transform::batch::{Answer, Event, Payloads};
 
@@ -59,8 +59,8 @@ impl AnomalyDetection {
         let topic_arn = environment.require(ALERT_TOPIC_ARN)?;
         let clock = Clock::new(config)?;
         let config = client_config(config);
-        let s3 = aws_sdk_s3::Client::new(&config);
-        let sns = aws_sdk_sns::Client::new(&config);
+        let s3 = client!(aws_sdk_s3, &config);
+        let sns = client!(aws_sdk_sns, &config);
         Ok(AnomalyDetection {
             store: Store::new(s3.clone(), states, clock.clone()),
             reporter: Reporter::new(s3, sns, anomalies, topic_arn, clock.clone()),

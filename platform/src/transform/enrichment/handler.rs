@@ -13,7 +13,7 @@ use super::reading::Reading;
 use super::rejection::{Reason, Rejection};
 use super::schema::{AHEAD, AHEAD_AFTER_MS, Enriched, LATE, LATE_AFTER_MS, Metrics, UNIT_UNDECLARED};
 use super::writer::{Outgoing, Writer};
-use crate::calls::{Clock, client_config};
+use crate::calls::{Clock, client, client_config};
 use crate::function::{ConfigError, Environment, Function, FunctionError, InvocationContext};
 use crate::transform::batch::{Answer, Event};
 
@@ -58,9 +58,9 @@ impl Enrichment {
         let clock = Clock::new(config)?;
         let config = client_config(config);
         Ok(Enrichment {
-            directory: Directory::new(aws_sdk_dynamodb::Client::new(&config), table, clock.clone()),
-            quarantine: Quarantine::new(aws_sdk_s3::Client::new(&config), bucket, clock.clone()),
-            writer: Writer::new(aws_sdk_kinesis::Client::new(&config), stream, clock),
+            directory: Directory::new(client!(aws_sdk_dynamodb, &config), table, clock.clone()),
+            quarantine: Quarantine::new(client!(aws_sdk_s3, &config), bucket, clock.clone()),
+            writer: Writer::new(client!(aws_sdk_kinesis, &config), stream, clock),
         })
     }
 

@@ -55,6 +55,15 @@ impl Meter {
         }
     }
 
+    /// Counts one call whose names come from a request. A name that was never counted before is kept for the life of the
+    /// process: there are as many as there are operations.
+    pub fn call_named(&mut self, service: &str, operation: &str, outcome: Outcome) {
+        let known = self.calls.keys().find(|known| **known == (service, operation)).copied();
+        let kept = |name: &str| -> &'static str { name.to_owned().leak() };
+        let (service, operation) = known.unwrap_or_else(|| (kept(service), kept(operation)));
+        self.call(service, operation, outcome);
+    }
+
     /// Adds to a counter that is not a call: bytes, records, objects. `name` ends with its unit where it has one.
     pub fn add(&mut self, service: &'static str, name: &'static str, value: u64) {
         *self.counters.entry((service, name)).or_default() += value;

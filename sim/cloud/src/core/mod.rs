@@ -17,7 +17,7 @@ pub mod timers;
 
 pub use bucket::{Scale, TokenBucket};
 pub use cx::{AccountInfo, Cx, Deferred, Effect, FunctionRevision, Principal};
-pub use disturb::{Disturb, Disturbance, Point};
+pub use disturb::{CallFailed, Disturb, Disturbance, EventFate, Point};
 pub use error::AwsError;
 pub use limits::Limits;
 pub use meter::{Meter, Outcome};

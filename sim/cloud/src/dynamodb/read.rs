@@ -1,8 +1,10 @@
 //! GetItem and BatchGetItem.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use serde::Deserialize;
+use world::mark;
 
 use super::capacity::{ReturnConsumedCapacity, consume_read, read_half_units};
 use super::table::Table;
@@ -62,10 +64,14 @@ impl DynamoDb {
         let wire_key = request.key.ok_or_else(|| missing("key"))?;
         let table = self.table(cx, request.table_name.as_deref())?;
         let key = table.key(&value::check(wire_key, table.limits.nesting)?)?;
-        let size_bytes = table.items.get(&key).map_or(0, |item| item.size_bytes);
-        let half_units = read_half_units(size_bytes, request.consistent_read);
+        let staleness = staleness(cx, "GetItem", table, request.consistent_read);
+        let (item, is_stale) = table.seen(cx.now, &key, staleness);
+        let half_units = read_half_units(item.map_or(0, |item| item.size_bytes), request.consistent_read);
+        let item = item.map(|item| format!("\"Item\":{}", item.json));
         consume_read(cx, table, half_units)?;
-        let item = table.items.get(&key).map(|item| format!("\"Item\":{}", item.json));
+        if is_stale {
+            cx.trace.mark(cx.now, mark::STALE_READ, &table.name);
+        }
         let capacity = capacity.render(&table.name, half_units).map(|text| format!("\"ConsumedCapacity\":{text}"));
         let members: Vec<String> = item.into_iter().chain(capacity).collect();
         Ok(format!("{{{}}}", members.join(",")).into_bytes())
@@ -82,8 +88,15 @@ impl DynamoDb {
         for wanted in &wanted {
             let table = self.table(cx, Some(&wanted.given))?;
             let mut found = Found::default();
+            let consistent = wanted.consistent_read.unwrap_or(false);
+            let how = How { consistent, staleness: staleness(cx, "BatchGetItem", table, consistent) };
             for (key, encoded) in &wanted.keys {
-                match fetch(cx, table, encoded, wanted.consistent_read, &mut room_bytes, &mut found) {
+                if let Some(error) = cx.entry_disturbed("dynamodb", "BatchGetItem", &table.name) {
+                    found.unprocessed.push(value::to_json(key));
+                    throttled = Some(error).filter(AwsError::is_throttle).or(throttled);
+                    continue;
+                }
+                match fetch(cx, table, encoded, how, &mut room_bytes, &mut found) {
                     Ok(true) => processed += 1,
                     Ok(false) => found.unprocessed.push(value::to_json(key)),
                     Err(error) => {
@@ -160,16 +173,30 @@ impl DynamoDb {
     }
 }
 
+/// How keys are looked up.
+#[derive(Clone, Copy)]
+struct How {
+    consistent: bool,
+    /// How long ago is what is seen.
+    staleness: Option<Duration>,
+}
+
+/// How old the answer to a read may be; nothing for a consistent one.
+fn staleness(cx: &mut Cx<'_>, operation: &str, table: &Table, consistent: bool) -> Option<Duration> {
+    if consistent { None } else { cx.staleness("dynamodb", operation, &table.name) }
+}
+
 /// Looks up one key of a batch. Answers whether there was room for its item.
 fn fetch(
     cx: &mut Cx<'_>,
     table: &mut Table,
     key: &[u8],
-    consistent_read: Option<bool>,
+    how: How,
     room_bytes: &mut usize,
     found: &mut Found,
 ) -> Result<bool, AwsError> {
-    let size_bytes = table.items.get(key).map_or(0, |item| item.size_bytes);
+    let (item, is_stale) = table.seen(cx.now, key, how.staleness);
+    let size_bytes = item.map_or(0, |item| item.size_bytes);
     if size_bytes > *room_bytes {
         // The answer is full: nothing that follows is looked up.
         *room_bytes = 0;
@@ -178,15 +205,19 @@ fn fetch(
     if *room_bytes == 0 {
         return Ok(false);
     }
-    let half_units = read_half_units(size_bytes, consistent_read.unwrap_or(false));
+    let half_units = read_half_units(size_bytes, how.consistent);
+    let json = item.map(|item| item.json.clone());
     consume_read(cx, table, half_units)?;
     *room_bytes -= size_bytes;
     found.half_units += half_units;
-    if let Some(item) = table.items.get(key) {
+    if is_stale {
+        cx.trace.mark(cx.now, mark::STALE_READ, &table.name);
+    }
+    if let Some(json) = json {
         if !found.items.is_empty() {
             found.items.push(',');
         }
-        found.items.push_str(&item.json);
+        found.items.push_str(&json);
     }
     Ok(true)
 }

@@ -1,6 +1,7 @@
 //! Tables: their schema, their creation, and what is told of them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -10,8 +11,15 @@ use super::{DynamoDb, missing, parse, validation};
 use crate::core::{AwsError, Cx, Resource, TokenBucket};
 use world::time::Time;
 
-/// An item as it is kept.
+/// What a key held until an instant.
 #[derive(Debug)]
+struct Before {
+    until: Time,
+    item: Option<Item>,
+}
+
+/// An item as it is kept.
+#[derive(Clone, Debug)]
 pub(super) struct Item {
     /// Attributes as JSON.
     pub json: Box<str>,
@@ -42,6 +50,8 @@ pub(super) struct Table {
     keys: Vec<KeyAttribute>,
     pub limits: ItemLimits,
     pub items: BTreeMap<Vec<u8>, Item>,
+    /// What was there before, by key and in the order of time; only as long as reads may be answered with it.
+    before: BTreeMap<Vec<u8>, VecDeque<Before>>,
     /// Sum of the items' sizes.
     pub size_bytes: usize,
     pub read_half_units: TokenBucket,
@@ -192,6 +202,7 @@ impl Table {
             key: properties.sse_specification.and_then(|sse| sse.kms_master_key_id),
             limits,
             items: BTreeMap::new(),
+            before: BTreeMap::new(),
             size_bytes: 0,
             read_half_units,
             write_units,
@@ -205,6 +216,41 @@ impl Table {
         self.deletion_protection = properties.deletion_protection_enabled.unwrap_or(false);
         self.key = properties.sse_specification.and_then(|sse| sse.kms_master_key_id);
         Ok(())
+    }
+
+    /// Puts an item, or nothing, in the place of what has this key. Answers what was there.
+    pub fn replace(&mut self, cx: &mut Cx<'_>, key: &[u8], item: Option<Item>) -> Option<Item> {
+        let old = match item {
+            Some(item) => self.items.insert(key.to_owned(), item),
+            None => self.items.remove(key),
+        };
+        let memory = cx.memory("dynamodb");
+        if memory.is_zero() {
+            self.before.clear();
+            return old;
+        }
+        let before = self.before.entry(key.to_owned()).or_default();
+        while before.front().is_some_and(|first| first.until + memory < cx.now) {
+            before.pop_front();
+        }
+        before.push_back(Before { until: cx.now, item: old.clone() });
+        old
+    }
+
+    /// What a read sees that may be answered with what was there so long ago, and whether that is something else than
+    /// what is there now.
+    pub fn seen(&self, now: Time, key: &[u8], staleness: Option<Duration>) -> (Option<&Item>, bool) {
+        let current = self.items.get(key);
+        let old = staleness.and_then(|ago| {
+            let then = now - ago;
+            self.before.get(key)?.iter().find(|before| before.until > then)
+        });
+        match old {
+            Some(old) => {
+                (old.item.as_ref(), old.item.as_ref().map(|item| &item.json) != current.map(|item| &item.json))
+            }
+            None => (current, false),
+        }
     }
 
     /// The key that an item holds, as bytes.

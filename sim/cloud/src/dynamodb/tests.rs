@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::DynamoDb;
 use crate::core::cx::CxParts;
+use crate::core::disturb::Plan;
 use crate::core::meter::Calls;
 use crate::core::{AwsError, Principal, Provisioned, Resource};
 use world::seed::Seed;
@@ -398,4 +399,72 @@ fn an_update_changes_what_it_names_when_its_condition_is_met() {
     let bare = json!({"TableName": "directory", "Key": {"device": {"S": "new"}}});
     bench.call("UpdateItem", bare).unwrap();
     assert_eq!(bench.get("new")["Item"], json!({"device": {"S": "new"}}));
+}
+
+#[test]
+fn an_eventually_consistent_read_of_a_function_may_see_what_was_there_before() {
+    use std::time::Duration;
+
+    let mut bench = Bench::with_directory();
+    let plan = Plan { stale: Some(Duration::from_secs(3)), ..Plan::default() };
+    bench.parts.disturb = Some(Box::new(plan));
+    let item = |unit: &str| json!({ "device": { "S": "d1" }, "unit": { "S": unit } });
+    let read = |bench: &mut Bench, caller: &str, consistent: bool| {
+        let request = json!({
+            "TableName": "directory", "Key": { "device": { "S": "d1" } }, "ConsistentRead": consistent,
+        });
+        let caller = Principal::new(caller);
+        let mut cx = bench.parts.cx(bench.now, &caller);
+        let answer = bench.dynamodb.call(&mut cx, "GetItem", request.to_string().as_bytes()).unwrap();
+        let answer: Value = serde_json::from_slice(&answer).unwrap();
+        answer["Item"]["unit"]["S"].as_str().unwrap_or("absent").to_owned()
+    };
+    const FUNCTION: &str = "arn:aws:sts::123456789012:assumed-role/r/f";
+    bench.put(item("bar")).unwrap();
+    bench.now += Duration::from_secs(10);
+    bench.put(item("psi")).unwrap();
+    // (seconds after the second write, reader, consistent, what is seen)
+    for (seconds, caller, consistent, expected) in [
+        (2, FUNCTION, false, "bar"),
+        (2, FUNCTION, true, "psi"),
+        (2, "arn:aws:iam::123456789012:user/oracle", false, "psi"),
+        (3, FUNCTION, false, "psi"),
+    ] {
+        let mut bench_at = |seconds| {
+            let then = bench.now;
+            bench.now += Duration::from_secs(seconds);
+            let seen = read(&mut bench, caller, consistent);
+            bench.now = then;
+            seen
+        };
+        assert_eq!(bench_at(seconds), expected, "{seconds} s later, {caller}, {consistent}");
+    }
+    assert_eq!(bench.parts.trace.marks()["stale-read"], 1);
+    bench.now += Duration::from_secs(5);
+    bench.call("DeleteItem", json!({ "TableName": "directory", "Key": { "device": { "S": "d1" } } })).unwrap();
+    bench.now += Duration::from_secs(2);
+    assert_eq!(read(&mut bench, FUNCTION, false), "psi");
+    bench.now += Duration::from_secs(2);
+    assert_eq!(read(&mut bench, FUNCTION, false), "absent");
+}
+
+#[test]
+fn keys_that_a_fault_strikes_are_left_unprocessed() {
+    let mut bench = Bench::with_directory();
+    for device in ["d1", "d2", "d3"] {
+        bench.put(json!({ "device": { "S": device } })).unwrap();
+    }
+    let throttled = || Some(AwsError::new("ProvisionedThroughputExceededException", "Rate exceeded"));
+    let keys: Vec<Value> = ["d1", "d2", "d3"].iter().map(|d| json!({ "device": { "S": d } })).collect();
+    let request = json!({ "RequestItems": { "directory": { "Keys": keys } } }).to_string();
+    let caller = Principal::new("arn:aws:sts::123456789012:assumed-role/r/f");
+    let mut ask = |entries: Vec<Option<AwsError>>| {
+        bench.parts.disturb = Some(Box::new(Plan { entries: entries.into(), ..Plan::default() }));
+        bench.dynamodb.call(&mut bench.parts.cx(bench.now, &caller), "BatchGetItem", request.as_bytes())
+    };
+    let answer: Value = serde_json::from_slice(&ask(vec![None, throttled()]).unwrap()).unwrap();
+    assert_eq!(answer["Responses"]["directory"].as_array().map(Vec::len), Some(2));
+    assert_eq!(answer["UnprocessedKeys"]["directory"]["Keys"], json!([{ "device": { "S": "d2" } }]));
+    let error = ask(vec![throttled(), throttled(), throttled()]).expect_err("no key was processed");
+    assert_eq!(error.code, "ProvisionedThroughputExceededException");
 }

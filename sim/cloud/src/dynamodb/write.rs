@@ -139,7 +139,7 @@ impl DynamoDb {
             ReturnValues::AllOld => old.map(|old| Item { json: value::to_json(&old).into(), size_bytes: 0 }),
             ReturnValues::AllNew => Some(Item { json: json.clone(), size_bytes }),
         };
-        table.items.insert(key, Item { json, size_bytes });
+        table.replace(cx, &key, Some(Item { json, size_bytes }));
         table.size_bytes = table.size_bytes + size_bytes - old_bytes;
         Ok(answer(table, shown, capacity, units))
     }
@@ -162,7 +162,7 @@ impl DynamoDb {
         consume_write(cx, table, units)?;
         let json = value::to_json(&item).into_boxed_str();
         record(cx, "put", table, &key, &json);
-        let old = table.items.insert(key, Item { json, size_bytes });
+        let old = table.replace(cx, &key, Some(Item { json, size_bytes }));
         table.size_bytes = table.size_bytes + size_bytes - old_bytes;
         Ok(answer(table, old.filter(|_| all_old), capacity, units))
     }
@@ -179,7 +179,7 @@ impl DynamoDb {
         let units = write_units(old_bytes);
         consume_write(cx, table, units)?;
         record(cx, "delete", table, &key, "");
-        let old = table.items.remove(&key);
+        let old = table.replace(cx, &key, None);
         table.size_bytes -= old_bytes;
         Ok(answer(table, old.filter(|_| all_old), capacity, units))
     }

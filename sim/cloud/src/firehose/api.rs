@@ -12,6 +12,7 @@ use super::config::SourceConfig;
 use super::stream::DeliveryStream;
 use super::{Firehose, Ports};
 use crate::core::{AwsError, Cx, Outcome};
+use world::mark;
 
 /// Operations that AWS has and that are not modelled.
 const NOT_MODELLED: [&str; 3] =
@@ -241,7 +242,10 @@ impl Firehose {
         let mut failed = 0;
         let mut answers = Vec::with_capacity(records.len());
         for data in records {
-            if stream.take_rates(cx, data.len()) {
+            if let Some(error) = cx.entry_disturbed("firehose", "PutRecordBatch", &request.delivery_stream_name) {
+                failed += 1;
+                answers.push(json!({"ErrorCode": error.code, "ErrorMessage": error.message}));
+            } else if stream.take_rates(cx, data.len()) {
                 answers.push(json!({"RecordId": stream.accept(cx, ports, data)}));
             } else {
                 failed += 1;
@@ -249,6 +253,9 @@ impl Firehose {
             }
         }
         stream.settle(cx, ports);
+        if failed > 0 && failed < answers.len() {
+            cx.trace.mark(cx.now, mark::PARTIAL_PUT, &request.delivery_stream_name);
+        }
         Ok(json!({"FailedPutCount": failed, "Encrypted": stream.config.encrypted, "RequestResponses": answers}))
     }
 

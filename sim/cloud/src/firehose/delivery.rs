@@ -57,6 +57,41 @@ struct Object {
     records: u64,
     /// Whether it holds records, not errors.
     data: bool,
+    /// What makes its key unlike all others.
+    id: String,
+    /// Whether its records lie under another key already, of which Firehose has not heard.
+    repeated: bool,
+}
+
+impl Object {
+    fn new(cx: &mut Cx<'_>, context: &Context<'_>, of: Part<'_>) -> Self {
+        let Part { prefix, oldest, body, records, data } = of;
+        let config = context.config;
+        let extension = if data { config.extension() } else { "" };
+        let (mut key, id) = (prefix.evaluate(oldest, CONVERSION_FAILED, &mut || random_string(cx)), cx.uuid());
+        key.push_str(&object_name(&config.name, context.version, oldest, &id, extension));
+        Object { key, body, records, data, id, repeated: false }
+    }
+
+    /// An attempt whose answer was lost has written the object. The next one writes its records again, under a key of its
+    /// own: deliveries are at least once. (Whether Firehose takes another key then is unverified.)
+    fn repeat(&mut self, cx: &mut Cx<'_>) {
+        let id = cx.uuid();
+        self.key = self.key.replacen(&self.id, &id, 1);
+        self.id = id;
+        self.repeated = true;
+    }
+}
+
+/// What goes into one object.
+struct Part<'a> {
+    prefix: &'a Prefix,
+    /// Arrival of the oldest record.
+    oldest: Time,
+    body: Bytes,
+    records: u64,
+    /// Whether it holds records, not errors.
+    data: bool,
 }
 
 impl Outbox {
@@ -160,8 +195,8 @@ impl Context<'_> {
                     cx.meter.add("firehose", "FailedConversion.Bytes", converted.failed_bytes);
                     let body = error_object(&converted.failures, converter.conversion(), cx);
                     let prefix = config.error_prefix.as_ref().expect("conversion needs an error prefix at creation");
-                    let key = key(cx, config, self.version, prefix, oldest, "");
-                    objects.push_back(Object { key, body, records: failed, data: false });
+                    let part = Part { prefix, oldest, body, records: failed, data: false };
+                    objects.push_back(Object::new(cx, self, part));
                 }
                 converted.body.map(|body| (body, count - failed))
             }
@@ -169,8 +204,8 @@ impl Context<'_> {
             _ => Some((encode::plain(batch, &config.delimiter), count)),
         };
         if let Some((body, records)) = data {
-            let key = key(cx, config, self.version, &config.prefix, oldest, config.extension());
-            objects.push_back(Object { key, body, records, data: true });
+            let part = Part { prefix: &config.prefix, oldest, body, records, data: true };
+            objects.push_back(Object::new(cx, self, part));
         }
         delivery.work = Work::Objects(objects);
         Ok(())
@@ -180,12 +215,23 @@ impl Context<'_> {
         self.encode(cx, ports, delivery)?;
         let config = self.config;
         let Work::Objects(objects) = &mut delivery.work else { return Ok(()) };
-        while let Some(object) = objects.front() {
+        while let Some(object) = objects.front_mut() {
             let role = &mut cx.acting_as(&config.role);
             if let Some(object_key) = &config.object_key {
                 role.use_key("kms:GenerateDataKey", object_key, "s3")?;
             }
-            ports.objects.put_object(role, &config.bucket, &object.key, object.body.clone(), CONTENT_TYPE)?;
+            let put = role.called("s3", "PutObject", &config.bucket, |cx| {
+                ports.objects.put_object(cx, &config.bucket, &object.key, object.body.clone(), CONTENT_TYPE)
+            });
+            if let Err(failed) = put {
+                if failed.took_effect {
+                    object.repeat(cx);
+                }
+                return Err(failed.error);
+            }
+            if object.repeated {
+                cx.trace.mark(cx.now, mark::DELIVERY_REPEATED, &config.name);
+            }
             if object.data {
                 cx.meter.add("firehose", "DeliveryToS3.Records", object.records);
                 cx.meter.add("firehose", "DeliveryToS3.Bytes", object.body.len() as u64);
@@ -207,13 +253,6 @@ impl Context<'_> {
         let kept = Duration::from_secs(cx.limits.get("firehose", "retention_direct_put"));
         self.config.is_direct_put() && cx.now.since(delivery.since) > kept
     }
-}
-
-fn key(cx: &mut Cx<'_>, config: &Config, version: u64, prefix: &Prefix, oldest: Time, extension: &str) -> String {
-    let mut key = prefix.evaluate(oldest, CONVERSION_FAILED, &mut || random_string(cx));
-    let uuid = cx.uuid();
-    key.push_str(&object_name(&config.name, version, oldest, &uuid, extension));
-    key
 }
 
 fn random_string(cx: &mut Cx<'_>) -> String {

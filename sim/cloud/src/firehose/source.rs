@@ -2,9 +2,15 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::core::ports::{ReadBatch, ShardCursor, StartingPosition, Streams};
 use crate::core::{AwsError, Cx, Principal};
+use world::mark;
+use world::time::Time;
+
+/// A reader that gets an older record is marked.
+const BEHIND: Duration = Duration::from_secs(60);
 
 /// The readers of one stream.
 pub(super) struct Source {
@@ -70,6 +76,11 @@ impl Source {
         cx.acting_as(&self.role).authorize(action, &stream)
     }
 
+    /// Until when the readers are to stand still, if they are.
+    pub fn standstill(&self, cx: &mut Cx<'_>) -> Option<Time> {
+        cx.standstill("firehose", "GetRecords", &self.stream)
+    }
+
     /// How many readers there are, those that are done included.
     pub fn len(&self) -> usize {
         self.readers.len()
@@ -86,7 +97,13 @@ impl Source {
                 Ok(Turn::Added(first))
             }
             Reader::At(cursor) => {
-                let mut batch = streams.get_records(&mut cx.acting_as(&self.role), cursor, self.limit)?;
+                let (cx, limit) = (&mut cx.acting_as(&self.role), self.limit);
+                let read =
+                    cx.called("kinesis", "GetRecords", &self.stream, |cx| streams.get_records(cx, cursor, limit));
+                let mut batch = read?;
+                if batch.records.first().is_some_and(|oldest| cx.now.since(oldest.arrival) > BEHIND) {
+                    cx.trace.mark(cx.now, mark::READER_BEHIND, &cursor.shard_id);
+                }
                 match batch.next.take() {
                     Some(next) => *cursor = next,
                     None => {
@@ -103,7 +120,7 @@ impl Source {
     /// one cannot be added.
     fn add_children(&mut self, cx: &mut Cx<'_>, streams: &dyn Streams) -> Result<(), AwsError> {
         self.permit(cx, "kinesis:ListShards")?;
-        let shards = streams.list_shards(&self.stream)?;
+        let shards = cx.called("kinesis", "ListShards", &self.stream, |_| streams.list_shards(&self.stream))?;
         let mut added = Vec::new();
         for shard in &shards {
             let unread =
@@ -113,6 +130,9 @@ impl Source {
             }
             let cx = &mut cx.acting_as(&self.role);
             added.push(streams.cursor(cx, &self.stream, &shard.id, StartingPosition::TrimHorizon)?);
+            if shard.parents.iter().any(|parent| self.finished.contains(parent)) {
+                cx.trace.mark(cx.now, mark::PARENT_DRAINED_FIRST, &shard.id);
+            }
         }
         self.known.extend(added.iter().map(|cursor| cursor.shard_id.clone()));
         self.readers.extend(added.into_iter().map(Reader::At));

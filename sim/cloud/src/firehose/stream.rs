@@ -13,11 +13,14 @@ use super::delivery::Outbox;
 use super::source::{Source, Turn};
 use crate::core::ports::{Catalog, Streams};
 use crate::core::{AwsError, Cx, Service, TokenBucket};
+use world::mark;
 use world::time::Time;
 use world::trace::Level;
 
 /// `GetRecords` is called once a second a shard (guide: "Kinesis Data Streams as source").
 const POLL_EVERY: Duration = Duration::from_secs(1);
+/// How often a reader that is to stand still asks whether it still is.
+const ASK_AGAIN: Duration = Duration::from_secs(60);
 /// While more than this waits to be delivered, no more is read from a stream. Not published by AWS.
 const HELD_BYTES_MAX: usize = 256 << 20;
 
@@ -131,6 +134,10 @@ impl DeliveryStream {
         let next = cx.now + POLL_EVERY;
         if self.buffer.bytes() + self.outbox.bytes() > HELD_BYTES_MAX {
             return self.wake_reader_at(cx, next, reader);
+        }
+        if let Some(until) = self.source.as_ref().and_then(|source| source.standstill(cx)) {
+            cx.trace.mark(cx.now, mark::READER_STOOD_STILL, &self.config.name);
+            return self.wake_reader_at(cx, until.min(cx.now + ASK_AGAIN), reader);
         }
         let Some(source) = &mut self.source else { return };
         match source.turn(cx, ports.streams, reader) {

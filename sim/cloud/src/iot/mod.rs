@@ -115,6 +115,11 @@ impl Iot {
         Iot::default()
     }
 
+    /// The operation that a method and a path of the control plane ask for, if it has one.
+    pub fn operation_of(method: &str, path: &str) -> Option<&'static str> {
+        rest::operation_of(method, path)
+    }
+
     fn quotas(&mut self, cx: &Cx<'_>) -> &mut Quotas {
         self.quotas.get_or_insert_with(|| Quotas::new(cx))
     }

@@ -14,6 +14,7 @@ use super::wire::{Checks, Text, invalid, parse, put, stream_name, text};
 use super::{Kinesis, SERVICE};
 use crate::core::ports::{parse_sequence_number, render_sequence_number};
 use crate::core::{AwsError, Cx};
+use world::mark;
 use world::trace::Level;
 
 #[derive(Deserialize)]
@@ -61,6 +62,16 @@ struct Counts {
     records: u64,
     bytes: u64,
     throttled: u64,
+    /// Refused for another reason than a rate.
+    failed: u64,
+}
+
+/// Why a record of a call was not taken.
+enum EntryRefused {
+    /// The rate of the shard with this index.
+    Rate(usize),
+    /// A fault of the service.
+    Fault(AwsError),
 }
 
 impl Counts {
@@ -150,18 +161,28 @@ impl Kinesis {
         let mut counts = Counts::default();
         let mut results = Vec::with_capacity(entries.len());
         for ((entry, data), hash) in entries.iter().zip(data).zip(hashes) {
-            let result = stream.put(cx, hash, entry.key(), data.clone());
-            match result {
+            let result = match cx.entry_disturbed(SERVICE, "PutRecords", name) {
+                Some(error) => Err(EntryRefused::Fault(error)),
+                None => {
+                    let put = stream.put(cx, hash, entry.key(), data.clone());
+                    put.map_err(|(shard, _)| EntryRefused::Rate(shard))
+                }
+            };
+            match &result {
                 Ok(_) => counts.accept(entry.key(), &data),
+                Err(EntryRefused::Fault(error)) if !error.is_throttle() => counts.failed += 1,
                 Err(_) => counts.throttled += 1,
             }
-            results.push(result.map_err(|(shard, _)| shard));
+            results.push(result);
         }
         counts.meter(cx);
-        let fields =
-            [("records", counts.records.into()), ("failed", counts.throttled.into()), ("bytes", counts.bytes.into())];
+        let failed = counts.throttled + counts.failed;
+        if failed > 0 && counts.records > 0 {
+            cx.trace.mark(cx.now, mark::PARTIAL_PUT, &stream.name);
+        }
+        let fields = [("records", counts.records.into()), ("failed", failed.into()), ("bytes", counts.bytes.into())];
         cx.trace.event(Level::Call, cx.now, SERVICE, "PutRecords", &stream.name, &fields);
-        Ok(render_results(stream, &cx.account.id, &results, counts.throttled, encrypted))
+        Ok(render_results(stream, &cx.account.id, &results, failed, encrypted))
     }
 }
 
@@ -307,7 +328,7 @@ fn encryption_type(encrypted: bool) -> &'static str {
 fn render_results(
     stream: &Stream,
     account: &str,
-    results: &[Result<Accepted, usize>],
+    results: &[Result<Accepted, EntryRefused>],
     failed: u64,
     encrypted: bool,
 ) -> Vec<u8> {
@@ -322,9 +343,13 @@ fn render_results(
                 let (shard, number) = (&stream.shards[*shard].id, render_sequence_number(*sequence));
                 put!(&mut out, r#"{{"SequenceNumber":"{number}","ShardId":"{shard}"}}"#);
             }
-            Err(shard) => {
-                let (code, text) =
-                    ("ProvisionedThroughputExceededException", stream.rate_exceeded_text(*shard, account));
+            Err(refused) => {
+                let (code, text) = match refused {
+                    EntryRefused::Rate(shard) => {
+                        ("ProvisionedThroughputExceededException", stream.rate_exceeded_text(*shard, account))
+                    }
+                    EntryRefused::Fault(error) => (error.code, error.message.clone()),
+                };
                 put!(&mut out, r#"{{"ErrorCode":"{code}","ErrorMessage":"{text}"}}"#);
             }
         }

@@ -1,6 +1,7 @@
 //! Invocations: admission, execution environments, and what becomes of a batch when its invocation ends.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::json;
@@ -11,8 +12,12 @@ use super::mapping::session;
 use super::poller::Delivery;
 use super::{Lambda, Ports};
 use crate::core::{AwsError, Cx, Deferred, Effect, FunctionRevision, Outcome, TokenBucket};
+use world::mark;
 use world::time::Time;
 use world::trace::{Field, Level};
+
+/// A batch with an older record is marked.
+const BEHIND: Duration = Duration::from_secs(60);
 
 /// How a function failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,6 +102,9 @@ impl Refusal {
         let (metric, kind) =
             if outcome == Outcome::Throttled { ("Throttles", "throttle") } else { ("Errors", "not-invoked") };
         cx.meter.add("lambda", metric, 1);
+        if outcome == Outcome::Throttled {
+            cx.trace.mark(cx.now, mark::FUNCTION_THROTTLED, function);
+        }
         let fields: Vec<_> = fields.iter().copied().chain([("reason", Field::Str(self.reason()))]).collect();
         cx.trace.event(Level::Call, cx.now, "lambda", kind, function, &fields);
     }
@@ -232,6 +240,17 @@ impl Lambda {
         if running < account.saturating_sub(reserved) { Ok(()) } else { Err(throttled) }
     }
 
+    /// The idle environments of functions are gone: of those with this handler, or of all. Answers the functions' names.
+    pub fn drop_idle(&mut self, handler: Option<&str>) -> Vec<String> {
+        let concerned = self.functions.values_mut().filter(|f| handler.is_none_or(|handler| f.info.handler == handler));
+        concerned
+            .map(|function| {
+                function.idle = 0;
+                function.info.name.clone()
+            })
+            .collect()
+    }
+
     /// How many invocations of a function run.
     fn running_of(&self, name: &str) -> u64 {
         self.running_of.get(name).copied().unwrap_or(0)
@@ -250,6 +269,12 @@ impl Lambda {
         let payload = mapping.template.render(&poller.shard_id, delivery.bytes, records);
         let newest = poller.records(delivery.records).last().map_or(cx.now, |record| record.arrival);
         let shard_id = poller.shard_id.clone();
+        if poller.records(delivery.records).next().is_some_and(|oldest| cx.now.since(oldest.arrival) > BEHIND) {
+            cx.trace.mark(cx.now, mark::READER_BEHIND, &shard_id);
+        }
+        if delivery.attempt > 1 {
+            cx.trace.mark(cx.now, mark::BATCH_REPEATED, &shard_id);
+        }
         poller.started();
         let fields = [
             ("shard", Field::from(&*shard_id)),
@@ -280,6 +305,9 @@ impl Lambda {
         cx.meter.add("lambda", "Invocations", 1);
         if cold {
             cx.meter.add("lambda", "ColdStarts", 1);
+            if self.running_of(&revision.function) > 0 {
+                cx.trace.mark(cx.now, mark::COLD_BESIDE_RUNNING, &revision.function);
+            }
         }
         match self.running_of.get_mut(&revision.function) {
             Some(running) => *running += 1,
@@ -362,6 +390,9 @@ impl Lambda {
         match verdict {
             Verdict::Done => poller.finish_batch(),
             Verdict::Again(position) => {
+                if position > 0 {
+                    cx.trace.mark(cx.now, mark::PARTIAL_BATCH, &poller.shard_id);
+                }
                 poller.advance(position);
                 poller.retry(cx.now);
             }

@@ -103,6 +103,11 @@ impl Lambda {
         Lambda::default()
     }
 
+    /// The operation that a method and a path ask for, if the API has one.
+    pub fn operation_of(method: &str, path: &str) -> Option<&'static str> {
+        rest::operation_of(method, path)
+    }
+
     /// The functions, ordered by name.
     pub fn functions(&self) -> impl Iterator<Item = &FunctionInfo> {
         self.functions.values().map(|function| &function.info)

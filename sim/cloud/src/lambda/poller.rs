@@ -8,6 +8,7 @@ use super::event::event_bytes;
 use super::mapping::Mapping;
 use crate::core::ports::{ReadBatch, ShardCursor, StartingPosition, StreamRecord, Streams};
 use crate::core::{AwsError, Cx};
+use world::mark;
 use world::time::Time;
 
 /// How often a shard is read: Lambda's base rate.
@@ -140,11 +141,15 @@ impl Poller {
             Position::At(cursor) => cursor.clone(),
             Position::End => return Ok(Read::default()),
         };
-        let batch = streams.get_records(cx, &cursor, READ_RECORDS_MAX - waiting.min(READ_RECORDS_MAX - 1));
+        let most = READ_RECORDS_MAX - waiting.min(READ_RECORDS_MAX - 1);
+        let batch = cx.called("kinesis", "GetRecords", &mapping.stream, |cx| streams.get_records(cx, &cursor, most));
         // What LATEST meant is settled by the first look-up, even when the read fails.
         self.position = Position::At(cursor.clone());
         let batch = batch?;
         let first_offset = self.first_offset(cx, streams, mapping, &cursor, &batch)?;
+        if first_offset > cursor.offset {
+            cx.trace.mark(cx.now, mark::RECORDS_EXPIRED, &self.shard_id);
+        }
         self.position = batch.next.map_or(Position::End, Position::At);
         let mut read = Read { records: batch.records.len(), too_large: 0 };
         for (offset, record) in (first_offset..).zip(batch.records) {

@@ -13,7 +13,8 @@ use serde_json::Value;
 use super::invoke::{Begin, Origin};
 use super::wakeup::Wakeup;
 use super::{Lambda, Ports};
-use crate::core::{AwsError, Cx, Provisioned, Resource, Service};
+use crate::core::{AwsError, Cx, EventFate, Provisioned, Resource, Service};
+use world::mark;
 use world::time::Time;
 use world::trace::Level;
 
@@ -121,21 +122,35 @@ impl Lambda {
             let message = "Could not parse request body into json";
             return Err(AwsError::new("InvalidRequestContentException", message).with("Type", "User"));
         }
+        let request_id = cx.uuid();
+        let handler = self.functions.get(function).map_or("", |function| function.info.handler.as_str());
+        let EventFate { twice, late } = cx.event_fate(handler);
+        if !late.is_zero() {
+            cx.trace.mark(cx.now, mark::EVENT_OVERTAKEN, function);
+        }
+        if twice {
+            cx.trace.mark(cx.now, mark::EVENT_TWICE, function);
+            self.queue_event(cx, function, payload.clone(), request_id.clone(), cx.now);
+        }
+        self.queue_event(cx, function, payload, request_id.clone(), cx.now + late);
+        cx.meter.add("lambda", "AsyncEventsReceived", 1);
+        Ok(request_id)
+    }
+
+    /// Puts an event into the queue, to be tried for the first time at an instant.
+    fn queue_event(&mut self, cx: &mut Cx<'_>, function: &str, payload: Bytes, request_id: String, at: Time) {
         let id = self.events;
         self.events += 1;
-        let request_id = cx.uuid();
         let event = Event {
             function: function.to_owned(),
             payload,
-            request_id: request_id.clone(),
+            request_id,
             received: cx.now,
             failed: 0,
             throttled_wait: THROTTLE_FIRST,
         };
         self.queue.insert(id, event);
-        cx.meter.add("lambda", "AsyncEventsReceived", 1);
-        cx.timers.at(cx.now, Service::Lambda, Wakeup::Event(id).token());
-        Ok(request_id)
+        cx.timers.at(at, Service::Lambda, Wakeup::Event(id).token());
     }
 
     /// Tries to have an event processed.

@@ -54,6 +54,11 @@ const OPERATIONS: [(&str, &str, &str); 36] = [
     ("InvokeAsync", "POST", "/2014-11-13/functions/{}/invoke-async"),
 ];
 
+/// The operation of a method and a path.
+pub(super) fn operation_of(method: &str, path: &str) -> Option<&'static str> {
+    Request::parse(method, path).ok().map(|request| request.operation)
+}
+
 /// One call of the API.
 pub struct RestCall<'r> {
     /// HTTP method.

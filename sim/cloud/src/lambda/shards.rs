@@ -1,5 +1,7 @@
 //! Reading the shards of mappings: which are read, and what a poller does when it is woken.
 
+use std::time::Duration;
+
 use super::mapping::{Mapping, Shard, State};
 use super::poller::{POLL_INTERVAL, Poller};
 use super::wakeup::Wakeup;
@@ -8,6 +10,9 @@ use crate::core::ports::{ShardInfo, StartingPosition, Streams};
 use crate::core::{Cx, Service};
 use world::mark;
 use world::trace::Level;
+
+/// How often a poller that is to stand still asks whether it still is.
+const ASK_AGAIN: Duration = Duration::from_secs(60);
 
 impl Lambda {
     /// An enabled mapping begins with the shards that the stream has now.
@@ -56,6 +61,9 @@ impl Lambda {
         if self.mappings[self.pollers[index].mapping].state != State::Enabled {
             return;
         }
+        if self.stands_still(cx, index) {
+            return;
+        }
         self.read(cx, ports.streams, index);
         if self.deliver(cx, ports, index) {
             // The batch made room.
@@ -70,6 +78,21 @@ impl Lambda {
                 cx.timers.at(due, Service::Lambda, Wakeup::Poller(index).token());
             }
         }
+    }
+
+    /// Whether the poller is to stand still. Then it asks again when that ends, or after a minute.
+    fn stands_still(&mut self, cx: &mut Cx<'_>, index: usize) -> bool {
+        let poller = &mut self.pollers[index];
+        let Some(until) = cx.standstill("lambda", "GetRecords", &self.mappings[poller.mapping].stream) else {
+            return false;
+        };
+        cx.trace.mark(cx.now, mark::READER_STOOD_STILL, &poller.shard_id);
+        let due = until.min(cx.now + ASK_AGAIN);
+        if due < poller.asked {
+            poller.asked = due;
+            cx.timers.at(due, Service::Lambda, Wakeup::Poller(index).token());
+        }
+        true
     }
 
     fn read(&mut self, cx: &mut Cx<'_>, streams: &mut dyn Streams, index: usize) {
@@ -109,8 +132,12 @@ impl Lambda {
         if cx.acting_as(reader).authorize("kinesis:ListShards", source_arn).is_err() {
             return poller.postpone(cx.now);
         }
-        match streams.list_shards(&self.mappings[mapping].stream) {
+        let stream = &self.mappings[mapping].stream;
+        match cx.called("kinesis", "ListShards", stream, |_| streams.list_shards(stream)) {
             Ok(shards) => {
+                if shards.iter().any(|shard| shard.parents.contains(&poller.shard_id)) {
+                    cx.trace.mark(cx.now, mark::PARENT_DRAINED_FIRST, &poller.shard_id);
+                }
                 poller.set_finished();
                 let shard_id = poller.shard_id.clone();
                 let fields = [("stream", (&*self.mappings[mapping].stream).into())];

@@ -11,6 +11,7 @@ use super::rot::Found;
 use super::store::{Object, Store};
 use crate::core::{AccountInfo, AwsError, Cx, Outcome};
 use crate::front::Credential;
+use world::mark;
 use world::time::Time;
 use world::trace::{Field, Level};
 
@@ -113,6 +114,10 @@ impl Done {
             fields.push(("etag", (&**etag).into()));
         }
         cx.trace.event(Level::Call, cx.now, "s3", self.operation, &self.subject, &fields);
+        let refused = self.failure.as_ref().is_some_and(|failure| failure.code == "PreconditionFailed");
+        if refused && self.operation == "PutObject" {
+            cx.trace.mark(cx.now, mark::CAS_CONFLICT, &self.subject);
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use super::event::Event;
 use super::item::Items;
 use super::registry::Registry;
 use super::thing::Thing;
-use crate::calls::{Clock, client_config};
+use crate::calls::{Clock, client, client_config};
 use crate::function::{ConfigError, Environment, Function, FunctionError, InvocationContext};
 use crate::settings;
 
@@ -60,8 +60,8 @@ impl Tagger {
         let clock = Clock::new(config)?;
         let config = client_config(config);
         Ok(Tagger {
-            registry: Registry::new(aws_sdk_iot::Client::new(&config), clock.clone()),
-            items: Items::new(aws_sdk_dynamodb::Client::new(&config), table, retention, clock),
+            registry: Registry::new(client!(aws_sdk_iot, &config), clock.clone()),
+            items: Items::new(client!(aws_sdk_dynamodb, &config), table, retention, clock),
             prefix,
         })
     }

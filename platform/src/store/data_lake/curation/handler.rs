@@ -7,7 +7,7 @@ use super::query::{Failure, Queries};
 use super::schedule;
 use super::statement;
 use crate::calendar::datehour;
-use crate::calls::{Clock, client_config};
+use crate::calls::{Clock, client, client_config};
 use crate::function::{ConfigError, Environment, Function, FunctionError, InvocationContext};
 use crate::{scheduled, settings};
 
@@ -41,7 +41,7 @@ impl Curation {
         let retention_h = environment.require_number(STREAM_RETENTION_HOURS, settings::STREAM_RETENTION_HOURS)?;
         let clock = Clock::new(config)?;
         let config = client_config(config);
-        let queries = Queries::new(aws_sdk_athena::Client::new(&config), database, workgroup, clock);
+        let queries = Queries::new(client!(aws_sdk_athena, &config), database, workgroup, clock);
         Ok(Curation { queries, database: database.to_owned(), retention_h })
     }
 }

@@ -86,7 +86,7 @@ impl Converter {
         for resource in ["catalog".to_owned(), format!("database/{database}"), format!("table/{database}/{table}")] {
             cx.authorize("glue:GetTableVersions", &cx.account.arn("glue", &resource))?;
         }
-        let found = catalog.get_table(&mut cx, database, table)?;
+        let found = cx.called("glue", "GetTable", table, |cx| catalog.get_table(cx, database, table))?;
         let known = self.table.as_ref();
         if known.is_none_or(|known| known.version_id != found.version_id || known.source != found.columns) {
             self.table = Some(Table::new(&found, self.conversion.case_insensitive)?);

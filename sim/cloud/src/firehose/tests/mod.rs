@@ -6,7 +6,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use self::fakes::{Shard, World, converting, properties, shard_id, table, unzip};
+use crate::core::disturb::Plan;
 use crate::core::ports::parse_sequence_number;
+use crate::core::{AwsError, Disturbance};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -522,4 +524,40 @@ mod model {
             prop_assert_eq!(world.wakes(), 3);
         }
     }
+}
+
+#[test]
+fn an_object_whose_answer_was_lost_is_written_again_under_another_key_before_later_ones() {
+    let mut world = World::new(1);
+    world.create(properties(newline_gzip)).unwrap();
+    world.advance(SECOND * 2);
+    world.stream.put(0, "one", world.now);
+    let lost = || Some(Disturbance::AnswerLost(AwsError::new("InternalError", "x").status(500)));
+    let plan = Plan { operation: "PutObject", calls: [lost(), None, lost()].into(), ..Plan::default() };
+    world.parts.disturb = Some(Box::new(plan));
+    world.advance(SECOND * 90);
+    world.stream.put(0, "two", world.now);
+    world.advance(SECOND * 90);
+    let bodies: Vec<Vec<u8>> = world.bucket.objects.iter().map(|(_, _, body)| unzip(body)).collect();
+    assert_eq!(bodies, [b"one\n", b"one\n", b"two\n", b"two\n"], "each once unheard, and once more");
+    let keys: std::collections::BTreeSet<&String> = world.bucket.objects.iter().map(|(_, key, _)| key).collect();
+    assert_eq!(keys.len(), 4, "each has a key of its own: {keys:?}");
+    assert_eq!(world.parts.trace.marks()["delivery-repeated"], 2);
+    assert_eq!(world.counter("DeliveryToS3.Records"), 2);
+}
+
+#[test]
+fn readers_stand_still_when_they_are_told_to_and_miss_nothing() {
+    let mut world = World::new(1);
+    world.create(properties(newline_gzip)).unwrap();
+    world.advance(SECOND * 2);
+    let until = world.now + SECOND * 100;
+    world.parts.disturb = Some(Box::new(Plan { still_until: Some(until), ..Plan::default() }));
+    world.stream.put(0, "one", world.now);
+    world.advance(SECOND * 99);
+    assert_eq!(world.counter("DataReadFromKinesisStream.Records"), 0);
+    world.advance(SECOND * 4);
+    assert_eq!(world.counter("DataReadFromKinesisStream.Records"), 1);
+    let marks = world.parts.trace.marks();
+    assert!(marks["reader-stood-still"] >= 2 && marks["reader-behind"] == 1, "{marks:?}");
 }

@@ -94,6 +94,11 @@ pub struct RestRequest<'r> {
     pub body: &'r [u8],
 }
 
+/// The operation of a method and a path.
+pub(super) fn operation_of(method: &str, path: &str) -> Option<&'static str> {
+    operations::find(method, path).map(|(operation, _)| operation)
+}
+
 impl Iot {
     /// Answers a request to the control plane: HTTP status and JSON.
     pub fn rest(&mut self, cx: &mut Cx<'_>, request: &RestRequest<'_>) -> Result<(u16, Vec<u8>), AwsError> {

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::Ports;
-use crate::core::{AwsError, Cx, Principal};
+use crate::core::{AwsError, CallFailed, Cx, Principal};
 use crate::iot::registry::invalid;
 use crate::iot::sql::{Message, Template};
 
@@ -212,8 +212,25 @@ impl Target<'_> {
         }
     }
 
-    /// Puts the result there, in the role of the action; a function is invoked on behalf of the rule.
+    /// Puts the result there as [`Target::store`] does, with what goes wrong between IoT Core and the other service.
     pub(super) fn put(
+        &self,
+        cx: &mut Cx<'_>,
+        ports: &mut Ports<'_>,
+        rule: &str,
+        role: Option<&Principal>,
+        data: Bytes,
+    ) -> Result<(), CallFailed> {
+        let (service, operation, resource) = match self {
+            Target::Kinesis { stream, .. } => ("kinesis", "PutRecord", stream),
+            Target::S3 { bucket, .. } => ("s3", "PutObject", bucket),
+            Target::Lambda { function } => ("lambda", "Invoke", function),
+        };
+        cx.called(service, operation, resource, |cx| self.store(cx, ports, rule, role, data))
+    }
+
+    /// Puts the result there, in the role of the action; a function is invoked on behalf of the rule.
+    pub(super) fn store(
         &self,
         cx: &mut Cx<'_>,
         ports: &mut Ports<'_>,

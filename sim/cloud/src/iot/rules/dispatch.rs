@@ -79,23 +79,24 @@ impl Rules {
                 }
             };
             let queue = if queues.is_empty() { None } else { queues.get(target.order_key()).copied() };
+            let mut took_effect = false;
             if queue.is_none() {
                 match target.put(cx, ports, &rule.name, role.as_ref(), Bytes::copy_from_slice(result)) {
                     Ok(()) => {
                         cx.meter.add("iot", "Success", 1);
                         continue;
                     }
-                    Err(error) if is_intermittent(&error) => {}
-                    Err(error) => {
+                    Err(failed) if is_intermittent(&failed.error) => took_effect = failed.took_effect,
+                    Err(failed) => {
                         cx.meter.add("iot", "Failure", 1);
-                        failures.push(target.failure(&error));
+                        failures.push(target.failure(&failed.error));
                         continue;
                     }
                 }
             }
             waiting += 1;
             let data = Bytes::copy_from_slice(result);
-            let pending = Pending { target: target.into_owned(), data, execution };
+            let pending = Pending { target: target.into_owned(), data, execution, took_effect };
             retries.enqueue(cx, (index, position), queue, queues, pending);
         }
         if waiting > 0 {
@@ -128,10 +129,14 @@ impl Rule {
                 let document = Bytes::from(document.to_string());
                 let target = action.kind.target(message, &mut || cx.uuid());
                 let put = target.map_err(|failure| failure.message).and_then(|target| {
-                    let put = target.put(cx, ports, &self.name, action.role.as_ref(), document);
+                    // Nothing disturbs it: on AWS, a message whose error action fails, too, is gone.
+                    let put = target.store(cx, ports, &self.name, action.role.as_ref(), document);
                     put.map_err(|error| error.to_string())
                 });
                 let metric = if put.is_ok() { "ErrorActionSuccess" } else { "ErrorActionFailure" };
+                if put.is_ok() {
+                    cx.trace.mark(cx.now, mark::RULE_GAVE_UP, &self.name);
+                }
                 cx.meter.add("iot", metric, 1);
                 error_action_reason = put.err().unwrap_or_default();
                 metric

@@ -12,6 +12,7 @@ use super::{Ports, Rules};
 use crate::core::{AwsError, Cx, Service};
 use crate::iot::sql::{Message, Segments};
 use crate::iot::wakeup::Wakeup;
+use world::mark;
 use world::time::Time;
 use world::trace::Level;
 
@@ -59,6 +60,8 @@ pub(super) struct Pending {
     pub(super) target: Target<'static>,
     pub(super) data: Bytes,
     pub(super) execution: u64,
+    /// Whether an attempt took effect whose answer was lost.
+    pub(super) took_effect: bool,
 }
 
 #[derive(Debug)]
@@ -144,22 +147,29 @@ impl Rules {
     /// Tries the results of a queue again, in order, until one has to wait once more.
     pub fn retry(&mut self, cx: &mut Cx<'_>, ports: &mut Ports<'_>, id: u64) {
         let Some(mut queue) = self.retries.queues.remove(&id) else { return };
-        while let Some(head) = queue.pending.front() {
+        while let Some(head) = queue.pending.front_mut() {
             let rule = &self.rules[queue.rule];
             // An action of another kind at the same place has another role, or none: it is not the one that waits.
             let action = rule.actions.get(queue.action).filter(|action| head.target.is_of(&action.kind));
             let put = match action {
                 Some(action) => head.target.put(cx, ports, &rule.name, action.role.as_ref(), head.data.clone()),
-                None => Err(AwsError::new("ActionRemoved", "the rule has no such action any more")),
+                None => Err(AwsError::new("ActionRemoved", "the rule has no such action any more").into()),
             };
+            if queue.retries > 0 {
+                cx.trace.mark(cx.now, mark::RULE_RETRIED, &queue.order_key);
+            }
+            if head.took_effect && put.is_ok() {
+                cx.trace.mark(cx.now, mark::REPEATED_AFTER_LOST_RESPONSE, &queue.order_key);
+            }
             let failure = match put {
                 Ok(()) => None,
-                Err(error) if is_intermittent(&error) && queue.retries < RETRIES_MAX => {
+                Err(failed) if is_intermittent(&failed.error) && queue.retries < RETRIES_MAX => {
+                    head.took_effect |= failed.took_effect;
                     queue.delay(cx, id);
                     self.retries.queues.insert(id, queue);
                     return;
                 }
-                Err(error) => Some(head.target.failure(&error)),
+                Err(failed) => Some(head.target.failure(&failed.error)),
             };
             let execution = head.execution;
             cx.meter.add("iot", if failure.is_none() { "Success" } else { "Failure" }, 1);

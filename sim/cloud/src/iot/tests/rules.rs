@@ -4,7 +4,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::fleet::{Answer, HOT_SQL, World, throttle};
-use crate::core::AwsError;
+use crate::core::disturb::Plan;
+use crate::core::{AwsError, Disturbance};
 use world::trace::{Event, EventSink, Level, Trace};
 
 /// Keeps events for a test.
@@ -309,4 +310,31 @@ fn resources_are_created_from_templates_and_refused_by_name() {
     }
     assert_eq!(world.provision("AWS::IoT::TopicRule", rule(&|_| ())).unwrap(), "r");
     assert_eq!(world.parts.meter.calls()[&("iot", "CreateTopicRule")].ok, 1);
+}
+
+#[test]
+fn a_record_whose_answer_was_lost_is_put_again_and_later_ones_stay_behind_it() {
+    let mut world = world();
+    let failed = || AwsError::new("InternalFailureException", "x").status(500);
+    let calls = [Some(Disturbance::AnswerLost(failed())), Some(Disturbance::Refused(failed()))];
+    world.parts.disturb = Some(Box::new(Plan { calls: calls.into(), ..Plan::default() }));
+    for seq in 1..=3 {
+        assert!(publish(&mut world, 1, seq));
+    }
+    world.pass(Duration::from_secs(5));
+    assert_eq!(sequence(&world, "d1"), [1, 1, 2, 3], "first deliveries ascend, and the first came twice");
+    let marks = world.parts.trace.marks();
+    assert_eq!((marks["repeated-after-lost-response"], marks["rule-retried"]), (1, 2));
+}
+
+#[test]
+fn nothing_disturbs_an_error_action() {
+    let mut world = world();
+    let refused = |code| Some(Disturbance::Refused(AwsError::new(code, "x")));
+    // The first refusal ends the action; the second would meet the error action, if that asked.
+    let calls = [refused("ResourceNotFoundException"), refused("InternalError")];
+    world.parts.disturb = Some(Box::new(Plan { calls: calls.into(), ..Plan::default() }));
+    assert!(publish(&mut world, 1, 1));
+    assert_eq!((world.streams.records.len(), world.objects.objects.len()), (0, 1));
+    assert_eq!(world.parts.trace.marks()["rule-gave-up"], 1);
 }

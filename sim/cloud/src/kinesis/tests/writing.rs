@@ -146,3 +146,25 @@ fn streams_of_other_accounts_and_contradictions_are_refused() {
     }
     account.call("PutRecord", put(json!("s"), ours));
 }
+
+#[test]
+fn entries_that_a_fault_strikes_are_refused_while_others_are_accepted() {
+    use crate::core::disturb::Plan;
+
+    let mut account = Account::with_stream(1);
+    account.caller = Principal::new("arn:aws:sts::123456789012:assumed-role/r/f");
+    let entries = [
+        None,
+        Some(AwsError::new("InternalFailure", "Internal service failure.")),
+        Some(AwsError::new("ProvisionedThroughputExceededException", "Rate exceeded")),
+    ];
+    account.parts.disturb = Some(Box::new(Plan { entries: entries.into(), ..Plan::default() }));
+    let records: Vec<Value> = ["a", "b", "c"].iter().map(|key| json!({"Data": "eA==", "PartitionKey": key})).collect();
+    let answer = account.call("PutRecords", json!({"StreamName": "s", "Records": records}));
+    assert_eq!(answer["FailedRecordCount"], 2);
+    let codes: Vec<Option<&str>> =
+        answer["Records"].as_array().unwrap().iter().map(|record| record["ErrorCode"].as_str()).collect();
+    assert_eq!(codes, [None, Some("InternalFailure"), Some("ProvisionedThroughputExceededException")]);
+    assert_eq!(account.counter("IncomingRecords"), 1);
+    assert_eq!(account.parts.trace.marks()["partial-put"], 1);
+}

@@ -288,3 +288,32 @@ fn what_waits_in_memory_is_bounded_while_a_shard_is_blocked() {
         bench.invocations.iter().flat_map(|i| i.records.iter().copied()).collect();
     assert_eq!(delivered.len(), 60_000);
 }
+
+#[test]
+fn a_poller_that_stands_still_reads_and_delivers_nothing_and_goes_on_where_it_was() {
+    let mut bench = Bench::mapped(1, json!({ "BatchSize": 10 }));
+    bench.run_until(START + Duration::from_secs(5));
+    let until = START + Duration::from_secs(130);
+    bench.parts.disturb = Some(Box::new(Plan { still_until: Some(until), ..Plan::default() }));
+    bench.put("shard-0", 3);
+    bench.run_until(at(129.0));
+    assert_eq!(bench.invocations.len(), 0);
+    bench.run_until(at(135.0));
+    assert_eq!(bench.invocations.iter().map(|i| i.records.len()).sum::<usize>(), 3);
+    let marks = bench.parts.trace.marks();
+    assert!(marks["reader-stood-still"] >= 2 && marks["reader-behind"] > 0, "{marks:?}");
+}
+
+#[test]
+fn reads_that_fail_or_are_not_answered_are_repeated_without_losing_or_doubling_a_record() {
+    let mut bench = Bench::mapped(1, json!({ "BatchSize": 10 }));
+    let error = || AwsError::new("InternalFailureException", "x").status(500);
+    let calls = [None, Some(Disturbance::Refused(error())), Some(Disturbance::AnswerLost(error()))];
+    bench.parts.disturb = Some(Box::new(Plan { calls: calls.into(), ..Plan::default() }));
+    bench.put("shard-0", 4);
+    bench.run_until(START + Duration::from_secs(2));
+    bench.put("shard-0", 4);
+    bench.run_until(START + Duration::from_secs(10));
+    let delivered: Vec<u128> = bench.invocations.iter().flat_map(|i| i.records.clone()).collect();
+    assert!(delivered.len() == 8 && delivered.is_sorted(), "{delivered:?}");
+}

@@ -15,11 +15,12 @@ use serde_json::{Value, json};
 
 use super::{FunctionError, FunctionErrorKind, Lambda, Ports};
 use crate::core::cx::CxParts;
+use crate::core::disturb::Plan;
 use crate::core::ports::{
     LogGroups, ReadBatch, ShardCursor, ShardInfo, StartingPosition, StreamRecord, Streams, parse_sequence_number,
     render_sequence_number,
 };
-use crate::core::{AwsError, Cx, Deferred, Effect, Principal, Provisioned, Resource};
+use crate::core::{AwsError, Cx, Deferred, Disturbance, Effect, EventFate, Principal, Provisioned, Resource};
 use world::seed::Seed;
 use world::time::Time;
 use world::trace::Trace;

@@ -163,3 +163,20 @@ fn code_and_configuration_change_over_the_api() {
         assert_eq!(bench.call("PUT", &format!("{path}/{target}"), &[], body).unwrap_err().code, code);
     }
 }
+
+#[test]
+fn an_event_may_come_twice_or_be_overtaken() {
+    for (twice, late_s, expected) in [(true, 0, vec![0, 0]), (false, 7, vec![7]), (true, 7, vec![0, 7])] {
+        let mut bench = Bench::new(0);
+        let event = EventFate { twice, late: Duration::from_secs(late_s) };
+        bench.parts.disturb = Some(Box::new(Plan { event, ..Plan::default() }));
+        let owner = Principal::new("owner");
+        let mut cx = bench.parts.cx(bench.now, &owner);
+        let request_id = bench.lambda.enqueue(&mut cx, "enrich", Bytes::from_static(b"{}")).unwrap();
+        bench.run_until(START + Duration::from_secs(60));
+        let seconds: Vec<u64> = bench.invocations.iter().map(|i| i.started.since(START).as_secs()).collect();
+        assert_eq!(seconds, expected, "{twice} {late_s}");
+        assert!(!request_id.is_empty());
+        assert_eq!(bench.counter("AsyncEventsReceived"), 1);
+    }
+}

@@ -1,0 +1,118 @@
+//! A reader of what the rule of readings could not do anything with, on the real SDK: the messages that its error action
+//! stored.
+
+use aws_types::SdkConfig;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
+
+use super::athena::{QueryError, sdk};
+use crate::world::time::Time;
+
+/// Reads the prefix of one bucket below which the error action of a rule stores messages.
+pub struct RuleErrorReader {
+    s3: aws_sdk_s3::Client,
+    bucket: String,
+    prefix: String,
+}
+
+/// A message that a rule could not do anything with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleError {
+    /// Tenant, by the message's topic.
+    pub tenant: String,
+    /// Device, by the message's topic.
+    pub device: String,
+    /// Sequence number of the reading.
+    pub seq: u64,
+    /// Why the action failed.
+    pub reason: String,
+    /// When the error action stored it; whole seconds.
+    pub stored: Time,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Document {
+    topic: String,
+    base64_original_payload: String,
+    failures: Vec<Failure>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Failure {
+    failed_action: String,
+    error_message: String,
+}
+
+/// What is needed of a reading.
+#[derive(Deserialize)]
+struct Reading {
+    seq: u64,
+}
+
+impl RuleErrorReader {
+    /// A reader of `s3://bucket/prefix`.
+    pub fn new(config: &SdkConfig, bucket: &str, prefix: &str) -> Self {
+        RuleErrorReader { s3: aws_sdk_s3::Client::new(config), bucket: bucket.to_owned(), prefix: prefix.to_owned() }
+    }
+
+    /// Every stored message that was a reading.
+    pub async fn read(&self) -> Result<Vec<RuleError>, QueryError> {
+        let mut found = Vec::new();
+        let mut pages = self.s3.list_objects_v2().bucket(&self.bucket).prefix(&self.prefix).into_paginator().send();
+        while let Some(page) = pages.next().await {
+            for object in page.map_err(sdk)?.contents() {
+                let key = object.key().unwrap_or_default();
+                let secs = object.last_modified().map_or(0, |at| at.secs());
+                let stored = Time::from_unix_secs(u64::try_from(secs).unwrap_or(0));
+                let got = self.s3.get_object().bucket(&self.bucket).key(key).send().await.map_err(sdk)?;
+                let body = got.body.collect().await.map_err(sdk)?.into_bytes();
+                let error = parse(&body, stored);
+                found.extend(error.map_err(|why| QueryError::new(format!("s3://{}/{key}: {why}", self.bucket)))?);
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// One stored message; `None` when it was no reading.
+fn parse(body: &[u8], stored: Time) -> Result<Option<RuleError>, String> {
+    let document: Document = serde_json::from_slice(body).map_err(|e| e.to_string())?;
+    let parts: Vec<&str> = document.topic.split('/').collect();
+    let ["tenant", tenant, "device", device, "data"] = parts[..] else {
+        return Err(format!("the topic {:?} is not one of readings", document.topic));
+    };
+    let payload = STANDARD.decode(document.base64_original_payload).map_err(|e| e.to_string())?;
+    let Ok(Reading { seq }) = serde_json::from_slice(&payload) else { return Ok(None) };
+    let reason =
+        document.failures.first().map_or(String::new(), |f| format!("{}: {}", f.failed_action, f.error_message));
+    Ok(Some(RuleError { tenant: tenant.to_owned(), device: device.to_owned(), seq, reason, stored }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn document(topic: &str, payload: &[u8]) -> Vec<u8> {
+        format!(
+            r#"{{"ruleName":"readings","topic":"{topic}","cloudwatchTraceId":"x","clientId":"pump-1",
+                "base64OriginalPayload":"{}","failures":[{{"failedAction":"KinesisAction","failedResource":"raw",
+                "errorMessage":"Rate exceeded"}}]}}"#,
+            STANDARD.encode(payload)
+        )
+        .into_bytes()
+    }
+
+    #[test]
+    fn a_stored_message_is_known_by_its_topic_and_its_payload() {
+        let stored = Time::from_unix_secs(7);
+        let error = parse(&document("tenant/acme/device/pump-1/data", br#"{"seq":4}"#), stored).unwrap().unwrap();
+        assert_eq!((error.tenant.as_str(), error.device.as_str(), error.seq), ("acme", "pump-1", 4));
+        assert_eq!((error.reason.as_str(), error.stored), ("KinesisAction: Rate exceeded", stored));
+        assert_eq!(parse(&document("tenant/acme/device/pump-1/data", b"temp=21"), stored), Ok(None));
+        assert!(parse(&document("elsewhere", b"{}"), stored).is_err());
+        assert!(parse(b"not a document", stored).is_err());
+    }
+}

@@ -1,0 +1,112 @@
+//! Faults of execution environments: what befalls an invocation, and what Lambda hears of it.
+//!
+//! Contract: an environment may die before, during or after its handler, hang until Lambda's time-out, be killed for its
+//! memory, be lost while it works, or be given the same event as another. Each of these is a failed invocation, or one
+//! more, and Lambda delivers events at least once. Nothing else happens: a handler's calls have their effects, or not.
+
+use std::time::Duration;
+
+use super::functions::failed;
+use crate::cloud::lambda::{FunctionError, FunctionErrorKind};
+use crate::fault::{Faults, Kind, Opportunity};
+use crate::world::clock;
+use crate::world::time::Time;
+
+/// The longest that an environment which dies in the middle lives, when its fault does not say.
+const MIDWAY: Duration = Duration::from_secs(2);
+/// The longest that a lost environment is frozen, when its fault does not say.
+const FROZEN: Duration = Duration::from_secs(5);
+/// How much longer new environments start, when their fault does not say.
+const SLOW_START: Duration = Duration::from_secs(3);
+/// An environment is struck after its first call, its second, or its third.
+const CALLS_MAX: f64 = 3.0;
+
+/// What befalls an invocation.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Mishap {
+    /// The environment dies before its handler begins.
+    DiesBefore,
+    /// It dies after so many calls, at the latest at this instant.
+    Dies { calls: u64, at: Time, by: Death },
+    /// It dies when its handler has done everything, and before its answer.
+    DiesAfter,
+    /// It stops after so many calls, and hangs until Lambda ends it.
+    Hangs { calls: u64 },
+    /// Lambda loses touch with it after so many calls; it goes on at this instant, for at most so long.
+    Lost { calls: u64, until: Time, then: Duration },
+}
+
+/// What an environment dies of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Death {
+    Crash,
+    Memory,
+}
+
+fn opportunity<'a>(handler: &'a str, request_id: &'a str) -> Opportunity<'a> {
+    Opportunity { function: handler, subject: request_id, ..Opportunity::default() }
+}
+
+/// What befalls an invocation of the function with this handler, if anything does.
+pub(super) fn mishap(faults: &Faults, handler: &str, request_id: &str) -> Option<Mishap> {
+    let (now, at) = (clock::now(), opportunity(handler, request_id));
+    let strike = |kind| faults.strike(now, kind, &at);
+    // The roll is below 1, so the product is below the number of calls.
+    let calls = |roll: f64| 1 + (roll * CALLS_MAX) as u64;
+    if strike(Kind::CrashBefore).is_some() {
+        return Some(Mishap::DiesBefore);
+    }
+    if let Some(stroke) = strike(Kind::CrashMidway) {
+        let at = now + stroke.delay_or(MIDWAY);
+        return Some(Mishap::Dies { calls: calls(stroke.roll), at, by: Death::Crash });
+    }
+    if strike(Kind::CrashAfter).is_some() {
+        return Some(Mishap::DiesAfter);
+    }
+    if let Some(stroke) = strike(Kind::FunctionTimeout) {
+        return Some(Mishap::Hangs { calls: calls(stroke.roll) });
+    }
+    if let Some(stroke) = strike(Kind::OutOfMemory) {
+        return Some(Mishap::Dies { calls: calls(stroke.roll), at: now + MIDWAY, by: Death::Memory });
+    }
+    let stroke = strike(Kind::Zombie)?;
+    let longest = stroke.delay_or(FROZEN);
+    // Nothing of a fault goes on once its window has ended.
+    let until = (now + longest.mul_f64(0.5 + stroke.roll / 2.0)).min(faults.ends_at(&stroke.spec));
+    Some(Mishap::Lost { calls: calls(stroke.roll), until, then: longest })
+}
+
+/// Whether another environment is given the same event.
+pub(super) fn is_doubled(faults: &Faults, handler: &str, request_id: &str) -> bool {
+    faults.strike(clock::now(), Kind::DuplicateInvocation, &opportunity(handler, request_id)).is_some()
+}
+
+/// How much longer a new environment takes to start.
+pub(super) fn slow_start(faults: &Faults, handler: &str) -> Duration {
+    let under = faults.holds(clock::now(), Kind::ColdStarts, &opportunity(handler, ""));
+    under.map_or(Duration::ZERO, |spec| spec.delay.unwrap_or(SLOW_START))
+}
+
+impl Death {
+    /// What Lambda tells of it. (Texts from AWS's logs; that a custom runtime which is killed for its memory is
+    /// reported with this type is unverified.)
+    pub fn error(self, request_id: &str) -> FunctionError {
+        let (kind, signal) = match self {
+            Death::Crash => ("Runtime.ExitError", "exit status 1"),
+            Death::Memory => ("Runtime.OutOfMemory", "signal: killed"),
+        };
+        let message = format!("RequestId: {request_id} Error: Runtime exited with error: {signal}");
+        failed(FunctionErrorKind::Unhandled, kind, message)
+    }
+}
+
+/// What Lambda tells of an environment that it has lost (unverified).
+pub(super) fn lost(request_id: &str) -> FunctionError {
+    let message = format!("RequestId: {request_id} Error: the execution environment did not answer");
+    failed(FunctionErrorKind::Unhandled, "Sandbox.Failure", message)
+}
+
+/// What Lambda tells of an invocation that it ended after the function's time-out.
+pub(super) fn timed_out() -> FunctionError {
+    failed(FunctionErrorKind::TimedOut, "Sandbox.Timedout", "Task timed out".to_owned())
+}
