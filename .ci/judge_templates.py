@@ -1,4 +1,5 @@
-"""Judges folders of `platform synth`: cfn-lint and checkov the templates, sqlglot the statements of Athena.
+"""Judges folders of `platform synth`, and of templates in YAML: cfn-lint and checkov the templates, sqlglot the statements
+of Athena.
 
 Usage: judge_templates.py FOLDER...
 
@@ -12,6 +13,7 @@ import sys
 from pathlib import Path
 
 import sqlglot
+from cfnlint.decode import cfn_yaml
 from sqlglot import expressions
 
 TOOLS = Path(sys.executable).parent
@@ -24,9 +26,14 @@ def fail(what: str, lines: list[str]) -> None:
 
 
 def read(folders: list[Path]) -> dict[Path, dict]:
-    """All templates by their files, which must be those that the manifests list."""
+    """All templates by their files. Where there is a manifest, they must be those that it lists."""
     templates = {}
     for folder in folders:
+        if not (folder / "manifest.json").exists():
+            written = sorted(folder.glob("*.yaml"))
+            fail(f"{folder}: neither a manifest nor a template in YAML", [] if written else [str(folder)])
+            templates |= {path: cfn_yaml.load(str(path)) for path in written}
+            continue
         listed = {stack["template"] for stack in json.loads((folder / "manifest.json").read_text())["stacks"]}
         files = {path.name for path in folder.glob("*.template.json")}
         fail(f"{folder}: the manifest and the folder differ", sorted(listed ^ files))

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Judges the templates of three environments with tools that share no code with the platform: cfn-lint, checkov, sqlglot.
+# Judges the templates of three environments, and that of sweeps on AWS Batch, with tools that share no code with the
+# platform: cfn-lint, checkov, sqlglot.
 # Usage: judge_templates.sh [FOLDER]; the templates are left in FOLDER when it is given.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -18,4 +19,4 @@ for env in dev prod; do
     cargo platform synth --env "$env" --out "$folder/$env" > /dev/null
 done
 cargo platform synth --settings .ci/everything.toml --out "$folder/all" > /dev/null
-"$venv/bin/python" .ci/judge_templates.py "$folder/dev" "$folder/prod" "$folder/all"
+"$venv/bin/python" .ci/judge_templates.py "$folder/dev" "$folder/prod" "$folder/all" deploy/batch

@@ -3,7 +3,8 @@
 //!
 //! Read in this order: [`world`] (time, seeds, the trace), [`cloud`] (the simulated account), [`fleet`] (devices),
 //! [`fault`] (what goes wrong), [`invariant`] (the oracles), [`scenario`] (what to run), [`swarm`] (scenarios that are
-//! drawn), then [`seam`] and [`run`], which put them together, [`bugs`] (proof that the oracles bite), and [`cli`].
+//! drawn), [`sweep`] (many seeds of one), then [`seam`] and [`run`], which put them together, [`bugs`] (proof that the
+//! oracles bite), and [`cli`].
 
 pub use {cloud, world};
 
@@ -16,3 +17,4 @@ pub mod run;
 pub mod scenario;
 pub mod seam;
 pub mod swarm;
+pub mod sweep;

@@ -1,9 +1,11 @@
 //! The suites: scenarios with their verdicts, canaries that must fail, wire tests with the real SDK, permissions,
 //! the command line, and tidiness. One binary, so that the simulator is linked once.
 
+mod batch;
 mod canary;
 mod cli;
 mod cloudformation;
+mod coverage;
 mod faults_devices;
 mod faults_operators;
 mod faults_services;
@@ -12,6 +14,7 @@ mod permissions;
 mod resharding;
 mod scenarios;
 mod support;
+mod sweep;
 mod tidy;
 mod triggers;
 mod wire;

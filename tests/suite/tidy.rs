@@ -181,8 +181,10 @@ fn licences_of_all_dependencies_are_allowed() {
 
 #[test]
 fn paths_and_commands_in_the_documents_exist() {
-    let documents = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/gaps.md", "scenarios/README.md"];
-    let folders = ["platform/", "sim/", "scenarios/", "docs/", "tests/", "benches/", "reports/", "data/", ".ci/"];
+    let documents =
+        ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/gaps.md", "docs/batch.md", "scenarios/README.md"];
+    let folders =
+        ["platform/", "sim/", "scenarios/", "docs/", "tests/", "benches/", "reports/", "data/", "deploy/", ".ci/"];
     let help = sim_help();
     let (mut paths, mut commands) = (0, 0);
     for document in documents {

@@ -1,5 +1,6 @@
 //! The arguments of the `sim` command.
 
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use record::shell_word;
 use crate::bugs::{self, Bug};
 use crate::scenario::schema::DEVICES_MAX;
 use crate::scenario::{Overrides, duration};
+use crate::sweep::{Seeds, Shard};
 use crate::world::trace::Level;
 
 /// Exit codes of a run, for the help.
@@ -34,6 +36,12 @@ pub(super) enum Command {
     Verify(VerifyArgs),
     /// Print the scenario that a run of a swarm draws from its seed
     Draw(DrawArgs),
+    /// Run many seeds of a scenario on all cores
+    Sweep(SweepArgs),
+    /// Join the results of sweeps that shared their seeds
+    Merge(MergeArgs),
+    /// Print which marks and which kinds of faults scenarios reach; fail when one is never reached
+    Marks(MarksArgs),
     /// List the scenarios of a folder
     List(ListArgs),
     /// Print what a run folder holds
@@ -95,6 +103,68 @@ pub(super) struct DrawArgs {
     /// Seed of the run [default: the first of the scenario]
     #[arg(long, value_name = "N", value_parser = parse_seed, allow_negative_numbers = true)]
     pub(super) seed: Option<u64>,
+}
+
+/// `sim sweep`.
+#[derive(Args, Clone, Debug)]
+pub(super) struct SweepArgs {
+    /// Scenario file; one with a table [swarm] is another scenario for each seed
+    pub(super) file: PathBuf,
+    /// Seeds to run: 0..500, or several ranges and single seeds with commas between them
+    #[arg(long, value_name = "A..B")]
+    pub(super) seeds: Seeds,
+    /// Runs at the same time [default: as many as there are processors]
+    #[arg(long, value_name = "N")]
+    pub(super) jobs: Option<NonZeroUsize>,
+    /// Folder of results: a line a seed as they come, and the run folders of failures. A sweep that was stopped or killed
+    /// goes on where it was; a file `stop` in the folder stops it after the seeds that are under way
+    #[arg(long, value_name = "DIR")]
+    pub(super) out: Option<PathBuf>,
+    /// Run only every n-th seed, from the i-th on (from 0): one of n machines
+    #[arg(long, value_name = "I/N", default_value_t = Shard::WHOLE)]
+    pub(super) shard: Shard,
+    /// Begin no further seed after so many failures
+    #[arg(long, value_name = "N")]
+    pub(super) stop_after: Option<NonZeroUsize>,
+    /// Form of the result
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(super) format: Format,
+    #[command(flatten)]
+    pub(super) overrides: OverrideArgs,
+    /// No progress on stderr
+    #[arg(long)]
+    pub(super) quiet: bool,
+}
+
+/// `sim merge`.
+#[derive(Args, Clone, Debug)]
+pub(super) struct MergeArgs {
+    /// Folder to write
+    pub(super) out: PathBuf,
+    /// Folders that `sim sweep --out` wrote, of one scenario and build and without a seed in common
+    #[arg(required = true, value_name = "DIR")]
+    pub(super) folders: Vec<PathBuf>,
+    /// Form of the result
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(super) format: Format,
+}
+
+/// `sim marks`.
+#[derive(Args, Clone, Debug)]
+pub(super) struct MarksArgs {
+    /// Scenario files, or folders of them; of a folder only those of up to 100,000 readings
+    #[arg(default_value = "scenarios")]
+    pub(super) paths: Vec<PathBuf>,
+    /// Seeds of each scenario, beginning with its own. A swarm, each seed of which is another scenario, has a hundred
+    /// times as many
+    #[arg(long, value_name = "N", default_value_t = NonZeroUsize::MIN)]
+    pub(super) seeds: NonZeroUsize,
+    /// Form of the table
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(super) format: Format,
+    /// No progress on stderr
+    #[arg(long)]
+    pub(super) quiet: bool,
 }
 
 /// `sim list`.

@@ -25,7 +25,8 @@ pub(super) fn list(args: &ListArgs) -> Result<u8, Failure> {
     Ok(if errors.is_empty() { 0 } else { USAGE })
 }
 
-fn files(dir: &Path) -> Result<Vec<PathBuf>, Failure> {
+/// The scenario files of a folder, by name.
+pub(super) fn files(dir: &Path) -> Result<Vec<PathBuf>, Failure> {
     let entries = std::fs::read_dir(dir).map_err(|e| {
         Failure::usage(format_args!(
             "`{}` cannot be listed: {e}\n  expected: a folder of scenario files\n  \

@@ -7,10 +7,14 @@ mod bugs;
 mod child;
 mod draw;
 mod list;
+mod marks;
+mod merge;
 mod progress;
 mod report;
 mod run;
 mod show;
+mod sweep;
+mod tallied;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -79,6 +83,9 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Verify(args) => verify::verify(&args),
         Command::Draw(args) => draw::draw(&args),
+        Command::Sweep(args) => sweep::sweep(&args),
+        Command::Marks(args) => marks::marks(&args),
+        Command::Merge(args) => merge::merge(&args),
         Command::List(args) => list::list(&args),
         Command::Show(args) => show::show(&args),
         Command::Report(args) => report::report(&args),

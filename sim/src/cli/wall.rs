@@ -1,6 +1,10 @@
 //! What only the machine knows: wall time and memory. Nothing of it reaches a run.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::time::{Duration, Instant};
+
+use xxhash_rust::xxh3::Xxh3Default;
 
 /// Measures wall time from its start.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +29,18 @@ impl Stopwatch {
 /// Peak resident memory of this process, where the operating system tells.
 pub(super) fn peak_memory_bytes() -> Option<u64> {
     high_water_mark(&std::fs::read_to_string("/proc/self/status").ok()?)
+}
+
+/// This build: the version, and a hash of the program's bytes, the same on every machine that has the same program.
+pub(super) fn build() -> std::io::Result<String> {
+    let mut program = File::open(std::env::current_exe()?)?;
+    let (mut hash, mut buffer) = (Xxh3Default::new(), vec![0; 1 << 20]);
+    loop {
+        match program.read(&mut buffer)? {
+            0 => return Ok(format!("{} {:016x}", env!("CARGO_PKG_VERSION"), hash.digest())),
+            n => hash.update(&buffer[..n]),
+        }
+    }
 }
 
 /// `VmHWM` of Linux's `/proc/self/status`, in bytes.

@@ -33,11 +33,15 @@ pub(super) struct Ranges {
     pub functions: &'static [&'static str],
 }
 
-/// Services that the platform's functions call, with the operations that carry its data.
+/// Services that the platform's functions call, with the operations that carry its data. What is called with every batch
+/// is there more often than what is called with a new device or an anomaly.
 const CALLED: &[Service] = &[
     ("kinesis", &["PutRecords"]),
-    ("dynamodb", &["BatchGetItem", "UpdateItem"]),
+    ("kinesis", &["PutRecord"]),
+    ("kinesis", &["GetRecords"]),
     ("s3", &["GetObject", "PutObject"]),
+    ("s3", &["PutObject"]),
+    ("dynamodb", &["BatchGetItem", "UpdateItem"]),
     ("sns", &["Publish"]),
     ("iot", &["AddThingToThingGroup", "AddThingToBillingGroup"]),
     ("firehose", &["PutRecordBatch"]),
@@ -105,7 +109,7 @@ const ROWS: &[Ranges] = &[
     Ranges {
         kind: Kind::QuotaLowered,
         amount: (0.05, 0.9),
-        services: &[("kinesis", &["PutRecords", "GetRecords"]), ("iot", &["Publish"]), ("dynamodb", &["BatchGetItem"])],
+        services: &[("kinesis", &[]), ("iot", &[]), ("dynamodb", &[])],
         ..USUAL
     },
     Ranges { kind: Kind::BitRot, every_s: (10, 60), ..USUAL },
@@ -134,6 +138,8 @@ const ROWS: &[Ranges] = &[
     // Parts per million.
     Ranges { kind: Kind::ClockDrift, amount: (10.0, 5_000.0), ..USUAL },
     Ranges { kind: Kind::ClockJump, delay_ms: (100, 1_200_000), every_s: (15, 120), ..USUAL },
+    // Readings that a device has room for: what it gives up is owed to nobody.
+    Ranges { kind: Kind::FlashFull, amount: (2.0, 200.0), ..USUAL },
     Ranges { kind: Kind::DuplicateSend, probability: (0.05, 0.6), ..USUAL },
     Ranges { kind: Kind::MalformedPayload, probability: (0.02, 0.4), ..USUAL },
     Ranges { kind: Kind::OversizedPayload, probability: (0.01, 0.1), ..USUAL },
@@ -151,11 +157,9 @@ const ROWS: &[Ranges] = &[
     Ranges { kind: Kind::WrongConfiguration, every_s: (60, 180), functions: READERS, ..USUAL },
 ];
 
-/// Kinds that a swarm does not draw unless its file names them, each with the reason.
-pub const LEFT_OUT: &[(Kind, &str)] = &[(
-    Kind::FlashFull,
-    "a device that gives readings up makes its run unsettled, which is right and proves nothing about the platform",
-)];
+/// Kinds that a swarm does not draw unless its file names them, each with the reason: after them a correct platform need
+/// not settle. Today there is none, because the ranges keep each kind within what must be survived.
+pub const LEFT_OUT: &[(Kind, &str)] = &[];
 
 /// The row of a kind; the usual ranges for a kind that has none of its own.
 pub(super) fn of(kind: Kind) -> Ranges {
