@@ -14,3 +14,4 @@ pub mod invariant;
 pub mod run;
 pub mod scenario;
 pub mod seam;
+pub mod shrink;

@@ -4,11 +4,16 @@
 mod args;
 mod bench;
 mod child;
+mod diff;
+mod explain;
 mod list;
+mod origin;
 mod progress;
+mod replay;
 mod report;
 mod run;
 mod show;
+mod shrink;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -80,6 +85,10 @@ pub fn main() -> ExitCode {
         Command::Show(args) => show::show(&args),
         Command::Report(args) => report::report(&args),
         Command::Bench(args) => bench::bench(&args),
+        Command::Replay(args) => replay::replay(&args),
+        Command::Explain(args) => explain::explain(&args),
+        Command::Diff(args) => diff::diff(&args),
+        Command::Shrink(args) => shrink::shrink(&args),
         Command::Schema => print(&readme()).map(|()| 0),
     };
     let code = done.unwrap_or_else(|failure| {

@@ -49,16 +49,7 @@ struct Sink(record::Recorder);
 
 impl EventSink for Sink {
     fn push(&mut self, event: Event) {
-        self.0.event(&record::EventRow {
-            seq: event.seq,
-            time_us: i64::try_from(event.time.unix_micros()).unwrap_or(i64::MAX),
-            level: event.level,
-            source: event.source,
-            kind: event.kind.into(),
-            subject: event.subject,
-            detail: event.detail,
-            digest: event.digest,
-        });
+        self.0.event(&super::event_row(event));
     }
 }
 
@@ -69,9 +60,15 @@ pub(super) async fn run(
     options: RunOptions,
     harness: Harness,
 ) -> Result<Outcome, RunError> {
-    let trace = match &options.record {
-        Some((recorder, level)) => Trace::keeping(*level, Box::new(Sink(recorder.clone()))),
-        None => Trace::new(),
+    let mut options = options;
+    let trace = match (options.watch.take(), &options.record) {
+        (Some((level, sink)), _) => Trace::keeping(level, sink),
+        (None, Some((recorder, level))) => Trace::keeping(*level, Box::new(Sink(recorder.clone()))),
+        (None, None) => Trace::new(),
+    };
+    let trace = match options.spotlight.take() {
+        Some(spotlight) => trace.under(spotlight),
+        None => trace,
     };
     let mut world = World::boot(scenario, settings, options, harness, trace)?;
     world.hardship().await;
