@@ -9,6 +9,7 @@
 
 mod calendar;
 mod calls;
+mod client;
 pub mod cross_cutting;
 mod declare;
 pub mod deploy;

@@ -32,7 +32,7 @@ struct Refused {
 impl QuarantineReader {
     /// A reader of `s3://bucket/prefix`.
     pub fn new(config: &SdkConfig, bucket: &str, prefix: &str) -> Self {
-        QuarantineReader { s3: aws_sdk_s3::Client::new(config), bucket: bucket.to_owned(), prefix: prefix.to_owned() }
+        QuarantineReader { s3: super::client!(aws_sdk_s3, config), bucket: bucket.to_owned(), prefix: prefix.to_owned() }
     }
 
     /// Hands over (tenant, device, seq, reason) of every refused record that tells whose it is.

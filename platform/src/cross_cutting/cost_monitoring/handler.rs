@@ -50,8 +50,8 @@ impl CostExplorer {
         let clock = Clock::new(config)?;
         let config = client_config(config);
         Ok(CostExplorer {
-            explorer: aws_sdk_costexplorer::Client::new(&config),
-            dynamodb: aws_sdk_dynamodb::Client::new(&config),
+            explorer: crate::client::of!(aws_sdk_costexplorer, &config),
+            dynamodb: crate::client::of!(aws_sdk_dynamodb, &config),
             clock,
             table,
             environment,

@@ -59,8 +59,8 @@ impl AnomalyDetection {
         let topic_arn = environment.require(ALERT_TOPIC_ARN)?;
         let clock = Clock::new(config)?;
         let config = client_config(config);
-        let s3 = aws_sdk_s3::Client::new(&config);
-        let sns = aws_sdk_sns::Client::new(&config);
+        let s3 = crate::client::of!(aws_sdk_s3, &config);
+        let sns = crate::client::of!(aws_sdk_sns, &config);
         Ok(AnomalyDetection {
             store: Store::new(s3.clone(), states, clock.clone()),
             reporter: Reporter::new(s3, sns, anomalies, topic_arn, clock.clone()),

@@ -58,9 +58,9 @@ impl Enrichment {
         let clock = Clock::new(config)?;
         let config = client_config(config);
         Ok(Enrichment {
-            directory: Directory::new(aws_sdk_dynamodb::Client::new(&config), table, clock.clone()),
-            quarantine: Quarantine::new(aws_sdk_s3::Client::new(&config), bucket, clock.clone()),
-            writer: Writer::new(aws_sdk_kinesis::Client::new(&config), stream, clock),
+            directory: Directory::new(crate::client::of!(aws_sdk_dynamodb, &config), table, clock.clone()),
+            quarantine: Quarantine::new(crate::client::of!(aws_sdk_s3, &config), bucket, clock.clone()),
+            writer: Writer::new(crate::client::of!(aws_sdk_kinesis, &config), stream, clock),
         })
     }
 

@@ -60,8 +60,8 @@ impl Tagger {
         let clock = Clock::new(config)?;
         let config = client_config(config);
         Ok(Tagger {
-            registry: Registry::new(aws_sdk_iot::Client::new(&config), clock.clone()),
-            items: Items::new(aws_sdk_dynamodb::Client::new(&config), table, retention, clock),
+            registry: Registry::new(crate::client::of!(aws_sdk_iot, &config), clock.clone()),
+            items: Items::new(crate::client::of!(aws_sdk_dynamodb, &config), table, retention, clock),
             prefix,
         })
     }

@@ -41,7 +41,7 @@ impl Curation {
         let retention_h = environment.require_number(STREAM_RETENTION_HOURS, settings::STREAM_RETENTION_HOURS)?;
         let clock = Clock::new(config)?;
         let config = client_config(config);
-        let queries = Queries::new(aws_sdk_athena::Client::new(&config), database, workgroup, clock);
+        let queries = Queries::new(crate::client::of!(aws_sdk_athena, &config), database, workgroup, clock);
         Ok(Curation { queries, database: database.to_owned(), retention_h })
     }
 }
