@@ -29,8 +29,9 @@ fn smoke(devices: u32, hardship: Duration) -> Scenario {
 fn broker(criterion: &mut Criterion) {
     let seed = Seed::root(1);
     let mut account = Account::new("eu-west-1", seed, Trace::new());
-    let deployed =
-        boot(&mut account, START, &platform::Settings::default(), |_, body| body).expect("the templates boot");
+    let settings = platform::Settings::default();
+    let stacks = platform::deploy::Plan::of(&settings);
+    let deployed = boot(&mut account, START, (&settings, &stacks), |_, body| body).expect("the templates boot");
     let devices = plan(&smoke(50, Duration::from_secs(60)).fleets, seed).expect("the fleet is valid");
     let device = &devices[0];
     register_device(&mut account, START, &deployed, device).expect("the device is registered");

@@ -2,11 +2,12 @@
 //! Orrery's simulator: a whole AWS IoT data platform in a deterministic world.
 //!
 //! Read in this order: [`world`] (time, seeds, the trace), [`cloud`] (the simulated account), [`fleet`] (devices),
-//! [`fault`] (what goes wrong), [`invariant`] (the oracles), [`scenario`] (what to run), then [`seam`] and [`run`], which put them together, and
-//! [`cli`].
+//! [`fault`] (what goes wrong), [`invariant`] (the oracles), [`scenario`] (what to run), [`swarm`] (scenarios that are
+//! drawn), then [`seam`] and [`run`], which put them together, [`bugs`] (proof that the oracles bite), and [`cli`].
 
 pub use {cloud, world};
 
+pub mod bugs;
 pub mod cli;
 pub mod fault;
 pub mod fleet;
@@ -15,3 +16,4 @@ pub mod run;
 pub mod scenario;
 pub mod seam;
 pub mod shrink;
+pub mod swarm;

@@ -7,6 +7,7 @@ use clap::builder::ArgPredicate;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use record::{ReadingId, shell_word};
 
+use crate::bugs::{self, Bug};
 use crate::scenario::schema::DEVICES_MAX;
 use crate::scenario::{Overrides, duration};
 use crate::world::time::Time;
@@ -32,6 +33,8 @@ pub(super) enum Command {
     Run(RunArgs),
     /// Run a scenario twice in fresh processes and compare every event
     Verify(VerifyArgs),
+    /// Print the scenario that a run of a swarm draws from its seed
+    Draw(DrawArgs),
     /// List the scenarios of a folder
     List(ListArgs),
     /// Print what a run folder holds
@@ -48,6 +51,8 @@ pub(super) enum Command {
     Diff(DiffArgs),
     /// Find the smallest scenario that still fails in the same way
     Shrink(ShrinkArgs),
+    /// Plant bugs, one at a time, and see whether the oracles find them
+    Bugs(BugsArgs),
     /// Print the keys of scenario files: the text of scenarios/README.md
     Schema,
 }
@@ -71,6 +76,9 @@ pub(super) struct RunArgs {
     pub(super) events: Option<Events>,
     #[command(flatten)]
     pub(super) overrides: OverrideArgs,
+    /// Plant a bug, to see the oracles find it; `sim bugs --list` names all
+    #[arg(long, value_name = "ID", value_parser = parse_bug)]
+    pub(super) bug: Option<&'static Bug>,
     /// No progress on stderr
     #[arg(long)]
     pub(super) quiet: bool,
@@ -86,6 +94,16 @@ pub(super) struct VerifyArgs {
     pub(super) seed: Option<u64>,
     #[command(flatten)]
     pub(super) overrides: OverrideArgs,
+}
+
+/// `sim draw`.
+#[derive(Args, Clone, Debug)]
+pub(super) struct DrawArgs {
+    /// Scenario file with a table [swarm]
+    pub(super) file: PathBuf,
+    /// Seed of the run [default: the first of the scenario]
+    #[arg(long, value_name = "N", value_parser = parse_seed, allow_negative_numbers = true)]
+    pub(super) seed: Option<u64>,
 }
 
 /// `sim list`.
@@ -227,6 +245,35 @@ pub(super) enum Instant {
     At(Time),
 }
 
+/// `sim bugs`.
+#[derive(Args, Clone, Debug)]
+pub(super) struct BugsArgs {
+    /// Print the bugs and what they are, and run nothing
+    #[arg(long)]
+    pub(super) list: bool,
+    /// Only these bugs
+    #[arg(long, value_name = "ID,ID,..", value_delimiter = ',', value_parser = parse_bug)]
+    pub(super) only: Vec<&'static Bug>,
+    /// Scenario file whose seeds are run
+    #[arg(long, value_name = "FILE", default_value = "scenarios/bugs.toml")]
+    pub(super) scenario: PathBuf,
+    /// From how many seeds, far apart, the hunt for each bug begins
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=100))]
+    pub(super) bases: u64,
+    /// Most seeds that are run from each of them
+    #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    pub(super) seeds_max: u64,
+    /// Bugs that are hunted at a time [default: as many as the machine has cores]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_024))]
+    pub(super) jobs: Option<u64>,
+    /// Do not look for the smallest scenario that finds each bug
+    #[arg(long)]
+    pub(super) no_shrink: bool,
+    /// Form of the table
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(super) format: Format,
+}
+
 /// Flags that change a scenario for one run.
 #[derive(Args, Clone, Debug, Default)]
 pub(super) struct OverrideArgs {
@@ -264,7 +311,7 @@ impl BenchArgs {
 }
 
 fn quiet_run(file: PathBuf, seed: Option<u64>, overrides: OverrideArgs) -> RunArgs {
-    RunArgs { file, seed, out: None, format: Format::Json, events: None, overrides, quiet: true }
+    RunArgs { file, seed, out: None, format: Format::Json, events: None, overrides, bug: None, quiet: true }
 }
 
 /// Form of results.
@@ -330,6 +377,10 @@ fn parse_reading(text: &str) -> Result<ReadingId, String> {
 
 fn parse_seed(text: &str) -> Result<u64, String> {
     text.parse().map_err(|_| format!("expected a whole number from 0 to {}", u64::MAX))
+}
+
+fn parse_bug(text: &str) -> Result<&'static Bug, String> {
+    bugs::find(text).ok_or_else(|| bugs::unknown(text))
 }
 
 fn parse_devices(text: &str) -> Result<u32, String> {

@@ -48,11 +48,12 @@ fn files(dir: &Path) -> Result<Vec<PathBuf>, Failure> {
 pub(super) fn row(file: &Path, scenario: &Scenario) -> Vec<String> {
     let seeds: Vec<String> = scenario.seeds.iter().map(u64::to_string).collect();
     let expects = scenario.expect.verdict;
+    let drawn = |given: bool, shown: String| if given { shown } else { "drawn".to_owned() };
     vec![
         file.display().to_string(),
-        thousands(scenario.devices()),
-        duration::format(scenario.phase.hardship),
-        duration::format(scenario.phase.peace),
+        drawn(!scenario.fleets.is_empty(), thousands(scenario.devices())),
+        drawn(!scenario.phase.peace.is_zero(), duration::format(scenario.phase.hardship)),
+        drawn(!scenario.phase.peace.is_zero(), duration::format(scenario.phase.peace)),
         seeds.join(","),
         if expects == Verdict::Held { "held".to_owned() } else { format!("{expects} (canary)") },
         scenario.title.clone(),

@@ -3,8 +3,10 @@
 
 mod args;
 mod bench;
+mod bugs;
 mod child;
 mod diff;
+mod draw;
 mod explain;
 mod list;
 mod origin;
@@ -81,6 +83,7 @@ pub fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Run(args) => run::run(&args),
         Command::Verify(args) => verify::verify(&args),
+        Command::Draw(args) => draw::draw(&args),
         Command::List(args) => list::list(&args),
         Command::Show(args) => show::show(&args),
         Command::Report(args) => report::report(&args),
@@ -89,6 +92,7 @@ pub fn main() -> ExitCode {
         Command::Explain(args) => explain::explain(&args),
         Command::Diff(args) => diff::diff(&args),
         Command::Shrink(args) => shrink::shrink(&args),
+        Command::Bugs(args) => bugs::bugs(&args),
         Command::Schema => print(&readme()).map(|()| 0),
     };
     let code = done.unwrap_or_else(|failure| {

@@ -6,6 +6,7 @@ use std::path::Path;
 use record::{RunReader, Summary, shell_word};
 
 use super::Failure;
+use crate::bugs;
 use crate::run::Harness;
 use crate::scenario::{Overrides, Scenario};
 
@@ -63,7 +64,7 @@ impl Origin {
 
     /// The world of the run: with a bug planted when its settings say so.
     pub(super) fn harness(&self) -> Result<Harness, Failure> {
-        harness_of(&self.settings).map_err(|problem| {
+        bugs::harness_of(&self.settings).map_err(|problem| {
             Failure::usage(format_args!(
                 "{}: {problem}\n  expected: a run of the platform as it is, or with a planted bug of this build\n  \
                  hint: use the version that wrote the run",
@@ -85,13 +86,5 @@ impl Origin {
             words.push_str(&format!(" --{flag} {value}"));
         }
         words
-    }
-}
-
-/// The harness that the settings of a run ask for.
-fn harness_of(settings: &BTreeMap<String, String>) -> Result<Harness, String> {
-    match settings.get("bug") {
-        None => Ok(Harness::default()),
-        Some(bug) => Err(format!("has the planted bug {bug:?}, which this build does not have")),
     }
 }

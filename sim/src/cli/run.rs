@@ -8,8 +8,10 @@ use super::args::{Events, Format, RunArgs, repeat_command};
 use super::progress::Progress;
 use super::wall::{Stopwatch, peak_memory_bytes};
 use super::{BUG, CANARY_HELD, Failure, USAGE, print, text, verdict_code};
-use crate::run::{self, RunError, RunOptions};
+use crate::bugs::{self, Bug};
+use crate::run::{self, Harness, RunError, RunOptions};
 use crate::scenario::Scenario;
+use crate::swarm;
 
 /// What the arguments come to, before anything runs.
 #[derive(Debug, PartialEq)]
@@ -20,6 +22,8 @@ pub(super) struct Plan {
     pub(super) seed: u64,
     /// Flags that changed the scenario or choose what is kept, for the manifest.
     pub(super) settings: BTreeMap<String, String>,
+    /// The bug that is planted in it.
+    pub(super) bug: Option<&'static Bug>,
     /// The command that repeats the run.
     pub(super) repeat: String,
 }
@@ -28,14 +32,19 @@ impl Plan {
     /// Reads the scenario and applies the flags.
     pub(super) fn of(args: &RunArgs) -> Result<Self, Failure> {
         let overrides = args.overrides.overrides();
-        let scenario = Scenario::load(&args.file)?.with_overrides(&overrides)?;
+        let scenario = Scenario::load(&args.file)?;
         let seed = args.seed.unwrap_or(scenario.seeds[0]);
+        let scenario = swarm::concrete(&scenario, seed)?.with_overrides(&overrides)?;
         let mut settings = overrides.settings();
         if let Some(events) = args.events {
             settings.insert("events".to_owned(), events.as_str().to_owned());
         }
-        let repeat = repeat_command("run", &args.file, seed, &overrides);
-        Ok(Plan { scenario, seed, settings, repeat })
+        let mut repeat = repeat_command("run", &args.file, seed, &overrides);
+        if let Some(bug) = args.bug {
+            settings.insert(bugs::SETTING.to_owned(), bug.id.to_owned());
+            repeat.push_str(&format!(" --bug {}", bug.id));
+        }
+        Ok(Plan { scenario, seed, settings, bug: args.bug, repeat })
     }
 }
 
@@ -45,6 +54,9 @@ pub(super) fn run(args: &RunArgs) -> Result<u8, Failure> {
     let folder = args.out.as_deref().map(RunFolder::create).transpose()?;
     if !args.quiet {
         plan.scenario.notes().iter().for_each(|note| eprintln!("note: {note}"));
+        if plan.scenario.origin.is_some() {
+            eprintln!("note: drawn: {}", swarm::describe(&plan.scenario));
+        }
     }
     let _banner = RepeatOnPanic(&plan.repeat);
     let clock = Stopwatch::start();
@@ -55,12 +67,17 @@ pub(super) fn run(args: &RunArgs) -> Result<u8, Failure> {
         settings: plan.settings.clone(),
         ..RunOptions::seeded(plan.seed)
     };
-    let outcome = run::run(&plan.scenario, options);
+    let harness = plan.bug.map_or_else(Harness::default, |bug| (bug.plant)());
+    let outcome = run::run_with(&plan.scenario, options, harness);
     drop(progress);
     let mut outcome = outcome.map_err(|e| failed(e, &plan.repeat))?;
     outcome.summary.set_wall_clock(clock.elapsed().as_secs_f64(), peak_memory_bytes());
     // The summary is printed first: a disk that is full at the end must not take it along.
-    let printed = print(&rendered(&outcome.summary, &plan.scenario, args.format));
+    let mut text = rendered(&outcome.summary, &plan.scenario, args.format);
+    if let (Some(bug), Format::Text) = (plan.bug, args.format) {
+        text.push_str(&format!("planted bug   {}: {}\n", bug.id, bug.what));
+    }
+    let printed = print(&text);
     let finished = folder.map(|folder| folder.finish(&outcome.manifest, &outcome.summary)).transpose();
     printed?;
     finished?;

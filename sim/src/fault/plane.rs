@@ -123,6 +123,11 @@ impl Faults {
         Some(live.spec.clone())
     }
 
+    /// When a fault begins: the first instant of its window.
+    pub fn begins_at(&self, spec: &FaultSpec) -> Time {
+        self.lock().start + spec.from
+    }
+
     /// When the fault that holds now ends: the instant until which its window lasts.
     pub fn ends_at(&self, spec: &FaultSpec) -> Time {
         self.lock().start + spec.until

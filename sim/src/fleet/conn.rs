@@ -6,13 +6,11 @@
 //! handshake that costs two round trips before the first MQTT packet, as TLS 1.3 does. A refused certificate closes the
 //! connection.
 //!
-//! **Latency.** The device's end holds what it sends, and what it receives, for a time drawn from its profile; messages
-//! never overtake each other. The broker's end adds nothing. Waiting takes no task: the owner's task is woken.
+//! **Latency and faults** are the device's end's: see `access`.
 //!
 //! **Flushes.** madsim's `TcpStream` sends a packet at every flush, even when nothing was written, and empty packets
 //! make two ends wake each other for ever. Here a flush follows a write, and writes of one step share one flush.
 
-use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
@@ -24,11 +22,11 @@ use bytes::Bytes;
 use madsim::net::TcpStream;
 use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 
-use super::alarm::{Alarm, Arrival};
+use super::access::Access;
+use super::fates::Fates;
 pub use super::network::NetworkProfile;
 use crate::world::clock;
 use crate::world::seed::Rng;
-use crate::world::time::Time;
 
 /// First bytes of the simulated handshake.
 const CLIENT_HELLO: &[u8] = b"orrery-tls:";
@@ -37,10 +35,10 @@ const CERTIFICATE_ID_BYTES: usize = 64;
 /// The server's answer to a certificate that it accepts.
 const SERVER_HELLO: u8 = b'+';
 /// Bytes taken from the stream at a time.
-const CHUNK_BYTES: usize = 2_048;
+pub(super) const CHUNK_BYTES: usize = 2_048;
 
 /// The stream, shared by the reading and the writing half.
-struct Link {
+pub(super) struct Link {
     stream: Option<TcpStream>,
     corked: bool,
     dirty: bool,
@@ -48,7 +46,7 @@ struct Link {
 }
 
 impl Link {
-    fn write(&mut self, bytes: &[u8]) {
+    pub(super) fn write(&mut self, bytes: &[u8]) {
         let Some(stream) = &mut self.stream else { return };
         // madsim takes all bytes at once into a buffer.
         let written = Pin::new(stream).poll_write(&mut Context::from_waker(Waker::noop()), bytes);
@@ -78,7 +76,7 @@ impl Link {
     }
 
     /// Reads into `chunk`; 0 bytes mean the end.
-    fn poll_read(&mut self, cx: &mut Context<'_>, chunk: &mut [u8]) -> Poll<io::Result<usize>> {
+    pub(super) fn poll_read(&mut self, cx: &mut Context<'_>, chunk: &mut [u8]) -> Poll<io::Result<usize>> {
         let Some(stream) = &mut self.stream else { return Poll::Ready(Ok(0)) };
         let mut buf = ReadBuf::new(chunk);
         let read = Pin::new(stream).poll_read(cx, &mut buf);
@@ -90,86 +88,25 @@ impl Link {
     }
 }
 
-fn lock(link: &Mutex<Link>) -> MutexGuard<'_, Link> {
+pub(super) fn lock(link: &Mutex<Link>) -> MutexGuard<'_, Link> {
     link.lock().expect("one thread runs the simulation, and a panic in it ends the run")
 }
 
-/// What a device's end adds: the access network.
-struct Access {
-    profile: NetworkProfile,
-    rng: Rng,
-    outbox: VecDeque<(Time, Bytes)>,
-    inbox: VecDeque<(Time, Bytes)>,
-    last_out: Time,
-    last_in: Time,
-    ends_at: Time,
-    alarm: Alarm,
-    arrival: Option<(Arc<Arrival>, Waker)>,
-}
+/// A connection that its device has forgotten and the broker has not heard of: open until the broker ends it.
+pub(super) struct Ghost(TcpStream);
 
-impl Access {
-    fn new(profile: NetworkProfile, rng: Rng) -> Self {
-        Access {
-            profile,
-            rng,
-            outbox: VecDeque::new(),
-            inbox: VecDeque::new(),
-            last_out: Time::EPOCH,
-            last_in: Time::EPOCH,
-            ends_at: Time::MAX,
-            alarm: Alarm::new(),
-            arrival: None,
-        }
-    }
-
-    fn send_at(&mut self, now: Time) -> Time {
-        self.last_out = self.last_out.max(now + self.profile.one_way(&mut self.rng));
-        self.last_out
-    }
-
-    fn receive_at(&mut self, now: Time) -> Time {
-        self.last_in = self.last_in.max(now + self.profile.one_way(&mut self.rng));
-        self.last_in
-    }
-
-    /// Takes what has come from the stream, and notes when the device is to see it.
-    fn take_arrivals(&mut self, cx: &mut Context<'_>, link: &Mutex<Link>, now: Time) {
-        if !self.arrival.as_ref().is_some_and(|(arrival, _)| arrival.wakes(cx)) {
-            let arrival = Arrival::new(cx.waker().clone());
-            self.arrival = Some((arrival.clone(), Waker::from(arrival)));
-        }
-        let (arrived, waker) = match &self.arrival {
-            Some((arrival, waker)) => (arrival.take(), waker.clone()),
-            None => return,
-        };
-        while arrived && self.ends_at == Time::MAX {
+impl Ghost {
+    /// Whether the broker has ended it. What the broker says meanwhile is lost.
+    pub(super) fn has_ended(&mut self) -> bool {
+        loop {
             let mut chunk = [0; CHUNK_BYTES];
-            let Poll::Ready(read) = lock(link).poll_read(&mut Context::from_waker(&waker), &mut chunk) else { break };
-            let due = self.receive_at(now);
-            match read {
-                Ok(0) | Err(_) => self.ends_at = due,
-                Ok(n) => self.inbox.push_back((due, Bytes::copy_from_slice(&chunk[..n]))),
+            let mut buf = ReadBuf::new(&mut chunk);
+            match Pin::new(&mut self.0).poll_read(&mut Context::from_waker(Waker::noop()), &mut buf) {
+                Poll::Pending => return false,
+                Poll::Ready(Ok(())) if !buf.filled().is_empty() => {}
+                Poll::Ready(_) => return true,
             }
         }
-    }
-
-    /// Writes what is due, takes what has arrived, and hands over what is due of that.
-    fn poll(&mut self, cx: &mut Context<'_>, link: &Mutex<Link>, each: &mut impl FnMut(&[u8])) -> Poll<io::Result<()>> {
-        let now = clock::now();
-        while let Some((_, bytes)) = self.outbox.pop_front_if(|(due, _)| *due <= now) {
-            lock(link).write(&bytes);
-        }
-        self.take_arrivals(cx, link, now);
-        while let Some((_, bytes)) = self.inbox.pop_front_if(|(due, _)| *due <= now) {
-            each(&bytes);
-        }
-        if self.ends_at <= now {
-            return Poll::Ready(Ok(()));
-        }
-        let next = |queue: &VecDeque<(Time, Bytes)>| queue.front().map_or(Time::MAX, |(due, _)| *due);
-        let due = next(&self.outbox).min(next(&self.inbox)).min(self.ends_at);
-        self.alarm.wake_at(cx, now, due);
-        Poll::Pending
     }
 }
 
@@ -190,16 +127,23 @@ impl Conn {
         Conn::new(stream, None)
     }
 
-    /// Opens a device's end: TCP and the simulated TLS handshake with the certificate's id.
-    pub async fn connect(
+    /// Opens a device's end: TCP and the simulated TLS handshake with the certificate's id, under the device's faults.
+    pub(super) async fn connect(
         broker: SocketAddr,
         certificate_id: &str,
         profile: NetworkProfile,
-        mut rng: Rng,
+        rng: Rng,
+        fates: Option<Arc<Fates>>,
     ) -> io::Result<Conn> {
-        clock::sleep(profile.one_way(&mut rng) + profile.one_way(&mut rng)).await;
+        let mut access = Box::new(Access::new(profile, rng, fates));
+        let now = clock::now();
+        clock::sleep(access.round_trip(now)).await;
+        if access.nameless(now) {
+            return Err(io::Error::new(io::ErrorKind::NotFound, "the broker's name is not found"));
+        }
+        poll_fn(|cx| access.poll_open(cx)).await;
         let stream = TcpStream::connect(broker).await?;
-        let mut conn = Conn::new(stream, Some(Box::new(Access::new(profile, rng))));
+        let mut conn = Conn::new(stream, Some(access));
         let mut hello = Some(Bytes::from([CLIENT_HELLO, certificate_id.as_bytes()].concat()));
         let mut answer = Vec::new();
         let ended = poll_fn(|cx| {
@@ -218,6 +162,18 @@ impl Conn {
         Ok(conn)
     }
 
+    /// Closes the connection. The broker does not hear of it while nothing reaches it: then a ghost stays.
+    pub(super) fn close(mut self) -> Option<Ghost> {
+        let now = clock::now();
+        let cut_off = self.access.as_mut().is_some_and(|access| access.cut_off(now));
+        if cut_off { self.abandon() } else { None }
+    }
+
+    /// Leaves the connection as a device without power does: nothing is said any more, not even a goodbye.
+    pub(super) fn abandon(self) -> Option<Ghost> {
+        lock(&self.link).stream.take().map(Ghost)
+    }
+
     /// A writing half, for the broker's end.
     pub fn writer(&self) -> ConnWriter {
         ConnWriter(self.link.clone())
@@ -227,12 +183,7 @@ impl Conn {
     pub fn send(&mut self, cx: &mut Context<'_>, bytes: Bytes) {
         match &mut self.access {
             None => lock(&self.link).write(&bytes),
-            Some(access) => {
-                let now = clock::now();
-                let due = access.send_at(now);
-                access.outbox.push_back((due, bytes));
-                access.alarm.wake_at(cx, now, due);
-            }
+            Some(access) => access.send(cx, bytes),
         }
     }
 

@@ -9,13 +9,17 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 
 use super::alarm::Alarm;
-use super::conn::{Conn, NetworkProfile};
+use super::conn::{Conn, Ghost, NetworkProfile};
 use super::content::Content;
+use super::fates::Fates;
+use super::habits::Habits;
+use super::malformed::Malformed;
 use super::model::Model;
 use super::plan::DevicePlan;
 use super::runner::{Shared, lock};
-use super::session::{Command, Input, Outputs, Session, SessionEvent};
+use super::session::{Command, Input, Message, Outputs, Session, SessionEvent};
 use crate::world::clock;
+use crate::world::mark;
 use crate::world::seed::{Rng, Seed};
 use crate::world::time::Time;
 use crate::world::trace::{Field, Level};
@@ -35,10 +39,18 @@ pub(super) struct Device {
     session: Session,
     session_rng: Rng,
     connects: u64,
+    fates: Option<Arc<Fates>>,
+    habits: Habits,
 }
 
 impl Device {
-    pub(super) fn new(index: u32, plan: &DevicePlan, seed: Seed, start: Time, connect_at: Time) -> Self {
+    pub(super) fn new(
+        index: u32,
+        plan: &DevicePlan,
+        seed: Seed,
+        (start, connect_at): (Time, Time),
+        fates: Option<Arc<Fates>>,
+    ) -> Self {
         let mut model_rng = seed.child("model").rng();
         let topic = plan.topic();
         Device {
@@ -54,6 +66,8 @@ impl Device {
             model_rng,
             session_rng: seed.child("session").rng(),
             connects: 0,
+            habits: Habits::new(fates.clone()),
+            fates,
         }
     }
 
@@ -65,19 +79,56 @@ impl Device {
     /// Takes the readings that are due, and queues them.
     fn measure(&mut self, now: Time, shared: &Shared, scratch: &mut Scratch) {
         let was_playing = self.is_playing();
-        while let Some(reading) = self.model.step(now, &mut self.model_rng) {
+        while let Some(mut reading) = self.model.step(now, &mut self.model_rng) {
+            reading.ts_ms = self.habits.clock(now, &shared.trace, &self.id);
             scratch.payload.clear();
-            reading.write_json(&mut scratch.payload);
+            if self.habits.is_old(now) {
+                reading.write_old_json(&mut scratch.payload);
+            } else {
+                reading.write_json(&mut scratch.payload);
+            }
             let payload = Bytes::copy_from_slice(scratch.payload.as_bytes());
-            let seq = reading.seq;
+            let (seq, ts_ms) = (reading.seq, reading.ts_ms);
             let unit = |metric: &str| self.units.iter().find(|(name, _)| name == metric).map(|(_, unit)| unit.as_str());
             let content = Content::measured(reading.recorded_at, &reading.metrics, unit);
-            lock(&shared.truth).published(self.index, seq, now, reading.ts_ms, content);
+            lock(&shared.truth).published(self.index, seq, now, ts_ms, content);
             shared.queued.add(1);
-            self.session.enqueue(&shared.settings, seq, payload, &mut scratch.out);
+            let room = self.habits.room(now, shared.settings.queue_max);
+            let queued = self.session.enqueue(room, Message::Reading(seq), payload.clone(), &mut scratch.out);
+            if queued && self.fates.is_some() {
+                self.misbehave(now, shared, (seq, ts_ms, payload), room, &mut scratch.out);
+            }
         }
         if was_playing && !self.is_playing() {
             shared.playing.subtract(1);
+        }
+    }
+
+    /// Queues what a fault makes the device send beside a reading, where there is room.
+    fn misbehave(
+        &mut self,
+        now: Time,
+        shared: &Shared,
+        (seq, ts_ms, payload): (u64, u64, Bytes),
+        room: usize,
+        out: &mut Outputs,
+    ) {
+        if self.habits.sends_twice(now) && self.session.enqueue(room, Message::Copy(seq), payload, out) {
+            shared.queued.add(1);
+        }
+        if let Some(roll) = self.habits.sends_malformed(now) {
+            let mut truth = lock(&shared.truth);
+            let number = truth.next_stray();
+            let Malformed { payload, passes } = Malformed::new(number, ts_ms, roll);
+            if self.session.enqueue(room, Message::Stray(number), payload.clone(), out) {
+                truth.stray_published(self.index, &payload, passes);
+                shared.queued.add(1);
+            }
+        }
+        if self.habits.sends_oversized(now)
+            && self.session.enqueue(room, Message::Oversized, shared.oversized.clone(), out)
+        {
+            shared.queued.add(1);
         }
     }
 
@@ -89,7 +140,8 @@ impl Device {
         let rng = self.seed.child("network").nth("connection", self.connects).rng();
         self.connects += 1;
         let (broker, profile, certificate_id) = (shared.broker, self.profile, self.certificate_id.clone());
-        Box::pin(async move { Conn::connect(broker, &certificate_id, profile, rng).await })
+        let fates = self.fates.clone();
+        Box::pin(async move { Conn::connect(broker, &certificate_id, profile, rng, fates).await })
     }
 
     /// Writes what the session reports into the trace, the truth and the counters.
@@ -104,21 +156,45 @@ impl Device {
                 shared.lost.add(1);
                 (Level::Call, "disconnect", &[("reason", (*reason).into())])
             }
-            SessionEvent::Sent { seq, payload } => {
-                (Level::Message, "publish", &[("seq", (*seq).into()), ("payload", Field::Bytes(payload))])
+            SessionEvent::Sent { message, payload } => {
+                (Level::Message, "publish", &[named(message), ("payload", Field::Bytes(payload))])
             }
-            SessionEvent::Acknowledged { seq } => {
+            SessionEvent::Acknowledged { message } => {
                 shared.queued.subtract(1);
-                lock(&shared.truth).acknowledged(self.index, *seq, now);
-                (Level::Message, "puback", &[("seq", (*seq).into())])
+                match message {
+                    Message::Reading(seq) | Message::Copy(seq) => {
+                        lock(&shared.truth).acknowledged(self.index, *seq, now);
+                    }
+                    Message::Stray(number) => lock(&shared.truth).stray_acknowledged(*number, now),
+                    Message::Oversized => {}
+                }
+                (Level::Message, "puback", &[named(message)])
             }
-            SessionEvent::Dropped { seq } => {
+            SessionEvent::Dropped { message } => {
                 shared.queued.subtract(1);
-                lock(&shared.truth).rejected(self.index, *seq);
-                (Level::Call, "drop", &[("seq", (*seq).into())])
+                if let Message::Reading(seq) = message {
+                    let by_fault = self.habits.gave_up(now, shared.settings.queue_max);
+                    let mut truth = lock(&shared.truth);
+                    if by_fault {
+                        truth.given_up(self.index, *seq);
+                    } else {
+                        truth.rejected(self.index, *seq);
+                    }
+                }
+                (Level::Call, "drop", &[named(message)])
             }
         };
         shared.trace.event(level, now, &self.id, kind, &self.topic, fields);
+    }
+}
+
+/// A message as a field of an event.
+fn named(message: &Message) -> (&'static str, Field<'static>) {
+    match message {
+        Message::Reading(seq) => ("seq", (*seq).into()),
+        Message::Copy(seq) => ("copy", (*seq).into()),
+        Message::Stray(number) => ("stray", u64::from(*number).into()),
+        Message::Oversized => ("oversized", 1u64.into()),
     }
 }
 
@@ -135,21 +211,71 @@ enum Link {
     Down,
     Connecting(Connecting),
     Up(Conn),
+    /// It is gone, and the device has not noticed yet.
+    Dead,
+}
+
+/// What the network has of a device. A device that loses its power takes nothing of it along: the broker does not hear that
+/// it is gone.
+pub(super) struct Wire {
+    link: Link,
+    /// Connections that the device has left and the broker has not.
+    ghosts: Vec<Ghost>,
+}
+
+impl Wire {
+    pub(super) fn new() -> Self {
+        Wire { link: Link::Down, ghosts: Vec::new() }
+    }
+
+    /// The connection dies without a word, as when a router forgets it: the device notices, and the broker does not.
+    pub(super) fn die(&mut self) {
+        match std::mem::replace(&mut self.link, Link::Dead) {
+            Link::Up(conn) => self.ghosts.extend(conn.abandon()),
+            // A connection that is being opened fails.
+            Link::Connecting(_) | Link::Dead => {}
+            Link::Down => self.link = Link::Down,
+        }
+    }
+
+    /// The device closes its connection.
+    fn close(&mut self) {
+        if let Link::Up(conn) = std::mem::replace(&mut self.link, Link::Down) {
+            self.ghosts.extend(conn.close());
+        }
+    }
 }
 
 /// Runs a device for as long as its node runs. Starting it again is a restart of the device.
-pub(super) async fn drive(device: Arc<Mutex<Device>>, shared: Arc<Shared>) {
-    lock(&device).session.restart(clock::now());
-    let (mut link, mut alarm) = (Link::Down, Alarm::new());
+pub(super) async fn drive(device: Arc<Mutex<Device>>, wire: Arc<Mutex<Wire>>, shared: Arc<Shared>) {
+    restart(&mut lock(&device), &mut lock(&wire), &shared);
+    let mut alarm = Alarm::new();
     poll_fn(|cx| {
-        turn(cx, &mut lock(&device), &mut link, &mut alarm, &shared);
+        let device = &mut *lock(&device);
+        if device.fates.is_some() || shared.acted_on {
+            shared.wake_by(device.index, cx.waker());
+        }
+        turn(cx, device, &mut lock(&wire), &mut alarm, &shared);
         Poll::<()>::Pending
     })
     .await;
 }
 
+fn restart(device: &mut Device, wire: &mut Wire, shared: &Shared) {
+    let (now, out) = (clock::now(), &mut lock(&shared.scratch).out);
+    if device.session.in_flight() > 0 {
+        shared.trace.mark(now, mark::RESTARTED_IN_FLIGHT, &device.id);
+    }
+    wire.die();
+    wire.link = Link::Down;
+    device.session.restart(now, out);
+    for event in out.events.drain(..) {
+        device.report(now, shared, &event);
+    }
+}
+
 /// Does all that can be done now, and asks to be woken for what comes next.
-fn turn(cx: &mut Context<'_>, device: &mut Device, link: &mut Link, alarm: &mut Alarm, shared: &Shared) {
+fn turn(cx: &mut Context<'_>, device: &mut Device, wire: &mut Wire, alarm: &mut Alarm, shared: &Shared) {
     let scratch = &mut *lock(&shared.scratch);
     let now = clock::now();
     let publishing = !shared.stopped.get();
@@ -158,9 +284,9 @@ fn turn(cx: &mut Context<'_>, device: &mut Device, link: &mut Link, alarm: &mut 
     }
     let out = &mut scratch.out;
     loop {
-        poll_link(cx, device, link, shared, now, out);
+        poll_link(cx, device, &mut wire.link, shared, now, out);
         device.step(now, shared, Input::Tick, out);
-        let again = carry_out(cx, device, link, shared, now, out);
+        let again = carry_out(cx, device, wire, shared, now, out);
         if !again {
             break;
         }
@@ -177,6 +303,10 @@ fn poll_link(
     now: Time,
     out: &mut Outputs,
 ) {
+    if let Link::Dead = link {
+        *link = Link::Down;
+        device.step(now, shared, Input::Disconnected, out);
+    }
     if let Link::Connecting(connecting) = link {
         let Poll::Ready(connected) = connecting.as_mut().poll(cx) else { return };
         let input = if connected.is_ok() { Input::Connected } else { Input::Disconnected };
@@ -196,12 +326,12 @@ fn poll_link(
 fn carry_out(
     cx: &mut Context<'_>,
     device: &mut Device,
-    link: &mut Link,
+    wire: &mut Wire,
     shared: &Shared,
     now: Time,
     out: &mut Outputs,
 ) -> bool {
-    if let Link::Up(conn) = link
+    if let Link::Up(conn) = &mut wire.link
         && !out.send.is_empty()
     {
         conn.send(cx, Bytes::copy_from_slice(&out.send));
@@ -212,11 +342,12 @@ fn carry_out(
     }
     match out.command.take() {
         Some(Command::Close) => {
-            *link = Link::Down;
+            wire.close();
             false
         }
         Some(Command::Connect) => {
-            *link = Link::Connecting(device.connect(shared));
+            wire.ghosts.retain_mut(|ghost| !ghost.has_ended());
+            wire.link = Link::Connecting(device.connect(shared));
             true
         }
         None => false,

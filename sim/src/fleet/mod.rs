@@ -4,22 +4,29 @@
 //! - `plan`: the devices that follow from it (names, tenants, certificates), known before anything runs.
 //! - `model`: what a device measures and when, as a pure step.
 //! - `session`: MQTT 3.1.1 with a queue that survives reconnects, as a pure step around rumqttc's client state.
-//! - `conn`: simulated TCP with access networks and a simulated TLS handshake.
+//! - `conn`, `access`: simulated TCP with access networks, what goes wrong there, and a simulated TLS handshake.
 //! - `driver`, `runner`: one task and one node a device, which turn these steps.
+//! - `fates`, `habits`, `malformed`, `acts`: the faults of a device, how it misbehaves, and what is done to it.
 //! - `truth`: the ledger of published and acknowledged readings.
 //!
 //! A device knows nothing of the cloud but the broker's address.
 //!
 //! **Modelled:** QoS 1 publishes with clean sessions, keep-alive, an in-flight window, pacing below the broker's limit
 //! of messages a second, time-outs of connects and acknowledgements, reconnects with exponential back-off and full
-//! jitter, a bounded queue, latency of the access network.
-//! **Absent:** subscriptions and commands to devices, QoS 0 and 2, MQTT 5, persistent sessions, real TLS bytes,
-//! bandwidth and packet loss of the access network, clock skew.
+//! jitter, a bounded queue, latency of the access network; under faults (`fault`): loss, bandwidth and partitions of the
+//! access network, dead connections, restarts, wrong clocks, a full flash, and messages that are no readings.
+//! **Absent:** subscriptions and commands to devices, QoS 0 and 2, MQTT 5, persistent sessions, real TLS bytes, segments
+//! and windows of TCP, loss and bandwidth of the access network without a fault.
 
+mod access;
+mod acts;
 mod alarm;
 pub mod conn;
 mod content;
 mod driver;
+mod fates;
+mod habits;
+mod malformed;
 pub mod model;
 pub mod network;
 mod payload;
@@ -36,5 +43,5 @@ pub use content::Content;
 pub use payload::Reading;
 pub use plan::{DevicePlan, PlanError, plan};
 pub use runner::{Fleet, Stats};
-pub use session::{Command, Input, Outputs, Session, SessionEvent, Settings};
-pub use truth::{Recorded, Truth};
+pub use session::{Command, Input, Message, Outputs, Session, SessionEvent, Settings};
+pub use truth::{Recorded, Stray, Truth};

@@ -25,21 +25,34 @@ impl Reading<'_> {
     /// Numbers are the shortest digits that read back as the same double; very large and very small ones have an
     /// exponent.
     pub fn write_json(&self, out: &mut String) {
-        put(out, format_args!("{{\"seq\":{},\"ts\":{},\"metrics\":{{", self.seq, self.ts_ms));
+        put(out, format_args!("{{\"seq\":{},\"ts\":{},", self.seq, self.ts_ms));
+        self.write_measured(out, write_number);
+        out.push('}');
+    }
+
+    /// Appends the payload as an old firmware writes it: other members before, between and behind, and values as
+    /// `2.150E+1`. It says the same.
+    pub fn write_old_json(&self, out: &mut String) {
+        put(out, format_args!("{{\"fw\":\"0.9.3\",\"ts\":{},\"site\":{{\"floor\":[1,2],\"ts\":0}},", self.ts_ms));
+        self.write_measured(out, write_old_number);
+        put(out, format_args!(",\"battery\":null,\"seq\":{}}}", self.seq));
+    }
+
+    fn write_measured(&self, out: &mut String, write_value: impl Fn(&mut String, f64)) {
+        out.push_str("\"metrics\":{");
         for (n, (name, value)) in self.metrics.iter().enumerate() {
             if n > 0 {
                 out.push(',');
             }
             write_text(out, name);
             out.push(':');
-            write_number(out, *value);
+            write_value(out, *value);
         }
         out.push('}');
         if let Some(recorded_at) = self.recorded_at {
             out.push_str(",\"recorded_at\":");
             write_text(out, recorded_at);
         }
-        out.push('}');
     }
 }
 
@@ -55,6 +68,15 @@ fn write_number(out: &mut String, value: f64) {
     } else {
         put(out, format_args!("{value:e}"));
     }
+}
+
+/// Writes a finite number with an exponent and a zero too many.
+fn write_old_number(out: &mut String, value: f64) {
+    let digits = format!("{value:e}");
+    let (mantissa, exponent) = digits.split_once('e').expect("this form has an exponent");
+    let point = if mantissa.contains('.') { "" } else { "." };
+    let sign = if exponent.starts_with('-') { "" } else { "+" };
+    put(out, format_args!("{mantissa}{point}0E{sign}{exponent}"));
 }
 
 fn write_text(out: &mut String, text: &str) {
@@ -112,6 +134,28 @@ mod tests {
             assert!(number.is_number());
             assert_eq!(parsed["recorded_at"], "\t");
         }
+    }
+
+    #[test]
+    fn an_old_firmware_says_the_same_in_another_way() {
+        for value in [15.0, 0.0, -0.25, 1.0 / 3.0, 900.0, 1e300, 5e-324, 21.504] {
+            let reading = Reading { seq: 7, ts_ms: 5, metrics: vec![("temp", value)], recorded_at: Some("2014") };
+            let (mut new, mut old) = (String::new(), String::new());
+            reading.write_json(&mut new);
+            reading.write_old_json(&mut old);
+            let [new, old]: [serde_json::Value; 2] =
+                [&new, &old].map(|text| serde_json::from_str(text).unwrap_or_else(|error| panic!("{text}: {error}")));
+            for member in ["seq", "ts", "recorded_at"] {
+                assert_eq!(new[member], old[member], "{member}");
+            }
+            let mut written = String::new();
+            write_old_number(&mut written, value);
+            assert_eq!(written.parse::<f64>(), Ok(value), "{written}");
+            assert!(old["battery"].is_null() && old["site"]["floor"][1] == 2);
+        }
+        let mut written = String::new();
+        write_old_number(&mut written, 15.0);
+        assert_eq!(written, "1.50E+1");
     }
 
     #[test]

@@ -15,6 +15,8 @@ const THING_NAME_BYTES_MAX: usize = 128;
 /// One device, before it exists.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DevicePlan {
+    /// Name of its fleet.
+    pub fleet: Arc<str>,
     /// Name of the device, its MQTT client id and its thing: `{fleet}-00001`, for a replayed series
     /// `{fleet}-{series}`. Unique in the run.
     pub id: String,
@@ -112,6 +114,7 @@ pub fn plan(specs: &[FleetSpec], seed: Seed) -> Result<Vec<DevicePlan>, PlanErro
         if spec.tenants.is_empty() {
             return Err(PlanError::NoTenant { fleet: spec.name.clone() });
         }
+        let fleet: Arc<str> = spec.name.as_str().into();
         for (n, (suffix, model, units)) in members(spec).into_iter().enumerate() {
             let id = DevicePlan::id_of(&spec.name, &suffix);
             if !DevicePlan::is_id(&id) {
@@ -121,6 +124,7 @@ pub fn plan(specs: &[FleetSpec], seed: Seed) -> Result<Vec<DevicePlan>, PlanErro
                 return Err(PlanError::DuplicateId { id });
             }
             devices.push(DevicePlan {
+                fleet: fleet.clone(),
                 id,
                 tenant: spec.tenants[n % spec.tenants.len()].clone(),
                 certificate_id: certificate_id(device_seed(seed, devices.len())),
@@ -225,6 +229,7 @@ mod tests {
         );
         assert_eq!(devices[0].units, [("temp".to_owned(), "celsius".to_owned())]);
         assert_eq!(devices[3].units, []);
+        assert_eq!([&*devices[2].fleet, &*devices[3].fleet], ["pump", "nab"]);
         assert_eq!(devices[1].topic(), "tenant/globex/device/pump-00002/data");
         let certificates: BTreeSet<&str> = devices.iter().map(|d| d.certificate_id.as_str()).collect();
         assert_eq!(certificates.len(), 5);

@@ -5,19 +5,24 @@
 //! upwards for a free one, so that n connections of one node cost n² steps, and end at 65,535. A killed device keeps
 //! its queue and its sequence numbers, as a device with flash memory does.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::Waker;
 use std::time::Duration;
 
+use bytes::Bytes;
 use madsim::runtime::{Handle, NodeHandle};
 use rand::RngExt as _;
 
-use super::driver::{Device, Scratch, drive};
+use super::acts::{Acts, Body};
+use super::driver::{Device, Scratch, Wire, drive};
+use super::fates::Fates;
 use super::plan::{DevicePlan, device_seed};
 use super::session::Settings;
 use super::truth::Truth;
-use crate::fault::Faults;
+use crate::fault::{Faults, Kind};
 use crate::world::seed::Seed;
 use crate::world::time::Time;
 use crate::world::trace::Trace;
@@ -25,6 +30,28 @@ use crate::world::trace::Trace;
 /// Devices have the addresses 10.64.0.0 to 10.127.255.255, in order.
 const FIRST_ADDRESS: u32 = u32::from_be_bytes([10, 64, 0, 0]);
 const DEVICES_MAX: usize = 1 << 22;
+/// One byte more than AWS IoT Core takes as a payload: 128 KiB (quotas of AWS IoT Core).
+const OVERSIZED_BYTES: usize = 128 * 1024 + 1;
+
+/// The kinds of faults that strike a device or its connections, beside those that act by themselves (`acts`).
+const STRIKING: [Kind; 16] = [
+    Kind::Latency,
+    Kind::Loss,
+    Kind::SlowLink,
+    Kind::Partition,
+    Kind::PartitionUp,
+    Kind::PartitionDown,
+    Kind::RegionOutage,
+    Kind::DnsFailure,
+    Kind::ClockSkew,
+    Kind::ClockDrift,
+    Kind::ClockJump,
+    Kind::FlashFull,
+    Kind::DuplicateSend,
+    Kind::MalformedPayload,
+    Kind::OversizedPayload,
+    Kind::OldFirmware,
+];
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().expect("one thread runs the simulation, and a panic in it ends the run")
@@ -64,6 +91,12 @@ pub(super) struct Shared {
     pub(super) broker: SocketAddr,
     pub(super) trace: Trace,
     pub(super) faults: Faults,
+    /// Whether faults act on devices by themselves.
+    pub(super) acted_on: bool,
+    /// The payload above the broker's limit.
+    pub(super) oversized: Bytes,
+    /// Tasks of devices under faults, for what they cannot see coming.
+    pub(super) wakers: Mutex<BTreeMap<u32, Waker>>,
     pub(super) truth: Arc<Mutex<Truth>>,
     pub(super) scratch: Mutex<Scratch>,
     pub(super) stopped: Switch,
@@ -73,12 +106,29 @@ pub(super) struct Shared {
     pub(super) lost: Counter,
 }
 
+impl Shared {
+    /// Remembers how to wake a device.
+    pub(super) fn wake_by(&self, index: u32, waker: &Waker) {
+        let wakers = &mut *lock(&self.wakers);
+        if !wakers.get(&index).is_some_and(|known| known.will_wake(waker)) {
+            wakers.insert(index, waker.clone());
+        }
+    }
+
+    /// Wakes a device.
+    pub(super) fn wake(&self, index: u32) {
+        if let Some(waker) = lock(&self.wakers).get(&index) {
+            waker.wake_by_ref();
+        }
+    }
+}
+
 /// Counts of a fleet at one instant.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
     /// Devices.
     pub devices: u64,
-    /// Readings that are published and neither acknowledged nor given up.
+    /// Readings, and other messages, that are published and neither acknowledged nor given up.
     pub queued: u64,
     /// Replaying devices with rows left.
     pub playing: u64,
@@ -92,6 +142,12 @@ pub struct Stats {
     pub acknowledged: u64,
     /// Readings given up, because a device's queue was full.
     pub rejected: u64,
+    /// Readings given up, because a fault left a device no room.
+    pub given_up: u64,
+    /// Messages that are no readings.
+    pub strays: u64,
+    /// Those of them that were acknowledged.
+    pub strays_acknowledged: u64,
 }
 
 /// The devices of a run.
@@ -99,6 +155,7 @@ pub struct Fleet {
     shared: Arc<Shared>,
     plan: Vec<DevicePlan>,
     nodes: Vec<NodeHandle>,
+    acts: Option<Arc<Acts>>,
 }
 
 impl Fleet {
@@ -138,6 +195,9 @@ impl Fleet {
             settings,
             broker,
             trace,
+            acted_on: Acts::are_in(&faults),
+            oversized: if faults.has(Kind::OversizedPayload) { oversized() } else { Bytes::new() },
+            wakers: Mutex::default(),
             faults,
             truth: Arc::new(Mutex::new(truth)),
             scratch: Mutex::default(),
@@ -147,14 +207,17 @@ impl Fleet {
             accepted: Counter::default(),
             lost: Counter::default(),
         });
-        let nodes = (0u32..).zip(&plan).map(|(index, device)| {
+        let striking: Vec<Kind> = STRIKING.into_iter().filter(|kind| shared.faults.has(*kind)).collect();
+        let started = (0u32..).zip(&plan).map(|(index, device)| {
             let seed = device_seed(seed, index as usize);
             let within = seed.child("connect").rng().random_range(0.0..1.0);
             let connect_at = start + connect_gap * index + connect_gap.mul_f64(within);
-            let device = Device::new(index, device, seed, start, connect_at);
-            start_device(&shared, index, device)
+            let fates = Fates::of(&shared.faults, &striking, &device.fleet, index, &device.id);
+            start_device(&shared, index, Device::new(index, device, seed, (start, connect_at), fates))
         });
-        Fleet { nodes: nodes.collect(), plan, shared }
+        let (nodes, bodies) = started.unzip();
+        let acts = Acts::start(&shared, &plan, bodies);
+        Fleet { nodes, plan, acts, shared }
     }
 
     /// The truth about the readings. It is complete at any instant.
@@ -175,6 +238,15 @@ impl Fleet {
     /// No device takes a reading from now on. What is queued is still delivered.
     pub fn stop_publishing(&self) {
         self.shared.stopped.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Hardship is over: whatever a fault has done to a device is put right, and devices take notice. The faults must have
+    /// been healed before.
+    pub fn end_faults(&self) {
+        if let Some(acts) = &self.acts {
+            acts.end();
+        }
+        lock(&self.shared.wakers).values().for_each(Waker::wake_by_ref);
     }
 
     /// Whether nothing waits for an acknowledgement.
@@ -200,15 +272,29 @@ impl Fleet {
             published: truth.published_count(),
             acknowledged: truth.acknowledged_count(),
             rejected: truth.rejected_count(),
+            given_up: truth.given_up_count(),
+            strays: truth.strays().len() as u64,
+            strays_acknowledged: truth.strays().iter().filter(|stray| stray.acknowledged_at.is_some()).count() as u64,
         }
     }
 }
 
-fn start_device(shared: &Arc<Shared>, index: u32, device: Device) -> NodeHandle {
+/// A JSON object that is one byte too large.
+fn oversized() -> Bytes {
+    let (begin, end) = (r#"{"oversized":""#, r#""}"#);
+    let filler = "x".repeat(OVERSIZED_BYTES - begin.len() - end.len());
+    Bytes::from(format!("{begin}{filler}{end}"))
+}
+
+fn start_device(shared: &Arc<Shared>, index: u32, device: Device) -> (NodeHandle, Body) {
     if device.is_playing() {
         shared.playing.add(1);
     }
-    let (device, shared) = (Arc::new(Mutex::new(device)), shared.clone());
+    let (device, shared, wire) = (Arc::new(Mutex::new(device)), shared.clone(), Arc::new(Mutex::new(Wire::new())));
     let address = IpAddr::V4(Ipv4Addr::from(FIRST_ADDRESS + index));
-    Handle::current().create_node().ip(address).init(move || drive(device.clone(), shared.clone())).build()
+    let kept = wire.clone();
+    let init = move || drive(device.clone(), wire.clone(), shared.clone());
+    let node = Handle::current().create_node().ip(address).init(init).build();
+    let body = Body::new(node.id(), kept);
+    (node, body)
 }

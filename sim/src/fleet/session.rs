@@ -6,8 +6,8 @@
 //! 3.1.2.4), so an unacknowledged reading is published anew: with a new packet id and DUP 0, because DUP marks a second
 //! delivery of the same packet within a session. Readings keep their order and their sequence numbers.
 //!
-//! **The queue is bounded.** When it is full, the oldest reading that is not in flight gives way to the new one and is
-//! reported; when all are in flight, the new one does.
+//! **The queue is bounded.** When it is full, the oldest message that is not in flight gives way to the new reading and is
+//! reported; when all are in flight, the new one does. What is no reading never makes another message give way.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -103,23 +103,36 @@ pub enum SessionEvent {
         /// Why, in plain words.
         reason: &'static str,
     },
-    /// A reading was handed to the connection.
+    /// A message was handed to the connection.
     Sent {
-        /// Sequence number.
-        seq: u64,
+        /// Which.
+        message: Message,
         /// Payload.
         payload: Bytes,
     },
-    /// A reading was acknowledged, and is forgotten.
+    /// A message was acknowledged, and is forgotten.
     Acknowledged {
-        /// Sequence number.
-        seq: u64,
+        /// Which.
+        message: Message,
     },
-    /// A reading was given up, because the queue was full.
+    /// A message was given up: the queue was full, or it is not to be sent again.
     Dropped {
-        /// Sequence number.
-        seq: u64,
+        /// Which.
+        message: Message,
     },
+}
+
+/// What a device publishes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Message {
+    /// A reading, by its sequence number.
+    Reading(u64),
+    /// A reading that is published once more beside itself.
+    Copy(u64),
+    /// A message that is no reading, by its number in the truth.
+    Stray(u32),
+    /// A message above the broker's limit. It is sent once: it goes with its connection.
+    Oversized,
 }
 
 /// Outputs of steps, gathered until they are carried out.
@@ -147,7 +160,7 @@ enum Phase {
 
 #[derive(Debug)]
 struct Queued {
-    seq: u64,
+    message: Message,
     payload: Bytes,
     /// 0 when it is not in flight.
     packet_id: u16,
@@ -163,7 +176,7 @@ pub struct Session {
     failures: u32,
     state: Option<Box<MqttState>>,
     inbound: BytesMut,
-    /// Unacknowledged readings by seq; the first `in_flight` of them are in flight.
+    /// Unacknowledged messages, readings by seq; the first `in_flight` of them are in flight.
     queue: VecDeque<Queued>,
     in_flight: usize,
     last_sent: Time,
@@ -190,14 +203,20 @@ impl Session {
         }
     }
 
-    /// Readings that are not acknowledged yet.
+    /// Messages that are not acknowledged yet.
     pub fn queued(&self) -> usize {
         self.queue.len()
     }
 
+    /// Messages that wait for their PUBACK.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight
+    }
+
     /// The device starts again after a loss of power: the queue survives, the connection does not.
-    pub fn restart(&mut self, now: Time) {
-        self.forget_connection();
+    pub fn restart(&mut self, now: Time, out: &mut Outputs) {
+        self.forget_connection(out);
+        self.failures = 0;
         if let Phase::Waiting { until } = &mut self.phase {
             *until = now.max(*until);
         } else {
@@ -205,16 +224,33 @@ impl Session {
         }
     }
 
-    /// Queues a reading. A [`Input::Tick`] sends it when the connection allows.
-    pub fn enqueue(&mut self, settings: &Settings, seq: u64, payload: Bytes, out: &mut Outputs) {
-        if self.queue.len() >= settings.queue_max {
-            let Some(oldest) = self.queue.remove(self.in_flight) else {
-                out.events.push(SessionEvent::Dropped { seq });
-                return;
-            };
-            out.events.push(SessionEvent::Dropped { seq: oldest.seq });
+    /// Queues a message where there is room for `room` of them. A [`Input::Tick`] sends it when the connection allows.
+    /// Answers whether it is queued.
+    pub fn enqueue(&mut self, room: usize, message: Message, payload: Bytes, out: &mut Outputs) -> bool {
+        let is_reading = matches!(message, Message::Reading(_));
+        while self.queue.len() >= room {
+            if !is_reading || !self.make_room(out) {
+                if is_reading {
+                    out.events.push(SessionEvent::Dropped { message });
+                }
+                return false;
+            }
         }
-        self.queue.push_back(Queued { seq, payload, packet_id: 0, sent_at: Time::EPOCH });
+        self.queue.push_back(Queued { message, payload, packet_id: 0, sent_at: Time::EPOCH });
+        true
+    }
+
+    /// Gives up the oldest message that is not in flight, and with a reading its copy.
+    fn make_room(&mut self, out: &mut Outputs) -> bool {
+        let Some(oldest) = self.queue.remove(self.in_flight) else { return false };
+        out.events.push(SessionEvent::Dropped { message: oldest.message });
+        if let (Message::Reading(seq), Some(next)) = (oldest.message, self.queue.get(self.in_flight))
+            && next.message == Message::Copy(seq)
+        {
+            out.events.push(SessionEvent::Dropped { message: next.message });
+            self.queue.remove(self.in_flight);
+        }
+        true
     }
 
     /// Takes one step.
@@ -321,7 +357,7 @@ impl Session {
             let position = self.queue.range(..self.in_flight).position(|queued| queued.packet_id == packet_id);
             if let Some(queued) = position.and_then(|position| self.queue.remove(position)) {
                 self.in_flight -= 1;
-                out.events.push(SessionEvent::Acknowledged { seq: queued.seq });
+                out.events.push(SessionEvent::Acknowledged { message: queued.message });
             }
         }
         self.send(now, answer, out);
@@ -393,7 +429,7 @@ impl Session {
             let in_flight = self.queue.range_mut(..self.in_flight);
             if let Some(queued) = in_flight.rev().find(|queued| queued.packet_id == publish.pkid) {
                 queued.sent_at = now;
-                out.events.push(SessionEvent::Sent { seq: queued.seq, payload: publish.payload });
+                out.events.push(SessionEvent::Sent { message: queued.message, payload: publish.payload });
             }
         }
     }
@@ -413,21 +449,32 @@ impl Session {
     }
 
     fn lose(&mut self, settings: &Settings, now: Time, rng: &mut Rng, reason: &'static str, out: &mut Outputs) {
-        self.forget_connection();
+        self.forget_connection(out);
         let range = settings.backoff_base.saturating_mul(1 << self.failures.min(16)).min(settings.backoff_max);
         self.failures += 1;
         self.phase = Phase::Waiting { until: now + range.mul_f64(rng.random_range(0.0..1.0)) };
         out.events.push(SessionEvent::Lost { reason });
     }
 
-    fn forget_connection(&mut self) {
+    fn forget_connection(&mut self, out: &mut Outputs) {
         self.state = None;
         self.inbound = BytesMut::new();
         self.ping_sent = None;
         for queued in self.queue.range_mut(..self.in_flight) {
             queued.packet_id = 0;
         }
-        self.in_flight = 0;
+        let sent = std::mem::take(&mut self.in_flight);
+        if self.queue.range(..sent).any(|queued| queued.message == Message::Oversized) {
+            let mut position = 0;
+            self.queue.retain(|queued| {
+                position += 1;
+                let goes = position <= sent && queued.message == Message::Oversized;
+                if goes {
+                    out.events.push(SessionEvent::Dropped { message: queued.message });
+                }
+                !goes
+            });
+        }
     }
 }
 

@@ -1,4 +1,5 @@
-//! The truth about a run's readings, as the devices know it: what was published, and what was acknowledged.
+//! The truth about a run's readings, as the devices know it: what was published, and what was acknowledged. Beside them
+//! stands what devices published that is no reading.
 
 use std::hash::{BuildHasherDefault, Hash, Hasher};
 
@@ -19,6 +20,26 @@ pub struct Recorded {
     pub acknowledged_at: Option<Time>,
     /// What it says.
     pub content: Content,
+}
+
+/// A message that is no reading, as its device knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stray {
+    /// Index of the device.
+    pub device: u32,
+    /// Hash of its bytes ([`Stray::hash`]).
+    pub hash: u64,
+    /// Whether the topic rule passes it on.
+    pub passes: bool,
+    /// When the device received the first PUBACK for it.
+    pub acknowledged_at: Option<Time>,
+}
+
+impl Stray {
+    /// The hash by which a message is known.
+    pub fn hash(payload: &[u8]) -> u64 {
+        xxh3_64_with_seed(payload, 3)
+    }
 }
 
 /// 40 bytes a reading.
@@ -80,12 +101,23 @@ pub struct Truth {
     published: u64,
     acknowledged: u64,
     rejected: u64,
+    given_up: u64,
+    strays: Vec<Stray>,
 }
 
 impl Truth {
     /// A fleet without devices, whose run starts at `start`.
     pub fn new(start: Time) -> Self {
-        Truth { start, names: IndexSet::default(), entries: Vec::new(), published: 0, acknowledged: 0, rejected: 0 }
+        Truth {
+            start,
+            names: IndexSet::default(),
+            entries: Vec::new(),
+            published: 0,
+            acknowledged: 0,
+            rejected: 0,
+            given_up: 0,
+            strays: Vec::new(),
+        }
     }
 
     /// When the run started.
@@ -131,8 +163,43 @@ impl Truth {
     }
 
     /// The device gave a reading up, because its queue was full. It stays published and is never owed.
-    pub fn rejected(&mut self, _device: u32, _seq: u64) {
-        self.rejected += 1;
+    pub fn rejected(&mut self, device: u32, seq: u64) {
+        self.rejected += u64::from(!self.is_acknowledged(device, seq));
+    }
+
+    /// The device gave a reading up, because a fault left it no room. It stays published and is never owed.
+    pub fn given_up(&mut self, device: u32, seq: u64) {
+        self.given_up += u64::from(!self.is_acknowledged(device, seq));
+    }
+
+    /// A reading whose copy was acknowledged is given up in vain.
+    fn is_acknowledged(&self, device: u32, seq: u64) -> bool {
+        self.reading(device, seq).is_some_and(|reading| reading.acknowledged_at.is_some())
+    }
+
+    /// The number of the next message that is no reading.
+    pub fn next_stray(&self) -> u32 {
+        u32::try_from(self.strays.len()).expect("fewer messages than 2^32")
+    }
+
+    /// The device will publish a message that is no reading. Answers its number.
+    pub fn stray_published(&mut self, device: u32, payload: &[u8], passes: bool) -> u32 {
+        let number = self.next_stray();
+        self.strays.push(Stray { device, hash: Stray::hash(payload), passes, acknowledged_at: None });
+        number
+    }
+
+    /// The device received a PUBACK for a message that is no reading.
+    ///
+    /// # Panics
+    /// When there is no such message: a bug of the fleet.
+    pub fn stray_acknowledged(&mut self, number: u32, at: Time) {
+        self.strays[number as usize].acknowledged_at.get_or_insert(at);
+    }
+
+    /// Messages that are no readings, by their numbers.
+    pub fn strays(&self) -> &[Stray] {
+        &self.strays
     }
 
     /// Number of devices.
@@ -191,6 +258,11 @@ impl Truth {
     /// Readings that devices gave up, because their queues were full.
     pub fn rejected_count(&self) -> u64 {
         self.rejected
+    }
+
+    /// Readings that devices gave up, because a fault left them no room.
+    pub fn given_up_count(&self) -> u64 {
+        self.given_up
     }
 }
 
@@ -253,6 +325,21 @@ mod tests {
         for absent in [0, 4, u64::MAX] {
             assert!(truth.reading(2, absent).is_none(), "{absent}");
         }
+    }
+
+    #[test]
+    fn what_is_no_reading_is_known_by_its_bytes_and_counts_as_none() {
+        let mut truth = truth();
+        for (number, payload) in [b"a", b"b"].into_iter().enumerate() {
+            assert_eq!(truth.stray_published(2, payload, number == 0) as usize, number);
+        }
+        let at = Time::from_unix_secs(110);
+        truth.stray_acknowledged(1, at);
+        truth.stray_acknowledged(1, Time::from_unix_secs(120));
+        let b = Stray { device: 2, hash: Stray::hash(b"b"), passes: false, acknowledged_at: Some(at) };
+        assert_eq!(truth.strays()[1], b);
+        assert_eq!((truth.strays()[0].acknowledged_at, truth.strays()[0].passes), (None, true));
+        assert_eq!((truth.published_count(), truth.acknowledged_count()), (0, 0));
     }
 
     #[test]

@@ -99,14 +99,15 @@ impl<'t> Ledger<'t> {
         Some((index, seq))
     }
 
-    /// Takes one reading that the platform set aside with a reason: it is accounted for, and was not delivered.
-    pub fn set_aside(&mut self, tenant: &str, device: &str, seq: u64, reason: &str) {
-        let index = self.truth.find(tenant, device);
-        if let Some(index) = index.filter(|index| self.truth.reading(*index, seq).is_some())
-            && self.set_aside.insert((index, seq), reason.to_owned()).is_none()
-        {
+    /// Takes one reading that the platform set aside with a reason: it is accounted for, and was not delivered. Answers
+    /// whether a device published such a reading.
+    pub fn set_aside(&mut self, tenant: &str, device: &str, seq: u64, reason: &str) -> bool {
+        let index = self.truth.find(tenant, device).filter(|index| self.truth.reading(*index, seq).is_some());
+        let Some(index) = index else { return false };
+        if self.set_aside.insert((index, seq), reason.to_owned()).is_none() {
             self.tally.quarantined += 1;
         }
+        true
     }
 
     /// The counts, with what is owed and has not been seen.
@@ -277,8 +278,10 @@ mod tests {
         let truth = truth();
         let mut ledger = Ledger::new(&truth);
         ledger.row(&row("acme-1", 1));
-        for (device, seq) in [("acme-1", 2), ("acme-1", 2), ("acme-9", 2), ("acme-1", 9)] {
-            ledger.set_aside("acme", device, seq, "unknown-unit");
+        for (device, seq, known) in
+            [("acme-1", 2, true), ("acme-1", 2, true), ("acme-9", 2, false), ("acme-1", 9, false)]
+        {
+            assert_eq!(ledger.set_aside("acme", device, seq, "unknown-unit"), known, "{device} {seq}");
         }
         assert_eq!(ledger.tally(), Tally { delivered: 1, quarantined: 1, ..Tally::default() });
         let expected = "1 valid readings were put into quarantine: acme/acme-1 seq 2 (unknown-unit)";

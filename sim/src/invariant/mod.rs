@@ -15,11 +15,13 @@ mod athena;
 mod lake;
 mod ledger;
 mod quarantine;
+mod strays;
 
 pub use athena::{AthenaReader, QueryError};
 pub use lake::{LakeFile, LakeReader};
 pub use ledger::{Ledger, Tally};
-pub use quarantine::QuarantineReader;
+pub use quarantine::{QuarantineReader, Refused};
+pub use strays::Strays;
 
 use record::ReadingId;
 
@@ -52,6 +54,12 @@ pub const INTEGRITY: Invariant = Invariant {
     promise: "every row of the processed table is a reading that its device published, with the device's own timestamp and values",
 };
 
+/// What is no reading is set aside, and nothing else is.
+pub const QUARANTINE: Invariant = Invariant {
+    id: "quarantine",
+    promise: "every message that is no reading, whose PUBACK its device received and which the topic rule passes on (a JSON object), is in the quarantine with a reason and with the bytes that the rule passed on; and nothing is there that no device sent",
+};
+
 /// Deployments in mid-traffic end as they should.
 pub const DEPLOYMENT: Invariant = Invariant {
     id: "deployment",
@@ -64,8 +72,14 @@ pub const AUTHORIZATION: Invariant = Invariant {
     promise: "no call and no use of a key is denied: the roles of the templates allow all that the platform does",
 };
 
+/// A service that is unwell is not asked without pause.
+pub const BACK_OFF: Invariant = Invariant {
+    id: "back-off",
+    promise: "no execution environment has 20 calls to one host refused or lost within a second: what fails is repeated after a wait",
+};
+
 /// All invariants.
-pub const ALL: &[Invariant] = &[CONSERVATION, ORDER, INTEGRITY, DEPLOYMENT, AUTHORIZATION];
+pub const ALL: &[Invariant] = &[CONSERVATION, ORDER, INTEGRITY, QUARANTINE, DEPLOYMENT, AUTHORIZATION, BACK_OFF];
 
 /// A row of the processed table. What it lacks is empty or `None`.
 #[derive(Clone, Copy, Debug)]

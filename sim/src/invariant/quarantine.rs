@@ -21,22 +21,48 @@ struct Line {
     data: String,
 }
 
-/// What is needed of a refused record, where it has it.
+/// A record that the platform refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// Code of the reason.
+    pub reason: String,
+    /// The record's bytes: what the topic rule passed on.
+    pub data: Vec<u8>,
+}
+
+/// What tells whose reading a record is, where it has it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Identity {
+    /// Tenant.
+    pub tenant_id: String,
+    /// Device.
+    pub device_id: String,
+    /// Sequence number.
+    pub seq: u64,
+}
+
+/// What the topic rule adds behind a message's own members.
 #[derive(Deserialize)]
-struct Refused {
+#[serde(deny_unknown_fields)]
+struct Added {
     tenant_id: String,
     device_id: String,
-    seq: u64,
+    #[serde(rename = "received_at")]
+    _received_at: u64,
 }
 
 impl QuarantineReader {
     /// A reader of `s3://bucket/prefix`.
     pub fn new(config: &SdkConfig, bucket: &str, prefix: &str) -> Self {
-        QuarantineReader { s3: super::client!(aws_sdk_s3, config), bucket: bucket.to_owned(), prefix: prefix.to_owned() }
+        QuarantineReader {
+            s3: super::client!(aws_sdk_s3, config),
+            bucket: bucket.to_owned(),
+            prefix: prefix.to_owned(),
+        }
     }
 
-    /// Hands over (tenant, device, seq, reason) of every refused record that tells whose it is.
-    pub async fn rows(&self, mut each: impl FnMut(&str, &str, u64, &str)) -> Result<(), QueryError> {
+    /// Hands over every refused record.
+    pub async fn rows(&self, mut each: impl FnMut(&Refused)) -> Result<(), QueryError> {
         let mut pages = self.s3.list_objects_v2().bucket(&self.bucket).prefix(&self.prefix).into_paginator().send();
         while let Some(page) = pages.next().await {
             for object in page.map_err(sdk)?.contents() {
@@ -46,9 +72,7 @@ impl QuarantineReader {
                 for line in body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
                     let refused =
                         refused(line).map_err(|why| QueryError::new(format!("s3://{}/{key}: {why}", self.bucket)))?;
-                    if let Some((refused, reason)) = refused {
-                        each(&refused.tenant_id, &refused.device_id, refused.seq, &reason);
-                    }
+                    each(&refused);
                 }
             }
         }
@@ -56,11 +80,30 @@ impl QuarantineReader {
     }
 }
 
-/// The record of one line; `None` when its bytes do not tell whose reading it was.
-fn refused(line: &[u8]) -> Result<Option<(Refused, String)>, String> {
+/// The record of one line.
+fn refused(line: &[u8]) -> Result<Refused, String> {
     let line: Line = serde_json::from_slice(line).map_err(|e| e.to_string())?;
     let data = STANDARD.decode(line.data).map_err(|e| e.to_string())?;
-    Ok(serde_json::from_slice(&data).ok().map(|record| (record, line.reason)))
+    Ok(Refused { reason: line.reason, data })
+}
+
+impl Refused {
+    /// Whose reading it is; `None` when its bytes do not tell.
+    pub fn identity(&self) -> Option<Identity> {
+        serde_json::from_slice(&self.data).ok()
+    }
+
+    /// The message of a device (tenant, device, payload) of which the topic rule made this record: the statement
+    /// `SELECT *, topic(2) AS tenant_id, topic(4) AS device_id, timestamp() AS received_at` adds its members behind those
+    /// of the payload. `None` when the record is nothing that the rule writes.
+    pub fn message(&self) -> Option<(String, String, Vec<u8>)> {
+        let marker = b"\"tenant_id\":";
+        let at = self.data.windows(marker.len()).rposition(|window| window == marker)?;
+        let (own, added) = self.data.split_at(at);
+        let added: Added = serde_json::from_slice(&[b"{", added].concat()).ok()?;
+        let own = own.strip_suffix(b",").or_else(|| own.strip_suffix(b"{").map(|_| own))?;
+        Some((added.tenant_id, added.device_id, [own, b"}"].concat()))
+    }
 }
 
 #[cfg(test)]
@@ -73,11 +116,29 @@ mod tests {
 
     #[test]
     fn a_refused_record_is_known_by_what_its_bytes_tell() {
-        let (known, reason) =
-            refused(&line(br#"{"seq":4,"ts":-1,"tenant_id":"acme","device_id":"pump-1"}"#)).unwrap().unwrap();
-        assert_eq!(reason, "ts-out-of-range");
-        assert_eq!((known.tenant_id.as_str(), known.device_id.as_str(), known.seq), ("acme", "pump-1", 4));
-        assert!(refused(&line(b"temp=21")).unwrap().is_none());
+        let found = refused(&line(br#"{"seq":4,"ts":-1,"tenant_id":"acme","device_id":"pump-1"}"#)).unwrap();
+        assert_eq!(found.reason, "ts-out-of-range");
+        let identity = found.identity().unwrap();
+        assert_eq!((identity.tenant_id.as_str(), identity.device_id.as_str(), identity.seq), ("acme", "pump-1", 4));
+        assert!(refused(&line(b"temp=21")).unwrap().identity().is_none());
         assert!(refused(b"not a line").is_err());
+    }
+
+    #[test]
+    fn the_rule_adds_its_members_behind_the_payload_and_they_are_taken_off_again() {
+        let tail = r#""tenant_id":"acme","device_id":"pump-1","received_at":5}"#;
+        for (data, expected) in [
+            (format!(r#"{{"ts":1,"tenant_id":"mine",{tail}"#), Some(r#"{"ts":1,"tenant_id":"mine"}"#)),
+            (format!("{{{tail}"), Some("{}")),
+            (format!("{{\"ts\":1 {tail}"), None),
+            (format!("{{\"ts\":1,{}", tail.replace("}", r#","seq":1}"#)), None),
+            (r#"{"ts":1}"#.to_owned(), None),
+            (r#"{"ts":1,"tenant_id":"acme"}"#.to_owned(), None),
+        ] {
+            let found = Refused { reason: "x".to_owned(), data: data.clone().into_bytes() }.message();
+            let expected =
+                expected.map(|payload| ("acme".to_owned(), "pump-1".to_owned(), payload.as_bytes().to_vec()));
+            assert_eq!(found, expected, "{data}");
+        }
     }
 }

@@ -5,7 +5,7 @@ use record::LatencyMs;
 use super::measure::Latencies;
 use crate::fleet::Truth;
 use crate::invariant::{
-    AthenaReader, INTEGRITY, LakeReader, Ledger, QuarantineReader, QueryError, Row, Tally, Violation,
+    AthenaReader, INTEGRITY, LakeReader, Ledger, QuarantineReader, QueryError, Refused, Row, Strays, Tally, Violation,
 };
 use crate::world::time::Time;
 
@@ -31,6 +31,8 @@ pub(super) struct Checked {
     pub latency: LatencyMs,
     /// When the last file with a first delivery was written; whole seconds, rounded down.
     pub last_written: Time,
+    /// Messages that are no readings: (in the quarantine, owed to it and not there).
+    pub strays: (u64, u64),
     /// Broken promises.
     pub violations: Vec<Violation>,
 }
@@ -57,9 +59,19 @@ impl Oracles {
             };
             self.athena.rows(self.table, &condition, each).await?;
         }
-        self.quarantine.rows(|tenant, device, seq, reason| ledger.set_aside(tenant, device, seq, reason)).await?;
+        let mut strays = Strays::new(truth);
+        let each = |refused: &Refused| {
+            let is_reading = refused
+                .identity()
+                .is_some_and(|id| ledger.set_aside(&id.tenant_id, &id.device_id, id.seq, &refused.reason));
+            if !is_reading {
+                strays.found(refused);
+            }
+        };
+        self.quarantine.rows(each).await?;
         let after = self.rows().await?;
         let mut violations = ledger.content_violations();
+        violations.extend(strays.violations());
         if !(before..=after).contains(&read) {
             let message = format!("SELECT count(*) counts {before} to {after} rows, and reading them gave {read}");
             violations.push(Violation { invariant: INTEGRITY, message, reading: None });
@@ -78,7 +90,14 @@ impl Oracles {
             out_of_order: lake.tally.out_of_order,
             ..tally
         };
-        Ok(Checked { tally, rows: after, latency: lake.latency, last_written: lake.last_written, violations })
+        Ok(Checked {
+            tally,
+            rows: after,
+            latency: lake.latency,
+            last_written: lake.last_written,
+            strays: (strays.kept(), strays.missing()),
+            violations,
+        })
     }
 
     async fn read_lake(&self, truth: &Truth) -> Result<Checked, QueryError> {
@@ -99,7 +118,14 @@ impl Oracles {
         }
         let mut violations = ledger.content_violations();
         violations.extend(ledger.order_violations());
-        Ok(Checked { tally: ledger.tally(), rows, latency: latencies.summary(), last_written, violations })
+        Ok(Checked {
+            tally: ledger.tally(),
+            rows,
+            latency: latencies.summary(),
+            last_written,
+            strays: (0, 0),
+            violations,
+        })
     }
 }
 

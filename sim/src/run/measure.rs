@@ -22,6 +22,12 @@ pub(super) fn sample(recorder: &Recorder, now: Time, meter: &Meter, fleet: &Stat
     push("fleet", "acknowledged".to_owned(), fleet.acknowledged, "readings");
     push("fleet", "queued".to_owned(), fleet.queued, "readings");
     push("fleet", "rejected".to_owned(), fleet.rejected, "readings");
+    if fleet.given_up > 0 {
+        push("fleet", "given_up".to_owned(), fleet.given_up, "readings");
+    }
+    if fleet.strays > 0 {
+        push("fleet", "malformed".to_owned(), fleet.strays, "messages");
+    }
     push("fleet", "sessions".to_owned(), fleet.sessions, "sessions");
     push("fleet", "losses".to_owned(), fleet.losses, "connections");
     for ((service, operation), calls) in meter.calls() {

@@ -4,6 +4,7 @@
 //! hardship and drain during peace, and then asks the oracles. Everything in it follows from (scenario, seed, build);
 //! what the caller wants to see of it (recorded rows, progress) never changes the digest.
 
+mod acts;
 mod check;
 mod deployment;
 mod measure;
@@ -19,7 +20,8 @@ use record::{EventRow, Manifest, Recorder, Summary};
 
 use crate::cloud::account::Account;
 use crate::scenario::{Scenario, ScenarioError};
-use crate::seam::FunctionFactory;
+use crate::seam::{FunctionFactory, Tamper};
+use crate::swarm;
 use crate::world::runtime::simulate;
 use crate::world::seed::Seed;
 use crate::world::spotlight::Spotlight;
@@ -60,6 +62,8 @@ pub struct Harness {
     pub wrap_function: Option<FunctionFactory>,
     /// Changes a template before it is deployed: (stack, body) to body.
     pub change_template: Option<TemplateChange>,
+    /// Changes the calls of functions and what they are answered.
+    pub tamper: Option<Arc<dyn Tamper>>,
     /// What the account's owner does, each so long after the start.
     pub acts: Vec<(Duration, OwnersAct)>,
 }
@@ -137,13 +141,14 @@ impl fmt::Display for RunError {
 
 impl std::error::Error for RunError {}
 
-/// Runs a scenario to its end.
+/// Runs a scenario to its end. What a swarm leaves open is drawn first, from the run's seed.
 pub fn run(scenario: &Scenario, options: RunOptions) -> Result<Outcome, RunError> {
     run_with(scenario, options, Harness::default())
 }
 
 /// Runs a scenario to its end in a world that a test has changed.
 pub fn run_with(scenario: &Scenario, options: RunOptions, harness: Harness) -> Result<Outcome, RunError> {
+    let scenario = &*swarm::concrete(scenario, options.seed)?;
     let after_changes = settings::after_changes(scenario)?;
     let settings = settings::of(scenario)?;
     let scenario = scenario.clone();

@@ -74,3 +74,24 @@ fn completed(scenario: &Scenario, mut settings: Settings, table: &str) -> Result
     }
     Ok(settings)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn what_a_swarm_draws_are_settings_that_can_be_deployed() {
+        let text = "title = \"t\"\nwhy = \"w\"\n[swarm]\nsetting_off = 0.1\n";
+        let swarm = Scenario::parse(text, Path::new("s.toml")).expect("a swarm");
+        let defaults = completed(&swarm, Settings::default(), "platform").expect("the defaults");
+        let mut changed = 0;
+        for seed in 0..300 {
+            let drawn = crate::swarm::draw(&swarm, seed).expect("a scenario");
+            let settings = of(&drawn).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+            changed += u32::from(settings != defaults);
+        }
+        assert!(changed > 290, "{changed} of 300 change something");
+    }
+}

@@ -8,6 +8,7 @@ use platform::deploy::Plan;
 use platform::store::data_lake::PROCESSED_TABLE;
 use record::{Build, Digest, Manifest, SCHEMA_VERSION, Summary, Verdict};
 
+use super::acts::Acts;
 use super::check::{Checked, Oracles};
 use super::deployment::{Deployments, Ended};
 use super::{Harness, Outcome, RunError, RunOptions, Status, measure};
@@ -15,10 +16,11 @@ use crate::cloud::account::Account;
 use crate::fault::Faults;
 use crate::fleet::spec::ModelSpec;
 use crate::fleet::{self, Fleet, Stats};
-use crate::invariant::{AUTHORIZATION, AthenaReader, DEPLOYMENT, LakeReader, QuarantineReader, QueryError};
+use crate::invariant::{AUTHORIZATION, AthenaReader, BACK_OFF, DEPLOYMENT, LakeReader, QuarantineReader, QueryError};
 use crate::scenario::Scenario;
-use crate::seam::{self, BROKER, Cloud, Deployed, Functions};
+use crate::seam::{self, BROKER, Cloud, Deployed, Functions, Watch};
 use crate::world::clock;
+use crate::world::mark;
 use crate::world::seed::Seed;
 use crate::world::time::Time;
 use crate::world::trace::{Event, EventSink, Level, Trace};
@@ -38,6 +40,8 @@ struct World {
     fleet: Fleet,
     oracles: Oracles,
     deployments: Deployments,
+    acts: Acts,
+    watch: Watch,
     /// How long a record may lie in the platform's windows and buffers.
     on_its_way: Duration,
     peace_end: Time,
@@ -92,10 +96,12 @@ impl World {
             Some(change) => change(stack, body),
             None => body,
         };
-        for settings in [&settings].into_iter().chain(&after_changes) {
+        let plan = Plan::of(&settings);
+        seam::upload_packages(&mut account, now, &plan).map_err(RunError::failed)?;
+        for settings in &after_changes {
             seam::upload_packages(&mut account, now, &Plan::of(settings)).map_err(RunError::failed)?;
         }
-        let deployed = seam::boot(&mut account, now, &settings, change).map_err(RunError::failed)?;
+        let deployed = seam::boot(&mut account, now, (&settings, &plan), change).map_err(RunError::failed)?;
         let plan = fleet::plan(&scenario.fleets, seed)
             .map_err(|error| RunError { message: error.to_string(), usage: true })?;
         for device in &plan {
@@ -106,7 +112,9 @@ impl World {
         let faults = Faults::new(&scenario.faults, seed, now, trace.clone());
         let cloud = Cloud::under(account, seed.child("cloud"), faults.clone());
         let aws = node("aws", "10.0.0.1");
-        cloud.set_functions(Functions::new(node("lambda", "10.0.0.2"), harness.wrap_function));
+        let watch = Watch::default();
+        let functions = Functions::new(node("lambda", "10.0.0.2"), harness.wrap_function);
+        cloud.set_functions(functions.under(harness.tamper, watch.clone()));
         cloud.spawn_pump(&aws);
         seam::serve(&cloud, &aws);
         let oracles = oracles(&seam::sdk_config(&cloud, &oracle), &deployed);
@@ -118,10 +126,13 @@ impl World {
         let owner = node("owner", "10.0.0.3");
         let deploying = (config, &owner);
         let deployments = Deployments::start(&scenario, &after_changes, change_template, deploying, trace.clone())?;
+        let acts = Acts::start(&cloud, &settings, &trace, now, &owner);
         let fleet = Fleet::start(plan, seed, broker, now, trace.clone(), faults);
         let on_its_way = after_changes.iter().chain([&settings]).map(on_its_way).max().unwrap_or_default();
         let world = World {
             deployments,
+            acts,
+            watch,
             scenario,
             options,
             trace,
@@ -155,6 +166,8 @@ impl World {
         }
         self.fleet.stop_publishing();
         self.cloud.faults().heal();
+        self.fleet.end_faults();
+        self.acts.put_all_right().await;
     }
 
     /// Devices drain, and everything that is owed has until the end of peace to arrive. Answers whether it has.
@@ -178,8 +191,7 @@ impl World {
         let mut rows_at_last_look = None;
         loop {
             let now = clock::now();
-            let rows =
-                if self.fleet.drained() && self.deployments.finished() { Some(self.rows().await?) } else { None };
+            let rows = if self.drained() { Some(self.rows().await?) } else { None };
             let owed = self.fleet.stats().acknowledged;
             let arrived = rows.is_some_and(|rows| rows >= owed) && rows != rows_at_last_look;
             if arrived {
@@ -188,10 +200,11 @@ impl World {
                 self.sample();
             }
             if arrived || now >= end {
-                let drained = self.fleet.drained() && self.deployments.finished();
+                let drained = self.drained();
                 let checked = self.check().await?;
                 // A look takes time: what was written while the oracles read came after the end.
-                let settled = drained && checked.tally.missing == 0 && checked.last_written <= end;
+                let owed = checked.tally.missing + checked.strays.1;
+                let settled = drained && owed == 0 && checked.last_written <= end;
                 if settled || now >= end {
                     return Ok((settled, checked));
                 }
@@ -200,6 +213,11 @@ impl World {
             clock::sleep_until((clock::now() + SAMPLE_EVERY).min(end)).await;
             self.sample();
         }
+    }
+
+    /// Whether devices are drained, and nobody is at work on the account.
+    fn drained(&self) -> bool {
+        self.fleet.drained() && self.deployments.finished() && self.acts.finished()
     }
 
     async fn rows(&self) -> Result<u64, RunError> {
@@ -260,11 +278,17 @@ impl World {
         if !self.deployments.finished() {
             return format!("{} deployments had not ended", self.deployments.left());
         }
+        if !self.acts.finished() {
+            return "what a fault did to the account was not put right".to_owned();
+        }
         if counts.queued > 0 {
             return format!("{} readings still wait in devices for their PUBACK", counts.queued);
         }
         if checked.tally.missing > 0 {
             return format!("{} owed readings are not in the lake", checked.tally.missing);
+        }
+        if checked.strays.1 > 0 {
+            return format!("{} messages that are no readings are not in the quarantine", checked.strays.1);
         }
         let after = |time: Time| time.since(self.scenario.start).as_secs();
         format!(
@@ -299,10 +323,28 @@ impl World {
         summary.counters.insert("fleet:sessions".to_owned(), counts.sessions);
         summary.counters.insert("fleet:connection_losses".to_owned(), counts.losses);
         summary.counters.insert("fleet:queued_readings".to_owned(), counts.queued);
+        for (name, count) in [
+            ("fleet:given_up_readings", counts.given_up),
+            ("fleet:malformed_messages", counts.strays),
+            ("fleet:malformed_messages_acknowledged", counts.strays_acknowledged),
+            ("quarantine:messages", checked.strays.0),
+        ] {
+            if count > 0 {
+                summary.counters.insert(name.to_owned(), count);
+            }
+        }
+        for (mark, count) in
+            [(mark::DUPLICATE_DELIVERED, checked.tally.duplicates), (mark::MESSAGE_QUARANTINED, checked.strays.0)]
+        {
+            if count > 0 {
+                self.trace.mark(now, mark, "oracle");
+            }
+        }
         summary.faults = self.cloud.faults().strokes();
         summary.marks = self.trace.marks().into_iter().map(|(mark, count)| (mark.to_owned(), count)).collect();
         summary.violations = violations(&self.scenario, settled, &checked, &self.deployments.ended());
         summary.violations.extend(self.cloud.look(|account| denials(&self.scenario, account)));
+        summary.violations.extend(storms(&self.scenario, &self.watch));
         summary.unsettled = if settled { None } else { Some(self.why_unsettled(&counts, &checked)) };
         if counts.rejected > 0 {
             let note = format!("devices gave up {} readings, because their queues were full", counts.rejected);
@@ -389,6 +431,21 @@ fn denials(scenario: &Scenario, account: &Account) -> Option<record::Violation> 
     })
 }
 
+/// Calls that were repeated without pause while they were refused, when the scenario asks for it that there are none.
+fn storms(scenario: &Scenario, watch: &Watch) -> Option<record::Violation> {
+    let asked = scenario.expect.invariants.iter().any(|wanted| wanted == BACK_OFF.id);
+    let (storms, first) = watch.storms();
+    (asked && storms > 0).then(|| record::Violation {
+        invariant: BACK_OFF.id.to_owned(),
+        message: format!(
+            "{storms} times calls were repeated without pause; the first: {}; promised: {}",
+            first.unwrap_or_default(),
+            BACK_OFF.promise
+        ),
+        reading: None,
+    })
+}
+
 fn manifest(scenario: &Scenario, options: &RunOptions) -> Manifest {
     let mut cfg = Vec::new();
     for (name, set) in [("madsim", cfg!(madsim)), ("debug_assertions", cfg!(debug_assertions))] {
@@ -398,7 +455,8 @@ fn manifest(scenario: &Scenario, options: &RunOptions) -> Manifest {
     }
     Manifest {
         schema_version: SCHEMA_VERSION,
-        scenario: scenario.source.clone(),
+        // What was drawn follows from the swarm and the seed.
+        scenario: scenario.origin.as_ref().unwrap_or(&scenario.source).clone(),
         seed: options.seed,
         build: Build {
             version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -90,8 +90,11 @@ impl Scenario {
                     "without a name a fault is called after its kind",
                 ));
             }
-            if let Some(fleet) =
-                fault.target.fleet.as_ref().filter(|name| !self.fleets.iter().any(|f| f.name == **name))
+            if let Some(fleet) = fault
+                .target
+                .fleet
+                .as_ref()
+                .filter(|name| !self.fleets.iter().any(|f| f.name == **name) && !self.fleets.is_empty())
             {
                 let names: Vec<&str> = self.fleets.iter().map(|fleet| fleet.name.as_str()).collect();
                 return Err(self.located_error(

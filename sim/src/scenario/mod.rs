@@ -12,6 +12,7 @@ mod readme;
 pub mod schema;
 mod series;
 pub mod suggest;
+mod swarm;
 #[cfg(test)]
 mod tests;
 
@@ -28,6 +29,7 @@ pub use error::{Place, ScenarioError};
 pub use fleet::default_metrics;
 pub use overrides::Overrides;
 pub use readme::readme;
+pub use swarm::Swarm;
 
 use crate::fault::FaultSpec;
 use crate::fleet::spec::FleetSpec;
@@ -47,6 +49,8 @@ const START: Time = Time::from_unix_secs(1_772_323_200);
 pub struct Scenario {
     /// Where it came from, and the whole file.
     pub source: ScenarioSource,
+    /// The swarm that it was drawn from: what a manifest keeps in place of `source`.
+    pub origin: Option<ScenarioSource>,
     /// What happens, in one line.
     pub title: String,
     /// Why the scenario is kept.
@@ -55,9 +59,9 @@ pub struct Scenario {
     pub seeds: Vec<u64>,
     /// Simulated instant at which the run begins.
     pub start: Time,
-    /// The devices; never empty.
+    /// The devices; empty only in a swarm whose runs draw them.
     pub fleets: Vec<FleetSpec>,
-    /// How long the run is.
+    /// How long the run is. In a swarm whose runs draw it: the longest hardship, and no peace.
     pub phase: Phase,
     /// The table `[platform]`, as it is written.
     pub platform: Option<toml::Table>,
@@ -65,6 +69,8 @@ pub struct Scenario {
     pub changes: Vec<Change>,
     /// What goes wrong during hardship.
     pub faults: Vec<FaultSpec>,
+    /// Bounds within which a run draws what is not in the file ([`crate::swarm::draw`]).
+    pub swarm: Option<Swarm>,
     /// What the run must come to.
     pub expect: Expect,
 }
@@ -121,9 +127,11 @@ impl Scenario {
             path: shown.clone(),
             text: text.to_owned(),
         };
-        let phase = phase(&root)?;
+        let swarm = root.get("swarm").map(|entry| swarm::read(&entry.table()?)).transpose()?;
+        let phase = phase(&root, swarm.as_ref())?;
         let scenario = Scenario {
             source,
+            origin: None,
             title: root.require("title")?.text()?,
             why: root.require("why")?.text()?,
             seeds: root.get("seeds").map_or(Ok(vec![1]), |seeds| seeds.seeds())?,
@@ -133,7 +141,8 @@ impl Scenario {
             platform: platform(&root, text)?,
             changes: changes(&root, text)?,
             faults: faults(&root, phase)?,
-            fleets: root.require("fleet")?.tables()?.iter().map(fleet::read).collect::<Result<_, _>>()?,
+            fleets: fleets(&root, swarm.is_some())?,
+            swarm,
         };
         scenario.check()?;
         Ok(scenario)
@@ -254,7 +263,17 @@ fn merge(table: &mut toml::Table, over: Option<&toml::Table>) {
     }
 }
 
-fn phase(root: &Table<'_>) -> Result<Phase, ScenarioError> {
+fn fleets(root: &Table<'_>, drawn: bool) -> Result<Vec<FleetSpec>, ScenarioError> {
+    if drawn && root.get("fleet").is_none() {
+        return Ok(Vec::new());
+    }
+    root.require("fleet")?.tables()?.iter().map(fleet::read).collect()
+}
+
+fn phase(root: &Table<'_>, swarm: Option<&Swarm>) -> Result<Phase, ScenarioError> {
+    if let (Some(swarm), None) = (swarm, root.get("phase")) {
+        return Ok(Phase { hardship: swarm.hardship_max, peace: Duration::ZERO });
+    }
     let table = root.require("phase")?.table()?;
     Ok(Phase { hardship: table.require("hardship")?.duration()?, peace: table.require("peace")?.duration()? })
 }
@@ -334,12 +353,14 @@ fn unreadable(path: &Path, error: &std::io::Error) -> ScenarioError {
     }
 }
 
-/// Names, without the extension, of the TOML files of a folder that have a fleet. Other TOML files are no scenarios.
+/// Names, without the extension, of the TOML files of a folder that have a fleet or draw one. Other TOML files are no scenarios.
 fn scenarios_of(folder: &Path) -> Vec<String> {
     let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
     let mut files: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
     files.retain(|file| file.extension().is_some_and(|e| e == "toml"));
-    files.retain(|file| fs::read_to_string(file).is_ok_and(|text| text.contains("[[fleet]]")));
+    files.retain(|file| {
+        fs::read_to_string(file).is_ok_and(|text| ["[[fleet]]", "[swarm]"].iter().any(|table| text.contains(table)))
+    });
     let mut names: Vec<String> =
         files.iter().map(|file| file.file_stem().unwrap_or_default().to_string_lossy().into_owned()).collect();
     names.sort_unstable();

@@ -60,6 +60,10 @@ impl Scenario {
     /// When a flag is out of range, or the scenario does not work with it.
     pub fn with_overrides(&self, overrides: &Overrides) -> Result<Self, ScenarioError> {
         let mut changed = self.clone();
+        if let (Some(_), Some(flag)) = (&self.swarm, overrides.settings().keys().next()) {
+            let hint = "`cargo sim draw` prints what a run draws, and that can be changed";
+            return Err(flag_error(flag, "changes a swarm that is not drawn", "a scenario without [swarm]", hint));
+        }
         if let Some(hardship) = overrides.hardship {
             changed.phase.hardship = in_range("hardship", hardship)?;
         }

@@ -2,7 +2,7 @@
 //! `scenarios/README.md` and the tests all come from this table.
 
 use super::change::DeploymentOutcome;
-use super::fault;
+use super::{fault, swarm};
 use crate::fleet::spec::Network;
 use crate::invariant;
 
@@ -141,6 +141,11 @@ pub const SECTIONS: &[Section] = &[
         header: "[[fault]]",
         about: "Something that goes wrong during hardship. The table may be repeated. Which of the keys from `service` to `amount` a kind has is said in the table of kinds below; another one is refused.",
     },
+    Section {
+        name: "swarm",
+        header: "[swarm]",
+        about: "Bounds within which each run draws its own scenario from its seed: swarm testing. Devices, configuration, length and faults are drawn; first whole families and kinds of faults are switched off, because a mixture of everything hides what only shows in the absence of something. What the file itself says is not drawn: its fleets, its `[phase]`, its keys of `[platform]` and its faults are in every run. `cargo sim draw FILE --seed N` prints what a run draws, as a scenario of its own.",
+    },
     Section { name: "expect", header: "[expect]", about: "What the run must come to." },
     Section { name: "expect.budget", header: "[expect.budget]", about: "What a run that holds may need." },
 ];
@@ -177,9 +182,9 @@ pub const KEYS: &[Key] = &[
         "Seeds that are worth running. `sim run` takes the first unless `--seed` gives another."),
     key("", "start", ANY, Takes::Instant, Absent::Toml("2026-03-01T00:00:00Z"), "2026-06-01T06:00:00Z",
         "Simulated instant at which the run begins. Tables of the lake know no hour before `platform.lake_start`."),
-    key("", "fleet", ANY, Takes::Tables("fleet"), Absent::Required, "",
+    key("", "fleet", ANY, Takes::Tables("fleet"), Absent::Words("required, unless `swarm` is there: then drawn"), "",
         "The devices."),
-    key("", "phase", ANY, Takes::Table("phase"), Absent::Required, "",
+    key("", "phase", ANY, Takes::Table("phase"), Absent::Words("required, unless `swarm` is there: then drawn"), "",
         "How long the run is."),
     key("", "platform", ANY, Takes::Foreign, Absent::Words("the platform's defaults"), "{ raw_shards = 4 }",
         "Settings of the platform, with the keys of its settings file: `raw_shards`, `enriched_shards`, `enrichment.batch_size` and so on."),
@@ -187,6 +192,8 @@ pub const KEYS: &[Key] = &[
         "Deployments in mid-traffic."),
     key("", "fault", ANY, Takes::Tables("fault"), Absent::Words("nothing goes wrong"), "",
         "What goes wrong during hardship."),
+    key("", "swarm", ANY, Takes::Table("swarm"), Absent::Words("nothing is drawn"), "",
+        "Bounds within which each run draws its own scenario."),
     key("", "expect", ANY, Takes::Table("expect"), Absent::Words("all invariants hold"), "",
         "What the run must come to."),
 
@@ -277,6 +284,29 @@ pub const KEYS: &[Key] = &[
         "The delay of the kinds that have one."),
     key("fault", "amount", ANY, Takes::Number { negative: false }, Absent::Words("what is usual for the kind"), "0.5",
         "The number of the kinds that have one, in the unit that the kind says."),
+
+    key("swarm", "devices_max", ANY, Takes::Whole { min: 1, max: 10_000 }, Absent::Toml("30"), "12",
+        "Most devices of all fleets together."),
+    key("swarm", "fleets_max", ANY, Takes::Whole { min: 1, max: 100 }, Absent::Toml("3"), "1",
+        "Most fleets."),
+    key("swarm", "readings_max", ANY, Takes::Whole { min: 1, max: 10_000_000 }, Absent::Toml("1500"), "400",
+        "About how many readings the devices publish at most: intervals are lengthened until they fit. It bounds what a run costs."),
+    key("swarm", "hardship_min", ANY, Takes::Duration { min: "10s", max: "366d" }, Absent::Toml("\"2min\""), "\"1min\"",
+        "Shortest hardship."),
+    key("swarm", "hardship_max", ANY, Takes::Duration { min: "10s", max: "366d" }, Absent::Toml("\"6min\""), "\"10min\"",
+        "Longest hardship. Peace follows from what was drawn: windows, buffers, back-off and the longest fault."),
+    key("swarm", "faults_max", ANY, Takes::Whole { min: 0, max: 1_000 }, Absent::Toml("8"), "2",
+        "Most faults, at most one of a kind; each number from 0 on is as likely."),
+    key("swarm", "families", ANY, Takes::Choices(swarm::families), Absent::Words("all"), "[\"device\", \"network\"]",
+        "Families of faults that are drawn from."),
+    key("swarm", "kinds", ANY, Takes::Choices(fault::kinds), Absent::Words("all but those that a correct platform need not survive"), "[\"throttle\", \"loss\"]",
+        "Kinds of faults that are drawn from."),
+    key("swarm", "family_off", ANY, Takes::Probability, Absent::Toml("0.25"), "0.5",
+        "How likely a whole family of faults is switched off."),
+    key("swarm", "kind_off", ANY, Takes::Probability, Absent::Toml("0.5"), "0.1",
+        "How likely a kind of fault is switched off."),
+    key("swarm", "setting_off", ANY, Takes::Probability, Absent::Toml("0.5"), "0.9",
+        "How likely a setting of the platform keeps its default."),
 
     key("expect", "verdict", ANY, Takes::Choice(verdicts), Absent::Toml("\"held\""), "\"unsettled\"",
         "`held`: no invariant is broken, everything owed arrives, and no device gives a reading up. `unsettled`: something owed has not arrived when peace ends, or a device gave a reading up because its queue was full. `violated`: an invariant is broken. Anything but `held` makes the scenario a canary, and a run of it that holds fails with exit code 1."),

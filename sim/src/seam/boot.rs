@@ -57,16 +57,16 @@ pub struct Deployed {
     directory_table: String,
 }
 
-/// Creates every stack of the platform. `after_synth` may change a template before it is deployed: tests plant their
-/// bugs there.
+/// Creates every stack of the plan that follows from `settings`. `after_synth` may change a template before it is
+/// deployed: tests plant their bugs there.
 pub fn boot(
     account: &mut Account,
     now: Time,
-    settings: &Settings,
+    (settings, plan): (&Settings, &Plan),
     after_synth: impl Fn(&str, String) -> String,
 ) -> Result<Deployed, BootError> {
-    for stack in platform::stacks(settings) {
-        let body = after_synth(&stack.name, stack.template.to_json());
+    for stack in &plan.stacks {
+        let body = after_synth(&stack.name, stack.body.clone());
         create_stack(account, now, &stack.name, &body)
             .map_err(|error| BootError { what: format!("stage {}, stack {}", stack.stage, stack.name), error })?;
     }

@@ -10,6 +10,8 @@ use platform::function::{Environment, Function, InvocationContext, MetricSink};
 use super::boot::session_credential;
 use super::handle::Cloud;
 use super::http_client::sdk_config_of;
+use super::tamper::{Tamper, tampered};
+use super::watch::Watch;
 use crate::cloud::account::Account;
 use crate::cloud::core::FunctionRevision;
 use crate::cloud::front::Credential;
@@ -45,12 +47,19 @@ pub struct Functions {
     node: madsim::runtime::NodeHandle,
     idle: Arc<Mutex<Idle>>,
     wrap: Option<FunctionFactory>,
+    tamper: Option<Arc<dyn Tamper>>,
+    watch: Watch,
 }
 
 impl Functions {
     /// Functions that run on `node`.
     pub fn new(node: madsim::runtime::NodeHandle, wrap: Option<FunctionFactory>) -> Self {
-        Functions { node, idle: Arc::default(), wrap }
+        Functions { node, idle: Arc::default(), wrap, tamper: None, watch: Watch::default() }
+    }
+
+    /// The same, with calls that go through `tamper`, and under `watch`.
+    pub fn under(self, tamper: Option<Arc<dyn Tamper>>, watch: Watch) -> Self {
+        Functions { tamper, watch, ..self }
     }
 
     fn environment(
@@ -64,7 +73,11 @@ impl Functions {
             return Ok(warm);
         }
         let credential = cloud.enter(|account, _| role_credential(account, revision));
-        let config = sdk_config_of(cloud, &credential, &revision.handler);
+        let config = self.watch.over(sdk_config_of(cloud, &credential, &revision.handler), &revision.handler);
+        let config = match &self.tamper {
+            Some(tamper) => tampered(config, tamper, &revision.handler, &credential),
+            None => config,
+        };
         let environment = Environment::new(revision.environment.clone());
         let built = platform::function::build(&revision.handler, &config, &environment)
             .map_err(|e| failed(FunctionErrorKind::Unhandled, "Runtime.InitError", e.to_string()))?;

@@ -116,7 +116,7 @@ impl HttpConnector for SimulatedHttp {
 }
 
 /// The request with its whole body in memory.
-async fn into_bytes(request: HttpRequest) -> Result<http::Request<Bytes>, ConnectorError> {
+pub(super) async fn into_bytes(request: HttpRequest) -> Result<http::Request<Bytes>, ConnectorError> {
     let request = request.try_into_http1x().map_err(|e| ConnectorError::user(e.into()))?;
     let (head, body) = request.into_parts();
     let body = match body.bytes() {

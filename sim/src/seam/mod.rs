@@ -9,6 +9,8 @@ mod handle;
 mod http_client;
 mod latency;
 mod service_faults;
+mod tamper;
+mod watch;
 
 pub use boot::{
     BootError, Deployed, boot, enable_registry_events, oracle, register_device, session_credential, upload_packages,
@@ -18,3 +20,5 @@ pub use functions::{FunctionFactory, Functions};
 pub use handle::Cloud;
 pub use http_client::sdk_config;
 pub use latency::Latency;
+pub use tamper::{Call, Tamper, Told};
+pub use watch::{REFUSED_MAX, WINDOW, Watch};

@@ -23,6 +23,7 @@ use record::{Summary, Verdict, shell_word};
 
 use crate::run::{Harness, RunError};
 use crate::scenario::{Scenario, ScenarioError, duration};
+use crate::swarm;
 use trials::Trials;
 
 /// In which way a run failed. Two runs with equal signatures failed in the same way.
@@ -204,7 +205,7 @@ pub fn shrink<'a>(
     wants: &'a Signature,
     options: Options<'a>,
 ) -> Result<Shrunk, ShrinkError> {
-    let concrete = concrete(scenario, seed)?;
+    let concrete = swarm::concrete(scenario, seed)?;
     let written = text::written(&concrete)?;
     let mut trials = Trials::new(harness, wants, options);
     let mut best = trials.first(written, seed)?;
@@ -234,11 +235,6 @@ pub fn shrink<'a>(
         before,
         after,
     })
-}
-
-/// The scenario that a seed stands for: that which a swarm draws from it.
-fn concrete(scenario: &Scenario, _seed: u64) -> Result<Scenario, ScenarioError> {
-    Ok(scenario.clone())
 }
 
 impl Shrunk {

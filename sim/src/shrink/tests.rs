@@ -201,12 +201,20 @@ fn zz_probe() {
     let small = Overrides { devices: Some(3), hardship: Some(Duration::from_secs(90)), ..Overrides::default() };
     let scenario = scenario().with_overrides(&small).unwrap();
     let run = |harness: Harness| run_with(&scenario, RunOptions::seeded(7), harness).unwrap().summary.digest;
-    for _ in 0..4 { eprintln!("seq swallow {}", run(swallowing())); }
-    for _ in 0..4 { eprintln!("seq plain {}", run(Harness::default())); }
+    for _ in 0..4 {
+        eprintln!("seq swallow {}", run(swallowing()));
+    }
+    for _ in 0..4 {
+        eprintln!("seq plain {}", run(Harness::default()));
+    }
     std::thread::scope(|scope| {
         let t: Vec<_> = (0..4).map(|_| scope.spawn(|| run(swallowing()))).collect();
-        for t in t { eprintln!("par swallow {}", t.join().unwrap()); }
+        for t in t {
+            eprintln!("par swallow {}", t.join().unwrap());
+        }
         let t: Vec<_> = (0..4).map(|_| scope.spawn(|| run(Harness::default()))).collect();
-        for t in t { eprintln!("par plain {}", t.join().unwrap()); }
+        for t in t {
+            eprintln!("par plain {}", t.join().unwrap());
+        }
     });
 }

@@ -22,6 +22,14 @@ macro_rules! marks {
 }
 
 marks! {
+    RESTARTED_IN_FLIGHT = "restarted-in-flight": "a device restarted while messages of it waited for their PUBACK";
+    SAME_TIMESTAMP = "same-timestamp": "two readings of a device, one after the other, bear the same timestamp";
+    TIMESTAMP_WENT_BACK = "timestamp-went-back": "a reading of a device bears an earlier timestamp than the one before it";
+    CONNECT_THROTTLED = "connect-throttled": "the broker refused a CONNECT because the account or the client connects too often";
+    SESSION_TAKEN_OVER = "session-taken-over": "a client connected again while the broker still held its older session";
+    KEEP_ALIVE_ENDED = "keep-alive-ended": "the broker ended a session that was silent for one and a half times its keep-alive";
+    TOO_LARGE_FOR_THE_BROKER = "too-large-for-the-broker": "the broker ended a connection because of a message above its limit";
+    RULE_FOUND_NO_OBJECT = "rule-found-no-object": "a topic rule dropped an acknowledged message because it is no JSON object";
     REPEATED_AFTER_LOST_RESPONSE = "repeated-after-lost-response":
         "a caller repeated a call that had taken effect and whose answer was lost";
     PARTIAL_PUT = "partial-put": "a call that writes many records wrote some and refused others";
@@ -30,6 +38,8 @@ marks! {
     BATCH_REPEATED = "batch-repeated": "Lambda delivered a batch again after a failure";
     PARENT_DRAINED_FIRST = "parent-drained-first": "a closed shard was read to its end before its children were read";
     RULE_RETRIED = "rule-retried": "the action of a topic rule was tried again after a failure";
+    DUPLICATE_DELIVERED = "duplicate-delivered": "the lake holds a reading more than once";
+    MESSAGE_QUARANTINED = "message-quarantined": "a message that is no reading is in the quarantine";
 }
 
 #[cfg(test)]

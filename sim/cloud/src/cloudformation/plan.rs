@@ -41,7 +41,7 @@ pub fn resource(
         serial: 0,
         kind: declared.r#type.clone(),
         provisioned: None,
-        properties,
+        properties: properties.into(),
         deletion_policy: declared.deletion_policy,
         update_replace_policy: declared.update_replace_policy,
         metadata: declared.metadata.clone(),

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::change_sets::ChangeSet;
 use super::engine::Operation;
-use super::language::{Parameter, Policy, Template};
+use super::language::{Created, Parameter, Policy, Template};
 use crate::core::{AccountInfo, Provisioned};
 use world::time::Time;
 
@@ -108,7 +108,7 @@ pub struct StackResource {
     /// What references see; absent while, or because, it was not created.
     pub provisioned: Option<Provisioned>,
     /// Its properties, evaluated and checked.
-    pub properties: Value,
+    pub properties: Arc<Value>,
     /// See the template.
     pub deletion_policy: Policy,
     /// See the template.
@@ -191,8 +191,8 @@ pub struct Event {
     pub status: &'static str,
     /// Why.
     pub reason: Option<String>,
-    /// Properties of the resource, as JSON.
-    pub properties: Option<String>,
+    /// Properties of the resource.
+    pub properties: Option<Arc<Value>>,
     /// The token of the request that began it.
     pub token: Option<String>,
 }
@@ -289,10 +289,17 @@ impl Stack {
         self.serials
     }
 
-    /// What references see, by logical id.
+    /// What references see, by logical id; a copy.
     pub fn live(&self) -> BTreeMap<String, Provisioned> {
         let live = self.resources.iter().filter(|(_, resource)| resource.status != ResourceStatus::DeleteComplete);
         live.filter_map(|(id, resource)| Some((id.clone(), resource.provisioned.clone()?))).collect()
+    }
+}
+
+impl Created for Stack {
+    fn created(&self, logical_id: &str) -> Option<&Provisioned> {
+        let resource = self.resources.get(logical_id)?;
+        resource.provisioned.as_ref().filter(|_| resource.status != ResourceStatus::DeleteComplete)
     }
 }
 

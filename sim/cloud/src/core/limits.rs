@@ -1,6 +1,7 @@
 //! Limits are data: every quota is a row of `cloud/data/quotas.toml` with its unit and its source.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use serde::Deserialize;
 
@@ -39,20 +40,27 @@ struct Table {
     quota: Vec<Quota>,
 }
 
+/// The rows by service and name. They are part of the build: every account of a process reads the same.
+static QUOTAS: LazyLock<BTreeMap<String, BTreeMap<String, Quota>>> = LazyLock::new(|| {
+    let table: Table =
+        toml::from_str(include_str!("../data/quotas.toml")).expect("the quota table is part of the build");
+    let mut quotas: BTreeMap<String, BTreeMap<String, Quota>> = BTreeMap::new();
+    for quota in table.quota {
+        quotas.entry(quota.service.clone()).or_default().insert(quota.name.clone(), quota);
+    }
+    quotas
+});
+
 /// The quotas of the simulated account in its Region.
 #[derive(Clone, Debug)]
 pub struct Limits {
     region: String,
-    quotas: BTreeMap<(String, String), Quota>,
 }
 
 impl Limits {
     /// AWS's defaults in `region`, as the table gives them.
     pub fn for_region(region: &str) -> Self {
-        let table: Table =
-            toml::from_str(include_str!("../data/quotas.toml")).expect("the quota table is part of the build");
-        let quotas = table.quota.into_iter().map(|q| ((q.service.clone(), q.name.clone()), q)).collect();
-        Limits { region: region.to_owned(), quotas }
+        Limits { region: region.to_owned() }
     }
 
     /// AWS's defaults in us-east-1, the largest Region.
@@ -65,8 +73,8 @@ impl Limits {
     /// # Panics
     /// When the table has no such row, or gives the Region no whole number (`1000 or 6000`): nothing is guessed.
     pub fn get(&self, service: &str, name: &str) -> u64 {
-        let key = (service.to_owned(), name.to_owned());
-        let quota = self.quotas.get(&key).unwrap_or_else(|| panic!("quota {service}/{name} is not in quotas.toml"));
+        let quota = QUOTAS.get(service).and_then(|quotas| quotas.get(name));
+        let quota = quota.unwrap_or_else(|| panic!("quota {service}/{name} is not in quotas.toml"));
         let region = &self.region;
         match quota.in_region(region) {
             toml::Value::Integer(n) => {
@@ -113,8 +121,11 @@ mod tests {
     #[test]
     fn every_row_has_a_value_in_the_largest_regions() {
         for region in VALUE_REGIONS {
-            let limits = Limits::for_region(region);
-            for quota in limits.quotas.values().filter(|quota| quota.in_region("other-1") != quota.in_region(region)) {
+            for quota in QUOTAS
+                .values()
+                .flat_map(BTreeMap::values)
+                .filter(|quota| quota.in_region("other-1") != quota.in_region(region))
+            {
                 let value = quota.in_region(region);
                 assert!(value.is_integer(), "{}/{} of {region} is {value}", quota.service, quota.name);
             }

@@ -42,7 +42,8 @@ impl Bench {
 
     fn enqueue(&mut self, seqs: std::ops::RangeInclusive<u64>) {
         for seq in seqs {
-            self.session.enqueue(&self.settings, seq, Bytes::from(seq.to_string()), &mut self.out);
+            let payload = Bytes::from(seq.to_string());
+            self.session.enqueue(self.settings.queue_max, Message::Reading(seq), payload, &mut self.out);
         }
         self.step(Input::Tick);
     }
@@ -120,7 +121,10 @@ fn an_acknowledgement_opens_the_window_for_the_next_reading() {
     bench.events();
     bench.acknowledge(1);
     assert_eq!(bench.published(), [(1, false, "3".to_owned())]);
-    let events = [SessionEvent::Acknowledged { seq: 1 }, SessionEvent::Sent { seq: 3, payload: "3".into() }];
+    let events = [
+        SessionEvent::Acknowledged { message: Message::Reading(1) },
+        SessionEvent::Sent { message: Message::Reading(3), payload: "3".into() },
+    ];
     assert_eq!(bench.events(), events);
     assert_eq!(bench.session.queued(), 2);
 }
@@ -162,7 +166,7 @@ fn a_packet_id_that_is_still_in_use_parks_the_next_reading() {
 
 fn acknowledged_seq(event: &SessionEvent) -> Option<u64> {
     match event {
-        SessionEvent::Acknowledged { seq } => Some(*seq),
+        SessionEvent::Acknowledged { message: Message::Reading(seq) } => Some(*seq),
         _ => None,
     }
 }
@@ -172,7 +176,13 @@ fn a_full_queue_gives_up_the_oldest_reading_that_is_not_in_flight() {
     let mut bench = Bench::connected(Settings { queue_max: 4, ..window(2) });
     bench.enqueue(1..=6);
     let dropped = |events: Vec<SessionEvent>| -> Vec<u64> {
-        events.iter().filter_map(|e| if let SessionEvent::Dropped { seq } = e { Some(*seq) } else { None }).collect()
+        events
+            .iter()
+            .filter_map(|e| match e {
+                SessionEvent::Dropped { message: Message::Reading(seq) } => Some(*seq),
+                _ => None,
+            })
+            .collect()
     };
     // All six were queued before the session could send.
     assert_eq!(dropped(bench.events()), [1, 2]);
@@ -293,9 +303,76 @@ fn a_restart_keeps_the_queue_and_connects_at_once() {
     let mut bench = Bench::connected(Settings::default());
     bench.enqueue(1..=3);
     bench.sent();
-    bench.session.restart(bench.now);
+    let now = bench.now;
+    bench.session.restart(now, &mut bench.out);
     assert_eq!(bench.session.wake_at(&bench.settings), bench.now);
     bench.out = Outputs::default();
     bench.connect();
     assert_eq!(bench.seqs_published(), [1, 2, 3]);
+}
+
+impl Bench {
+    fn enqueue_message(&mut self, message: Message, payload: &str) -> bool {
+        let payload = Bytes::copy_from_slice(payload.as_bytes());
+        self.session.enqueue(self.settings.queue_max, message, payload, &mut self.out)
+    }
+
+    fn dropped(&mut self) -> Vec<Message> {
+        let dropped = self.events().into_iter().filter_map(|event| match event {
+            SessionEvent::Dropped { message } => Some(message),
+            _ => None,
+        });
+        dropped.collect()
+    }
+}
+
+#[test]
+fn a_copy_is_a_message_of_its_own_with_another_packet_id() {
+    let mut bench = Bench::connected(window(3));
+    assert!(bench.enqueue_message(Message::Reading(1), "1") && bench.enqueue_message(Message::Copy(1), "1"));
+    bench.enqueue(2..=2);
+    assert_eq!(bench.published(), [(1, false, "1".to_owned()), (2, false, "1".to_owned()), (3, false, "2".to_owned())]);
+    bench.events();
+    bench.acknowledge(2);
+    assert_eq!(bench.events(), [SessionEvent::Acknowledged { message: Message::Copy(1) }]);
+    assert_eq!(bench.session.queued(), 2);
+}
+
+#[test]
+fn only_a_reading_makes_others_give_way_and_its_copy_goes_with_it() {
+    let mut bench = Bench::new(Settings { queue_max: 3, ..window(2) });
+    for (message, payload, queued) in [
+        (Message::Reading(1), "1", true),
+        (Message::Copy(1), "1", true),
+        (Message::Stray(0), "x", true),
+        (Message::Copy(1), "1", false),
+        (Message::Stray(1), "y", false),
+        (Message::Oversized, "z", false),
+    ] {
+        assert_eq!(bench.enqueue_message(message, payload), queued, "{message:?}");
+    }
+    assert_eq!(bench.dropped(), []);
+    assert!(bench.enqueue_message(Message::Reading(2), "2"));
+    assert_eq!(bench.dropped(), [Message::Reading(1), Message::Copy(1)]);
+    assert_eq!(bench.session.queued(), 2);
+}
+
+#[test]
+fn what_is_oversized_is_sent_once_and_never_again() {
+    let mut bench = Bench::connected(window(3));
+    bench.enqueue(1..=1);
+    assert!(bench.enqueue_message(Message::Oversized, "0"));
+    bench.enqueue(2..=2);
+    assert_eq!(bench.seqs_published(), [1, 0, 2]);
+    bench.events();
+    bench.step(Input::Disconnected);
+    assert_eq!(bench.dropped(), [Message::Oversized]);
+    // One that could not be sent yet waits for the next connection.
+    assert!(bench.enqueue_message(Message::Oversized, "9"));
+    bench.connect();
+    assert_eq!(bench.seqs_published(), [1, 2, 9]);
+    let now = bench.now;
+    bench.session.restart(now, &mut bench.out);
+    assert_eq!(bench.dropped(), [Message::Oversized]);
+    assert_eq!(bench.session.queued(), 2);
 }

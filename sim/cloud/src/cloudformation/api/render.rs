@@ -121,6 +121,7 @@ pub(super) fn event(xml: &mut Xml, stack: &Stack, event: &Event) {
     xml.time("Timestamp", event.at);
     xml.text("ResourceStatus", event.status);
     xml.optional("ResourceStatusReason", event.reason.as_deref());
-    xml.optional("ResourceProperties", event.properties.as_deref());
+    let properties = event.properties.as_ref().map(|properties| properties.to_string());
+    xml.optional("ResourceProperties", properties.as_deref());
     xml.optional("ClientRequestToken", event.token.as_deref());
 }

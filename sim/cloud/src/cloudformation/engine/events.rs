@@ -43,7 +43,7 @@ impl Turn<'_, '_> {
             at,
             status,
             reason: reason.map(str::to_owned),
-            properties: Some(resource.properties.to_string()),
+            properties: Some(resource.properties.clone()),
             token: operation.and_then(|operation| operation.token.clone()),
         };
         self.stack.events.push(event);

@@ -161,7 +161,7 @@ impl Turn<'_, '_> {
             stack: self.stack.name.clone(),
             logical_id: resource.logical_id.clone(),
             kind: resource.kind.clone(),
-            properties: resource.properties.clone(),
+            properties: (*resource.properties).clone(),
         };
         let act = match change {
             Change::Create | Change::Replace(_) => Act::Create,

@@ -77,7 +77,6 @@ impl Turn<'_, '_> {
 
     /// Evaluates with what the deployment and the stack's resources give, and notes the exports that were read.
     pub(super) fn evaluate<T>(&mut self, deployment: &Deployment, with: impl FnOnce(&Scope<'_>) -> T) -> T {
-        let created = self.stack.live();
         let scope = Scope {
             account: self.cx.account,
             stack_name: &self.stack.name,
@@ -85,7 +84,7 @@ impl Turn<'_, '_> {
             template: &deployment.template,
             parameters: &deployment.parameters,
             conditions: &deployment.conditions,
-            created: &created,
+            created: &*self.stack,
             ssm: &self.services.ssm,
             exports: self.exports,
             imports: RefCell::new(BTreeSet::new()),

@@ -20,6 +20,18 @@ pub const UNKNOWN: &str = "\u{f8ff}known after the change\u{f8ff}";
 /// Conditions by name: which hold, and, without a value, those that are being evaluated.
 type Known<'s> = BTreeMap<&'s str, Option<bool>>;
 
+/// What references see of the resources that exist.
+pub trait Created {
+    /// The resource of this logical id.
+    fn created(&self, logical_id: &str) -> Option<&Provisioned>;
+}
+
+impl Created for BTreeMap<String, Provisioned> {
+    fn created(&self, logical_id: &str) -> Option<&Provisioned> {
+        self.get(logical_id)
+    }
+}
+
 /// What a template's expressions can see.
 pub struct Scope<'a> {
     /// The account.
@@ -35,7 +47,7 @@ pub struct Scope<'a> {
     /// Which conditions hold.
     pub conditions: &'a BTreeMap<String, bool>,
     /// Resources that are there, by logical id.
-    pub created: &'a BTreeMap<String, Provisioned>,
+    pub created: &'a dyn Created,
     /// Parameter Store, for dynamic references.
     pub ssm: &'a Ssm,
     /// Exports of the account, by name.
@@ -178,7 +190,7 @@ impl Scope<'_> {
     }
 
     fn resource(&self, id: &str) -> Result<&Provisioned, AwsError> {
-        self.created.get(id).ok_or_else(|| unresolved(id, "Resources"))
+        self.created.created(id).ok_or_else(|| unresolved(id, "Resources"))
     }
 
     fn attribute(&self, id: &str, name: &str) -> Result<String, AwsError> {

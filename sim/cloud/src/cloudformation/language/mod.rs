@@ -9,7 +9,7 @@ mod tests;
 
 use serde_json::{Map, Value};
 
-pub use intrinsics::{Scope, UNKNOWN};
+pub use intrinsics::{Created, Scope, UNKNOWN};
 pub use needs::{Needs, collect, creation_order};
 pub use parameters::{Given, Parameter, as_text, resolve};
 pub use template::{Policy, Template, TemplateResource};

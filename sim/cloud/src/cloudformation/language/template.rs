@@ -152,7 +152,7 @@ impl Template {
         let tree: Value = serde_json::from_str(body).map_err(malformed)?;
         check_shape(&tree)?;
         let template: Template =
-            serde_json::from_str(body).map_err(|error| invalid(format!("Template format error: {error}")))?;
+            serde_json::from_value(tree).map_err(|error| invalid(format!("Template format error: {error}")))?;
         template.refuse_what_is_not_modelled()?;
         template.check_bounds(limits)?;
         template.check_names()?;
@@ -281,7 +281,7 @@ pub fn unresolved(ids: &str, block: &str) -> AwsError {
 
 /// What AWS says of a template before it looks at any type.
 fn check_shape(tree: &Value) -> Result<(), AwsError> {
-    if let Some(path) = null_in(tree, String::new()) {
+    if let Some(path) = null_in(tree) {
         return Err(invalid(format!("[{path}] 'null' values are not allowed in templates")));
     }
     let resources = tree.get("Resources").and_then(Value::as_object);
@@ -296,13 +296,13 @@ fn check_shape(tree: &Value) -> Result<(), AwsError> {
     }
 }
 
-fn null_in(value: &Value, path: String) -> Option<String> {
+/// Where a null is, as a path such as `/Resources/Bucket`.
+fn null_in(value: &Value) -> Option<String> {
+    let below = |name: &dyn std::fmt::Display, item| null_in(item).map(|rest| format!("/{name}{rest}"));
     match value {
-        Value::Null => Some(path),
-        Value::Array(items) => {
-            items.iter().enumerate().find_map(|(index, item)| null_in(item, format!("{path}/{index}")))
-        }
-        Value::Object(map) => map.iter().find_map(|(name, item)| null_in(item, format!("{path}/{name}"))),
+        Value::Null => Some(String::new()),
+        Value::Array(items) => items.iter().enumerate().find_map(|(index, item)| below(&index, item)),
+        Value::Object(map) => map.iter().find_map(|(name, item)| below(name, item)),
         _ => None,
     }
 }

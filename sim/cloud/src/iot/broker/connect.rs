@@ -13,7 +13,13 @@ use crate::iot::Iot;
 use crate::iot::policy::{Action, Context, Permissions};
 use crate::iot::quotas::Quotas;
 use crate::iot::wakeup::Wakeup;
+use world::mark;
 use world::trace::Level;
+
+/// Metric of connects that the account's rate refuses.
+const CONNECT_THROTTLE: &str = "Connect.Throttle";
+/// Metric of connects that the client's rate refuses.
+const CLIENT_THROTTLE: &str = "Connect.ClientIDThrottle";
 
 /// Why a CONNECT is refused. AWS states no return codes for MQTT 3.1.1; these are the standard's.
 struct Refusal {
@@ -51,6 +57,9 @@ impl Iot {
             Ok(session) => session,
             Err(Refusal { code, metric, reason }) => {
                 cx.meter.add("iot", metric, 1);
+                if matches!(metric, CONNECT_THROTTLE | CLIENT_THROTTLE) {
+                    cx.trace.mark(cx.now, mark::CONNECT_THROTTLED, &packet.client_id);
+                }
                 let fields = [("reason", reason.into()), ("connection", connection.into())];
                 cx.trace.event(Level::Call, cx.now, "iot", "connect-refused", &packet.client_id, &fields);
                 written(ConnAck::new(code, false).write(output));
@@ -61,6 +70,7 @@ impl Iot {
         let known = self.broker.clients.get_mut(&client);
         let older = known.and_then(|client| client.connection.replace(connection));
         if let Some(older) = older {
+            cx.trace.mark(cx.now, mark::SESSION_TAKEN_OVER, &client);
             self.disconnect(cx, older, &Disconnect::DuplicateClientId);
         }
         cx.timers.at(cx.now + session.silence_max, Service::Iot, Wakeup::KeepAlive(connection).token());
@@ -88,7 +98,7 @@ impl Iot {
             return Err(Refusal::not_modelled("not modelled: wills"));
         }
         if !quotas.connects.try_take(cx.now, 1) {
-            return Err(Refusal::throttled("Connect.Throttle", "the account connects too often"));
+            return Err(Refusal::throttled(CONNECT_THROTTLE, "the account connects too often"));
         }
         let name: Arc<str> = client.into();
         let rate = quotas.connects_per_client;
@@ -97,7 +107,7 @@ impl Iot {
         let known =
             known.or_insert_with(|| Client { connection: None, connects: TokenBucket::per_second(rate, cx.now) });
         if !known.connects.try_take(cx.now, 1) {
-            return Err(Refusal::throttled("Connect.ClientIDThrottle", "the client connects too often"));
+            return Err(Refusal::throttled(CLIENT_THROTTLE, "the client connects too often"));
         }
         let mut permissions = self.permissions(cx, connection, client);
         if !permissions.allows(Action::Connect, client) {

@@ -19,6 +19,7 @@ use super::trie::FilterTrie;
 use super::wakeup::Wakeup;
 use super::{Iot, Refused};
 use crate::core::{Cx, Effect, Service};
+use world::mark;
 use world::time::Time;
 use world::trace::Level;
 
@@ -147,6 +148,7 @@ impl Iot {
         if deadline > cx.now {
             cx.timers.at(deadline, Service::Iot, Wakeup::KeepAlive(connection).token());
         } else {
+            cx.trace.mark(cx.now, mark::KEEP_ALIVE_ENDED, &session.client);
             self.disconnect(cx, connection, &Disconnect::KeepAliveTimeout);
         }
     }
@@ -195,7 +197,12 @@ impl Iot {
         let length = match check(input.iter(), packet_size) {
             Ok(header) => header.frame_length(),
             Err(Error::InsufficientBytes(_)) => return Next::Wait,
-            Err(error) => return Next::Broken(Disconnect::ClientError(error.to_string())),
+            Err(error) => {
+                if matches!(error, Error::PayloadSizeLimitExceeded(_)) {
+                    cx.trace.mark(cx.now, mark::TOO_LARGE_FOR_THE_BROKER, &state.certificate);
+                }
+                return Next::Broken(Disconnect::ClientError(error.to_string()));
+            }
         };
         if let Some(session) = &mut state.session {
             let size = length as u64;

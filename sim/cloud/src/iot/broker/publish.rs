@@ -16,6 +16,7 @@ use crate::iot::registry::Event;
 use crate::iot::rules::Ports;
 use crate::iot::sql::{Message, Segments};
 use crate::iot::topic::check_topic;
+use world::mark;
 use world::trace::{Field, Level};
 
 impl Iot {
@@ -86,6 +87,7 @@ impl Iot {
         }
         if packet.payload.len() > quotas.payload_size {
             let why = "a payload has at most 128 KiB";
+            cx.trace.mark(cx.now, mark::TOO_LARGE_FOR_THE_BROKER, &session.client);
             return refuse(client_error, why, Disconnect::client_error(why));
         }
         if topic.starts_with('$') {

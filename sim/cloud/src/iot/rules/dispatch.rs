@@ -13,6 +13,7 @@ use super::{Ports, Rule, Rules};
 use crate::core::Cx;
 use crate::iot::quotas::Quotas;
 use crate::iot::sql::{Message, Selected};
+use world::mark;
 use world::trace::Level;
 
 impl Rules {
@@ -49,7 +50,10 @@ impl Rules {
         result.clear();
         match rule.statement.select(message, &mut || cx.uuid(), &mut result) {
             Selected::No => {}
-            Selected::ParseError => refuse(cx, "ParseError", "rule-parse-error"),
+            Selected::ParseError => {
+                cx.trace.mark(cx.now, mark::RULE_FOUND_NO_OBJECT, message.topic);
+                refuse(cx, "ParseError", "rule-parse-error");
+            }
             Selected::Yes => self.act(cx, ports, message, index, &result),
             Selected::YesWithParseError => {
                 refuse(cx, "ParseError", "rule-parse-error");

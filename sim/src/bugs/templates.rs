@@ -1,0 +1,55 @@
+//! Bugs of templates: what is deployed.
+
+use std::sync::Arc;
+
+use super::edit::replaced;
+use crate::run::Harness;
+
+/// Changes a text of the stack whose name ends with `stack`.
+fn changed(stack: &'static str, from: &'static str, to: &'static str) -> Harness {
+    let change = move |name: &str, body: String| match name.ends_with(stack) {
+        true => replaced(name, &body, from, to),
+        false => body,
+    };
+    Harness { change_template: Some(Arc::new(change)), ..Harness::default() }
+}
+
+pub(super) fn tenant_from_another_level() -> Harness {
+    changed("-streaming", "topic(2) AS tenant_id", "topic(1) AS tenant_id")
+}
+
+pub(super) fn rule_partitions_at_random() -> Harness {
+    changed("-streaming", "\"PartitionKey\": \"${topic(4)}\"", "\"PartitionKey\": \"${newuuid()}\"")
+}
+
+pub(super) fn rule_begins_at_two() -> Harness {
+    changed("-streaming", "FROM 'tenant/+/device/+/data'", "FROM 'tenant/+/device/+/data' WHERE seq > 1")
+}
+
+pub(super) fn item_failures_not_reported() -> Harness {
+    changed("-enrichment", "\"ReportBatchItemFailures\"", "")
+}
+
+pub(super) fn permission_missing() -> Harness {
+    changed("-enrichment", "kinesis:PutRecords", "kinesis:PutRecord")
+}
+
+pub(super) fn delivery_too_late() -> Harness {
+    changed("-data-lake", "\"IntervalInSeconds\": 60", "\"IntervalInSeconds\": 900")
+}
+
+pub(super) fn window_too_long() -> Harness {
+    changed("-enrichment", "\"MaximumBatchingWindowInSeconds\": 1", "\"MaximumBatchingWindowInSeconds\": 300")
+}
+
+pub(super) fn lake_ends_an_hour_ago() -> Harness {
+    changed("-data-lake", ",NOW\"", ",NOW-1HOURS\"")
+}
+
+pub(super) fn delivered_by_the_day() -> Harness {
+    changed("-data-lake", "processed/!{timestamp:yyyy/MM/dd/HH}", "processed/!{timestamp:yyyy/MM/dd}")
+}
+
+pub(super) fn delivery_of_the_wrong_stream() -> Harness {
+    changed("-data-lake", "streaming/enriched-stream-arn", "streaming/raw-stream-arn")
+}

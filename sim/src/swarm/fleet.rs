@@ -1,0 +1,93 @@
+//! Draws devices.
+
+use std::time::Duration;
+
+use rand::RngExt as _;
+use toml_edit::{ArrayOfTables, Item, Table, value};
+
+use super::lots::{chance, one_of, rounded};
+use crate::fleet::spec::Network;
+use crate::scenario::{Swarm, duration};
+use crate::world::seed::{Rng, Seed};
+
+/// Names of fleets, in turn.
+const FLEETS: [&str; 5] = ["pumps", "gateways", "meters", "boilers", "fans"];
+/// Stems of tenants: two fleets may share their tenants.
+const TENANTS: [&str; 3] = ["acme", "globex", "initech"];
+/// Intervals of publishes, in milliseconds.
+const EVERY_MS: [u64; 9] = [250, 500, 1_000, 2_000, 5_000, 10_000, 15_000, 20_000, 30_000];
+/// Metrics: name, baseline, noise, and units of which the oracles know the conversion; empty for an undeclared one.
+const METRICS: [(&str, f64, f64, &[&str]); 6] = [
+    ("temp", 20.0, 0.5, &["celsius", "degC", "fahrenheit", "kelvin", ""]),
+    ("pressure", 101.3, 0.4, &["kPa", "bar", "mbar", "hPa", "Pa", ""]),
+    ("load", 0.7, 0.1, &[""]),
+    ("level", -3.5, 0.02, &[""]),
+    ("outlet.temp", 80.0, 4.0, &["celsius", "degF", "K"]),
+    ("feed-pressure", 6.0, 0.1, &["MPa", "kPa", "bar"]),
+];
+
+/// Fleets of a run whose devices publish during `hardship`.
+pub(super) fn draw(swarm: &Swarm, seed: Seed, hardship: Duration) -> ArrayOfTables {
+    let rng = &mut seed.rng();
+    let devices = rng.random_range(1..=swarm.devices_max);
+    let count = rng.random_range(1..=swarm.fleets_max.min(devices));
+    let mut left = devices;
+    let mut fleets = ArrayOfTables::new();
+    for n in 0..count {
+        let others = count - n - 1;
+        let size = if others == 0 { left } else { rng.random_range(1..=left - others) };
+        left -= size;
+        let share = swarm.readings_max * u64::from(size) / u64::from(devices);
+        fleets.push(fleet(n as usize, size, share, hardship, rng));
+    }
+    fleets
+}
+
+fn fleet(n: usize, devices: u32, readings_max: u64, hardship: Duration, rng: &mut Rng) -> Table {
+    let mut table = Table::new();
+    let round = FLEETS.len();
+    let name = if n < round { FLEETS[n].to_owned() } else { format!("{}-{}", FLEETS[n % round], n / round + 1) };
+    table.insert("name", value(name));
+    table.insert("kind", value("synthetic"));
+    table.insert("tenant", value(one_of(rng, &TENANTS)));
+    table.insert("tenants", value(i64::from(rng.random_range(1..=devices.min(4)))));
+    table.insert("devices", value(i64::from(devices)));
+    table.insert("publish_every", value(duration::format(interval(devices, readings_max, hardship, rng))));
+    table.insert("network", value(one_of(rng, &Network::ALL).0));
+    if chance(rng, 0.7) {
+        table.insert("metric", Item::ArrayOfTables(metrics(rng)));
+    }
+    table
+}
+
+/// An interval with which so many devices publish no more than so many readings, and each at least one.
+fn interval(devices: u32, readings_max: u64, hardship: Duration, rng: &mut Rng) -> Duration {
+    let drawn = Duration::from_millis(one_of(rng, &EVERY_MS));
+    let each = (readings_max / u64::from(devices)).saturating_sub(1).max(1);
+    let shortest = hardship / u32::try_from(each).unwrap_or(u32::MAX);
+    let shortest = Duration::from_secs(shortest.as_secs() + 1).min(hardship);
+    if drawn * u32::try_from(each).unwrap_or(u32::MAX) >= hardship { drawn.min(hardship) } else { shortest }
+}
+
+fn metrics(rng: &mut Rng) -> ArrayOfTables {
+    let mut tables = ArrayOfTables::new();
+    let count = rng.random_range(1..=4);
+    let first = rng.random_range(0..METRICS.len());
+    for n in 0..count {
+        let (name, baseline, noise, units) = METRICS[(first + n) % METRICS.len()];
+        let mut table = Table::new();
+        table.insert("name", value(name));
+        let unit = one_of(rng, units);
+        if !unit.is_empty() {
+            table.insert("unit", value(unit));
+        }
+        table.insert("baseline", value(baseline));
+        table.insert("noise", value(noise));
+        if chance(rng, 0.3) {
+            table.insert("season_amplitude", value(rounded(rng.random_range(0.1..10.0))));
+            table.insert("season_period", value(one_of(rng, &["1min", "5min", "1h"])));
+        }
+        tables.push(table);
+    }
+    tables
+}
