@@ -16,4 +16,5 @@ pub mod run;
 pub mod scenario;
 pub mod seam;
 pub mod shrink;
+pub mod story;
 pub mod swarm;

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use record::{EventRow, Summary};
+use record::{Digest, EventRow, Summary};
 
 use super::args::{Events, Format, Instant, ReplayArgs};
 use super::origin::Origin;
@@ -79,7 +79,7 @@ pub(super) fn replay(args: &ReplayArgs) -> Result<u8, Failure> {
             print(&lines)?;
         }
     }
-    if let Some(difference) = difference(&origin, &summary) {
+    if let Some(difference) = difference(&origin, summary.digest) {
         eprintln!("{difference}\nrepeat it with:\n{repeat}");
         return Ok(NOT_DETERMINISTIC);
     }
@@ -131,9 +131,9 @@ fn nothing_there(section: Section, args: &ReplayArgs, summary: &Summary) -> Fail
 }
 
 /// How this run differs from that of the folder.
-pub(super) fn difference(origin: &Origin, now: &Summary) -> Option<String> {
+pub(super) fn difference(origin: &Origin, now: Digest) -> Option<String> {
     let known = origin.known.as_ref()?;
-    if known.digest == now.digest {
+    if known.digest == now {
         return None;
     }
     let version = origin.version.as_deref().unwrap_or("?");
@@ -142,7 +142,7 @@ pub(super) fn difference(origin: &Origin, now: &Summary) -> Option<String> {
          the folder was written by version {version}, this is version {}: another build, or a run that is not \
          deterministic\n  hint: `cargo sim verify` tells whether this build is deterministic; read the folder with the \
          build that wrote it",
-        now.digest,
+        now,
         known.digest,
         env!("CARGO_PKG_VERSION")
     ))

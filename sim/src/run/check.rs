@@ -1,13 +1,16 @@
 //! Asking the oracles: what Athena returns, what lies in the lake, and how that compares with what devices were told.
 
-use record::LatencyMs;
+use record::{LatencyMs, ReadingId};
 
 use super::measure::Latencies;
 use crate::fleet::Truth;
 use crate::invariant::{
     AthenaReader, INTEGRITY, LakeReader, Ledger, QuarantineReader, QueryError, Refused, Row, Strays, Tally, Violation,
 };
+use crate::world::clock;
+use crate::world::spotlight::Stage;
 use crate::world::time::Time;
+use crate::world::trace::Trace;
 
 /// Rows that one query of the table should answer with: what a result holds in memory is bounded by it.
 const ROWS_PER_QUERY: u64 = 250_000;
@@ -18,6 +21,7 @@ pub(super) struct Oracles {
     lake: LakeReader,
     quarantine: QuarantineReader,
     table: &'static str,
+    trace: Trace,
 }
 
 /// What a look at everything showed.
@@ -33,13 +37,27 @@ pub(super) struct Checked {
     pub last_written: Time,
     /// Messages that are no readings: (in the quarantine, owed to it and not there).
     pub strays: (u64, u64),
+    /// The first reading that is owed and has not been seen.
+    pub first_missing: Option<ReadingId>,
     /// Broken promises.
     pub violations: Vec<Violation>,
 }
 
 impl Oracles {
-    pub fn new(athena: AthenaReader, lake: LakeReader, quarantine: QuarantineReader, table: &'static str) -> Self {
-        Oracles { athena, lake, quarantine, table }
+    pub fn new(
+        athena: AthenaReader,
+        lake: LakeReader,
+        quarantine: QuarantineReader,
+        (table, trace): (&'static str, Trace),
+    ) -> Self {
+        Oracles { athena, lake, quarantine, table, trace }
+    }
+
+    /// Tells that a reader of the lake sees this reading.
+    fn sees(&self, (tenant, device, seq): (&str, &str, Option<u64>), place: &str, text: impl FnOnce() -> String) {
+        if seq.is_some_and(|seq| self.trace.is_on(tenant, device, seq)) {
+            self.trace.hop(clock::now(), Stage::Table, place, text);
+        }
     }
 
     /// How many rows the table has, by a query whose answer is fetched with `GetQueryResults`.
@@ -56,6 +74,7 @@ impl Oracles {
             let each = |row: Row<'_>| {
                 read += 1;
                 ledger.row(&row);
+                self.sees((row.tenant, row.device, row.seq), self.table, || "Athena answers with its row".to_owned());
             };
             self.athena.rows(self.table, &condition, each).await?;
         }
@@ -64,6 +83,10 @@ impl Oracles {
             let is_reading = refused
                 .identity()
                 .is_some_and(|id| ledger.set_aside(&id.tenant_id, &id.device_id, id.seq, &refused.reason));
+            if let Some(id) = refused.identity() {
+                let id = (&*id.tenant_id, &*id.device_id, Some(id.seq));
+                self.sees(id, "quarantine", || format!("holds it, refused: {}", refused.reason));
+            }
             if !is_reading {
                 strays.found(refused);
             }
@@ -96,6 +119,7 @@ impl Oracles {
             latency: lake.latency,
             last_written: lake.last_written,
             strays: (strays.kept(), strays.missing()),
+            first_missing: ledger.first_missing(),
             violations,
         })
     }
@@ -109,6 +133,9 @@ impl Oracles {
             let each = |row: Row<'_>| {
                 rows += 1;
                 let first = ledger.row(&row);
+                self.sees((row.tenant, row.device, row.seq), &file.key, || {
+                    format!("holds its row; LastModified {}", file.last_modified.rfc3339())
+                });
                 if let Some(reading) = first.and_then(|(index, seq)| truth.reading(index, seq)) {
                     last_written = file.last_modified;
                     latencies.push(visible_after_ms(file.last_modified, reading.published_at));
@@ -124,6 +151,7 @@ impl Oracles {
             latency: latencies.summary(),
             last_written,
             strays: (0, 0),
+            first_missing: None,
             violations,
         })
     }

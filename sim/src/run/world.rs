@@ -117,7 +117,7 @@ impl World {
         cloud.set_functions(functions.under(harness.tamper, watch.clone()));
         cloud.spawn_pump(&aws);
         seam::serve(&cloud, &aws);
-        let oracles = oracles(&seam::sdk_config(&cloud, &oracle), &deployed);
+        let oracles = oracles(&seam::sdk_config(&cloud, &oracle), &deployed, trace.clone());
         let broker = BROKER.parse().expect("a constant address");
         let deployer =
             seam::session_credential("deployer", &format!("arn:aws:iam::{}:root", cloud.look(|a| a.id().to_owned())));
@@ -298,6 +298,18 @@ impl World {
         )
     }
 
+    /// The first reading that such a run was waiting for.
+    fn awaited(&self, counts: &Stats, checked: &Checked) -> Option<record::ReadingId> {
+        if counts.queued == 0 {
+            return checked.first_missing.clone();
+        }
+        let truth = self.fleet.truth();
+        let truth = truth.lock().expect("one thread runs the simulation");
+        let (index, seq) = truth.first_unacknowledged()?;
+        let (tenant, device) = truth.device(index);
+        Some(record::ReadingId { tenant: tenant.to_owned(), device: device.to_owned(), seq })
+    }
+
     fn outcome(self, settled: bool, checked: Checked) -> Outcome {
         let now = clock::now();
         let mut summary = Summary::new(&self.scenario.source.name, self.options.seed);
@@ -345,6 +357,7 @@ impl World {
         summary.violations = violations(&self.scenario, settled, &checked, &self.deployments.ended());
         summary.violations.extend(self.cloud.look(|account| denials(&self.scenario, account)));
         summary.violations.extend(storms(&self.scenario, &self.watch));
+        summary.unsettled_reading = if settled { None } else { self.awaited(&counts, &checked) };
         summary.unsettled = if settled { None } else { Some(self.why_unsettled(&counts, &checked)) };
         if counts.rejected > 0 {
             let note = format!("devices gave up {} readings, because their queues were full", counts.rejected);
@@ -374,12 +387,12 @@ fn node(name: &str, ip: &str) -> NodeHandle {
     Handle::current().create_node().name(name).ip(ip).build()
 }
 
-fn oracles(config: &aws_types::SdkConfig, deployed: &Deployed) -> Oracles {
+fn oracles(config: &aws_types::SdkConfig, deployed: &Deployed, trace: Trace) -> Oracles {
     Oracles::new(
         AthenaReader::new(config, &deployed.workgroup, &deployed.database),
         LakeReader::new(config, &deployed.processed_bucket, &format!("{PROCESSED_TABLE}/")),
         QuarantineReader::new(config, &deployed.processed_bucket, "quarantine/"),
-        PROCESSED_TABLE,
+        (PROCESSED_TABLE, trace),
     )
 }
 

@@ -21,6 +21,7 @@ use bytes::Bytes;
 use http_body_util::BodyExt as _;
 
 use super::handle::Cloud;
+use super::lit::Lit;
 use super::service_faults::{self, Fate};
 use crate::cloud::core::Deferred;
 use crate::cloud::front::{Credential, sigv4};
@@ -46,7 +47,7 @@ pub(super) fn sdk_config_of(cloud: &Cloud, credential: &Credential, caller: &str
         .behavior_version(aws_sdk_kinesis::config::BehaviorVersion::latest())
         .region(Region::new(cloud.region()))
         .credentials_provider(SharedCredentialsProvider::new(credentials))
-        .http_client(SimulatedHttp { cloud: cloud.clone(), caller: caller.into() })
+        .http_client(Lit::over(SimulatedHttp { cloud: cloud.clone(), caller: caller.into() }, cloud, caller))
         .sleep_impl(SharedAsyncSleep::new(SimulatedSleep))
         .time_source(SharedTimeSource::new(SimulatedTime))
         .retry_config(RetryConfig::standard())

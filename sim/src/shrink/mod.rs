@@ -12,7 +12,7 @@
 mod passes;
 mod series;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod text;
 mod trials;
 

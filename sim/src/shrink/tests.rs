@@ -80,7 +80,7 @@ impl Function for Swallows {
     }
 }
 
-fn swallowing() -> Harness {
+pub(crate) fn swallowing() -> Harness {
     Harness {
         wrap_function: Some(Arc::new(|name, inner| match name.ends_with("-enrichment") {
             true => Box::new(Swallows(inner)),

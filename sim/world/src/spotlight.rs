@@ -147,6 +147,11 @@ impl Spotlight {
         *self.tenant == *tenant && *self.device == *device && self.seq == seq
     }
 
+    /// Whether this is the reading; devices have names of their own in a run.
+    pub fn is_of(&self, device: &str, seq: u64) -> bool {
+        *self.device == *device && self.seq == seq
+    }
+
     /// Whether bytes carry the reading: JSON values that name the device and the sequence number, alone, one behind the
     /// other, or in base64 inside of a batch.
     pub fn carries(&self, data: &[u8]) -> bool {

@@ -129,6 +129,13 @@ impl Trace {
         self.spotlight.as_ref().is_some_and(|spotlight| spotlight.knows_request(request_id))
     }
 
+    /// The same when `seq` of `device` is the reading under the spotlight.
+    pub fn hop_on(&self, time: Time, stage: Stage, device: &str, seq: u64, text: impl FnOnce() -> String) {
+        if self.spotlight.as_ref().is_some_and(|spotlight| spotlight.is_of(device, seq)) {
+            self.hop(time, stage, device, text);
+        }
+    }
+
     /// Tells the spotlight what happened to its reading. It is no event, and not in the digest.
     pub fn hop(&self, time: Time, stage: Stage, subject: &str, text: impl FnOnce() -> String) {
         if let Some(spotlight) = &self.spotlight {

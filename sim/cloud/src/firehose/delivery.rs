@@ -16,6 +16,7 @@ use super::convert::{Converter, error_object};
 use super::encode;
 use super::prefix::{Prefix, object_name};
 use crate::core::{AwsError, Cx};
+use world::spotlight::Stage;
 use world::time::Time;
 use world::trace::{Field, Level};
 
@@ -56,6 +57,8 @@ struct Object {
     records: u64,
     /// Whether it holds records, not errors.
     data: bool,
+    /// Whether it holds the reading under the spotlight.
+    lit: bool,
 }
 
 impl Outbox {
@@ -102,6 +105,9 @@ impl Outbox {
                 }
                 Err(error) => {
                     trace_failure(cx, config, &error);
+                    if matches!(&delivery.work, Work::Objects(objects) if objects.iter().any(|object| object.lit)) {
+                        cx.trace.hop(cx.now, Stage::Buffer, &config.name, || format!("cannot write it: {error}"));
+                    }
                     if context.is_lost(cx, delivery) {
                         cx.trace.event(Level::Call, cx.now, "firehose", "lost", &config.name, &[]);
                         self.failures = 0;
@@ -147,6 +153,7 @@ impl Context<'_> {
         let Work::Records(batch) = &mut delivery.work else { return Ok(()) };
         let (config, oldest, count) = (self.config, batch.oldest, batch.entries.len() as u64);
         let mut objects = VecDeque::with_capacity(1);
+        let mut lit = cx.trace.is_lit() && batch.entries.iter().any(|entry| cx.trace.carries(&entry.data));
         let data = match (&config.encoding, &mut self.converter) {
             (Encoding::Parquet(_), Some(converter)) => {
                 converter.refresh(cx, ports.catalog)?;
@@ -160,7 +167,9 @@ impl Context<'_> {
                     let body = error_object(&converted.failures, converter.conversion(), cx);
                     let prefix = config.error_prefix.as_ref().expect("conversion needs an error prefix at creation");
                     let key = key(cx, config, self.version, prefix, oldest, "");
-                    objects.push_back(Object { key, body, records: failed, data: false });
+                    let refused = lit && converted.failures.iter().any(|f| cx.trace.carries(&f.entry.data));
+                    lit &= !refused;
+                    objects.push_back(Object { key, body, records: failed, data: false, lit: refused });
                 }
                 converted.body.map(|body| (body, count - failed))
             }
@@ -169,7 +178,7 @@ impl Context<'_> {
         };
         if let Some((body, records)) = data {
             let key = key(cx, config, self.version, &config.prefix, oldest, config.extension());
-            objects.push_back(Object { key, body, records, data: true });
+            objects.push_back(Object { key, body, records, data: true, lit });
         }
         delivery.work = Work::Objects(objects);
         Ok(())
@@ -196,6 +205,12 @@ impl Context<'_> {
                 ("body", Field::Bytes(&object.body)),
             ];
             cx.trace.event(Level::Call, cx.now, "firehose", "deliver", &object.key, &fields);
+            if object.lit {
+                cx.trace.hop(cx.now, Stage::Object, &object.key, || {
+                    let what = if object.data { "is written with it" } else { "is written with it AS AN ERROR" };
+                    format!("{what} by {} into {}, {} records", config.name, config.bucket, object.records)
+                });
+            }
             objects.pop_front();
         }
         Ok(())

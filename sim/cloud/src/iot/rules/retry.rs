@@ -152,6 +152,7 @@ impl Rules {
                 Some(action) => head.target.put(cx, ports, &rule.name, action.role.as_ref(), head.data.clone()),
                 None => Err(AwsError::new("ActionRemoved", "the rule has no such action any more")),
             };
+            super::dispatch::told(cx, &rule.name, &head.data, &head.target, put.as_ref().err());
             let failure = match put {
                 Ok(()) => None,
                 Err(error) if is_intermittent(&error) && queue.retries < RETRIES_MAX => {
