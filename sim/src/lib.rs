@@ -16,5 +16,7 @@ pub mod invariant;
 pub mod run;
 pub mod scenario;
 pub mod seam;
+pub mod shrink;
+pub mod story;
 pub mod swarm;
 pub mod sweep;

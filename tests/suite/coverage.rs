@@ -28,7 +28,7 @@ fn rows(scenario: &Scenario, seeds: &[u64]) -> Vec<Row> {
 fn tally(scenario: &Scenario, rows: &[Row]) -> (String, Tally) {
     let tally = Tally::of(rows, scenario.expect.verdict);
     let name = scenario.source.name.clone();
-    for row in &tally.failures {
+    if let Some(row) = tally.failures.first() {
         panic!("cargo sim run scenarios/{name}.toml --seed {}: {}: {:?}", row.seed, row.end.as_str(), row.why);
     }
     (name, tally)

@@ -49,10 +49,10 @@ impl Aws {
     pub fn new(config: &SdkConfig) -> Result<Self, DeployError> {
         let region = config.region().ok_or(DeployError::MissingPart("Region"))?.to_string();
         Ok(Aws {
-            cloudformation: aws_sdk_cloudformation::Client::new(config),
-            iot: aws_sdk_iot::Client::new(config),
-            s3: aws_sdk_s3::Client::new(config),
-            sts: aws_sdk_sts::Client::new(config),
+            cloudformation: crate::calls::client!(aws_sdk_cloudformation, config),
+            iot: crate::calls::client!(aws_sdk_iot, config),
+            s3: crate::calls::client!(aws_sdk_s3, config),
+            sts: crate::calls::client!(aws_sdk_sts, config),
             region,
             time: config.time_source().ok_or(DeployError::MissingPart("time source"))?,
             sleep: config.sleep_impl().ok_or(DeployError::MissingPart("sleep implementation"))?,

@@ -231,6 +231,11 @@ impl Account {
         self.as_owner(now, |s, cx| s.with_lambda(|lambda, ports| lambda.complete(cx, ports, invocation, result)));
     }
 
+    /// The trace of the run.
+    pub fn trace(&self) -> &Trace {
+        &self.parts.trace
+    }
+
     /// A function has written a line of metrics to its standard output. It is an event of the trace and nothing else.
     pub fn metric(&mut self, now: Time, function: &str, line: &str) {
         self.parts.trace.event(Level::Call, now, "lambda", "metric", function, &[("line", line.into())]);

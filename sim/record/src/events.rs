@@ -112,7 +112,20 @@ impl EventReader {
     /// # Errors
     /// When the file is missing, truncated or has other columns.
     pub fn open(path: &Path) -> Result<Self, RecordError> {
-        Rows::open(path, &SCHEMA, row).map(EventReader)
+        Self::open_at(path, 0)
+    }
+
+    /// Opens a file at a row, counted from 0 among those that are kept: at its end when it has fewer.
+    ///
+    /// # Errors
+    /// As for [`EventReader::open`].
+    pub fn open_at(path: &Path, first: usize) -> Result<Self, RecordError> {
+        Rows::open_at(path, &SCHEMA, row, first).map(EventReader)
+    }
+
+    /// Rows of the whole file.
+    pub fn total(&self) -> usize {
+        self.0.total
     }
 }
 

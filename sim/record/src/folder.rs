@@ -260,6 +260,14 @@ impl RunReader {
         EventReader::open(&self.dir.join(EVENTS_FILE))
     }
 
+    /// The kept events from a row on, counted from 0 among those that are kept.
+    ///
+    /// # Errors
+    /// When the file is truncated or foreign.
+    pub fn events_at(&self, first: usize) -> Result<EventReader, RecordError> {
+        EventReader::open_at(&self.dir.join(EVENTS_FILE), first)
+    }
+
     /// The metrics, in order.
     ///
     /// # Errors

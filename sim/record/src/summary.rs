@@ -183,6 +183,9 @@ pub struct Summary {
     /// Why the run did not settle, when it did not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unsettled: Option<String>,
+    /// The first reading that such a run waited for, where it is readings that it waited for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unsettled_reading: Option<ReadingId>,
     /// Delivered readings per second of wall time, end to end. Not decided by (scenario, seed, build).
     pub messages_per_s: f64,
     /// Peak resident memory of the process, where the operating system tells. Not decided by (scenario, seed, build).
@@ -221,6 +224,7 @@ impl Summary {
             counters: BTreeMap::new(),
             violations: Vec::new(),
             unsettled: None,
+            unsettled_reading: None,
             messages_per_s: 0.0,
             peak_memory_bytes: None,
         }

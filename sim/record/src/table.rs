@@ -68,8 +68,9 @@ fn encode(mut writer: ArrowWriter<File>, waiting: &Receiver<RecordBatch>, path: 
     Ok(())
 }
 
-/// Opens a Parquet file whose columns must be exactly those of `schema`.
-fn open(path: &Path, schema: &Schema) -> Result<ParquetRecordBatchReader, RecordError> {
+/// Opens a Parquet file whose columns must be exactly those of `schema`, from the row `first` on. Answers also how many
+/// rows the file has.
+fn open(path: &Path, schema: &Schema, first: usize) -> Result<(ParquetRecordBatchReader, usize), RecordError> {
     let expected = format!("a Parquet file with the columns {}", columns(schema));
     let file = File::open(path).map_err(|e| {
         RecordError::new(path, format_args!("cannot be opened: {e}"), &expected, "repeat the run with `--out`")
@@ -98,7 +99,9 @@ fn open(path: &Path, schema: &Schema) -> Result<ParquetRecordBatchReader, Record
             "it was written by another program or another version: read it with the program that wrote it",
         ));
     }
-    builder.with_batch_size(BATCH_ROWS).build().map_err(|e| damaged(&e))
+    let rows = usize::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or(0);
+    let reader = builder.with_batch_size(BATCH_ROWS).with_offset(first.min(rows)).build().map_err(|e| damaged(&e))?;
+    Ok((reader, rows))
 }
 
 /// The rows of a Parquet file, one after the other; holds one batch in memory.
@@ -108,12 +111,25 @@ pub(super) struct Rows<R> {
     batch: Option<RecordBatch>,
     next: usize,
     row: fn(&RecordBatch, usize) -> R,
+    /// Rows of the whole file.
+    pub(super) total: usize,
 }
 
 impl<R> Rows<R> {
     /// Opens a file with the columns of `schema`; `row` makes a row of a batch.
     pub(super) fn open(path: &Path, schema: &Schema, row: fn(&RecordBatch, usize) -> R) -> Result<Self, RecordError> {
-        Ok(Rows { path: path.to_owned(), batches: open(path, schema)?, batch: None, next: 0, row })
+        Self::open_at(path, schema, row, 0)
+    }
+
+    /// The same from a row on, counted from 0. What stands before is skipped and not decoded.
+    pub(super) fn open_at(
+        path: &Path,
+        schema: &Schema,
+        row: fn(&RecordBatch, usize) -> R,
+        first: usize,
+    ) -> Result<Self, RecordError> {
+        let (batches, total) = open(path, schema, first)?;
+        Ok(Rows { path: path.to_owned(), batches, batch: None, next: 0, row, total })
     }
 }
 

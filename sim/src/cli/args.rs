@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use clap::builder::ArgPredicate;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use record::shell_word;
+use record::{ReadingId, shell_word};
 
 use crate::bugs::{self, Bug};
 use crate::scenario::schema::DEVICES_MAX;
 use crate::scenario::{Overrides, duration};
 use crate::sweep::{Seeds, Shard};
+use crate::world::time::Time;
 use crate::world::trace::Level;
 
 /// Exit codes of a run, for the help.
@@ -50,6 +51,14 @@ pub(super) enum Command {
     Report(ReportArgs),
     /// Measure a scenario at several sizes of its fleet
     Bench(BenchArgs),
+    /// Repeat a run and compare it with its folder, or print its events at an instant
+    Replay(ReplayArgs),
+    /// Tell the story of the first violation of a run
+    Explain(ExplainArgs),
+    /// Compare two run folders: the first event and every figure that differs
+    Diff(DiffArgs),
+    /// Find the smallest scenario that still fails in the same way
+    Shrink(ShrinkArgs),
     /// Plant bugs, one at a time, and see whether the oracles find them
     Bugs(BugsArgs),
     /// Print the keys of scenario files: the text of scenarios/README.md
@@ -222,6 +231,90 @@ pub(super) struct BenchArgs {
     pub(super) format: Format,
 }
 
+/// `sim replay`.
+#[derive(Args, Clone, Debug)]
+pub(super) struct ReplayArgs {
+    /// Run folder, or scenario file
+    pub(super) run: PathBuf,
+    /// Another seed [default: that of the run folder, or the first of the scenario]
+    #[arg(long, value_name = "N", value_parser = parse_seed, allow_negative_numbers = true)]
+    pub(super) seed: Option<u64>,
+    /// Print the last events up to an instant: `2min` after the start, or `2026-03-01T00:02:00Z`
+    #[arg(long, value_name = "T", value_parser = parse_instant, conflicts_with = "from_event")]
+    pub(super) until: Option<Instant>,
+    /// Print events from the one of this number on
+    #[arg(long, value_name = "K")]
+    pub(super) from_event: Option<u64>,
+    /// Events to print
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(super) count: u32,
+    /// Finest events to print; goes with --until or --from-event [default: calls]
+    #[arg(long, value_enum)]
+    pub(super) events: Option<Events>,
+}
+
+/// `sim explain`.
+#[derive(Args, Clone, Debug)]
+pub(super) struct ExplainArgs {
+    /// Run folder, or scenario file
+    pub(super) run: PathBuf,
+    /// Another seed [default: that of the run folder, or the first of the scenario]
+    #[arg(long, value_name = "N", value_parser = parse_seed, allow_negative_numbers = true)]
+    pub(super) seed: Option<u64>,
+    /// Tell the story of this reading instead: `tenant/device/seq`
+    #[arg(long, value_name = "READING", value_parser = parse_reading)]
+    pub(super) reading: Option<ReadingId>,
+    /// Form of the story
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(super) format: Format,
+}
+
+/// `sim diff`.
+#[derive(Args, Clone, Debug)]
+pub(super) struct DiffArgs {
+    /// Run folder
+    pub(super) first: PathBuf,
+    /// Another run folder
+    pub(super) second: PathBuf,
+    /// Events to print before and after the first that differs
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(0..=1_000))]
+    pub(super) context: u32,
+    /// Form of the comparison
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(super) format: Format,
+}
+
+/// `sim shrink`.
+#[derive(Args, Clone, Debug)]
+pub(super) struct ShrinkArgs {
+    /// Folder of a run that failed, or scenario file
+    pub(super) run: PathBuf,
+    /// Another seed [default: that of the run folder, or the first of the scenario]
+    #[arg(long, value_name = "N", value_parser = parse_seed, allow_negative_numbers = true)]
+    pub(super) seed: Option<u64>,
+    /// Longest wall time
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "2min")]
+    pub(super) budget: Duration,
+    /// Scenario file to write [default: stdout]
+    #[arg(long, value_name = "FILE")]
+    pub(super) out: Option<PathBuf>,
+    /// Runs at the same time; the result is the same [default: the processors of the machine]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_024))]
+    pub(super) jobs: Option<u32>,
+    /// No progress on stderr
+    #[arg(long)]
+    pub(super) quiet: bool,
+}
+
+/// An instant of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Instant {
+    /// So long after its start.
+    After(Duration),
+    /// By the simulated clock.
+    At(Time),
+}
+
 /// `sim bugs`.
 #[derive(Args, Clone, Debug)]
 pub(super) struct BugsArgs {
@@ -333,6 +426,23 @@ impl Events {
 
 fn parse_duration(text: &str) -> Result<Duration, String> {
     duration::parse(text).map_err(|e| format!("it {}; expected {}; {}", e.problem, duration::EXPECTED, e.hint))
+}
+
+fn parse_instant(text: &str) -> Result<Instant, String> {
+    if let Ok(instant) = chrono::DateTime::parse_from_rfc3339(text) {
+        let micros = u64::try_from(instant.timestamp_micros()).map_err(|_| "it lies before 1970".to_owned())?;
+        return Ok(Instant::At(Time::from_unix_micros(micros)));
+    }
+    parse_duration(text)
+        .map(Instant::After)
+        .map_err(|error| format!("{error}; or an instant such as 2026-03-01T00:02:00Z"))
+}
+
+fn parse_reading(text: &str) -> Result<ReadingId, String> {
+    let parts: Vec<&str> = text.split('/').collect();
+    let [tenant, device, seq] = parts[..] else { return Err("expected `tenant/device/seq`".to_owned()) };
+    let seq = seq.parse().map_err(|_| format!("{seq:?} is no sequence number"))?;
+    Ok(ReadingId { tenant: tenant.to_owned(), device: device.to_owned(), seq })
 }
 
 fn parse_seed(text: &str) -> Result<u64, String> {

@@ -5,14 +5,19 @@ mod args;
 mod bench;
 mod bugs;
 mod child;
+mod diff;
 mod draw;
+mod explain;
 mod list;
 mod marks;
 mod merge;
+mod origin;
 mod progress;
+mod replay;
 mod report;
 mod run;
 mod show;
+mod shrink;
 mod sweep;
 mod tallied;
 #[cfg(test)]
@@ -90,6 +95,10 @@ pub fn main() -> ExitCode {
         Command::Show(args) => show::show(&args),
         Command::Report(args) => report::report(&args),
         Command::Bench(args) => bench::bench(&args),
+        Command::Replay(args) => replay::replay(&args),
+        Command::Explain(args) => explain::explain(&args),
+        Command::Diff(args) => diff::diff(&args),
+        Command::Shrink(args) => shrink::shrink(&args),
         Command::Bugs(args) => bugs::bugs(&args),
         Command::Schema => print(&readme()).map(|()| 0),
     };

@@ -62,10 +62,10 @@ pub(super) fn run(args: &RunArgs) -> Result<u8, Failure> {
     let clock = Stopwatch::start();
     let progress = (!args.quiet).then(|| Progress::start(clock));
     let options = RunOptions {
-        seed: plan.seed,
         record: folder.as_ref().map(|f| (f.recorder(), args.events.unwrap_or(Events::Calls).level())),
         progress: progress.as_ref().map(Progress::callback),
         settings: plan.settings.clone(),
+        ..RunOptions::seeded(plan.seed)
     };
     let harness = plan.bug.map_or_else(Harness::default, |bug| (bug.plant)());
     let outcome = run::run_with(&plan.scenario, options, harness);

@@ -21,6 +21,7 @@ use super::session::{Command, Input, Message, Outputs, Session, SessionEvent};
 use crate::world::clock;
 use crate::world::mark;
 use crate::world::seed::{Rng, Seed};
+use crate::world::spotlight::Stage;
 use crate::world::time::Time;
 use crate::world::trace::{Field, Level};
 
@@ -96,6 +97,7 @@ impl Device {
                 lock(&shared.truth).spiked(self.index, seq, metric);
             }
             shared.queued.add(1);
+            shared.trace.hop_on(now, Stage::Device, &self.id, seq, || "takes the reading into its queue".to_owned());
             let room = self.habits.room(now, shared.settings.queue_max);
             let queued = self.session.enqueue(room, Message::Reading(seq), payload.clone(), &mut scratch.out);
             if queued && self.fates.is_some() {

@@ -285,6 +285,14 @@ impl Truth {
         self.acknowledged
     }
 
+    /// The first reading, by device, whose PUBACK its device has not received.
+    pub fn first_unacknowledged(&self) -> Option<(u32, u64)> {
+        (0_u32..).zip(&self.entries).find_map(|(device, entries)| {
+            let position = entries.iter().position(|entry| entry.acknowledged == Time::MAX)?;
+            Some((device, position as u64 + 1))
+        })
+    }
+
     /// Readings that devices gave up, because their queues were full.
     pub fn rejected_count(&self) -> u64 {
         self.rejected

@@ -49,8 +49,8 @@ impl AthenaReader {
     /// A reader of `database` through `workgroup`.
     pub fn new(config: &SdkConfig, workgroup: &str, database: &str) -> Self {
         AthenaReader {
-            athena: aws_sdk_athena::Client::new(config),
-            s3: aws_sdk_s3::Client::new(config),
+            athena: super::client!(aws_sdk_athena, config),
+            s3: super::client!(aws_sdk_s3, config),
             workgroup: workgroup.to_owned(),
             database: database.to_owned(),
         }

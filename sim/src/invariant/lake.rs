@@ -34,7 +34,7 @@ pub struct LakeReader {
 impl LakeReader {
     /// A reader of `s3://bucket/prefix`.
     pub fn new(config: &SdkConfig, bucket: &str, prefix: &str) -> Self {
-        LakeReader { s3: aws_sdk_s3::Client::new(config), bucket: bucket.to_owned(), prefix: prefix.to_owned() }
+        LakeReader { s3: super::client!(aws_sdk_s3, config), bucket: bucket.to_owned(), prefix: prefix.to_owned() }
     }
 
     /// All files, in the order of (writing, key).

@@ -152,6 +152,11 @@ impl<'t> Ledger<'t> {
         (Some(id), name)
     }
 
+    /// The first reading that is owed and has not been seen.
+    pub fn first_missing(&self) -> Option<ReadingId> {
+        self.missing(1).next().map(|(device, seq)| self.id(device, seq))
+    }
+
     fn missing(&self, at_most: usize) -> impl Iterator<Item = (u32, u64)> + '_ {
         self.truth
             .acknowledged_readings()

@@ -1,6 +1,16 @@
 //! Invariants: what must hold at the ends of a run. Oracles compare what devices were told with what a reader of the
 //! lake and of Athena sees, through the wire. They share no code with the platform, and none with the services.
 
+/// A client whose quota of retries is its own: that of the SDK's default is one for all runs of a process, and what one run
+/// has used up another would miss.
+macro_rules! client {
+    ($sdk:ident, $config:expr) => {{
+        let quota = $sdk::config::retry::RetryPartition::custom(stringify!($sdk)).build();
+        $sdk::Client::from_conf($sdk::config::Builder::from($config).retry_partition(quota).build())
+    }};
+}
+use client;
+
 mod anomalies;
 mod athena;
 mod lake;

@@ -54,7 +54,11 @@ struct Added {
 impl QuarantineReader {
     /// A reader of `s3://bucket/prefix`.
     pub fn new(config: &SdkConfig, bucket: &str, prefix: &str) -> Self {
-        QuarantineReader { s3: aws_sdk_s3::Client::new(config), bucket: bucket.to_owned(), prefix: prefix.to_owned() }
+        QuarantineReader {
+            s3: super::client!(aws_sdk_s3, config),
+            bucket: bucket.to_owned(),
+            prefix: prefix.to_owned(),
+        }
     }
 
     /// Hands over every refused record.

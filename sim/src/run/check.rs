@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use record::LatencyMs;
+use record::{LatencyMs, ReadingId};
 
 use super::measure::Latencies;
 use crate::fault::{Faults, Opportunity};
@@ -11,7 +11,10 @@ use crate::invariant::{
     AnomalyReader, AthenaReader, INTEGRITY, LakeReader, Ledger, QuarantineReader, QueryError, Refused, Row, RuleError,
     RuleErrorReader, Strays, Tally, Violation,
 };
+use crate::world::clock;
+use crate::world::spotlight::Stage;
 use crate::world::time::Time;
+use crate::world::trace::Trace;
 
 /// Rows that one query of the table should answer with: what a result holds in memory is bounded by it.
 const ROWS_PER_QUERY: u64 = 250_000;
@@ -26,6 +29,7 @@ pub(super) struct Oracles {
     table: &'static str,
     /// Whether every plain outlier must be told.
     outliers_owed: bool,
+    trace: Trace,
 }
 
 /// The call of the rule's action.
@@ -59,6 +63,8 @@ pub(super) struct Checked {
     pub anomalies: u64,
     /// Outliers that are owed, and were not told.
     pub untold: u64,
+    /// The first reading that is owed and has not been seen.
+    pub first_missing: Option<ReadingId>,
     /// Broken promises.
     pub violations: Vec<Violation>,
 }
@@ -70,10 +76,17 @@ impl Oracles {
         quarantine: QuarantineReader,
         rule_errors: RuleErrorReader,
         anomalies: AnomalyReader,
-        table: &'static str,
-        outliers_owed: bool,
+        (table, outliers_owed): (&'static str, bool),
+        trace: Trace,
     ) -> Self {
-        Oracles { athena, lake, quarantine, rule_errors, anomalies, table, outliers_owed }
+        Oracles { athena, lake, quarantine, rule_errors, anomalies, table, outliers_owed, trace }
+    }
+
+    /// Tells that a reader of the lake sees this reading.
+    fn sees(&self, (tenant, device, seq): (&str, &str, Option<u64>), place: &str, text: impl FnOnce() -> String) {
+        if seq.is_some_and(|seq| self.trace.is_on(tenant, device, seq)) {
+            self.trace.hop(clock::now(), Stage::Table, place, text);
+        }
     }
 
     /// How many rows the table has, by a query whose answer is fetched with `GetQueryResults`.
@@ -90,6 +103,7 @@ impl Oracles {
             let each = |row: Row<'_>| {
                 read += 1;
                 ledger.row(&row);
+                self.sees((row.tenant, row.device, row.seq), self.table, || "Athena answers with its row".to_owned());
             };
             self.athena.rows(self.table, &condition, each).await?;
         }
@@ -98,6 +112,10 @@ impl Oracles {
             let is_reading = refused
                 .identity()
                 .is_some_and(|id| ledger.set_aside(&id.tenant_id, &id.device_id, id.seq, &refused.reason));
+            if let Some(id) = refused.identity() {
+                let id = (&*id.tenant_id, &*id.device_id, Some(id.seq));
+                self.sees(id, "quarantine", || format!("holds it, refused: {}", refused.reason));
+            }
             if !is_reading {
                 strays.found(refused);
             }
@@ -136,6 +154,7 @@ impl Oracles {
             strays: (strays.kept(), strays.missing()),
             anomalies: told.count() as u64,
             untold: if self.outliers_owed { told.untold(truth).len() as u64 } else { 0 },
+            first_missing: ledger.first_missing(),
             violations,
         })
     }
@@ -150,6 +169,9 @@ impl Oracles {
             let each = |row: Row<'_>| {
                 rows += 1;
                 let first = ledger.row(&row);
+                self.sees((row.tenant, row.device, row.seq), &file.key, || {
+                    format!("holds its row; LastModified {}", file.last_modified.rfc3339())
+                });
                 if let Some(reading) = first.and_then(|(index, seq)| truth.reading(index, seq)) {
                     last_written = file.last_modified;
                     latencies.push(visible_after_ms(file.last_modified, reading.published_at));
@@ -167,6 +189,7 @@ impl Oracles {
             strays: (0, 0),
             anomalies: 0,
             untold: 0,
+            first_missing: None,
             violations,
         })
     }

@@ -17,7 +17,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use record::{Manifest, Recorder, Summary};
+use record::{EventRow, Manifest, Recorder, Summary};
 
 use crate::cloud::account::Account;
 use crate::scenario::{Scenario, ScenarioError};
@@ -25,8 +25,9 @@ use crate::seam::{FunctionFactory, Tamper};
 use crate::swarm;
 use crate::world::runtime::simulate;
 use crate::world::seed::Seed;
+use crate::world::spotlight::Spotlight;
 use crate::world::time::Time;
-use crate::world::trace::Level;
+use crate::world::trace::{Event, EventSink, Level};
 
 /// What a run is told beside its scenario. Nothing here but the seed changes the digest.
 pub struct RunOptions {
@@ -38,6 +39,10 @@ pub struct RunOptions {
     pub progress: Option<ProgressSink>,
     /// Flags that changed the scenario, for the manifest.
     pub settings: BTreeMap<String, String>,
+    /// Takes events up to a level, in place of `record`'s. Metrics still go there.
+    pub watch: Option<(Level, Box<dyn EventSink>)>,
+    /// Looks at one reading's way.
+    pub spotlight: Option<Spotlight>,
 }
 
 /// Takes what is told of a run's progress.
@@ -46,7 +51,8 @@ pub type ProgressSink = Box<dyn FnMut(&Status) + Send>;
 impl RunOptions {
     /// A run with this seed that records nothing.
     pub fn seeded(seed: u64) -> Self {
-        RunOptions { seed, record: None, progress: None, settings: BTreeMap::new() }
+        let settings = BTreeMap::new();
+        RunOptions { seed, record: None, progress: None, settings, watch: None, spotlight: None }
     }
 }
 
@@ -68,6 +74,20 @@ pub type OwnersAct = Arc<dyn Fn(&mut Account, Time) + Send + Sync>;
 
 /// Changes a template before it is deployed: (stack, body) to body.
 pub type TemplateChange = Arc<dyn Fn(&str, String) -> String + Send + Sync>;
+
+/// An event as a run folder keeps it.
+pub fn event_row(event: Event) -> EventRow {
+    EventRow {
+        seq: event.seq,
+        time_us: i64::try_from(event.time.unix_micros()).unwrap_or(i64::MAX),
+        level: event.level,
+        source: event.source,
+        kind: event.kind.into(),
+        subject: event.subject,
+        detail: event.detail,
+        digest: event.digest,
+    }
+}
 
 /// How far a run is.
 #[derive(Clone, Debug, PartialEq)]

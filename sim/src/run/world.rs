@@ -57,16 +57,7 @@ struct Sink(record::Recorder);
 
 impl EventSink for Sink {
     fn push(&mut self, event: Event) {
-        self.0.event(&record::EventRow {
-            seq: event.seq,
-            time_us: i64::try_from(event.time.unix_micros()).unwrap_or(i64::MAX),
-            level: event.level,
-            source: event.source,
-            kind: event.kind.into(),
-            subject: event.subject,
-            detail: event.detail,
-            digest: event.digest,
-        });
+        self.0.event(&super::event_row(event));
     }
 }
 
@@ -77,9 +68,15 @@ pub(super) async fn run(
     options: RunOptions,
     harness: Harness,
 ) -> Result<Outcome, RunError> {
-    let trace = match &options.record {
-        Some((recorder, level)) => Trace::keeping(*level, Box::new(Sink(recorder.clone()))),
-        None => Trace::new(),
+    let mut options = options;
+    let trace = match (options.watch.take(), &options.record) {
+        (Some((level, sink)), _) => Trace::keeping(level, sink),
+        (None, Some((recorder, level))) => Trace::keeping(*level, Box::new(Sink(recorder.clone()))),
+        (None, None) => Trace::new(),
+    };
+    let trace = match options.spotlight.take() {
+        Some(spotlight) => trace.under(spotlight),
+        None => trace,
     };
     let mut world = World::boot(scenario, settings, options, harness, trace)?;
     world.hardship().await;
@@ -125,7 +122,8 @@ impl World {
         cloud.set_functions(functions.under(harness.tamper, watch.clone()));
         cloud.spawn_pump(&aws);
         seam::serve(&cloud, &aws);
-        let oracles = oracles(&seam::sdk_config(&cloud, &oracle), &deployed, owes_outliers(&scenario, &faults));
+        let owed = owes_outliers(&scenario, &faults);
+        let oracles = oracles(&seam::sdk_config(&cloud, &oracle), &deployed, owed, trace.clone());
         let broker = BROKER.parse().expect("a constant address");
         let deployer =
             seam::session_credential("deployer", &format!("arn:aws:iam::{}:root", cloud.look(|a| a.id().to_owned())));
@@ -319,6 +317,18 @@ impl World {
         )
     }
 
+    /// The first reading that such a run was waiting for.
+    fn awaited(&self, counts: &Stats, checked: &Checked) -> Option<record::ReadingId> {
+        if counts.queued == 0 {
+            return checked.first_missing.clone();
+        }
+        let truth = self.fleet.truth();
+        let truth = truth.lock().expect("one thread runs the simulation");
+        let (index, seq) = truth.first_unacknowledged()?;
+        let (tenant, device) = truth.device(index);
+        Some(record::ReadingId { tenant: tenant.to_owned(), device: device.to_owned(), seq })
+    }
+
     fn outcome(self, settled: bool, checked: Checked) -> Outcome {
         let now = clock::now();
         let mut summary = Summary::new(&self.scenario.source.name, self.options.seed);
@@ -370,6 +380,7 @@ impl World {
         summary.violations = violations(&self.scenario, settled, &checked, complaints);
         summary.violations.extend(self.cloud.look(|account| denials(&self.scenario, account, &self.acts)));
         summary.violations.extend(storms(&self.scenario, &self.watch));
+        summary.unsettled_reading = if settled { None } else { self.awaited(&counts, &checked) };
         summary.unsettled = if settled { None } else { Some(self.why_unsettled(&counts, &checked)) };
         if counts.rejected > 0 {
             let note = format!("devices gave up {} readings, because their queues were full", counts.rejected);
@@ -405,15 +416,15 @@ fn owes_outliers(scenario: &Scenario, faults: &Faults) -> bool {
     asked && scenario.changes.is_empty() && !faults.has(Kind::Reshard)
 }
 
-fn oracles(config: &aws_types::SdkConfig, deployed: &Deployed, outliers_owed: bool) -> Oracles {
+fn oracles(config: &aws_types::SdkConfig, deployed: &Deployed, outliers_owed: bool, trace: Trace) -> Oracles {
     Oracles::new(
         AthenaReader::new(config, &deployed.workgroup, &deployed.database),
         LakeReader::new(config, &deployed.processed_bucket, &format!("{PROCESSED_TABLE}/")),
         QuarantineReader::new(config, &deployed.processed_bucket, "quarantine/"),
         RuleErrorReader::new(config, &deployed.raw_bucket, "rule-errors/readings/"),
         AnomalyReader::new(config, &deployed.processed_bucket, "anomalies/"),
-        PROCESSED_TABLE,
-        outliers_owed,
+        (PROCESSED_TABLE, outliers_owed),
+        trace,
     )
 }
 

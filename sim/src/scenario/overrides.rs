@@ -32,6 +32,21 @@ impl Overrides {
         flags.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
     }
 
+    /// The flags that the settings of a manifest name; others are not of this kind.
+    ///
+    /// # Errors
+    /// When a value is none that [`Overrides::settings`] writes.
+    pub fn of_settings(settings: &BTreeMap<String, String>) -> Result<Self, String> {
+        let value = |name: &str| settings.get(name).map(String::as_str);
+        let length = |name: &str| {
+            let parsed = value(name).map(duration::parse).transpose();
+            parsed.map_err(|error| format!("the setting `{name}` {}; expected {}", error.problem, duration::EXPECTED))
+        };
+        let devices = value("devices").map(str::parse).transpose();
+        let devices = devices.map_err(|error| format!("the setting `devices` is no number of devices: {error}"))?;
+        Ok(Overrides { hardship: length("hardship")?, peace: length("peace")?, devices })
+    }
+
     /// The flags as a command line repeats them, such as `--devices 100 --peace 5min`.
     pub fn flags(&self) -> Vec<String> {
         self.settings().into_iter().flat_map(|(name, value)| [format!("--{name}"), value]).collect()

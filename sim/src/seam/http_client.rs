@@ -23,6 +23,7 @@ use http_body_util::BodyExt as _;
 
 use super::calls::{Calls, GivenUp};
 use super::handle::Cloud;
+use super::lit::Lit;
 use super::service_faults::{self, Call, Ending, Fate};
 use crate::cloud::core::Deferred;
 use crate::cloud::front::{Credential, sigv4};
@@ -40,6 +41,7 @@ pub(super) fn sdk_config_of(cloud: &Cloud, credential: &Credential, caller: &str
 }
 
 fn sdk_config_for(cloud: &Cloud, credential: &Credential, function: Option<(Arc<str>, Calls)>) -> SdkConfig {
+    let caller = function.as_ref().map_or_else(String::new, |(caller, _)| caller.to_string());
     let expires = credential.expires.map(|t| SystemTime::UNIX_EPOCH + Duration::from_micros(t.unix_micros()));
     let credentials = Credentials::new(
         &credential.access_key_id,
@@ -52,7 +54,7 @@ fn sdk_config_for(cloud: &Cloud, credential: &Credential, function: Option<(Arc<
         .behavior_version(aws_sdk_kinesis::config::BehaviorVersion::latest())
         .region(Region::new(cloud.region()))
         .credentials_provider(SharedCredentialsProvider::new(credentials))
-        .http_client(SimulatedHttp { cloud: cloud.clone(), function })
+        .http_client(Lit::over(SimulatedHttp { cloud: cloud.clone(), function }, cloud, &caller))
         .sleep_impl(SharedAsyncSleep::new(SimulatedSleep))
         .time_source(SharedTimeSource::new(SimulatedTime))
         .retry_config(RetryConfig::standard())

@@ -10,6 +10,7 @@ mod functions;
 mod handle;
 mod http_client;
 mod latency;
+mod lit;
 mod service_faults;
 mod tamper;
 mod watch;

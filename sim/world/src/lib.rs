@@ -5,5 +5,6 @@ pub mod clock;
 pub mod mark;
 pub mod runtime;
 pub mod seed;
+pub mod spotlight;
 pub mod time;
 pub mod trace;

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::mark::Mark;
+use super::spotlight::{Hop, Spotlight, Stage};
 use super::time::Time;
 
 /// How fine-grained an event is.
@@ -88,13 +89,58 @@ struct Inner {
 
 /// A shared handle to the trace of one run.
 #[derive(Clone)]
-pub struct Trace(Arc<Mutex<Inner>>);
+pub struct Trace {
+    inner: Arc<Mutex<Inner>>,
+    spotlight: Option<Spotlight>,
+}
 
 impl Trace {
     /// A trace that keeps nothing but the digest.
     pub fn new() -> Self {
         let (marks, scratch) = (BTreeMap::new(), Vec::with_capacity(256));
-        Trace(Arc::new(Mutex::new(Inner { digest: 0, seq: 0, keep: None, marks, scratch })))
+        let inner = Arc::new(Mutex::new(Inner { digest: 0, seq: 0, keep: None, marks, scratch }));
+        Trace { inner, spotlight: None }
+    }
+
+    /// The same trace under a spotlight: it and its clones see what happens to one reading.
+    #[must_use]
+    pub fn under(mut self, spotlight: Spotlight) -> Self {
+        self.spotlight = Some(spotlight);
+        self
+    }
+
+    /// Whether there is a spotlight.
+    pub fn is_lit(&self) -> bool {
+        self.spotlight.is_some()
+    }
+
+    /// Whether bytes carry the reading under the spotlight; never without one.
+    pub fn carries(&self, data: &[u8]) -> bool {
+        self.spotlight.as_ref().is_some_and(|spotlight| spotlight.carries(data))
+    }
+
+    /// Whether this is the reading under the spotlight.
+    pub fn is_on(&self, tenant: &str, device: &str, seq: u64) -> bool {
+        self.spotlight.as_ref().is_some_and(|spotlight| spotlight.is(tenant, device, seq))
+    }
+
+    /// Whether the invocation with this request id carries the reading under the spotlight.
+    pub fn is_carried_by(&self, request_id: &str) -> bool {
+        self.spotlight.as_ref().is_some_and(|spotlight| spotlight.knows_request(request_id))
+    }
+
+    /// The same when `seq` of `device` is the reading under the spotlight.
+    pub fn hop_on(&self, time: Time, stage: Stage, device: &str, seq: u64, text: impl FnOnce() -> String) {
+        if self.spotlight.as_ref().is_some_and(|spotlight| spotlight.is_of(device, seq)) {
+            self.hop(time, stage, device, text);
+        }
+    }
+
+    /// Tells the spotlight what happened to its reading. It is no event, and not in the digest.
+    pub fn hop(&self, time: Time, stage: Stage, subject: &str, text: impl FnOnce() -> String) {
+        if let Some(spotlight) = &self.spotlight {
+            spotlight.hop(Hop { time, seq: self.len(), stage, subject: subject.to_owned(), text: text() });
+        }
     }
 
     /// A trace that hands every event up to `level` to `sink`.
@@ -105,7 +151,7 @@ impl Trace {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().expect("the trace is used by one thread and never left half-written")
+        self.inner.lock().expect("the trace is used by one thread and never left half-written")
     }
 
     /// Records one event.
@@ -139,6 +185,9 @@ impl Trace {
         inner.digest = xxh3_64_with_seed(buf, inner.digest);
         let seq = inner.seq;
         inner.seq += 1;
+        if let Some(spotlight) = &self.spotlight {
+            spotlight.event((time, seq), level == Level::Message, (source, kind, subject), fields);
+        }
         if let Some((keep, sink)) = &mut inner.keep
             && level <= *keep
         {

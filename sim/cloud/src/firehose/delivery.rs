@@ -17,6 +17,7 @@ use super::encode;
 use super::prefix::{Prefix, object_name};
 use crate::core::{AwsError, Cx};
 use world::mark;
+use world::spotlight::Stage;
 use world::time::Time;
 use world::trace::{Field, Level};
 
@@ -61,16 +62,18 @@ struct Object {
     id: String,
     /// Whether its records lie under another key already, of which Firehose has not heard.
     repeated: bool,
+    /// Whether it holds the reading under the spotlight.
+    lit: bool,
 }
 
 impl Object {
     fn new(cx: &mut Cx<'_>, context: &Context<'_>, of: Part<'_>) -> Self {
-        let Part { prefix, oldest, body, records, data } = of;
+        let Part { prefix, oldest, body, records, data, lit } = of;
         let config = context.config;
         let extension = if data { config.extension() } else { "" };
         let (mut key, id) = (prefix.evaluate(oldest, CONVERSION_FAILED, &mut || random_string(cx)), cx.uuid());
         key.push_str(&object_name(&config.name, context.version, oldest, &id, extension));
-        Object { key, body, records, data, id, repeated: false }
+        Object { key, body, records, data, id, repeated: false, lit }
     }
 
     /// An attempt whose answer was lost has written the object. The next one writes its records again, under a key of its
@@ -92,6 +95,8 @@ struct Part<'a> {
     records: u64,
     /// Whether it holds records, not errors.
     data: bool,
+    /// Whether it holds the reading under the spotlight.
+    lit: bool,
 }
 
 impl Outbox {
@@ -138,6 +143,9 @@ impl Outbox {
                 }
                 Err(error) => {
                     trace_failure(cx, config, &error);
+                    if matches!(&delivery.work, Work::Objects(objects) if objects.iter().any(|object| object.lit)) {
+                        cx.trace.hop(cx.now, Stage::Buffer, &config.name, || format!("cannot write it: {error}"));
+                    }
                     if context.is_lost(cx, delivery) {
                         cx.trace.event(Level::Call, cx.now, "firehose", "lost", &config.name, &[]);
                         self.failures = 0;
@@ -183,6 +191,7 @@ impl Context<'_> {
         let Work::Records(batch) = &mut delivery.work else { return Ok(()) };
         let (config, oldest, count) = (self.config, batch.oldest, batch.entries.len() as u64);
         let mut objects = VecDeque::with_capacity(1);
+        let mut lit = cx.trace.is_lit() && batch.entries.iter().any(|entry| cx.trace.carries(&entry.data));
         let data = match (&config.encoding, &mut self.converter) {
             (Encoding::Parquet(_), Some(converter)) => {
                 converter.refresh(cx, ports.catalog)?;
@@ -195,7 +204,9 @@ impl Context<'_> {
                     cx.meter.add("firehose", "FailedConversion.Bytes", converted.failed_bytes);
                     let body = error_object(&converted.failures, converter.conversion(), cx);
                     let prefix = config.error_prefix.as_ref().expect("conversion needs an error prefix at creation");
-                    let part = Part { prefix, oldest, body, records: failed, data: false };
+                    let refused = lit && converted.failures.iter().any(|f| cx.trace.carries(&f.entry.data));
+                    lit &= !refused;
+                    let part = Part { prefix, oldest, body, records: failed, data: false, lit: refused };
                     objects.push_back(Object::new(cx, self, part));
                 }
                 converted.body.map(|body| (body, count - failed))
@@ -204,7 +215,7 @@ impl Context<'_> {
             _ => Some((encode::plain(batch, &config.delimiter), count)),
         };
         if let Some((body, records)) = data {
-            let part = Part { prefix: &config.prefix, oldest, body, records, data: true };
+            let part = Part { prefix: &config.prefix, oldest, body, records, data: true, lit };
             objects.push_back(Object::new(cx, self, part));
         }
         delivery.work = Work::Objects(objects);
@@ -243,6 +254,12 @@ impl Context<'_> {
                 ("body", Field::Bytes(&object.body)),
             ];
             cx.trace.event(Level::Call, cx.now, "firehose", "deliver", &object.key, &fields);
+            if object.lit {
+                cx.trace.hop(cx.now, Stage::Object, &object.key, || {
+                    let what = if object.data { "is written with it" } else { "is written with it AS AN ERROR" };
+                    format!("{what} by {} into {}, {} records", config.name, config.bucket, object.records)
+                });
+            }
             objects.pop_front();
         }
         Ok(())

@@ -14,6 +14,7 @@ use super::source::{Source, Turn};
 use crate::core::ports::{Catalog, Streams};
 use crate::core::{AwsError, Cx, Service, TokenBucket};
 use world::mark;
+use world::spotlight::Stage;
 use world::time::Time;
 use world::trace::Level;
 
@@ -149,6 +150,10 @@ impl DeliveryStream {
                 let (records, mut bytes) = (batch.records.len() as u64, 0);
                 for record in batch.records {
                     bytes += record.data.len() as u64;
+                    if cx.trace.carries(&record.data) {
+                        cx.trace
+                            .hop(cx.now, Stage::Buffer, &self.config.name, || "reads it into its buffer".to_owned());
+                    }
                     let (data, arrival, sequence_number) = (record.data, record.arrival, record.sequence_number);
                     self.push(cx, ports, Entry { data, arrival, sequence_number });
                 }

@@ -12,7 +12,9 @@ use super::reshard::Step;
 use super::routing::{HashRange, even_ranges};
 use super::shard::{RateExceeded, Shard};
 use super::work::Work;
+use crate::core::ports::render_sequence_number;
 use crate::core::{AwsError, Cx, TokenBucket};
+use world::spotlight::Stage;
 use world::time::Time;
 use world::trace::{Field, Level};
 
@@ -221,11 +223,24 @@ impl Stream {
         let cutoff = self.cutoff(cx.now);
         let shard = &mut self.shards[index];
         shard.log.trim(cutoff);
-        let offset = shard.put(cx.now, key, data.clone()).map_err(|refused| (index, refused))?;
+        let lit = cx.trace.carries(&data);
+        let put = shard.put(cx.now, key, data.clone());
+        let offset = put.map_err(|refused| {
+            if lit {
+                cx.trace.hop(cx.now, Stage::Stream, &self.name, || format!("refuses it: the rate of shard {index}"));
+            }
+            (index, refused)
+        })?;
         let fields =
             [("shard", index.into()), ("offset", offset.into()), ("key", key.into()), ("data", Field::Bytes(&data))];
         cx.trace.event(Level::Message, cx.now, "kinesis", "record", &self.name, &fields);
-        Ok(Accepted { shard: index, sequence: shard.sequence(offset, cx.now) })
+        let sequence = shard.sequence(offset, cx.now);
+        if lit {
+            cx.trace.hop(cx.now, Stage::Stream, &self.name, || {
+                format!("keeps it in {} under sequence number {}", shard.id, render_sequence_number(sequence))
+            });
+        }
+        Ok(Accepted { shard: index, sequence })
     }
 
     /// AWS's text for a shard whose rate is exceeded.

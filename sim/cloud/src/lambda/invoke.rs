@@ -13,6 +13,7 @@ use super::poller::Delivery;
 use super::{Lambda, Ports};
 use crate::core::{AwsError, Cx, Deferred, Effect, FunctionRevision, Outcome, TokenBucket};
 use world::mark;
+use world::spotlight::Stage;
 use world::time::Time;
 use world::trace::{Field, Level};
 
@@ -56,6 +57,7 @@ pub(super) struct Running {
     origin: Origin,
     revision: Arc<FunctionRevision>,
     started: Time,
+    request_id: String,
 }
 
 /// An execution environment for one invocation.
@@ -315,7 +317,8 @@ impl Lambda {
                 self.running_of.insert(revision.function.clone(), 1);
             }
         }
-        self.running.insert(invocation, Running { origin, revision: revision.clone(), started: cx.now });
+        let running = Running { origin, revision: revision.clone(), started: cx.now, request_id: request_id.clone() };
+        self.running.insert(invocation, running);
         let deadline = cx.now + timeout;
         cx.effects.push(Effect::Invoke { invocation, function: revision, payload, request_id, deadline, cold });
     }
@@ -450,6 +453,31 @@ fn answer(ticket: Deferred, result: Result<Bytes, FunctionError>, failure: Optio
     Effect::Answer { ticket, status: 200, headers, body }
 }
 
+/// How an invocation ended, in words.
+fn ended_text(
+    request_id: &str,
+    result: &Result<Bytes, FunctionError>,
+    failure: Option<&'static str>,
+    fields: &[(&'static str, Field<'_>)],
+) -> String {
+    let number = |name| {
+        fields.iter().find_map(|(known, value)| match value {
+            Field::U64(number) if *known == name => Some(*number),
+            _ => None,
+        })
+    };
+    let end = match (failure, result) {
+        (Some(kind), Err(error)) => format!("FAILS: {kind}, {}", error.message),
+        (Some(kind), Ok(_)) => format!("FAILS: {kind}"),
+        (None, _) => "ends".to_owned(),
+    };
+    match number("again") {
+        Some(0) => format!("{end}: its whole batch is done, request {request_id}"),
+        Some(again) => format!("{end}: {again} records of its batch come again, request {request_id}"),
+        None => format!("{end}, request {request_id}"),
+    }
+}
+
 /// Counts an invocation that has ended, and leaves an event.
 fn count_end(
     cx: &mut Cx<'_>,
@@ -458,7 +486,11 @@ fn count_end(
     failure: Option<&'static str>,
     fields: &[(&'static str, Field<'_>)],
 ) {
-    let Running { revision, started, .. } = running;
+    let Running { revision, started, request_id, .. } = running;
+    if cx.trace.is_carried_by(request_id) {
+        let text = || ended_text(request_id, result, failure, fields);
+        cx.trace.hop(cx.now, Stage::Function, &revision.function, text);
+    }
     let duration_ms = u64::try_from(cx.now.since(*started).as_micros().div_ceil(1_000)).unwrap_or(u64::MAX);
     cx.meter.call("lambda", "Invoke", if failure.is_none() { Outcome::Ok } else { Outcome::Error });
     if failure.is_some() {

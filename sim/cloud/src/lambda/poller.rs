@@ -9,6 +9,7 @@ use super::mapping::Mapping;
 use crate::core::ports::{ReadBatch, ShardCursor, StartingPosition, StreamRecord, Streams};
 use crate::core::{AwsError, Cx};
 use world::mark;
+use world::spotlight::Stage;
 use world::time::Time;
 
 /// How often a shard is read: Lambda's base rate.
@@ -153,6 +154,11 @@ impl Poller {
         self.position = batch.next.map_or(Position::End, Position::At);
         let mut read = Read { records: batch.records.len(), too_large: 0 };
         for (offset, record) in (first_offset..).zip(batch.records) {
+            if cx.trace.carries(&record.data) {
+                cx.trace.hop(cx.now, Stage::Function, &mapping.function, || {
+                    format!("its reader takes it from {} of {}", self.shard_id, mapping.stream)
+                });
+            }
             let bytes = mapping.template.record_bytes(&self.shard_id, &record);
             if event_bytes(bytes) > mapping.payload_max {
                 read.too_large += 1;

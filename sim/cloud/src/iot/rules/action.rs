@@ -203,6 +203,15 @@ impl Target<'_> {
         )
     }
 
+    /// Stream, bucket or function.
+    pub(super) fn resource(&self) -> &str {
+        match self {
+            Target::Kinesis { stream, .. } => stream,
+            Target::S3 { bucket, .. } => bucket,
+            Target::Lambda { function } => function,
+        }
+    }
+
     /// What messages that must keep their order have in common.
     pub(super) fn order_key(&self) -> &str {
         match self {

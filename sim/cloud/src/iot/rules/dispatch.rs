@@ -7,13 +7,14 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde_json::json;
 
-use super::action::{Action, Failure};
+use super::action::{Action, Failure, Target};
 use super::retry::{Pending, StoredMessage, is_intermittent};
 use super::{Ports, Rule, Rules};
-use crate::core::Cx;
+use crate::core::{AwsError, Cx};
 use crate::iot::quotas::Quotas;
 use crate::iot::sql::{Message, Selected};
 use world::mark;
+use world::spotlight::Stage;
 use world::trace::Level;
 
 impl Rules {
@@ -81,7 +82,9 @@ impl Rules {
             let queue = if queues.is_empty() { None } else { queues.get(target.order_key()).copied() };
             let mut took_effect = false;
             if queue.is_none() {
-                match target.put(cx, ports, &rule.name, role.as_ref(), Bytes::copy_from_slice(result)) {
+                let put = target.put(cx, ports, &rule.name, role.as_ref(), Bytes::copy_from_slice(result));
+                told(cx, &rule.name, result, &target, put.as_ref().err().map(|failed| &failed.error));
+                match put {
                     Ok(()) => {
                         cx.meter.add("iot", "Success", 1);
                         continue;
@@ -104,6 +107,17 @@ impl Rules {
         } else if !failures.is_empty() {
             rule.fail(cx, ports, message, &failures);
         }
+    }
+}
+
+/// Tells what an action came to.
+pub(super) fn told(cx: &Cx<'_>, rule: &str, data: &[u8], target: &Target<'_>, error: Option<&AwsError>) {
+    if cx.trace.carries(data) {
+        cx.trace.hop(cx.now, Stage::Rule, rule, || match error {
+            None => format!("hands it to {}", target.resource()),
+            Some(error) if is_intermittent(error) => format!("cannot reach {}, and waits: {error}", target.resource()),
+            Some(error) => format!("FAILS at {}: {error}", target.resource()),
+        });
     }
 }
 

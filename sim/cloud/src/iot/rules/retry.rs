@@ -161,6 +161,13 @@ impl Rules {
             if head.took_effect && put.is_ok() {
                 cx.trace.mark(cx.now, mark::REPEATED_AFTER_LOST_RESPONSE, &queue.order_key);
             }
+            super::dispatch::told(
+                cx,
+                &rule.name,
+                &head.data,
+                &head.target,
+                put.as_ref().err().map(|failed| &failed.error),
+            );
             let failure = match put {
                 Ok(()) => None,
                 Err(failed) if is_intermittent(&failed.error) && queue.retries < RETRIES_MAX => {
