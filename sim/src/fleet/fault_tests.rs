@@ -91,7 +91,7 @@ fn a_slow_link_carries_so_many_bytes_a_second() {
     played.assert_all_delivered_in_order();
     // A publish has more than 100 bytes, and six devices would send 270 in these 90 s.
     let arrived = played.arrivals_within(20, 110);
-    assert!((40..=6 * 90 * 20 / 100).contains(&arrived), "{arrived} arrivals");
+    assert!((25..=6 * 90 * 20 / 100).contains(&arrived), "{arrived} arrivals");
     assert!(played.stats.losses > 0, "a device does not wait for its PUBACK for ever");
     assert!(played.arrivals_within(110, 112) > 20, "what is left goes at once");
 }
