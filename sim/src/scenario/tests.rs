@@ -738,7 +738,17 @@ fn all_scenario_files_of_the_repository_are_valid() {
         }
     }
     names.sort();
-    assert_eq!(names, ["canary-short-peace", "deploy-midflight", "fleet-10k", "replay-nab", "smoke"]);
+    let expected = [
+        "bad-network",
+        "canary-short-peace",
+        "deploy-midflight",
+        "fleet-10k",
+        "power-loss",
+        "replay-nab",
+        "smoke",
+        "unruly-devices",
+    ];
+    assert_eq!(names, expected);
 }
 
 #[test]
