@@ -2,12 +2,16 @@
 //! and breaks no promise.
 
 use std::path::Path;
+use std::sync::Arc;
 
+use async_trait::async_trait;
+use platform::function::{Function, FunctionError, InvocationContext};
 use record::{Summary, Verdict};
 use sim::fault::{KINDS, Kind};
+use sim::run::Harness;
 use sim::scenario::Scenario;
 
-use crate::support::summary;
+use crate::support::{summary, summary_with};
 
 /// A kind of fault alone.
 struct Case {
@@ -129,5 +133,47 @@ fn every_kind_of_devices_and_of_their_network_has_a_case() {
     });
     for contract in mine {
         assert!(CASES.iter().any(|case| case.kind == contract.kind), "{}", contract.id);
+    }
+}
+
+/// A function that sees no record, or other bytes, where a message is no reading.
+struct Blind {
+    inner: Box<dyn Function>,
+    changes: bool,
+}
+
+#[async_trait]
+impl Function for Blind {
+    async fn invoke(&self, event: &[u8], context: &InvocationContext) -> Result<Vec<u8>, FunctionError> {
+        use base64::Engine as _;
+        let base64 = base64::engine::general_purpose::STANDARD;
+        let mut event: serde_json::Value = serde_json::from_slice(event).expect("Lambda sends JSON");
+        let records = event["Records"].as_array_mut().expect("a batch has records");
+        records.retain_mut(|record| {
+            let data = &mut record["kinesis"]["data"];
+            let bytes = base64.decode(data.as_str().expect("data is text")).expect("data is base64");
+            let message: serde_json::Value = serde_json::from_slice(&bytes).expect("a record is JSON");
+            if message["message"].is_null() {
+                return true;
+            }
+            *data = base64.encode([b" ", bytes.as_slice()].concat()).into();
+            self.changes
+        });
+        self.inner.invoke(event.to_string().as_bytes(), context).await
+    }
+}
+
+#[test]
+fn a_platform_that_drops_or_changes_what_is_no_reading_breaks_quarantine() {
+    let case = CASES.iter().find(|case| case.kind == Kind::MalformedPayload).expect("a case");
+    for (changes, says) in [(false, "are not in the quarantine"), (true, "are nothing that a device sent")] {
+        let wrap_function: sim::seam::FunctionFactory = Arc::new(move |_, inner| Box::new(Blind { inner, changes }));
+        let harness = Harness { wrap_function: Some(wrap_function), ..Harness::default() };
+        let found = summary_with(&scenario(case, true), 7, harness);
+        assert_eq!(found.verdict, Verdict::Violated);
+        let messages: Vec<&str> = found.violations.iter().map(|violation| violation.message.as_str()).collect();
+        assert!(found.violations.iter().all(|violation| violation.invariant == "quarantine"), "{messages:?}");
+        assert!(messages.iter().any(|message| message.contains(says)), "{messages:?}");
+        assert_eq!((found.missing, found.delivered), (0, found.published), "readings are as they were");
     }
 }

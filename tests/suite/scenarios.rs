@@ -100,6 +100,38 @@ fn deployments_in_mid_traffic_end_as_they_should_and_lose_nothing() {
 }
 
 #[test]
+fn unruly_devices_bad_networks_and_losses_of_power_lose_nothing() {
+    for (name, marks) in [
+        ("power-loss", &["session-taken-over", "keep-alive-ended"][..]),
+        ("bad-network", &["session-taken-over", "keep-alive-ended", "duplicate-delivered"]),
+        (
+            "unruly-devices",
+            &[
+                "message-quarantined",
+                "rule-found-no-object",
+                "too-large-for-the-broker",
+                "same-timestamp",
+                "timestamp-went-back",
+                "restarted-in-flight",
+            ],
+        ),
+    ] {
+        let scenario = scenario(name);
+        assert!(scenario.seeds.len() >= 3, "{name} names at least three seeds");
+        let mut reached = std::collections::BTreeSet::new();
+        for seed in &scenario.seeds {
+            let summary = summary(&scenario, *seed);
+            assert_held(&summary);
+            let idle = summary.faults.iter().find(|(_, strokes)| **strokes == 0);
+            assert_eq!(idle, None, "{name} --seed {seed}");
+            reached.extend(summary.marks.into_keys());
+        }
+        let missed = marks.iter().find(|mark| !reached.contains(**mark));
+        assert_eq!(missed, None, "{name}: {reached:?}");
+    }
+}
+
+#[test]
 fn the_same_seed_gives_the_same_summary_whatever_is_recorded() {
     let overrides = Overrides { devices: Some(10), hardship: Some(Duration::from_secs(60)), ..Overrides::default() };
     let scenario = rescaled("smoke", &overrides);

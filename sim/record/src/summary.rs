@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
-    /// Every invariant held, everything owed has arrived, and no device gave a reading up.
+    /// Every invariant held, everything owed has arrived, and no device gave a reading up that no fault made it give up.
     Held,
     /// At least one invariant was violated.
     Violated,

@@ -138,16 +138,16 @@ macro_rules! kinds {
 kinds! {
     // Network: between devices and the broker.
     Latency = "latency", Network, Continuously, [Fleet, Share, Delay],
-        "Every message of the devices takes `delay` longer, each way.",
+        "Every message takes `delay` (500 ms) longer, each way; so does the handshake of a connection.",
         "Readings wait in the device's queue until their PUBACK; keep-alive and acknowledgement time-outs are far longer.";
     Loss = "loss", Network, Opportunities, [Fleet, Share, Probability, Delay],
-        "A packet is lost and comes `delay` later, by TCP's retransmission.",
+        "A packet is lost and comes `delay` (200 ms) later, by TCP's retransmission, and what follows it waits behind it. Each further loss of the same packet doubles the wait, six times at most.",
         "TCP delivers every byte in order or ends the connection.";
     SlowLink = "slow-link", Network, Continuously, [Fleet, Share, Amount],
-        "The access network carries `amount` bytes a second each way.",
+        "The access network carries `amount` (1,000) bytes a second each way.",
         "What does not fit waits in order; a device that waits too long for a PUBACK reconnects and sends again.";
     Partition = "partition", Network, Continuously, [Fleet, Share],
-        "Nothing passes in either direction; connections stay open until somebody's patience ends.",
+        "Nothing passes in either direction, not even the end of a connection; connections stay open until the time-outs of the device or the broker end them.",
         "Unacknowledged readings stay in the device's queue.";
     PartitionUp = "partition-up", Network, Continuously, [Fleet, Share],
         "Nothing passes from the devices to the broker; the other direction works.",
@@ -156,7 +156,7 @@ kinds! {
         "Nothing passes from the broker to the devices: readings arrive, and their PUBACKs do not.",
         "A reading that is sent again is a duplicate with the same identity.";
     HalfOpen = "half-open", Network, AtTimes, [Fleet, Share, Every],
-        "Connections die without a word: the device knows, the broker does not.",
+        "Open connections die without a word: the device knows, the broker does not until its keep-alive is over.",
         "A device that connects again takes its client id over from its dead session.";
     DnsFailure = "dns-failure", Network, Continuously, [Fleet, Share],
         "The broker's name is not found: new connections fail, open ones stay.",
@@ -245,29 +245,29 @@ kinds! {
         "Devices restart at once. What they had not yet had acknowledged is in flash and goes on.",
         "Readings that are sent again are duplicates with the same identity.";
     RebootLoop = "reboot-loop", Device, AtTimes, [Fleet, Share, Every, Lasting],
-        "Devices restart every `every` for `lasting`.",
+        "Devices restart every `every` (20 s) for `lasting`.",
         "Sessions are taken over, and the queue is in flash.";
     PowerLoss = "power-loss", Device, AtTimes, [Fleet, Share, Every, Lasting],
         "Devices are without power for `lasting`, all at once, and come back all at once.",
         "The broker's connect rate holds, and back-off spreads the reconnects.";
     ClockSkew = "clock-skew", Device, Continuously, [Fleet, Share, Delay],
-        "The clocks of devices are off by up to `delay`, either way.",
+        "The clocks of devices are off by up to `delay` (10 min), either way.",
         "Order comes from sequence numbers, arrival from AWS's clock.";
     ClockDrift = "clock-drift", Device, Continuously, [Fleet, Share, Amount],
-        "The clocks of devices gain or lose `amount` parts per million since the fault began.",
+        "The clocks of devices gain or lose `amount` (200) parts per million since the fault began; at 1,000,000 those that lose stand still.",
         "As clock skew.";
     ClockJump = "clock-jump", Device, AtTimes, [Fleet, Share, Every, Delay],
-        "The clocks of devices jump by up to `delay`, either way, and stay there until the window ends.",
+        "The clocks of devices jump to be off by up to `delay` (2 h), either way, and stay there until the next jump or the end of the window.",
         "As clock skew: two readings may bear one timestamp, or go back in time.";
     FlashFull = "flash-full", Device, Continuously, [Fleet, Share, Amount],
-        "Devices have room for `amount` unacknowledged readings; the oldest that is not in flight makes room.",
+        "Devices have room for `amount` (10) unacknowledged messages; the oldest that is not in flight makes room for a new reading. What is given up is counted apart and leaves the run settled.",
         "What a device gives up was never acknowledged, so nobody is owed it.";
     DuplicateSend = "duplicate-send", Device, Opportunities, [Fleet, Share, Probability],
         "A device publishes a reading twice, as two messages.",
         "A reading's identity is (tenant, device, seq): duplicates are recognised.";
     MalformedPayload = "malformed-payload", Device, Opportunities, [Fleet, Share, Probability],
-        "Beside a reading, a device publishes a message that is no reading: cut off, of the wrong types, or without its members.",
-        "What is no reading is set aside with a reason, and disturbs no other.";
+        "Beside a reading, a device publishes a message that is no reading: cut off, of the wrong types, without its members, or no JSON at all.",
+        "What is no reading is set aside with a reason, and disturbs no other; what is not even a JSON object is dropped by the topic rule.";
     OversizedPayload = "oversized-payload", Device, Opportunities, [Fleet, Share, Probability],
         "Beside a reading, a device publishes a message above the broker's limit of 128 KiB, once; the broker ends the connection.",
         "The device connects again, and its queue goes on.";

@@ -45,21 +45,26 @@ impl Acts {
         KINDS.iter().any(|kind| faults.has(*kind))
     }
 
-    /// Starts a task for each fault that acts by itself. Nothing when there is none.
+    /// Starts a task for each fault that acts on devices by itself. Nothing when there is none.
     pub(super) fn start(shared: &Arc<Shared>, plan: &[DevicePlan], bodies: Vec<Body>) -> Option<Arc<Acts>> {
         let faults = &shared.faults;
-        let specs: Vec<Arc<FaultSpec>> = KINDS.iter().flat_map(|kind| faults.of(*kind)).collect();
-        if specs.is_empty() {
+        let mut aimed = Vec::new();
+        for spec in KINDS.iter().flat_map(|kind| faults.of(*kind)) {
+            let struck = (0u32..).zip(plan).filter(|(index, device)| {
+                spec.target.fleet.as_ref().is_none_or(|fleet| **fleet == *device.fleet)
+                    && faults.takes_in(&spec, u64::from(*index))
+            });
+            let devices: Vec<(u32, String)> = struck.map(|(index, device)| (index, device.id.clone())).collect();
+            if !devices.is_empty() {
+                aimed.push((spec, devices));
+            }
+        }
+        if aimed.is_empty() {
             return None;
         }
         let acts = Arc::new(Acts { shared: shared.clone(), bodies: Mutex::new(bodies) });
         let node = Handle::current().create_node().name("device-faults").build();
-        for spec in specs {
-            let aimed_at = (0u32..).zip(plan).filter(|(index, device)| {
-                spec.target.fleet.as_ref().is_none_or(|fleet| **fleet == *device.fleet)
-                    && faults.takes_in(&spec, u64::from(*index))
-            });
-            let devices: Vec<(u32, String)> = aimed_at.map(|(index, device)| (index, device.id.clone())).collect();
+        for (spec, devices) in aimed {
             node.spawn(acts.clone().act(spec, devices));
         }
         Some(acts)

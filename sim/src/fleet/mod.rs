@@ -37,6 +37,8 @@ pub mod spec;
 mod truth;
 
 #[cfg(test)]
+mod fault_tests;
+#[cfg(test)]
 mod tests;
 
 pub use content::Content;

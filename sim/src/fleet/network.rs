@@ -17,8 +17,8 @@ pub struct NetworkProfile {
     pub spread: f64,
 }
 
-/// All figures are assumptions, not measurements: a nearby Region and an unloaded line. Loss and bandwidth are not
-/// modelled.
+/// All figures are assumptions, not measurements: a nearby Region and an unloaded line. Loss and bandwidth are those of
+/// faults alone (`access`).
 const PROFILES: &[(Network, NetworkProfile)] = &[
     (Network::Ethernet, NetworkProfile { median: Duration::from_millis(6), spread: 0.10 }),
     (Network::Wifi, NetworkProfile { median: Duration::from_millis(9), spread: 0.35 }),

@@ -14,61 +14,63 @@ use rumqttc::{ConnAck, ConnectReturnCode, Packet, PubAck};
 use super::conn::{Conn, server_handshake};
 use super::runner::lock;
 use super::spec::{FleetSpec, MetricSpec, ModelSpec, Network, Pace, ReplaySpec, Series, SeriesRow, SyntheticSpec};
-use super::{DevicePlan, Fleet, Settings, Stats, plan};
-use crate::fault::Faults;
+use super::{DevicePlan, Fleet, Settings, Stats, Truth, plan};
+use crate::fault::{FaultSpec, Faults};
 use crate::world::clock;
 use crate::world::runtime::simulate;
 use crate::world::seed::{Rng, Seed};
 use crate::world::time::Time;
 use crate::world::trace::Trace;
 
-const START: Time = Time::from_unix_secs(1_772_323_200);
-const BROKER: ([u8; 4], u16) = ([10, 0, 0, 1], 8883);
+pub(super) const START: Time = Time::from_unix_secs(1_772_323_200);
+pub(super) const BROKER: ([u8; 4], u16) = ([10, 0, 0, 1], 8883);
 
 /// How the broker misbehaves.
 #[derive(Clone, Copy, Debug, Default)]
-struct Mischief {
+pub(super) struct Mischief {
     /// Probability of closing the connection before a packet is handled.
-    close_before: f64,
+    pub(super) close_before: f64,
     /// Probability of closing the connection after a publish was taken, without an acknowledgement.
-    close_after: f64,
+    pub(super) close_after: f64,
     /// Probability of taking a publish without ever acknowledging it.
-    withhold: f64,
+    pub(super) withhold: f64,
     /// Probability of refusing a CONNECT.
-    refuse: f64,
+    pub(super) refuse: f64,
 }
 
 /// What the broker saw.
 #[derive(Default)]
-struct Log {
+pub(super) struct Log {
     /// By topic: payloads in the order of arrival.
-    payloads: BTreeMap<String, Vec<serde_json::Value>>,
+    pub(super) payloads: BTreeMap<String, Vec<serde_json::Value>>,
     /// By client id: the certificates it showed.
-    certificates: BTreeMap<String, BTreeSet<String>>,
-    connects: Vec<Time>,
-    pings: u64,
-    dups: u64,
+    pub(super) certificates: BTreeMap<String, BTreeSet<String>>,
+    pub(super) connects: Vec<Time>,
+    pub(super) pings: u64,
+    /// When each publish arrived, by topic.
+    pub(super) arrivals: BTreeMap<String, Vec<Time>>,
+    pub(super) dups: u64,
 }
 
 impl Log {
-    fn seqs(&self, topic: &str) -> Vec<u64> {
+    pub(super) fn seqs(&self, topic: &str) -> Vec<u64> {
         let payloads = self.payloads.get(topic).map_or(&[][..], Vec::as_slice);
         payloads.iter().map(|payload| payload["seq"].as_u64().expect("a sequence number")).collect()
     }
 
     /// Sequence numbers in the order of their first arrival.
-    fn first_arrivals(&self, topic: &str) -> Vec<u64> {
+    pub(super) fn first_arrivals(&self, topic: &str) -> Vec<u64> {
         let mut seen = BTreeSet::new();
         self.seqs(topic).into_iter().filter(|seq| seen.insert(*seq)).collect()
     }
 }
 
-struct Broker {
-    mischief: Mutex<Mischief>,
+pub(super) struct Broker {
+    pub(super) mischief: Mutex<Mischief>,
     /// Whether payloads are kept, which costs more than the rest of the broker.
-    keep: bool,
-    rng: Mutex<Rng>,
-    log: Mutex<Log>,
+    pub(super) keep: bool,
+    pub(super) rng: Mutex<Rng>,
+    pub(super) log: Mutex<Log>,
 }
 
 impl Broker {
@@ -129,6 +131,7 @@ impl Broker {
             }
             Packet::Publish(publish) => {
                 log.dups += u64::from(publish.dup);
+                log.arrivals.entry(publish.topic.clone()).or_default().push(clock::now());
                 if self.keep {
                     let payload = serde_json::from_slice(&publish.payload).expect("JSON");
                     log.payloads.entry(publish.topic).or_default().push(payload);
@@ -147,7 +150,7 @@ impl Broker {
     }
 }
 
-fn pumps(devices: u32, publish_every: Duration, network: Network) -> FleetSpec {
+pub(super) fn pumps(devices: u32, publish_every: Duration, network: Network) -> FleetSpec {
     let metric = |name: &str, noise| MetricSpec {
         name: name.to_owned(),
         unit: Some("celsius".to_owned()),
@@ -171,7 +174,7 @@ fn pumps(devices: u32, publish_every: Duration, network: Network) -> FleetSpec {
     }
 }
 
-fn recorded(pace: Pace, rows: u32) -> FleetSpec {
+pub(super) fn recorded(pace: Pace, rows: u32) -> FleetSpec {
     let row = |n: u32| SeriesRow {
         recorded_at: format!("2014-02-14 14:{:02}:00", n % 60).into(),
         recorded_us: i64::from(n) * 60_000_000,
@@ -188,33 +191,37 @@ fn recorded(pace: Pace, rows: u32) -> FleetSpec {
 }
 
 /// A run of fleets against the broker: devices publish for `hardship`, then mischief ends and they drain.
-struct Play {
-    specs: Vec<FleetSpec>,
-    settings: Settings,
-    mischief: Mischief,
-    keep: bool,
-    hardship: Duration,
+pub(super) struct Play {
+    pub(super) specs: Vec<FleetSpec>,
+    pub(super) settings: Settings,
+    pub(super) mischief: Mischief,
+    pub(super) keep: bool,
+    pub(super) hardship: Duration,
+    pub(super) faults: Vec<FaultSpec>,
     /// (when, device) to kill; started again ten seconds later.
-    kill: Option<(Duration, u32)>,
+    pub(super) kill: Option<(Duration, u32)>,
 }
 
-struct Played {
-    digest: u64,
-    stats: Stats,
-    fleet_finished: bool,
-    plan: Vec<DevicePlan>,
-    log: Log,
-    acknowledged: Vec<(u32, u64)>,
-    took: Duration,
+pub(super) struct Played {
+    pub(super) digest: u64,
+    pub(super) marks: BTreeMap<&'static str, u64>,
+    pub(super) strokes: BTreeMap<String, u64>,
+    pub(super) stats: Stats,
+    pub(super) fleet_finished: bool,
+    pub(super) plan: Vec<DevicePlan>,
+    pub(super) log: Log,
+    pub(super) truth: Truth,
+    pub(super) acknowledged: Vec<(u32, u64)>,
+    pub(super) took: Duration,
 }
 
 impl Play {
-    fn new(specs: Vec<FleetSpec>, hardship: Duration) -> Self {
+    pub(super) fn new(specs: Vec<FleetSpec>, hardship: Duration) -> Self {
         let (settings, mischief) = (Settings::default(), Mischief::default());
-        Play { specs, settings, mischief, keep: true, hardship, kill: None }
+        Play { specs, settings, mischief, keep: true, hardship, faults: Vec::new(), kill: None }
     }
 
-    fn run(self, seed: u64) -> Played {
+    pub(super) fn run(self, seed: u64) -> Played {
         let seed = Seed::root(seed);
         simulate(seed, START, move || self.play(seed))
     }
@@ -223,10 +230,9 @@ impl Play {
         let trace = Trace::new();
         let broker = Broker::start(seed, self.mischief, self.keep);
         let devices = plan(&self.specs, seed).expect("valid fleets");
-        let address = SocketAddr::from(BROKER);
-        let fleet =
-            Fleet::start_with(self.settings, devices, seed, address, clock::now(), (trace.clone(), Faults::none()));
-        let began = clock::now();
+        let (address, began) = (SocketAddr::from(BROKER), clock::now());
+        let faults = Faults::new(&self.faults, seed, began, trace.clone());
+        let fleet = Fleet::start_with(self.settings, devices, seed, address, began, (trace.clone(), faults.clone()));
         if let Some((when, device)) = self.kill {
             let id = fleet.node(device).id();
             clock::sleep(when).await;
@@ -236,21 +242,35 @@ impl Play {
         }
         clock::sleep_until(began + self.hardship).await;
         fleet.stop_publishing();
+        faults.heal();
+        fleet.end_faults();
         *lock(&broker.mischief) = Mischief::default();
         while !fleet.drained() && clock::now() < began + self.hardship + Duration::from_secs(600) {
             clock::sleep(Duration::from_millis(100)).await;
         }
-        let acknowledged = lock(&fleet.truth()).acknowledged_readings().collect();
+        let truth = lock(&fleet.truth()).clone();
+        let acknowledged = truth.acknowledged_readings().collect();
         let took = clock::now().since(began);
         let log = std::mem::take(&mut *lock(&broker.log));
         let (stats, plan, fleet_finished) = (fleet.stats(), fleet.devices().to_vec(), fleet.finished());
-        Played { digest: trace.digest(), stats, fleet_finished, plan, log, acknowledged, took }
+        Played {
+            digest: trace.digest(),
+            marks: trace.marks(),
+            strokes: faults.strokes(),
+            stats,
+            fleet_finished,
+            plan,
+            log,
+            truth,
+            acknowledged,
+            took,
+        }
     }
 }
 
 impl Played {
     /// Whatever happened: in the end every reading is acknowledged, first arrivals are in order and without a gap.
-    fn assert_all_delivered_in_order(&self) {
+    pub(super) fn assert_all_delivered_in_order(&self) {
         assert_eq!((self.stats.queued, self.stats.rejected), (0, 0), "{:?}", self.stats);
         assert_eq!(self.stats.acknowledged, self.stats.published);
         let mut arrived = 0;

@@ -313,7 +313,7 @@ pub const KEYS: &[Key] = &[
         "How likely a setting of the platform keeps its default."),
 
     key("expect", "verdict", ANY, Takes::Choice(verdicts), Absent::Toml("\"held\""), "\"unsettled\"",
-        "`held`: no invariant is broken, everything owed arrives, and no device gives a reading up. `unsettled`: something owed has not arrived when peace ends, or a device gave a reading up because its queue was full. `violated`: an invariant is broken. Anything but `held` makes the scenario a canary, and a run of it that holds fails with exit code 1."),
+        "`held`: no invariant is broken, everything owed arrives, and no device gives a reading up. `unsettled`: something owed has not arrived when peace ends, or a device gave a reading up because its queue was full (those that a fault `flash-full` makes it give up are counted apart). `violated`: an invariant is broken. Anything but `held` makes the scenario a canary, and a run of it that holds fails with exit code 1."),
     key("expect", "invariants", ANY, Takes::Choices(invariants), Absent::Words("all"), "[\"conservation\"]",
         "Invariants that are checked."),
     key("expect", "budget", ANY, Takes::Table("expect.budget"), Absent::Words("no limit"), "",

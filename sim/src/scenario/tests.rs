@@ -738,15 +738,20 @@ fn all_scenario_files_of_the_repository_are_valid() {
         }
     }
     for kept in [
+        "bad-network",
         "canary-retention-loss",
         "canary-short-peace",
         "crashing-functions",
         "deploy-midflight",
         "fleet-10k",
+        "operator-errors",
+        "power-loss",
+        "region-outage",
         "replay-nab",
         "reshard-storm",
         "smoke",
         "swarm",
+        "unruly-devices",
         "unwell-services",
     ] {
         assert!(names.iter().any(|name| name == kept), "{kept} is not among {names:?}");
