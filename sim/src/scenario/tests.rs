@@ -738,7 +738,16 @@ fn all_scenario_files_of_the_repository_are_valid() {
         }
     }
     names.sort();
-    assert_eq!(names, ["canary-short-peace", "deploy-midflight", "fleet-10k", "replay-nab", "smoke"]);
+    let expected = [
+        "canary-short-peace",
+        "deploy-midflight",
+        "fleet-10k",
+        "operator-errors",
+        "region-outage",
+        "replay-nab",
+        "smoke",
+    ];
+    assert_eq!(names, expected);
 }
 
 #[test]
