@@ -133,8 +133,7 @@ impl World {
         service_acts::start(&cloud, &settings, &owner, &trace);
         let deploying = (config.clone(), &owner);
         let deployments = Deployments::start(&scenario, &after_changes, change_template, deploying, trace.clone())?;
-        let fleets = scenario.fleets.iter().map(|fleet| fleet.name.clone()).collect();
-        let acts = Acts::start(&cloud, &settings, &trace, (config, &owner), (fleets, &plan));
+        let acts = Acts::start(&scenario, &settings, (&cloud, &trace), (config, &owner), &plan)?;
         let fleet = Fleet::start(plan, seed, broker, now, trace.clone(), faults);
         let on_its_way = after_changes.iter().chain([&settings]).map(on_its_way).max().unwrap_or_default();
         let world = World {

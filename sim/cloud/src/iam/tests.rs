@@ -255,3 +255,46 @@ fn what_a_role_names_and_what_names_it_are_kept_apart() {
     assert!(!fixture.may(WORKER, "s3:ListAllMyBuckets"));
     assert!(fixture.may("arn:aws:sts::123456789012:assumed-role/own/one", "s3:ListAllMyBuckets"));
 }
+
+#[test]
+fn inline_policies_are_taken_away_and_put_back_by_hand() {
+    let mut fixture = Fixture::new();
+    let both = json!({ "Version": "2012-10-17", "Statement": [
+        { "Effect": "Allow", "Action": ["kinesis:PutRecords", "s3:PutObject"], "Resource": "*" },
+        { "Effect": "Deny", "Action": "s3:DeleteObject", "Resource": "*" },
+        { "Effect": "Allow", "Action": "s3:*", "Resource": "*" },
+    ] });
+    let policies = json!({ "Policies": [
+        { "PolicyName": "both", "PolicyDocument": both },
+        { "PolicyName": "one", "PolicyDocument": allow("s3:GetObject") },
+    ] });
+    fixture.create("Role", role("worker", policies)).unwrap();
+    let before = fixture.iam.role_policies("worker").unwrap().clone();
+    assert_eq!(before["both"].services().into_iter().collect::<Vec<_>>(), ["kinesis", "s3"]);
+    let worker = Principal::new("arn:aws:iam::123456789012:role/worker");
+    let may = |fixture: &mut Fixture, action: &str| {
+        fixture.parts.cx(Time::EPOCH, &worker).authorize(action, "arn:aws:s3:::lake/1").is_ok()
+    };
+    let seen = |fixture: &mut Fixture| {
+        ["kinesis:PutRecords", "s3:PutObject", "s3:GetObject", "s3:DeleteObject"].map(|action| may(fixture, action))
+    };
+    assert_eq!(seen(&mut fixture), [true, true, true, false]);
+    let left = before["both"].without_service("s3").expect("the rest is left");
+    assert_eq!(before["one"].without_service("s3"), None);
+    fixture.with(|iam, cx| iam.put_role_policy(cx, "worker", "both", Arc::new(left))).unwrap();
+    assert_eq!(seen(&mut fixture), [true, false, true, false]);
+    fixture.with(|iam, cx| iam.delete_role_policy(cx, "worker", "one")).unwrap();
+    assert_eq!(seen(&mut fixture), [true, false, false, false]);
+    for (name, document) in &before {
+        fixture.with(|iam, cx| iam.put_role_policy(cx, "worker", name, document.clone())).unwrap();
+    }
+    assert_eq!(seen(&mut fixture), [true, true, true, false]);
+    assert_eq!(fixture.iam.role_policies("worker").unwrap(), &before);
+    for error in [
+        fixture.with(|iam, cx| iam.delete_role_policy(cx, "worker", "none")).unwrap_err(),
+        fixture.with(|iam, cx| iam.delete_role_policy(cx, "nobody", "one")).unwrap_err(),
+        fixture.iam.role_policies("nobody").unwrap_err(),
+    ] {
+        assert_eq!(error.code, "NoSuchEntity");
+    }
+}

@@ -599,3 +599,36 @@ fn the_same_calls_give_the_same_bytes_and_digest() {
     };
     assert_eq!(run(), run());
 }
+
+#[test]
+fn a_rotten_copy_is_found_repaired_and_never_served() {
+    let fixture = Fixture::new();
+    let client = fixture.client();
+    let body: Vec<u8> = (0..=255).collect();
+    let put = |key: &str| fixture.inside(|s3, cx| s3.put_object(cx, "lake", key, body.clone().into(), "")).unwrap();
+    let rot = |bit: u64| fixture.inside(|s3, _| s3.flip_bits(&mut |_, key| key.starts_with("a/").then_some(bit)));
+    let found =
+        || fixture.0.lock().unwrap().parts.meter.counters().get(&("s3", "BitRotDetected")).copied().unwrap_or(0);
+    ["a/1", "a/2", "b/1"].into_iter().for_each(|key| drop(put(key)));
+    assert_eq!((rot(1_000), rot(1_000)), (2, 0), "a copy rots once");
+    // Over the wire whole and in part, by another service, and by a copy: each read serves what was written.
+    let get = |range: Option<&str>| {
+        let request = client.get_object().bucket("lake").key("a/1").set_range(range.map(str::to_owned));
+        block_on(async { request.send().await.unwrap().body.collect().await.unwrap().into_bytes() })
+    };
+    assert_eq!((get(None), found()), (Bytes::from(body.clone()), 1));
+    assert_eq!((get(None), found()), (Bytes::from(body.clone()), 1), "it was repaired");
+    assert_eq!(rot(1_000), 1);
+    assert_eq!((get(Some("bytes=120-129")), found()), (Bytes::copy_from_slice(&body[120..130]), 2));
+    let inside = fixture.inside(|s3, cx| s3.get_object(cx, "lake", "a/2")).unwrap();
+    assert_eq!((inside, found()), (Bytes::from(body.clone()), 3));
+    assert_eq!(rot(9), 2);
+    block_on(client.copy_object().bucket("lake").key("c/1").copy_source("lake/a/1").send()).unwrap();
+    let copied = fixture.inside(|s3, cx| s3.get_object(cx, "lake", "c/1")).unwrap();
+    assert_eq!((copied, found()), (Bytes::from(body.clone()), 4));
+    // What is overwritten or deleted is gone with its copies; what nobody reads is found in the background.
+    put("a/2");
+    assert_eq!(fixture.inside(|s3, cx| s3.scrub(cx)), 0);
+    assert_eq!((rot(0), fixture.inside(|s3, cx| s3.scrub(cx)), found()), (2, 2, 6));
+    assert_eq!(fixture.0.lock().unwrap().parts.trace.marks()["rot-detected"], 6);
+}

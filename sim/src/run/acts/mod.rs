@@ -23,13 +23,16 @@ use std::time::Duration;
 use aws_types::SdkConfig;
 use madsim::runtime::NodeHandle;
 use platform::Settings;
+use platform::function::HANDLERS;
 use platform::naming::Naming;
 
 use self::excuses::{Denies, Excuse};
-use crate::cloud::core::AwsError;
+use super::RunError;
 use crate::cloud::core::access::Denial;
+use crate::cloud::core::{AwsError, Limits};
 use crate::fault::{FaultSpec, Faults, Kind, Opportunity};
 use crate::fleet::DevicePlan;
+use crate::scenario::Scenario;
 use crate::seam::Cloud;
 use crate::world::clock;
 use crate::world::mark::Mark;
@@ -265,12 +268,13 @@ pub(super) struct Acts(Arc<Stage>);
 impl Acts {
     /// Begins to act on `node` at the times of the faults of a run that starts now. `config` is the owner's.
     pub fn start(
-        cloud: &Cloud,
+        scenario: &Scenario,
         settings: &Settings,
-        trace: &Trace,
+        (cloud, trace): (&Cloud, &Trace),
         (config, node): (SdkConfig, &NodeHandle),
-        (fleets, devices): (Vec<String>, &[DevicePlan]),
-    ) -> Self {
+        devices: &[DevicePlan],
+    ) -> Result<Self, RunError> {
+        check(scenario)?;
         let site = |(index, device): (u64, &DevicePlan)| Site {
             index,
             id: device.id.clone(),
@@ -283,7 +287,7 @@ impl Acts {
             faults: cloud.faults().clone(),
             trace: trace.clone(),
             start: clock::now(),
-            fleets,
+            fleets: scenario.fleets.iter().map(|fleet| fleet.name.clone()).collect(),
             // Who is there is of interest to faults that choose among devices only.
             devices: if cloud.faults().has(Kind::CertificateExpiry) {
                 (0..).zip(devices).map(site).collect()
@@ -295,7 +299,7 @@ impl Acts {
         for fault in ACTING.iter().flat_map(|kind| stage.faults.of(*kind)) {
             node.spawn(act_at_times(stage.clone(), fault));
         }
-        Acts(stage)
+        Ok(Acts(stage))
     }
 
     /// Puts everything right, the last first. Called when hardship is over.
@@ -321,6 +325,35 @@ impl Acts {
         let state = self.0.lock();
         state.under_way == 0 && state.broken.is_empty()
     }
+}
+
+/// Refuses faults that could strike nothing: of functions that are not there, of services without rates.
+fn check(scenario: &Scenario) -> Result<(), RunError> {
+    for (i, fault) in scenario.faults.iter().enumerate().filter(|(_, fault)| ACTING.contains(&fault.kind)) {
+        if let Some(function) = fault.target.function.as_ref().filter(|name| !HANDLERS.contains(&name.as_str())) {
+            let (key, expected) = (format!("fault[{i}].function"), format!("one of {}", HANDLERS.join(", ")));
+            let problem = format!("is \"{function}\", and there is no such function");
+            let hint = format!("leave it out to strike {DEFAULT_FUNCTION}");
+            return Err(scenario.located_error(&key, problem, expected, hint).into());
+        }
+        let limits = Limits::aws_defaults();
+        if fault.kind == Kind::QuotaLowered
+            && let Some(service) = &fault.target.service
+            && limits.scales_of(Some(service)).next().is_none()
+        {
+            let problem = format!("is \"{service}\", and no quota of such a service is known");
+            let hint = "leave it out to lower those of all services";
+            let key = format!("fault[{i}].service");
+            return Err(scenario.located_error(&key, problem, "a service such as kinesis, s3 or lambda", hint).into());
+        }
+        if let Some(amount) = fault.amount.filter(|amount| !(0.0..=1.0).contains(amount)) {
+            let problem = format!("is {amount}");
+            let hint = "0.5 halves the quotas";
+            let key = format!("fault[{i}].amount");
+            return Err(scenario.located_error(&key, problem, "the part that is left, from 0 to 1", hint).into());
+        }
+    }
+    Ok(())
 }
 
 /// Strikes at the beginning of the fault's window, and again after each `every`.

@@ -141,7 +141,7 @@ pub(super) struct World {
     pub(super) functions: FakeFunctions,
     pub(super) parts: CxParts,
     pub(super) now: Time,
-    owner: Principal,
+    pub(super) owner: Principal,
 }
 
 impl World {

@@ -1,6 +1,7 @@
 //! Tests of the whole service, through its ways in.
 
 mod broker;
+mod certificates;
 mod fleet;
 mod registry;
 mod rules;
