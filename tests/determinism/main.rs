@@ -44,3 +44,18 @@ fn an_unsettled_run_twice() {
 fn deployments_in_mid_traffic_twice() {
     assert_deterministic(&["scenarios/deploy-midflight.toml", "--seed", "7", "--devices", "20"]);
 }
+
+#[test]
+fn unwell_services_twice() {
+    assert_deterministic(&["scenarios/unwell-services.toml", "--seed", "7"]);
+}
+
+#[test]
+fn crashing_functions_twice() {
+    assert_deterministic(&["scenarios/crashing-functions.toml", "--seed", "7"]);
+}
+
+#[test]
+fn streams_that_are_resharded_again_and_again_twice() {
+    assert_deterministic(&["scenarios/reshard-storm.toml", "--seed", "7"]);
+}

@@ -211,7 +211,7 @@ kinds! {
         "The environment dies before the handler begins.",
         "Lambda delivers the batch, or the event, again.";
     CrashMidway = "crash-midway", Function, Opportunities, [OfFunction, Probability, Delay],
-        "The environment dies after one of the first calls of its handler had its effect, at the latest `delay` (2 s when absent) after the handler began.",
+        "The environment dies after one of the first calls of its handler had its effect, at the latest `delay` (2 s when absent) after it was given its event.",
         "The batch comes again: its effects must survive being had in part, and twice.";
     CrashAfter = "crash-after", Function, Opportunities, [OfFunction, Probability],
         "The environment dies after the last effect and before its answer.",

@@ -107,6 +107,11 @@ impl Faults {
         self.0.lock().expect("one thread runs the simulation, and a panic in it ends the run")
     }
 
+    /// Whether the scenario has any fault: without one, nobody needs to be asked.
+    pub fn any(&self) -> bool {
+        self.lock().live.iter().any(|live| !live.is_empty())
+    }
+
     /// Whether the scenario has a fault of this kind.
     pub fn has(&self, kind: Kind) -> bool {
         !self.lock().live[kind as usize].is_empty()

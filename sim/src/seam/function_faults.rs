@@ -12,7 +12,7 @@ use crate::fault::{Faults, Kind, Opportunity};
 use crate::world::clock;
 use crate::world::time::Time;
 
-/// The longest that an environment which dies in the middle lives, when its fault does not say.
+/// How long after it was given its event an environment dies at the latest, when its fault does not say.
 const MIDWAY: Duration = Duration::from_secs(2);
 /// The longest that a lost environment is frozen, when its fault does not say.
 const FROZEN: Duration = Duration::from_secs(5);

@@ -103,10 +103,10 @@ impl HttpConnector for SimulatedHttp {
             // Half of the time passes before the service acts, half before the client hears of it.
             clock::sleep(service_time / 2).await;
             let response = match &function {
-                Some((caller, calls)) => {
+                Some((caller, calls)) if cloud.faults().any() => {
                     under_faults(&cloud, Call::of(caller, &service, &request), calls, request).await?
                 }
-                None => act(&cloud, request).await,
+                _ => act(&cloud, request).await,
             };
             clock::sleep(service_time / 2).await;
             HttpResponse::try_from(response.map(SdkBody::from)).map_err(|e| ConnectorError::other(e.into(), None))

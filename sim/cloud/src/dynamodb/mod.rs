@@ -6,7 +6,8 @@
 //! their validation; numbers of 38 digits in their one form; sizes of items and keys; consumed capacity; the quota of a
 //! table's throughput, with unprocessed keys where a batch is throttled in part.
 //!
-//! Partly modelled: an eventually consistent read sees every write that was acknowledged, and costs half. The limits of
+//! Partly modelled: an eventually consistent read costs half, and sees every write that was acknowledged, unless a
+//! disturbance makes it older: then it sees what was there so long ago, for all keys of the call. The limits of
 //! one partition and the initial capacity of a new table are not enforced. ItemCount and TableSizeBytes are exact at any
 //! time, where AWS brings them up to date about every six hours. Most texts of refusals are unverified. `Tags` and
 //! PointInTimeRecoverySpecification change nothing that is modelled. A key of SSESpecification is used by every call of its

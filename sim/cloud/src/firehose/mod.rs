@@ -9,12 +9,14 @@
 //! `DescribeDeliveryStream`, `ListDeliveryStreams`, `PutRecord`, `PutRecordBatch`, `UpdateDestination`,
 //! `DeleteDeliveryStream`, `TagDeliveryStream`, `UntagDeliveryStream`, `ListTagsForDeliveryStream`.
 //!
-//! Partly modelled: an upload takes no time; a Kinesis-sourced delivery is retried without end, while AWS gives up
-//! when the stream no longer keeps the records. The back-off between attempts and the amount of data that may wait are
-//! not published by AWS and are our own. A change is effective at once, and decides how what waits in the buffer is
-//! delivered; AWS says "within a few minutes" and not what becomes of the buffer. A deletion is done at once and loses
-//! what waits: AWS deletes "a Firehose stream and its data". CloudWatchLoggingOptions are kept and described; nothing is
-//! logged. The key of the destination is used, and not told to S3: objects carry the encryption of their bucket.
+//! Partly modelled: an upload takes no time; an object whose answer was lost is written again under another key, before
+//! those behind it (AWS promises "at least once" and no more; the key is unverified); a Kinesis-sourced delivery is
+//! retried without end, while AWS gives up when the stream no longer keeps the records. The back-off between attempts
+//! and the amount of data that may wait are not published by AWS and are our own. A change is effective at once, and
+//! decides how what waits in the buffer is delivered; AWS says "within a few minutes" and not what becomes of the
+//! buffer. A deletion is done at once and loses what waits: AWS deletes "a Firehose stream and its data".
+//! CloudWatchLoggingOptions are kept and described; nothing is logged. The key of the destination is used, and not told
+//! to S3: objects carry the encryption of their bucket.
 //!
 //! Refused: every other operation, source, destination, processor, compression and serializer; dynamic partitioning,
 //! backup, time zones and customer-managed keys for direct puts; the Hive types timestamp, date, decimal, binary, char,

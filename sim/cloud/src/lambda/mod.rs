@@ -21,6 +21,8 @@
 //! environment stays idle for ever, and one whose invocation failed is dropped, also where the function answered with an
 //! error of its own, because the seam drops it too. `Description`, `Architectures`, `EphemeralStorage`, `TracingConfig`,
 //! formats and levels of logs, and `Tags` change nothing that is modelled; no grant is created for a key.
+//! A poller that is told to stand still neither reads nor delivers; a batch in flight ends. An event that comes twice has
+//! one request id.
 //! A batch that is delivered again keeps its end: it is not filled up with newer records (unverified). A record that no
 //! event can hold is dropped and counted (unverified). A change takes two seconds (assumed).
 //!
