@@ -12,14 +12,8 @@ pub const EXCEPTIONS: &[(&str, &str)] = &[
     ("event-reorder", EVENTS),
     ("event-twice", EVENTS),
     ("event-overtaken", EVENTS),
-    (
-        "stale-read",
-        "the directory does not change while a swarm runs, so that an old answer is the same; tests/suite/faults_services.rs changes it",
-    ),
-    (
-        "connect-throttled",
-        "thirty devices connect below the rate of the broker; tests/suite/faults_devices.rs has more",
-    ),
+    ("stale-read", "the directory does not change while a swarm runs, so that an old answer is the same as a new one"),
+    ("connect-throttled", "thirty devices connect far below the rate that the broker takes"),
     (
         "rule-gave-up",
         "a rule tries for longer than the windows of a swarm, which would lose what is owed; tests/suite/faults_services.rs has it",
