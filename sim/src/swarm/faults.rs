@@ -26,6 +26,11 @@ pub(super) fn draw(swarm: &Swarm, seed: Seed, fleets: &[FleetSpec], hardship: Du
         .collect();
     kinds.sort_unstable();
     kinds.truncate(most);
+    // Lambda refuses a change while another is under way, so that a rollback at the same moment can fail on AWS too: whoever
+    // rolls back changes nothing else.
+    if kinds.iter().any(|(_, kind)| *kind == Kind::Rollback) {
+        kinds.retain(|(_, kind)| !matches!(kind, Kind::BadDeploy | Kind::WrongConfiguration));
+    }
     let fault = |(_, kind): &(u32, Kind)| fault(*kind, seed.child("fault").child(kind.id()), fleets, hardship);
     kinds.iter().map(fault).collect()
 }
