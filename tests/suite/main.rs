@@ -4,10 +4,13 @@
 mod canary;
 mod cli;
 mod cloudformation;
+mod explore;
 mod least_privilege;
 mod permissions;
 mod resharding;
 mod scenarios;
+mod stories;
+mod strategy;
 mod support;
 mod tidy;
 mod triggers;
