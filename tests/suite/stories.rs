@@ -7,6 +7,7 @@ use std::process::{Command, Output};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::cli::assert_all_checked;
 use crate::support::root;
 
 fn sim(args: &[&str]) -> Output {
@@ -64,7 +65,12 @@ fn a_replay_prints_the_events_that_it_is_asked_for() {
     assert_eq!(from.lines().collect::<Vec<_>>(), expected);
     let until = text(&sim(&["replay", &run, "--until", "10s", "--count", "4"]).stdout);
     assert_eq!(until.lines().count(), 4, "{until}");
-    assert!(until.lines().all(|line| line.contains("T00:00:0") && !line.contains(" message ")), "{until}");
+    assert!(
+        until.lines().all(
+            |line| (line.contains("T00:00:0") || line.contains("T00:00:10.000000Z")) && !line.contains(" message ")
+        ),
+        "{until}"
+    );
     let instant = text(&sim(&["replay", &run, "--until", "2026-03-01T00:00:10Z", "--count", "4"]).stdout);
     assert_eq!(instant, until);
     for (args, words) in [
@@ -215,4 +221,16 @@ fn what_held_has_no_story_but_that_of_a_reading() {
     let way = sim(&["explain", &run, "--reading", "acme-01/sensors-00001/1"]);
     assert_eq!(way.status.code(), Some(0), "{}", both(&way));
     assert!(text(&way.stdout).contains("Athena answers with its row"), "{}", both(&way));
+    let other = sim(&["explain", &run, "--reading", "acme-01/sensors-00001/1", "--seed", "8"]);
+    assert!(text(&other.stdout).contains("smoke seed 8: held") && other.stdout != way.stdout, "{}", both(&other));
+    let other = sim(&["shrink", &run, "--seed", "8"]);
+    assert!(text(&other.stderr).contains("smoke seed 8"), "{}", both(&other));
+}
+
+#[test]
+fn every_flag_of_these_commands_is_checked_above() {
+    assert_all_checked("replay", &["--seed", "--until", "--from-event", "--count", "--events"]);
+    assert_all_checked("explain", &["--seed", "--reading", "--format"]);
+    assert_all_checked("diff", &["--context", "--format"]);
+    assert_all_checked("shrink", &["--seed", "--budget", "--out", "--jobs", "--quiet"]);
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use sim::fault::{Key, Kind};
+use sim::invariant::{self, AUTHORIZATION};
 use sim::scenario::{Scenario, duration};
 use sim::swarm::ranges::{self, Ranges};
 
@@ -49,9 +50,20 @@ pub fn any_scenario() -> impl Strategy<Value = Scenario> {
             for (n, lots) in faults.iter().enumerate() {
                 write_fault(&mut text, n, *lots, Duration::from_secs(hardship_s));
             }
+            if faults.iter().any(denies) {
+                let asked: Vec<&str> = invariant::ALL.iter().map(|i| i.id).filter(|id| *id != AUTHORIZATION.id).collect();
+                let _ = write!(text, "\n[expect]\ninvariants = {asked:?}\n");
+            }
             Scenario::parse(&text, Path::new("explored.toml")).unwrap_or_else(|error| panic!("{error}\n{text}"))
         },
     )
+}
+
+/// Whether calls are denied by what the fault does on purpose: that no call is denied is promised for the roles as they are
+/// deployed.
+fn denies(lots: &Lots) -> bool {
+    let kind = ranges::drawn().nth(lots.kind).expect("a kind of those that are drawn");
+    matches!(kind, Kind::WrongConfiguration | Kind::PermissionRemoved | Kind::KeyDisabled | Kind::CertificateExpiry)
 }
 
 fn write_fault(text: &mut String, n: usize, lots: Lots, hardship: Duration) {

@@ -16,8 +16,8 @@ devices = 1
 publish_every = "5s"
 
 [phase]
-hardship = "60s"
-peace = "4min"
+hardship = "3min"
+peace = "10min"
 
 [[fault]]
 name = "no enriched stream"
@@ -25,7 +25,7 @@ kind = "server-error"
 service = "kinesis"
 operation = "PutRecords"
 from = "20s"
-until = "30s"
+until = "170s"
 
 [[fault]]
 name = "far away"
