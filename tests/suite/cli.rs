@@ -93,7 +93,7 @@ fn every_flag_of_run_has_an_effect() {
 }
 
 /// Every flag that the help of a command names has been checked, and nothing else.
-fn assert_all_checked(command: &str, checked: &[&str]) {
+pub fn assert_all_checked(command: &str, checked: &[&str]) {
     let help = text(&sim(&[command, "--help"]).stdout);
     let options = help.lines().map(str::trim_start).filter(|line| line.starts_with('-'));
     let flags = options.filter_map(|line| line.split_whitespace().find(|word| word.starts_with("--")));

@@ -205,7 +205,9 @@ pub fn shrink<'a>(
     wants: &'a Signature,
     options: Options<'a>,
 ) -> Result<Shrunk, ShrinkError> {
-    let concrete = swarm::concrete(scenario, seed)?;
+    // What a swarm draws is a scenario of its own from here on.
+    let mut concrete = swarm::concrete(scenario, seed)?.into_owned();
+    concrete.origin = None;
     let written = text::written(&concrete)?;
     let mut trials = Trials::new(harness, wants, options);
     let mut best = trials.first(written, seed)?;

@@ -171,7 +171,9 @@ fn trail_end(start: Time, hops: &[Hop]) -> String {
             _ => "it is in the table, and Athena answers with it".to_owned(),
         };
     }
-    let Some(last) = way.last() else {
+    // The PUBACK comes back while the reading is already on its way.
+    let beyond = way.iter().rev().find(|hop| hop.stage != Stage::Device);
+    let Some(last) = beyond.or(way.last()) else {
         return "nothing is known of it: no device took it, and nothing carried it".to_owned();
     };
     let streams: std::collections::BTreeSet<&str> =
@@ -180,6 +182,7 @@ fn trail_end(start: Time, hops: &[Hop]) -> String {
         Stage::Device if last.text.starts_with("gives") => "nothing: what was never acknowledged is owed to nobody",
         Stage::Device => "the broker to take it",
         Stage::Broker => "a topic rule to match it",
+        Stage::Rule if last.text.starts_with("FAILS") => "nothing: the rule gave it up",
         Stage::Rule => "a stream to keep it",
         Stage::Stream | Stage::Function | Stage::Call if streams.len() < 2 => {
             "a function to write it to the next stream"

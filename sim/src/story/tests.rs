@@ -16,8 +16,8 @@ devices = 1
 publish_every = "5s"
 
 [phase]
-hardship = "60s"
-peace = "4min"
+hardship = "3min"
+peace = "10min"
 
 [[fault]]
 name = "no enriched stream"
@@ -25,7 +25,7 @@ kind = "server-error"
 service = "kinesis"
 operation = "PutRecords"
 from = "20s"
-until = "30s"
+until = "170s"
 
 [[fault]]
 name = "far away"
@@ -125,4 +125,23 @@ fn an_unsettled_run_is_told_by_the_first_reading_that_it_waited_for() {
     assert_eq!(story.reading.as_deref(), Some("acme/pumps-00001 seq 1"), "{story}");
     assert!(story.end.ends_with("the broker to take it"), "{story}");
     assert!(story.around.iter().any(|line| line.text.contains("publish-refused")), "{story}");
+}
+
+#[test]
+fn a_reading_that_the_rule_gives_up_ends_there_and_names_the_fault_that_began_before_it() {
+    let change = |stack: &str, body: String| match stack.ends_with("-streaming") {
+        true => body.replace("kinesis:PutRecord\"", "kinesis:DescribeStream\""),
+        false => body,
+    };
+    let harness = || Harness { change_template: Some(Arc::new(change)), ..Harness::default() };
+    let begins = TEXT.find("[[fault]]").expect("faults");
+    let fault = "[[fault]]\nkind = \"key-disabled\"\nlasting = \"30s\"\n\n[expect]\ninvariants = [\"conservation\"]\n";
+    let story = story(&format!("{}{fault}", &TEXT[..begins]), &harness, None);
+    assert_eq!(story.invariant.as_deref(), Some("conservation"), "{story}");
+    assert!(
+        story.end.contains("FAILS at iot-platform-sim-raw") && story.end.ends_with("the rule gave it up"),
+        "{story}"
+    );
+    let disabled = story.faults.iter().find(|touch| touch.kind == "key-disabled");
+    assert!(disabled.is_some_and(|touch| !touch.struck && touch.text == "acted for 30s"), "{story}");
 }

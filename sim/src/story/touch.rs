@@ -51,9 +51,16 @@ pub(super) fn of(scenario: &Scenario, seed: u64, reading: &ReadingId, seen: &Sig
     let end = seen.hops.iter().filter(|hop| hop.stage != Stage::Table).map(|hop| hop.time).max().unwrap_or(first);
     let carried = carriers(&seen.hops, end);
     let mut touches: BTreeMap<(bool, String, String), Touch> = BTreeMap::new();
-    for stroke in seen.strokes.iter().filter(|stroke| (first..=end).contains(&stroke.time)) {
+    for stroke in &seen.strokes {
+        let lasts_until = lasts_until(scenario, stroke);
+        if stroke.time > end || lasts_until < first {
+            continue;
+        }
         let how = how_struck(stroke, reading, seen, &carried);
-        let text = how.clone().unwrap_or_else(|| "struck elsewhere at the time".to_owned());
+        let text = how.clone().unwrap_or_else(|| match lasts_until == stroke.time {
+            true => "struck elsewhere at the time".to_owned(),
+            false => format!("acted for {}", duration::format(lasts_until.since(stroke.time))),
+        });
         let key = (how.is_none(), stroke.field("fault").to_owned(), text.clone());
         let touch = touches.entry(key).or_insert_with(|| Touch {
             fault: stroke.field("fault").to_owned(),
@@ -69,6 +76,14 @@ pub(super) fn of(scenario: &Scenario, seed: u64, reading: &ReadingId, seen: &Sig
     all.extend(touches.into_values());
     all.sort_by(|a, b| b.struck.cmp(&a.struck).then(a.after_s.total_cmp(&b.after_s)));
     all
+}
+
+/// Until when what a stroke did lasts, for kinds that last; that of others is over at once.
+fn lasts_until(scenario: &Scenario, stroke: &Seen) -> Time {
+    let spec = scenario.faults.iter().find(|spec| spec.name == stroke.field("fault"));
+    let Some(spec) = spec.filter(|spec| spec.kind.has(Key::Lasting)) else { return stroke.time };
+    let window = scenario.start + spec.until;
+    spec.lasting.map_or(window, |lasting| window.min(stroke.time + lasting)).max(stroke.time)
 }
 
 /// Calls and invocations that carried the reading. What never ended lasts until the trail ends.

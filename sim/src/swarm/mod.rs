@@ -14,7 +14,7 @@ mod faults;
 mod fleet;
 mod lots;
 mod platform;
-mod ranges;
+pub mod ranges;
 #[cfg(test)]
 mod tests;
 

@@ -6,11 +6,11 @@
 use crate::fault::{KINDS, Kind};
 
 /// A service and the operations of it that a fault may aim at.
-pub(super) type Service = (&'static str, &'static [&'static str]);
+pub type Service = (&'static str, &'static [&'static str]);
 
 /// Where the numbers of one kind come from. Bounds are inclusive; a key that the kind does not have is not looked at.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Ranges {
+pub struct Ranges {
     /// The kind.
     pub kind: Kind,
     /// Shortest and longest window, in seconds.
@@ -162,12 +162,12 @@ const ROWS: &[Ranges] = &[
 pub const LEFT_OUT: &[(Kind, &str)] = &[];
 
 /// The row of a kind; the usual ranges for a kind that has none of its own.
-pub(super) fn of(kind: Kind) -> Ranges {
+pub fn of(kind: Kind) -> Ranges {
     ROWS.iter().find(|row| row.kind == kind).copied().unwrap_or(Ranges { kind, ..USUAL })
 }
 
 /// Kinds that a swarm draws from when its file names none.
-pub(super) fn drawn() -> impl Iterator<Item = Kind> {
+pub fn drawn() -> impl Iterator<Item = Kind> {
     KINDS.iter().map(|contract| contract.kind).filter(|kind| LEFT_OUT.iter().all(|(left_out, _)| left_out != kind))
 }
 
