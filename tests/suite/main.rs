@@ -2,6 +2,7 @@
 //! the command line, and tidiness. One binary, so that the simulator is linked once.
 
 mod batch;
+mod bugs;
 mod canary;
 mod cli;
 mod cloudformation;

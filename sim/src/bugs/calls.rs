@@ -236,20 +236,6 @@ pub(super) fn unprocessed_keys_ignored() -> Harness {
     })
 }
 
-pub(super) fn eventually_consistent_directory() -> Harness {
-    planted(Asks {
-        function: ENRICHMENT,
-        operation: "BatchGetItem",
-        change: |request| {
-            change_body(request, |body| {
-                for (_, wanted) in body["RequestItems"].as_object_mut().into_iter().flatten() {
-                    wanted["ConsistentRead"] = false.into();
-                }
-            });
-        },
-    })
-}
-
 /// Changes the key of objects that are put below a prefix.
 struct Renames {
     prefix: &'static str,
@@ -313,15 +299,4 @@ impl Tamper for Forgets {
 
 pub(super) fn detectors_forget() -> Harness {
     planted(Forgets)
-}
-
-pub(super) fn conditions_taken_off() -> Harness {
-    planted(Asks {
-        function: "anomaly_detection",
-        operation: "PutObject",
-        change: |request| {
-            request.headers_mut().remove("if-match");
-            request.headers_mut().remove("if-none-match");
-        },
-    })
 }

@@ -55,14 +55,10 @@ bugs! {
         "Readings of one device go to different shards of the enriched stream, for the sake of an even load.";
     "long-calls-cut-off", Call, ["conservation"], calls::long_calls_cut_off,
         "More entries than fit one call are left out, and taken for written.";
-    "eventually-consistent-directory", Call, ["conservation"], calls::eventually_consistent_directory,
-        "The directory is read without ConsistentRead: a device that was just registered is unknown, and its readings are refused.";
     "anomalies-under-new-names", Call, ["anomalies-once"], calls::anomalies_under_new_names,
         "Each attempt writes its anomalies under a new name: what is repeated after a lost answer is there twice.";
     "detectors-forget", Call, ["anomalies-told"], calls::detectors_forget,
         "The detectors' state is kept where the next invocation does not look: each batch begins with detectors that know nothing.";
-    "cas-ignored", Call, ["anomalies-once"], calls::conditions_taken_off,
-        "The detectors' state is replaced without If-Match: an old invocation undoes what a newer one wrote.";
     "quarantine-under-one-name", Call, ["quarantine"], calls::quarantine_under_one_name,
         "What is refused is kept under one name: each object replaces the one before.";
 

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use super::edit::replaced;
 use crate::run::Harness;
 
@@ -26,8 +28,23 @@ pub(super) fn rule_begins_at_two() -> Harness {
     changed("-streaming", "FROM 'tenant/+/device/+/data'", "FROM 'tenant/+/device/+/data' WHERE seq > 1")
 }
 
+/// Changes a property of the resource `id` in the stack whose name ends with `stack`.
+fn set(stack: &'static str, id: &'static str, path: &'static str, to: &'static str) -> Harness {
+    let change = move |name: &str, body: String| {
+        if !name.ends_with(stack) {
+            return body;
+        }
+        let mut template: Value = serde_json::from_str(&body).expect("a template is JSON");
+        let property = template.pointer_mut(&format!("/Resources/{id}/Properties/{path}"));
+        let property = property.unwrap_or_else(|| panic!("{name} has no {id} with {path}: the bug is not planted"));
+        *property = serde_json::from_str(to).expect("the value is JSON");
+        template.to_string()
+    };
+    Harness { change_template: Some(Arc::new(change)), ..Harness::default() }
+}
+
 pub(super) fn item_failures_not_reported() -> Harness {
-    changed("-enrichment", "\"ReportBatchItemFailures\"", "")
+    set("-enrichment", "RawStreamMapping", "FunctionResponseTypes", "[]")
 }
 
 pub(super) fn permission_missing() -> Harness {
@@ -35,11 +52,12 @@ pub(super) fn permission_missing() -> Harness {
 }
 
 pub(super) fn delivery_too_late() -> Harness {
-    changed("-data-lake", "\"IntervalInSeconds\": 60", "\"IntervalInSeconds\": 900")
+    let path = "ExtendedS3DestinationConfiguration/BufferingHints/IntervalInSeconds";
+    set("-data-lake", "ProcessedDelivery", path, "900")
 }
 
 pub(super) fn window_too_long() -> Harness {
-    changed("-enrichment", "\"MaximumBatchingWindowInSeconds\": 1", "\"MaximumBatchingWindowInSeconds\": 300")
+    set("-enrichment", "RawStreamMapping", "MaximumBatchingWindowInSeconds", "300")
 }
 
 pub(super) fn lake_ends_an_hour_ago() -> Harness {

@@ -8,6 +8,7 @@ mod acts;
 mod check;
 mod deployment;
 mod measure;
+mod promises;
 mod service_acts;
 mod settings;
 mod world;

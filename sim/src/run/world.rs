@@ -11,15 +11,15 @@ use record::{Build, Digest, Manifest, SCHEMA_VERSION, Summary, Verdict};
 use super::acts::Acts;
 use super::check::{Checked, Oracles};
 use super::deployment::{Deployments, Ended};
+use super::promises::{owes_outliers, storms};
 use super::{Harness, Outcome, RunError, RunOptions, Status, measure, service_acts};
 use crate::cloud::account::Account;
 use crate::cloud::core::access::Denial;
-use crate::fault::{Faults, InnerFaults, Kind};
+use crate::fault::{Faults, InnerFaults};
 use crate::fleet::spec::ModelSpec;
 use crate::fleet::{self, Fleet, Stats};
 use crate::invariant::{
-    ANOMALIES_TOLD, AUTHORIZATION, AnomalyReader, AthenaReader, BACK_OFF, DEPLOYMENT, LakeReader, QuarantineReader,
-    QueryError, RuleErrorReader,
+    AUTHORIZATION, AnomalyReader, AthenaReader, DEPLOYMENT, LakeReader, QuarantineReader, QueryError, RuleErrorReader,
 };
 use crate::scenario::Scenario;
 use crate::seam::{self, BROKER, Cloud, Deployed, Functions, Watch};
@@ -409,12 +409,6 @@ fn node(name: &str, ip: &str) -> NodeHandle {
     Handle::current().create_node().name(name).ip(ip).build()
 }
 
-/// Whether every plain outlier must be told. The detectors of a new shard begin anew: then none is promised.
-fn owes_outliers(scenario: &Scenario, faults: &Faults) -> bool {
-    let asked = scenario.expect.invariants.iter().any(|wanted| wanted == ANOMALIES_TOLD.id);
-    asked && scenario.changes.is_empty() && !faults.has(Kind::Reshard)
-}
-
 fn oracles(config: &aws_types::SdkConfig, deployed: &Deployed, outliers_owed: bool, trace: Trace) -> Oracles {
     Oracles::new(
         AthenaReader::new(config, &deployed.workgroup, &deployed.database),
@@ -475,21 +469,6 @@ fn denials(scenario: &Scenario, account: &Account, acts: &Acts) -> Option<record
     (asked && denied > 0).then(|| record::Violation {
         invariant: AUTHORIZATION.id.to_owned(),
         message: format!("{denied} calls were denied; the first: {first}; promised: {}", AUTHORIZATION.promise),
-        reading: None,
-    })
-}
-
-/// Calls that were repeated without pause while they were refused, when the scenario asks for it that there are none.
-fn storms(scenario: &Scenario, watch: &Watch) -> Option<record::Violation> {
-    let asked = scenario.expect.invariants.iter().any(|wanted| wanted == BACK_OFF.id);
-    let (storms, first) = watch.storms();
-    (asked && storms > 0).then(|| record::Violation {
-        invariant: BACK_OFF.id.to_owned(),
-        message: format!(
-            "{storms} times calls were repeated without pause; the first: {}; promised: {}",
-            first.unwrap_or_default(),
-            BACK_OFF.promise
-        ),
         reading: None,
     })
 }

@@ -83,10 +83,15 @@ fn metrics(rng: &mut Rng) -> ArrayOfTables {
         }
         table.insert("baseline", value(baseline));
         table.insert("noise", value(noise));
+        let mut season = 0.0;
         if chance(rng, 0.3) {
-            table.insert("season_amplitude", value(rounded(rng.random_range(0.1..10.0))));
+            season = rounded(rng.random_range(0.1..10.0));
+            table.insert("season_amplitude", value(season));
             table.insert("season_period", value(one_of(rng, &["1min", "5min", "1h"])));
         }
+        // So plain that they must be told.
+        table.insert("spike_probability", value(0.03));
+        table.insert("spike", value(rounded(30.0 * noise + 12.0 * season + 0.1 * f64::abs(baseline))));
         tables.push(table);
     }
     tables

@@ -1,0 +1,27 @@
+//! Promises that are not about single readings: outliers that are told, and calls that wait before they are repeated.
+
+use crate::fault::{Faults, Kind};
+use crate::invariant::{ANOMALIES_TOLD, BACK_OFF};
+use crate::scenario::Scenario;
+use crate::seam::Watch;
+
+/// Whether every plain outlier must be told. The detectors of a new shard begin anew: then none is promised.
+pub(super) fn owes_outliers(scenario: &Scenario, faults: &Faults) -> bool {
+    let asked = scenario.expect.invariants.iter().any(|wanted| wanted == ANOMALIES_TOLD.id);
+    asked && scenario.changes.is_empty() && !faults.has(Kind::Reshard)
+}
+
+/// Calls that were repeated without pause while they were refused, when the scenario asks for it that there are none.
+pub(super) fn storms(scenario: &Scenario, watch: &Watch) -> Option<record::Violation> {
+    let asked = scenario.expect.invariants.iter().any(|wanted| wanted == BACK_OFF.id);
+    let (storms, first) = watch.storms();
+    (asked && storms > 0).then(|| record::Violation {
+        invariant: BACK_OFF.id.to_owned(),
+        message: format!(
+            "{storms} times calls were repeated without pause; the first: {}; promised: {}",
+            first.unwrap_or_default(),
+            BACK_OFF.promise
+        ),
+        reading: None,
+    })
+}
