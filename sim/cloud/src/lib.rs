@@ -21,3 +21,6 @@ pub mod scheduler;
 pub mod sns;
 pub mod ssm;
 pub mod sts;
+mod waiting;
+
+pub use waiting::Waiting;

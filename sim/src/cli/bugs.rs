@@ -1,5 +1,7 @@
 //! `sim bugs`: plants bugs, one at a time, and says whether the oracles find them, by which invariant and how soon.
 
+use std::time::Duration;
+
 use record::shell_word;
 use serde::Serialize;
 
@@ -8,13 +10,17 @@ use super::text::table;
 use super::wall::Stopwatch;
 use super::{BUG, Failure, USAGE, print};
 use crate::bugs::{self, BUGS, Bug, Hunt, Hunted};
-use crate::run::RunError;
+use crate::run::{RunError, RunOptions, run_with};
 use crate::scenario::Scenario;
+use crate::shrink::{self, Signature};
 
 /// Exit code when a bug was not found: a check that cannot fail proves nothing.
 const NOT_FOUND: u8 = 1;
 /// Bases are so far apart that their seeds never meet.
 const BASE_STEP: u64 = 1_000_000;
+
+/// Most time that is spent on shrinking the scenario of one bug.
+const SHRINK_BUDGET: Duration = Duration::from_secs(120);
 
 /// What became of one bug.
 #[derive(Debug, PartialEq, Serialize)]
@@ -80,9 +86,21 @@ fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// The size of the smallest scenario that still finds a bug; nothing where nobody looked for it.
-fn shrunk(_scenario: &Scenario, _bug: &Bug, _hunted: &Hunted, _no_shrink: bool) -> Option<Shrunk> {
-    None
+/// The size of the smallest scenario that still finds a bug in the way in which its first seed did; nothing where it was
+/// not found, and where nobody looked for it.
+fn shrunk(scenario: &Scenario, bug: &'static Bug, hunted: &Hunted, no_shrink: bool) -> Option<Shrunk> {
+    let seed = hunted.found.iter().flatten().next().filter(|_| !no_shrink && hunted.is_found())?.seed;
+    let found = run_with(scenario, RunOptions::seeded(seed), (bug.plant)()).ok()?;
+    let wants = Signature::of(&found.summary)?;
+    let clock = Stopwatch::start();
+    let time_is_up = || clock.elapsed() >= SHRINK_BUDGET;
+    let options = shrink::Options { jobs: 1, other_seeds: 0, time_is_up: &time_is_up, progress: &mut |_| {} };
+    let shrunk = shrink::shrink(scenario, seed, &|| (bug.plant)(), &wants, options).ok()?;
+    Some(Shrunk {
+        devices: shrunk.scenario.devices(),
+        faults: shrunk.scenario.faults.len() as u64,
+        minutes: shrunk.scenario.phase.hardship.as_secs_f64() / 60.0,
+    })
 }
 
 fn failed(error: RunError) -> Failure {

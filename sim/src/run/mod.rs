@@ -11,6 +11,7 @@ mod measure;
 mod promises;
 mod service_acts;
 mod settings;
+mod unsettled;
 mod world;
 
 use std::collections::BTreeMap;

@@ -17,7 +17,7 @@ use crate::cloud::account::Account;
 use crate::cloud::core::access::Denial;
 use crate::fault::{Faults, InnerFaults};
 use crate::fleet::spec::ModelSpec;
-use crate::fleet::{self, Fleet, Stats};
+use crate::fleet::{self, Fleet};
 use crate::invariant::{
     AUTHORIZATION, AnomalyReader, AthenaReader, DEPLOYMENT, LakeReader, QuarantineReader, QueryError, RuleErrorReader,
 };
@@ -36,19 +36,19 @@ const SAMPLE_EVERY: Duration = Duration::from_secs(10);
 /// buffers, and at least as long as peace.
 const GRACE_MIN: Duration = Duration::from_secs(900);
 
-struct World {
-    scenario: Scenario,
+pub(super) struct World {
+    pub(super) scenario: Scenario,
     options: RunOptions,
     trace: Trace,
-    cloud: Cloud,
-    fleet: Fleet,
+    pub(super) cloud: Cloud,
+    pub(super) fleet: Fleet,
     oracles: Oracles,
-    deployments: Deployments,
-    acts: Acts,
+    pub(super) deployments: Deployments,
+    pub(super) acts: Acts,
     watch: Watch,
     /// How long a record may lie in the platform's windows and buffers.
     on_its_way: Duration,
-    peace_end: Time,
+    pub(super) peace_end: Time,
     phase: &'static str,
 }
 
@@ -286,46 +286,6 @@ impl World {
                 acknowledged: counts.acknowledged,
             });
         }
-    }
-
-    /// What a run that has not settled was waiting for.
-    fn why_unsettled(&self, counts: &Stats, checked: &Checked) -> String {
-        if !self.deployments.finished() {
-            return format!("{} deployments had not ended", self.deployments.left());
-        }
-        if !self.acts.finished() {
-            return "what a fault did to the account was not put right".to_owned();
-        }
-        if counts.queued > 0 {
-            return format!("{} readings still wait in devices for their PUBACK", counts.queued);
-        }
-        if checked.tally.missing > 0 {
-            return format!("{} owed readings are not in the lake", checked.tally.missing);
-        }
-        if checked.strays.1 > 0 {
-            return format!("{} messages that are no readings are not in the quarantine", checked.strays.1);
-        }
-        if checked.untold > 0 {
-            return format!("{} plain outliers were not told", checked.untold);
-        }
-        let after = |time: Time| time.since(self.scenario.start).as_secs();
-        format!(
-            "the last owed readings reached the lake {} s after the start, and peace had ended after {} s",
-            after(checked.last_written),
-            after(self.peace_end)
-        )
-    }
-
-    /// The first reading that such a run was waiting for.
-    fn awaited(&self, counts: &Stats, checked: &Checked) -> Option<record::ReadingId> {
-        if counts.queued == 0 {
-            return checked.first_missing.clone();
-        }
-        let truth = self.fleet.truth();
-        let truth = truth.lock().expect("one thread runs the simulation");
-        let (index, seq) = truth.first_unacknowledged()?;
-        let (tenant, device) = truth.device(index);
-        Some(record::ReadingId { tenant: tenant.to_owned(), device: device.to_owned(), seq })
     }
 
     fn outcome(self, settled: bool, checked: Checked) -> Outcome {

@@ -9,10 +9,15 @@ use toml_edit::{Table, value};
 
 use super::lots::{chance, one_of, spread, spread_whole};
 use super::ranges::{self, Ranges};
-use crate::fault::{Key, Kind};
+use crate::fault::{Family, Key, Kind};
 use crate::fleet::spec::FleetSpec;
 use crate::scenario::{Swarm, duration};
 use crate::world::seed::{Rng, Seed};
+
+/// How many faults of calls and of functions are outages.
+const OUTAGES: f64 = 0.25;
+/// Shortest and longest outage, in seconds.
+const OUTAGE_S: (u64, u64) = (20, 120);
 
 /// Names of the platform's streams.
 const STREAMS: [&str; 2] = ["raw", "enriched"];
@@ -51,8 +56,17 @@ fn left_on(swarm: &Swarm, seed: Seed) -> Vec<Kind> {
         .collect()
 }
 
+/// The ranges of a kind; now and then those of an outage, in which every opportunity is struck for a while: longer than a
+/// function may take, so that whoever gives up is seen to.
+fn in_force(seed: Seed, ranges: Ranges) -> Ranges {
+    let may_fail_for_good = matches!(ranges.kind.contract().family, Family::Service | Family::Function);
+    let outage =
+        may_fail_for_good && ranges.kind.has(Key::Probability) && chance(&mut seed.child("outage").rng(), OUTAGES);
+    if outage { Ranges { window_s: OUTAGE_S, probability: (1.0, 1.0), ..ranges } } else { ranges }
+}
+
 fn fault(kind: Kind, seed: Seed, fleets: &[FleetSpec], hardship: Duration) -> Table {
-    let (rng, ranges) = (&mut seed.rng(), ranges::of(kind));
+    let (rng, ranges) = (&mut seed.rng(), in_force(seed, ranges::of(kind)));
     let mut table = Table::new();
     table.insert("kind", value(kind.id()));
     let (from, until) = window(rng, &ranges, hardship);

@@ -94,7 +94,13 @@ const ROWS: &[Ranges] = &[
     Ranges { kind: Kind::LostResponse, probability: (0.02, 0.4), ..USUAL },
     Ranges {
         kind: Kind::PartialFailure,
-        services: &[("kinesis", &["PutRecords"]), ("firehose", &["PutRecordBatch"]), ("dynamodb", &["BatchGetItem"])],
+        probability: (0.05, 0.8),
+        services: &[
+            ("kinesis", &["PutRecords"]),
+            ("kinesis", &["PutRecords"]),
+            ("firehose", &["PutRecordBatch"]),
+            ("dynamodb", &["BatchGetItem"]),
+        ],
         ..USUAL
     },
     Ranges {
@@ -141,7 +147,7 @@ const ROWS: &[Ranges] = &[
     // Readings that a device has room for: what it gives up is owed to nobody.
     Ranges { kind: Kind::FlashFull, amount: (2.0, 200.0), ..USUAL },
     Ranges { kind: Kind::DuplicateSend, probability: (0.05, 0.6), ..USUAL },
-    Ranges { kind: Kind::MalformedPayload, probability: (0.02, 0.4), ..USUAL },
+    Ranges { kind: Kind::MalformedPayload, probability: (0.05, 0.6), ..USUAL },
     Ranges { kind: Kind::OversizedPayload, probability: (0.01, 0.1), ..USUAL },
     Ranges { kind: Kind::OldFirmware, ..USUAL },
     Ranges { kind: Kind::BadDeploy, every_s: (60, 180), ..USUAL },

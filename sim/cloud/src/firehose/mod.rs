@@ -44,6 +44,7 @@ use self::properties::Properties;
 use self::stream::DeliveryStream;
 use crate::core::ports::{Catalog, Objects, Streams};
 use crate::core::{AwsError, Cx, Outcome, Provisioned, Resource, TokenBucket};
+use crate::waiting::{ShardIds, Unread};
 
 /// The services that a delivery stream uses.
 struct Ports<'a> {
@@ -63,6 +64,11 @@ pub struct Firehose {
 }
 
 impl Firehose {
+    /// Records that wait to be delivered, by place.
+    pub(crate) fn waiting(&self, unread: Unread<'_>, shards: ShardIds<'_>) -> Vec<(String, u64)> {
+        self.streams.iter().flatten().flat_map(|stream| stream.waiting(unread, shards)).collect()
+    }
+
     /// No delivery streams.
     pub fn new() -> Self {
         Firehose::default()

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::core::ports::{ReadBatch, ShardCursor, StartingPosition, Streams};
 use crate::core::{AwsError, Cx, Principal};
+use crate::waiting::{ShardIds, Unread};
 use world::mark;
 use world::time::Time;
 
@@ -45,6 +46,22 @@ pub(super) enum Turn {
 }
 
 impl Source {
+    /// Records that are not read yet.
+    pub fn unread(&self, unread: Unread<'_>, shards: ShardIds<'_>) -> u64 {
+        let at = |shard: &str| {
+            self.readers.iter().find_map(|reader| match reader {
+                Reader::At(cursor) if &*cursor.shard_id == shard => Some(cursor.offset),
+                _ => None,
+            })
+        };
+        let of_shard = |shard: &std::sync::Arc<str>| match at(shard) {
+            Some(offset) => unread(&self.stream, shard, Some(offset)),
+            None if self.known.contains(shard) => 0,
+            None => unread(&self.stream, shard, None),
+        };
+        shards(&self.stream).iter().map(of_shard).sum()
+    }
+
     /// Readers that begin after the newest record of each open shard.
     pub fn at_latest(
         cx: &mut Cx<'_>,

@@ -13,6 +13,7 @@ use super::delivery::Outbox;
 use super::source::{Source, Turn};
 use crate::core::ports::{Catalog, Streams};
 use crate::core::{AwsError, Cx, Service, TokenBucket};
+use crate::waiting::{ShardIds, Unread};
 use world::mark;
 use world::spotlight::Stage;
 use world::time::Time;
@@ -68,6 +69,17 @@ pub(super) struct DeliveryStream {
 }
 
 impl DeliveryStream {
+    /// Records that wait here, by place.
+    pub fn waiting(&self, unread: Unread<'_>, shards: ShardIds<'_>) -> [(String, u64); 3] {
+        let name = &self.config.name;
+        let source = self.source.as_ref().map_or(0, |source| source.unread(unread, shards));
+        [
+            (format!("the stream that delivery {name} reads"), source),
+            (format!("buffer of delivery {name}"), self.buffer.records()),
+            (format!("delivery {name}, to be written to S3"), self.outbox.records()),
+        ]
+    }
+
     /// Creates the stream that is number `index` of the account and starts its readers.
     pub fn create(
         cx: &mut Cx<'_>,

@@ -115,6 +115,11 @@ impl Iot {
         Iot::default()
     }
 
+    /// Messages whose rules' actions wait to be tried again.
+    pub(crate) fn waiting(&self) -> u64 {
+        self.rules.waiting()
+    }
+
     /// The operation that a method and a path of the control plane ask for, if it has one.
     pub fn operation_of(method: &str, path: &str) -> Option<&'static str> {
         rest::operation_of(method, path)

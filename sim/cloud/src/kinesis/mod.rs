@@ -129,6 +129,18 @@ pub struct Kinesis {
 }
 
 impl Kinesis {
+    /// Records of a shard from an offset on; all that are kept without one. None when there is no such shard.
+    pub(crate) fn unread(&self, stream: &str, shard_id: &str, from: Option<u64>) -> u64 {
+        let shard = self.streams.get(stream).and_then(|stream| Some(&stream.shards[stream.known_index(shard_id)?]));
+        shard.map_or(0, |shard| shard.log.end().saturating_sub(from.unwrap_or_else(|| shard.log.first())))
+    }
+
+    /// Ids of the shards that a stream has.
+    pub(crate) fn shard_ids(&self, stream: &str) -> Vec<Arc<str>> {
+        let stream = self.streams.get(stream);
+        stream.map_or_else(Vec::new, |stream| stream.visible_shards(0).map(|(_, shard)| shard.id.clone()).collect())
+    }
+
     /// An account without streams.
     pub fn new() -> Self {
         Kinesis::default()

@@ -121,6 +121,16 @@ impl Poller {
         (self.pending.len() - records, self.pending_bytes - bytes)
     }
 
+    /// Records of the shard that are not done: what was read, and what `unread` says of the rest.
+    pub fn waiting_in_all(&self, unread: impl Fn(Option<u64>) -> u64) -> u64 {
+        let rest = match &self.position {
+            Position::Start(_) => unread(None),
+            Position::At(cursor) => unread(Some(cursor.offset)),
+            Position::End => 0,
+        };
+        self.pending.len() as u64 + rest
+    }
+
     /// Whether less than a whole batch waits. This bounds what is kept in memory: one batch that is delivered, one
     /// that waits, and one read.
     fn has_room(&self, mapping: &Mapping) -> bool {

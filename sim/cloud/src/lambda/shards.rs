@@ -8,6 +8,7 @@ use super::wakeup::Wakeup;
 use super::{Lambda, Ports};
 use crate::core::ports::{ShardInfo, StartingPosition, Streams};
 use crate::core::{Cx, Service};
+use crate::waiting::{ShardIds, Unread};
 use world::mark;
 use world::trace::Level;
 
@@ -15,6 +16,23 @@ use world::trace::Level;
 const ASK_AGAIN: Duration = Duration::from_secs(60);
 
 impl Lambda {
+    /// Records that mappings have still to see done, by mapping.
+    pub(crate) fn waiting(&self, unread: Unread<'_>, shards: ShardIds<'_>) -> Vec<(String, u64)> {
+        let of_mapping = |(index, mapping): (usize, &Mapping)| {
+            let mut records = 0;
+            for shard in shards(&mapping.stream) {
+                let poller = self.pollers.iter().find(|poller| poller.mapping == index && poller.shard_id == shard);
+                records += match poller {
+                    Some(poller) => poller.waiting_in_all(|from| unread(&mapping.stream, &shard, from)),
+                    None if matches!(mapping.shards.get(&shard), Some(Shard::Finished)) => 0,
+                    None => unread(&mapping.stream, &shard, None),
+                };
+            }
+            (format!("stream {}, for function {}", mapping.stream, mapping.function), records)
+        };
+        self.mappings.iter().enumerate().map(of_mapping).collect()
+    }
+
     /// An enabled mapping begins with the shards that the stream has now.
     pub(super) fn begin_reading(&mut self, cx: &mut Cx<'_>, index: usize, shards: &[ShardInfo]) {
         let mapping = &mut self.mappings[index];

@@ -144,6 +144,11 @@ impl Queue {
 }
 
 impl Rules {
+    /// Messages that wait for a retry.
+    pub fn waiting(&self) -> u64 {
+        self.retries.queues.values().map(|queue| queue.pending.len() as u64).sum()
+    }
+
     /// Tries the results of a queue again, in order, until one has to wait once more.
     pub fn retry(&mut self, cx: &mut Cx<'_>, ports: &mut Ports<'_>, id: u64) {
         let Some(mut queue) = self.retries.queues.remove(&id) else { return };
