@@ -175,13 +175,6 @@ impl Truth {
         &self.spikes
     }
 
-    /// Acknowledged readings of a device below `seq`.
-    pub fn acknowledged_before(&self, device: u32, seq: u64) -> usize {
-        let entries = self.entries.get(device as usize).map_or(&[][..], Vec::as_slice);
-        let before = position(seq).unwrap_or(0).min(entries.len());
-        entries[..before].iter().filter(|entry| entry.acknowledged != Time::MAX).count()
-    }
-
     /// The device received a PUBACK for a reading. Later ones for the same reading change nothing.
     pub fn acknowledged(&mut self, device: u32, seq: u64, at: Time) {
         let entry = position(seq).and_then(|index| self.entries[device as usize].get_mut(index));

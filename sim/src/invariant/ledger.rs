@@ -135,6 +135,11 @@ impl<'t> Ledger<'t> {
         self.rule_errors.iter().map(|(reading, why)| (*reading, why)).filter(move |(reading, _)| lost(*reading))
     }
 
+    /// Whether the table returned this reading.
+    pub fn has_seen(&self, device: u32, seq: u64) -> bool {
+        bit(&self.seen[device as usize], seq)
+    }
+
     /// The counts, with what is owed and has not been seen.
     pub fn tally(&self) -> Tally {
         let missing = self.missing(usize::MAX).count() as u64;

@@ -19,7 +19,7 @@ mod quarantine;
 mod rule_errors;
 mod strays;
 
-pub use anomalies::{AnomalyReader, Told};
+pub use anomalies::{AnomalyReader, Arrived, Told};
 pub use athena::{AthenaReader, QueryError};
 pub use lake::{LakeFile, LakeReader};
 pub use ledger::{Ledger, Tally};
@@ -92,7 +92,7 @@ pub const ANOMALIES_ONCE: Invariant = Invariant {
 /// Detection finds what is plain.
 pub const ANOMALIES_TOLD: Invariant = Invariant {
     id: "anomalies-told",
-    promise: "every plain outlier of an acknowledged reading, after 36 acknowledged ones of its device, is told as an anomaly, unless shards changed",
+    promise: "every plain outlier of an acknowledged reading in the table, after 36 others of its device there, is told as an anomaly, unless shards changed",
 };
 
 /// All invariants.

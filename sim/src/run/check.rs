@@ -8,8 +8,8 @@ use super::measure::Latencies;
 use crate::fault::{Faults, Opportunity};
 use crate::fleet::Truth;
 use crate::invariant::{
-    AnomalyReader, AthenaReader, INTEGRITY, LakeReader, Ledger, QuarantineReader, QueryError, Refused, Row, RuleError,
-    RuleErrorReader, Strays, Tally, Violation,
+    AnomalyReader, Arrived, AthenaReader, INTEGRITY, LakeReader, Ledger, QuarantineReader, QueryError, Refused, Row,
+    RuleError, RuleErrorReader, Strays, Tally, Violation,
 };
 use crate::world::clock;
 use crate::world::spotlight::Stage;
@@ -137,7 +137,10 @@ impl Oracles {
             }
         }
         let told = self.anomalies.told().await?;
-        violations.extend(told.violations(truth, self.outliers_owed));
+        let arrived = |device: u32, seq: u64| ledger.has_seen(device, seq);
+        let owed = self.outliers_owed.then_some(&arrived as Arrived<'_>);
+        violations.extend(told.violations(truth, owed));
+        let untold = owed.map_or(0, |arrived| told.untold(truth, arrived).len() as u64);
         // Once: it walks over every acknowledged reading.
         let tally = ledger.tally();
         let tally = Tally {
@@ -153,7 +156,7 @@ impl Oracles {
             last_written: lake.last_written,
             strays: (strays.kept(), strays.missing()),
             anomalies: told.count() as u64,
-            untold: if self.outliers_owed { told.untold(truth).len() as u64 } else { 0 },
+            untold,
             first_missing: ledger.first_missing(),
             violations,
         })
