@@ -78,6 +78,9 @@ fn every_flag_of_run_has_an_effect() {
         assert_ne!(changed[key], base[key], "{flag}");
         checked.push(flag);
     }
+    let planted = short(&["--format", "json", "--bug", "timestamp-in-seconds"]);
+    assert_eq!(planted.status.code(), Some(1), "--bug: {}", text(&planted.stderr));
+    checked.push("--bug");
     let hasty = short(&["--format", "json", "--peace", "5s"]);
     assert_eq!(hasty.status.code(), Some(3), "--peace: {}", text(&hasty.stderr));
     for (level, name) in [("run", "few"), ("messages", "all")] {

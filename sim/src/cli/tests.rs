@@ -77,6 +77,7 @@ fn every_flag_of_run_has_an_effect() {
                 let args = with(&["--out", "kept", "--events", "messages"]);
                 Plan::of(&args).unwrap().settings["events"] == "messages" && args.events != with(out).events
             }
+            "bug" => Plan::of(&with(&["--bug", "wrong-unit"])).unwrap().settings["bug"] == "wrong-unit",
             "quiet" => with(&["--quiet"]).quiet && !plain.quiet,
             "format" => {
                 let scenario = Scenario::load(&file).unwrap();

@@ -90,7 +90,10 @@ impl Trouble {
         let mut blocked = None;
         for kind in [Kind::Partition, Kind::RegionOutage, one_way] {
             for fate in fates.all_holding(now, kind) {
-                counted.once(fates, now, fate);
+                // The outage of the Region is counted where it begins.
+                if kind != Kind::RegionOutage {
+                    counted.once(fates, now, fate);
+                }
                 blocked = blocked.max(Some(fate.until));
             }
         }

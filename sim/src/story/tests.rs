@@ -135,13 +135,13 @@ fn a_reading_that_the_rule_gives_up_ends_there_and_names_the_fault_that_began_be
     };
     let harness = || Harness { change_template: Some(Arc::new(change)), ..Harness::default() };
     let begins = TEXT.find("[[fault]]").expect("faults");
-    let fault = "[[fault]]\nkind = \"key-disabled\"\nlasting = \"30s\"\n\n[expect]\ninvariants = [\"conservation\"]\n";
+    let fault = "[[fault]]\nkind = \"permission-removed\"\nservice = \"kinesis\"\nlasting = \"30s\"\n\n[expect]\ninvariants = [\"conservation\"]\n";
     let story = story(&format!("{}{fault}", &TEXT[..begins]), &harness, None);
     assert_eq!(story.invariant.as_deref(), Some("conservation"), "{story}");
     assert!(
         story.end.contains("FAILS at iot-platform-sim-raw") && story.end.ends_with("the rule gave it up"),
         "{story}"
     );
-    let disabled = story.faults.iter().find(|touch| touch.kind == "key-disabled");
+    let disabled = story.faults.iter().find(|touch| touch.kind == "permission-removed");
     assert!(disabled.is_some_and(|touch| !touch.struck && touch.text == "acted for 30s"), "{story}");
 }

@@ -13,15 +13,6 @@ pub const EXCEPTIONS: &[(&str, &str)] = &[
     ("event-twice", EVENTS),
     ("event-overtaken", EVENTS),
     ("stale-read", "the directory does not change while a swarm runs, so that an old answer is the same as a new one"),
-    ("connect-throttled", "thirty devices connect far below the rate that the broker takes"),
-    (
-        "rule-gave-up",
-        "a rule tries for longer than the windows of a swarm, which would lose what is owed; tests/suite/faults_services.rs has it",
-    ),
-    (
-        "records-expired",
-        "a stream keeps its records for a day, and a swarm is over in minutes; tests/suite/faults_services.rs has it",
-    ),
 ];
 
 /// Why no swarm has asynchronous events.

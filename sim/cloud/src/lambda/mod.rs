@@ -43,6 +43,7 @@ mod permission;
 mod permit;
 mod poller;
 mod queue;
+mod rates;
 mod rest;
 mod shards;
 #[cfg(test)]
@@ -59,10 +60,11 @@ pub use rest::RestCall;
 use crate::core::ports::{LogGroups, Streams};
 use crate::core::{AwsError, Cx, Deferred, Outcome, Provisioned, Resource};
 use function::Function;
-use invoke::{Rates, Running};
+use invoke::Running;
 use mapping::{Mapping, State};
 use poller::Poller;
 use queue::Event;
+use rates::Rates;
 use wakeup::Wakeup;
 use world::time::Time;
 

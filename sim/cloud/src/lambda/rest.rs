@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 use url::form_urlencoded;
 
 use super::function::Function;
-use super::invoke::Rates;
 use super::mapping::{Mapping, State};
 use super::permit::permit;
+use super::rates::Rates;
 use super::{Lambda, Ports, permission};
 use crate::core::ports::StartingPosition;
 use crate::core::{AwsError, Cx, Outcome};
