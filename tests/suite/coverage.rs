@@ -16,7 +16,7 @@ const STEP: u64 = 50;
 /// Most seeds of the swarm.
 const SEEDS_MAX: u64 = 600;
 /// Largest scenario that is run, in readings.
-const READINGS_MAX: u64 = 20_000;
+const READINGS_MAX: u64 = 100_000;
 
 fn rows(scenario: &Scenario, seeds: &[u64]) -> Vec<Row> {
     let jobs = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
