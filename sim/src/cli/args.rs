@@ -325,13 +325,13 @@ pub(super) struct BugsArgs {
     #[arg(long, value_name = "ID,ID,..", value_delimiter = ',', value_parser = parse_bug)]
     pub(super) only: Vec<&'static Bug>,
     /// Scenario file whose seeds are run
-    #[arg(long, value_name = "FILE", default_value = "scenarios/bugs.toml")]
+    #[arg(long, value_name = "FILE", default_value = "scenarios/swarm.toml")]
     pub(super) scenario: PathBuf,
     /// From how many seeds, far apart, the hunt for each bug begins
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=100))]
     pub(super) bases: u64,
     /// Most seeds that are run from each of them
-    #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    #[arg(long, value_name = "N", default_value_t = 150, value_parser = clap::value_parser!(u64).range(1..=100_000))]
     pub(super) seeds_max: u64,
     /// Bugs that are hunted at a time [default: as many as the machine has cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_024))]

@@ -1,7 +1,7 @@
 //! From where the numbers of a drawn fault come: a row for each kind.
 //!
 //! A row is chosen so that a correct platform settles: whatever the numbers, what a fault stops begins again within
-//! hardship or at its end, and what it adds is worked off within the peace that [`super::phase`] leaves.
+//! hardship or at its end, and what it adds is worked off within the peace that the drawn phases leave.
 
 use crate::fault::{KINDS, Kind};
 
