@@ -1,5 +1,6 @@
 //! The page: one file without references to others.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use record::{LATENCY_MEANING, RecordError, RunReader, Summary, Verdict, thousands};
@@ -42,6 +43,8 @@ pub fn render(run: &RunReader) -> Result<String, ReportError> {
     violations(&mut page, summary);
     readings(&mut page, summary);
     charts(&mut page, &metrics);
+    counted(&mut page, "Faults", ("Fault", "Strokes"), &summary.faults);
+    counted(&mut page, "Interesting states", ("Mark", "Times"), &summary.marks);
     calls(&mut page, summary);
     source(&mut page, run);
     page.push_str("</body></html>\n");
@@ -147,6 +150,18 @@ fn charts(page: &mut String, metrics: &Metrics) {
             let _ = write!(page, "<h2>{title}</h2>{svg}");
         }
     }
+}
+
+/// A table of counts by name; nothing when there are none.
+fn counted(page: &mut String, title: &str, (name, unit): (&str, &str), counts: &BTreeMap<String, u64>) {
+    if counts.is_empty() {
+        return;
+    }
+    let _ = write!(page, "<h2>{title}</h2><table><tr><th>{name}</th><th class=\"n\">{unit}</th></tr>");
+    for (name, count) in counts {
+        let _ = write!(page, "<tr><td>{}</td><td class=\"n\">{}</td></tr>", escape(name), thousands(*count));
+    }
+    page.push_str("</table>");
 }
 
 fn calls(page: &mut String, summary: &Summary) {

@@ -42,6 +42,8 @@ fn run(folder: &std::path::Path, change: impl Fn(&mut Summary)) -> RunReader {
     let mut summary = Summary::new("smoke", 7);
     summary.published = 1_234_567;
     (summary.spurious, summary.corrupt, summary.out_of_order) = (11, 12, 13);
+    summary.faults.insert("the cable is cut".to_owned(), 1_200);
+    summary.marks.insert("cas-conflict".to_owned(), 3);
     summary.calls.insert("kinesis:PutRecords".to_owned(), Calls { ok: 108, throttled: 3, error: 0 });
     change(&mut summary);
     record.finish(&manifest, &summary).unwrap();
@@ -65,6 +67,8 @@ fn a_report_holds_the_figures_their_meaning_and_the_command_that_repeats_the_run
         "<td>Out of order</td><td class=\"n\">13</td>",
         "gave up because its queue was full",
         "rounded up to the next second",
+        "<td>the cable is cut</td><td class=\"n\">1,200</td>",
+        "<td>cas-conflict</td><td class=\"n\">3</td>",
         "&lt;small&gt; &amp; quick",
     ] {
         assert!(page.contains(part), "{part} is missing");

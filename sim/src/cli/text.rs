@@ -88,6 +88,15 @@ pub(super) fn summary(s: &Summary, title: &str, expected: Option<Verdict>) -> St
         text.push('\n');
         text.push_str(&table(&["call", "ok ", "throttled ", "error "], &calls));
     }
+    let counted = |counts: &std::collections::BTreeMap<String, u64>| -> Vec<Vec<String>> {
+        counts.iter().map(|(name, n)| vec![name.clone(), thousands(*n)]).collect()
+    };
+    for (header, rows) in [("fault", counted(&s.faults)), ("mark", counted(&s.marks))] {
+        if !rows.is_empty() {
+            text.push('\n');
+            text.push_str(&table(&[header, if header == "fault" { "strokes " } else { "times " }], &rows));
+        }
+    }
     let counters: Vec<Vec<String>> = s.counters.iter().map(|(name, n)| vec![name.clone(), thousands(*n)]).collect();
     if !counters.is_empty() {
         text.push('\n');
