@@ -40,6 +40,8 @@ pub struct Ledger<'t> {
     /// Readings that the rule's error action stored, by (device, seq): why, and whether a fault explains it.
     rule_errors: BTreeMap<(u32, u64), (String, bool)>,
     last_first: Vec<u64>,
+    /// Highest sequence numbers in files of earlier seconds, and in all files before this one, per device.
+    sealed: Vec<(u64, u64)>,
     tally: Tally,
     examples: Examples,
 }
@@ -70,8 +72,21 @@ impl<'t> Ledger<'t> {
             set_aside: BTreeMap::new(),
             rule_errors: BTreeMap::new(),
             last_first: vec![0; devices],
+            sealed: vec![(0, 0); devices],
             tally: Tally::default(),
             examples: Examples::default(),
+        }
+    }
+
+    /// The rows that follow are of another file. S3 tells whole seconds: files of one second have no order that a reader
+    /// could see, so that readings are compared with those of earlier seconds, and of their own file.
+    pub fn begin_file(&mut self, of_a_new_second: bool) {
+        for (last, (sealed, highest)) in self.last_first.iter_mut().zip(&mut self.sealed) {
+            *highest = (*highest).max(*last);
+            if of_a_new_second {
+                *sealed = *highest;
+            }
+            *last = *sealed;
         }
     }
 

@@ -168,7 +168,10 @@ impl Oracles {
         let mut latencies = Latencies::default();
         let mut last_written = Time::EPOCH;
         let mut rows = 0;
+        let mut second = None;
         for file in self.lake.files().await? {
+            let of_this = Some(file.last_modified.unix_secs());
+            ledger.begin_file(second.replace(file.last_modified.unix_secs()) != of_this);
             let each = |row: Row<'_>| {
                 rows += 1;
                 let first = ledger.row(&row);

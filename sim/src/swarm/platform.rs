@@ -17,7 +17,8 @@ const SETTINGS: &[(&str, &str, &[i64])] = &[
     ("", "stream_retention_hours", &[24, 25, 48, 168]),
     ("raw_delivery", "buffer_interval_s", &[0, 1, 30, 60, 120, 300]),
     ("raw_delivery", "buffer_size_mib", &[1, 5, 64, 128]),
-    ("processed_delivery", "buffer_interval_s", &[1, 5, 15, 30, 60, 90, 120]),
+    // S3 tells whole seconds: with a buffer of 1 s, two files of one second have no order that a reader could see.
+    ("processed_delivery", "buffer_interval_s", &[3, 5, 15, 30, 60, 90, 120]),
     ("processed_delivery", "buffer_size_mib", &[64, 100, 128]),
     ("enrichment", "memory_mib", &[128, 256, 512, 1_024, 3_008]),
     ("enrichment", "timeout_s", &[10, 20, 60, 120]),
