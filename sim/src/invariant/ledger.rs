@@ -424,4 +424,18 @@ mod tests {
             assert_eq!(ledger.tally().corrupt, corrupt, "{content:?} {received_ms:?}");
         }
     }
+
+    #[test]
+    fn an_inversion_between_files_of_one_second_is_not_told_and_one_between_seconds_is() {
+        let truth = truth();
+        for (seconds, expected) in [([true, false, false], 0), ([true, true, false], 1), ([true, false, true], 1)] {
+            let mut ledger = Ledger::new(&truth);
+            for (new_second, seq) in seconds.into_iter().zip([3, 2, 1]) {
+                ledger.begin_file(new_second);
+                ledger.row(&row("acme-1", seq));
+            }
+            assert!(ledger.tally().out_of_order >= expected, "{seconds:?}");
+            assert_eq!(ledger.tally().out_of_order == 0, expected == 0, "{seconds:?}");
+        }
+    }
 }
