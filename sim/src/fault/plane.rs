@@ -8,7 +8,7 @@ use std::time::Duration;
 use rand::RngExt as _;
 
 use super::kinds::{KINDS, Kind};
-use super::spec::FaultSpec;
+use super::spec::{FaultSpec, Target};
 use crate::world::seed::{Rng, Seed};
 use crate::world::time::Time;
 use crate::world::trace::{Level, Trace};
@@ -154,15 +154,11 @@ impl Faults {
         let inner = self.lock();
         let suspects = MAKE_CALLS_FAIL.iter().flat_map(|kind| &inner.live[*kind as usize]);
         suspects.into_iter().any(|live| {
-            let (spec, target) = (&live.spec, &live.spec.target);
-            let matches = |wanted: &Option<String>, found: &str| wanted.as_ref().is_none_or(|wanted| wanted == found);
+            let spec = &live.spec;
             live.strokes > 0
                 && inner.start + spec.from <= to
                 && from < inner.start + spec.until
-                && matches(&target.service, at.service)
-                && matches(&target.operation, at.operation)
-                && matches(&target.stream, at.stream)
-                && target.function.is_none()
+                && spec.target.is_met_by(at)
         })
     }
 
@@ -227,6 +223,18 @@ impl Faults {
     }
 }
 
+impl Target {
+    /// Whether this opportunity is among those that are aimed at.
+    fn is_met_by(&self, at: &Opportunity<'_>) -> bool {
+        let matches = |wanted: &Option<String>, found: &str| wanted.as_ref().is_none_or(|wanted| wanted == found);
+        matches(&self.service, at.service)
+            && matches(&self.operation, at.operation)
+            && matches(&self.function, at.function)
+            && matches(&self.fleet, at.fleet)
+            && matches(&self.stream, at.stream)
+    }
+}
+
 impl Live {
     fn takes_in(&self, index: u64) -> bool {
         let share = self.spec.share.get();
@@ -234,15 +242,8 @@ impl Live {
     }
 
     fn meets(&self, now: Time, start: Time, at: &Opportunity<'_>) -> bool {
-        let (spec, target) = (&self.spec, &self.spec.target);
-        let matches = |wanted: &Option<String>, found: &str| wanted.as_ref().is_none_or(|wanted| wanted == found);
-        (start + spec.from..start + spec.until).contains(&now)
-            && matches(&target.service, at.service)
-            && matches(&target.operation, at.operation)
-            && matches(&target.function, at.function)
-            && matches(&target.fleet, at.fleet)
-            && matches(&target.stream, at.stream)
-            && self.takes_in(at.index)
+        let spec = &self.spec;
+        (start + spec.from..start + spec.until).contains(&now) && spec.target.is_met_by(at) && self.takes_in(at.index)
     }
 }
 
@@ -259,7 +260,7 @@ fn tell(trace: &Trace, now: Time, spec: &FaultSpec, at: &Opportunity<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fault::{Probability, Target};
+    use crate::fault::Probability;
 
     const START: Time = Time::from_unix_secs(1_000);
 

@@ -6,7 +6,8 @@ use aws_types::SdkConfig;
 use record::ReadingId;
 use serde::Deserialize;
 
-use super::athena::{QueryError, sdk};
+use super::athena::QueryError;
+use super::prefix::{Listed, Prefix};
 use super::{ANOMALIES_ONCE, ANOMALIES_TOLD, Violation};
 use crate::fleet::{Spike, Truth};
 
@@ -18,9 +19,7 @@ const NAMED_MAX: usize = 3;
 
 /// Reads the prefix of anomalies of one bucket.
 pub struct AnomalyReader {
-    s3: aws_sdk_s3::Client,
-    bucket: String,
-    prefix: String,
+    prefix: Prefix,
 }
 
 /// What is needed of a line.
@@ -44,20 +43,15 @@ pub struct Told(BTreeMap<Anomaly, Vec<String>>);
 impl AnomalyReader {
     /// A reader of `s3://bucket/prefix`.
     pub fn new(config: &SdkConfig, bucket: &str, prefix: &str) -> Self {
-        AnomalyReader { s3: aws_sdk_s3::Client::new(config), bucket: bucket.to_owned(), prefix: prefix.to_owned() }
+        AnomalyReader { prefix: Prefix::new(config, bucket, prefix) }
     }
 
     /// Reads all anomalies.
     pub async fn told(&self) -> Result<Told, QueryError> {
         let mut told = Told::default();
-        let mut pages = self.s3.list_objects_v2().bucket(&self.bucket).prefix(&self.prefix).into_paginator().send();
-        while let Some(page) = pages.next().await {
-            for object in page.map_err(sdk)?.contents() {
-                let key = object.key().unwrap_or_default();
-                let got = self.s3.get_object().bucket(&self.bucket).key(key).send().await.map_err(sdk)?;
-                let body = got.body.collect().await.map_err(sdk)?.into_bytes();
-                told.add(key, &body).map_err(|why| QueryError::new(format!("s3://{}/{key}: {why}", self.bucket)))?;
-            }
+        for Listed { key, .. } in self.prefix.objects().await? {
+            let body = self.prefix.body(&key).await?;
+            told.add(&key, &body).map_err(|why| self.prefix.unreadable(&key, why))?;
         }
         Ok(told)
     }

@@ -7,7 +7,8 @@ use bytes::Bytes;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
-use super::athena::{QueryError, sdk};
+use super::athena::QueryError;
+use super::prefix::{Listed, Prefix};
 use super::{Rest, Row};
 use crate::fleet::Content;
 use crate::world::time::Time;
@@ -26,39 +27,28 @@ const COLUMNS: [&str; 7] = ["tenant_id", "device_id", "seq", "ts", "received_at"
 
 /// Reads the processed prefix of one bucket.
 pub struct LakeReader {
-    s3: aws_sdk_s3::Client,
-    bucket: String,
-    prefix: String,
+    prefix: Prefix,
 }
 
 impl LakeReader {
     /// A reader of `s3://bucket/prefix`.
     pub fn new(config: &SdkConfig, bucket: &str, prefix: &str) -> Self {
-        LakeReader { s3: super::client!(aws_sdk_s3, config), bucket: bucket.to_owned(), prefix: prefix.to_owned() }
+        LakeReader { prefix: Prefix::new(config, bucket, prefix) }
     }
 
     /// All files, in the order of (writing, key).
     pub async fn files(&self) -> Result<Vec<LakeFile>, QueryError> {
-        let mut files = Vec::new();
-        let mut pages = self.s3.list_objects_v2().bucket(&self.bucket).prefix(&self.prefix).into_paginator().send();
-        while let Some(page) = pages.next().await {
-            for object in page.map_err(sdk)?.contents() {
-                let secs = object.last_modified().map_or(0, |at| at.secs());
-                files.push(LakeFile {
-                    last_modified: Time::from_unix_secs(u64::try_from(secs).unwrap_or(0)),
-                    key: object.key().unwrap_or_default().to_owned(),
-                });
-            }
-        }
+        let objects = self.prefix.objects().await?.into_iter();
+        let mut files: Vec<LakeFile> =
+            objects.map(|Listed { key, last_modified }| LakeFile { last_modified, key }).collect();
         files.sort_by(|a, b| (a.last_modified, &a.key).cmp(&(b.last_modified, &b.key)));
         Ok(files)
     }
 
     /// Hands over every row of a file, in the file's order.
     pub async fn rows(&self, file: &LakeFile, mut each: impl FnMut(Row<'_>)) -> Result<(), QueryError> {
-        let object = self.s3.get_object().bucket(&self.bucket).key(&file.key).send().await.map_err(sdk)?;
-        let body = object.body.collect().await.map_err(sdk)?.into_bytes();
-        decode(body, &mut each).map_err(|e| QueryError::new(format!("s3://{}/{}: {e}", self.bucket, file.key)))
+        let body = self.prefix.body(&file.key).await?;
+        decode(body, &mut each).map_err(|why| self.prefix.unreadable(&file.key, why))
     }
 }
 

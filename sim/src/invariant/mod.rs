@@ -15,6 +15,7 @@ mod anomalies;
 mod athena;
 mod lake;
 mod ledger;
+mod prefix;
 mod quarantine;
 mod rule_errors;
 mod strays;

@@ -5,13 +5,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
-use super::athena::{QueryError, sdk};
+use super::athena::QueryError;
+use super::prefix::{Listed, Prefix};
 
 /// Reads the quarantine prefix of one bucket.
 pub struct QuarantineReader {
-    s3: aws_sdk_s3::Client,
-    bucket: String,
-    prefix: String,
+    prefix: Prefix,
 }
 
 /// What is needed of a line: why a record was refused, and its bytes in base64.
@@ -54,26 +53,15 @@ struct Added {
 impl QuarantineReader {
     /// A reader of `s3://bucket/prefix`.
     pub fn new(config: &SdkConfig, bucket: &str, prefix: &str) -> Self {
-        QuarantineReader {
-            s3: super::client!(aws_sdk_s3, config),
-            bucket: bucket.to_owned(),
-            prefix: prefix.to_owned(),
-        }
+        QuarantineReader { prefix: Prefix::new(config, bucket, prefix) }
     }
 
     /// Hands over every refused record.
     pub async fn rows(&self, mut each: impl FnMut(&Refused)) -> Result<(), QueryError> {
-        let mut pages = self.s3.list_objects_v2().bucket(&self.bucket).prefix(&self.prefix).into_paginator().send();
-        while let Some(page) = pages.next().await {
-            for object in page.map_err(sdk)?.contents() {
-                let key = object.key().unwrap_or_default();
-                let got = self.s3.get_object().bucket(&self.bucket).key(key).send().await.map_err(sdk)?;
-                let body = got.body.collect().await.map_err(sdk)?.into_bytes();
-                for line in body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-                    let refused =
-                        refused(line).map_err(|why| QueryError::new(format!("s3://{}/{key}: {why}", self.bucket)))?;
-                    each(&refused);
-                }
+        for Listed { key, .. } in self.prefix.objects().await? {
+            let body = self.prefix.body(&key).await?;
+            for line in body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+                each(&refused(line).map_err(|why| self.prefix.unreadable(&key, why))?);
             }
         }
         Ok(())

@@ -6,14 +6,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
-use super::athena::{QueryError, sdk};
+use super::athena::QueryError;
+use super::prefix::{Listed, Prefix};
 use crate::world::time::Time;
 
 /// Reads the prefix of one bucket below which the error action of a rule stores messages.
 pub struct RuleErrorReader {
-    s3: aws_sdk_s3::Client,
-    bucket: String,
-    prefix: String,
+    prefix: Prefix,
 }
 
 /// A message that a rule could not do anything with.
@@ -55,23 +54,15 @@ struct Reading {
 impl RuleErrorReader {
     /// A reader of `s3://bucket/prefix`.
     pub fn new(config: &SdkConfig, bucket: &str, prefix: &str) -> Self {
-        RuleErrorReader { s3: aws_sdk_s3::Client::new(config), bucket: bucket.to_owned(), prefix: prefix.to_owned() }
+        RuleErrorReader { prefix: Prefix::new(config, bucket, prefix) }
     }
 
     /// Every stored message that was a reading.
     pub async fn read(&self) -> Result<Vec<RuleError>, QueryError> {
         let mut found = Vec::new();
-        let mut pages = self.s3.list_objects_v2().bucket(&self.bucket).prefix(&self.prefix).into_paginator().send();
-        while let Some(page) = pages.next().await {
-            for object in page.map_err(sdk)?.contents() {
-                let key = object.key().unwrap_or_default();
-                let secs = object.last_modified().map_or(0, |at| at.secs());
-                let stored = Time::from_unix_secs(u64::try_from(secs).unwrap_or(0));
-                let got = self.s3.get_object().bucket(&self.bucket).key(key).send().await.map_err(sdk)?;
-                let body = got.body.collect().await.map_err(sdk)?.into_bytes();
-                let error = parse(&body, stored);
-                found.extend(error.map_err(|why| QueryError::new(format!("s3://{}/{key}: {why}", self.bucket)))?);
-            }
+        for Listed { key, last_modified } in self.prefix.objects().await? {
+            let body = self.prefix.body(&key).await?;
+            found.extend(parse(&body, last_modified).map_err(|why| self.prefix.unreadable(&key, why))?);
         }
         Ok(found)
     }
