@@ -32,10 +32,12 @@
 
 mod broker;
 mod change;
+mod message;
 mod policy;
 mod provision;
 mod quotas;
 mod registry;
+mod reserved;
 mod rest;
 mod rules;
 mod sql;
@@ -157,7 +159,7 @@ impl Iot {
             Wakeup::KeepAlive(connection) => self.check_keep_alive(cx, connection),
             Wakeup::Resume(connection) => self.resume(cx, ports, connection),
             Wakeup::Retry(queue) => self.rules.retry(cx, ports, queue),
-            Wakeup::RegistryEvents => self.publish_events(cx, ports),
+            Wakeup::Outbox => self.publish_outbox(cx, ports),
             Wakeup::Certificate(connection) => self.check_certificate(cx, connection),
         }
     }

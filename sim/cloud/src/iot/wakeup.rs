@@ -9,33 +9,38 @@ pub enum Wakeup {
     Resume(u64),
     /// A queue of results is to be tried again.
     Retry(u64),
-    /// Events of the registry are to be published.
-    RegistryEvents,
+    /// Messages of the service itself are to be published.
+    Outbox,
     /// The certificate of a connection may not be active any more.
     Certificate(u64),
 }
 
+/// Bits of a token that say the kind.
+const KIND_BITS: u32 = 4;
+
 impl Wakeup {
     /// The wake-up as a token of the account's timers.
     pub fn token(self) -> u64 {
-        match self {
-            Wakeup::KeepAlive(connection) => connection << 2,
-            Wakeup::Resume(connection) => (connection << 2) | 1,
-            Wakeup::Retry(queue) => (queue << 2) | 2,
-            Wakeup::RegistryEvents => 3,
-            Wakeup::Certificate(connection) => ((connection + 1) << 2) | 3,
-        }
+        let (kind, id) = match self {
+            Wakeup::KeepAlive(connection) => (0, connection),
+            Wakeup::Resume(connection) => (1, connection),
+            Wakeup::Retry(queue) => (2, queue),
+            Wakeup::Outbox => (3, 0),
+            Wakeup::Certificate(connection) => (4, connection),
+        };
+        (id << KIND_BITS) | kind
     }
 
     /// The wake-up of a token.
     pub fn of(token: u64) -> Wakeup {
-        let id = token >> 2;
-        match token & 3 {
+        let id = token >> KIND_BITS;
+        match token & ((1 << KIND_BITS) - 1) {
             0 => Wakeup::KeepAlive(id),
             1 => Wakeup::Resume(id),
             2 => Wakeup::Retry(id),
-            _ if id == 0 => Wakeup::RegistryEvents,
-            _ => Wakeup::Certificate(id - 1),
+            3 => Wakeup::Outbox,
+            4 => Wakeup::Certificate(id),
+            other => unreachable!("the token {token} has the unknown kind {other}"),
         }
     }
 }

@@ -1,7 +1,6 @@
 //! Delivery of accepted messages to subscribers.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -12,13 +11,14 @@ use super::session::{Session, Waiting};
 use super::written;
 use crate::core::{Cx, Effect};
 use crate::iot::Iot;
+use crate::iot::message::Posted;
 use crate::iot::policy::Action;
 use crate::iot::quotas::Quotas;
 use world::trace::{Field, Level};
 
 impl Iot {
     /// Delivers a message to every client that subscribed to its topic and may receive it: one copy each.
-    pub(super) fn deliver(&mut self, cx: &mut Cx<'_>, packet: &Publish, segments: &[&str]) {
+    pub(super) fn deliver(&mut self, cx: &mut Cx<'_>, posted: &Posted, segments: &[&str]) {
         if self.broker.subscriptions.is_empty() {
             return;
         }
@@ -29,7 +29,7 @@ impl Iot {
         for (connection, granted) in subscribers {
             let state = self.broker.connections.get_mut(&connection);
             let Some(session) = state.and_then(|state| state.session.as_mut()) else { continue };
-            let metric = if !session.permissions.allows(Action::Receive, &packet.topic) {
+            let metric = if !session.permissions.allows(Action::Receive, &posted.topic) {
                 Some("PublishOut.AuthError")
             } else if !session.publishes.try_take(cx.now, 1) || !quotas.publishes_out.try_take(cx.now, 1) {
                 Some("PublishOut.Throttle")
@@ -39,14 +39,14 @@ impl Iot {
             if let Some(metric) = metric {
                 cx.meter.add("iot", metric, 1);
                 let fields = [("client", (&*session.client).into()), ("metric", metric.into())];
-                cx.trace.event(Level::Call, cx.now, "iot", "deliver-refused", &packet.topic, &fields);
-            } else if granted == 0 || packet.qos == QoS::AtMostOnce {
-                send(cx, connection, session, &packet.topic, &packet.payload, QoS::AtMostOnce);
+                cx.trace.event(Level::Call, cx.now, "iot", "deliver-refused", &posted.topic, &fields);
+            } else if granted == 0 || posted.qos == 0 {
+                send(cx, connection, session, &posted.topic, &posted.payload, QoS::AtMostOnce);
             } else if session.outbound.unacknowledged.len() < quotas.outbound_unacked {
-                send(cx, connection, session, &packet.topic, &packet.payload, QoS::AtLeastOnce);
+                send(cx, connection, session, &posted.topic, &posted.payload, QoS::AtLeastOnce);
             } else {
                 drop_expired(cx, session, age_max);
-                let (topic, payload) = (Arc::from(packet.topic.as_str()), Bytes::copy_from_slice(&packet.payload));
+                let (topic, payload) = (posted.topic.clone(), Bytes::copy_from_slice(&posted.payload));
                 session.outbound.waiting.push_back(Waiting { since: cx.now, topic, payload });
             }
         }

@@ -10,9 +10,10 @@ use super::session::Disconnect;
 use super::written;
 use crate::core::Cx;
 use crate::iot::Iot;
+use crate::iot::message::Posted;
 use crate::iot::policy::Action;
 use crate::iot::quotas::Quotas;
-use crate::iot::registry::Event;
+use crate::iot::reserved::{self, Request};
 use crate::iot::rules::Ports;
 use crate::iot::sql::{Message, Segments};
 use crate::iot::topic::check_topic;
@@ -37,31 +38,51 @@ impl Iot {
             ("payload", Field::Bytes(&packet.payload)),
         ];
         cx.trace.event(Level::Message, cx.now, "iot", "publish", &packet.topic, &fields);
-        let segments = Segments::of(&packet.topic).expect("the number of slashes is checked");
-        let message = Message::new(&packet.topic, segments, &client, cx.now, &packet.payload);
-        let quotas = self.quotas.get_or_insert_with(|| Quotas::new(cx));
-        self.rules.dispatch(cx, quotas, ports, &message);
-        self.deliver(cx, packet, segments.as_slice());
+        let posted = Posted {
+            topic: packet.topic.as_str().into(),
+            payload: packet.payload.clone(),
+            qos: packet.qos as u8,
+            retain: packet.retain,
+            properties: None,
+            client: Some(client),
+            principal: self.broker.connections.get(&connection).map(|state| state.certificate.clone()),
+        };
+        match reserved::request(&posted.topic) {
+            None => self.route(cx, ports, &posted),
+            Some(request) => self.ask(request)?,
+        }
         if packet.qos == QoS::AtLeastOnce {
             written(PubAck::new(packet.pkid).write(output));
         }
         Ok(())
     }
 
-    /// Publishes the events of the registry that wait, in their order. The service itself publishes: no policy and no
-    /// rate of a connection applies.
-    pub(in crate::iot) fn publish_events(&mut self, cx: &mut Cx<'_>, ports: &mut Ports<'_>) {
-        while let Some(Event { topic, payload }) = self.registry.events.pop() {
+    /// Hands a publish to a reserved topic to the service that it asks.
+    fn ask(&mut self, request: Request<'_>) -> Result<(), Disconnect> {
+        Err(Disconnect::NotModelled(match request {
+            Request::BasicIngest { .. } => "Basic Ingest",
+            Request::Shadow { .. } => "shadows over MQTT",
+            Request::CreateCertificate { .. } | Request::Provision { .. } => "fleet provisioning",
+        }))
+    }
+
+    /// Runs the rules on a message that is accepted, and delivers it to subscribers.
+    pub(in crate::iot) fn route(&mut self, cx: &mut Cx<'_>, ports: &mut Ports<'_>, posted: &Posted) {
+        let segments = Segments::of(&posted.topic).expect("the number of slashes is checked");
+        let message = Message::new(posted, &posted.topic, segments, cx.now);
+        let quotas = self.quotas.get_or_insert_with(|| Quotas::new(cx));
+        self.rules.dispatch(cx, quotas, ports, &message);
+        self.deliver(cx, posted, segments.as_slice());
+    }
+
+    /// Publishes what services of IoT Core have to publish. The service itself publishes: no policy and no rate of a
+    /// connection applies.
+    pub(in crate::iot) fn publish_outbox(&mut self, cx: &mut Cx<'_>, ports: &mut Ports<'_>) {
+        while let Some(posted) = self.registry.outbox.pop() {
             cx.meter.add("iot", "RegistryEvents", 1);
-            let fields = [("payload", Field::Bytes(&payload))];
-            cx.trace.event(Level::Call, cx.now, "iot", "registry-event", &topic, &fields);
-            let segments = Segments::of(&topic).expect("a thing's name has no slashes");
-            // What `clientid()` gives for messages that did not come over MQTT.
-            let message = Message::new(&topic, segments, "n/a", cx.now, &payload);
-            let quotas = self.quotas.get_or_insert_with(|| Quotas::new(cx));
-            self.rules.dispatch(cx, quotas, ports, &message);
-            let packet = Publish::from_bytes(topic.as_str(), QoS::AtLeastOnce, payload.clone());
-            self.deliver(cx, &packet, segments.as_slice());
+            let fields = [("payload", Field::Bytes(&posted.payload))];
+            cx.trace.event(Level::Call, cx.now, "iot", "registry-event", &posted.topic, &fields);
+            self.route(cx, ports, &posted);
         }
     }
 
@@ -90,9 +111,9 @@ impl Iot {
             cx.trace.mark(cx.now, mark::TOO_LARGE_FOR_THE_BROKER, &session.client);
             return refuse(client_error, why, Disconnect::client_error(why));
         }
-        if topic.starts_with('$') {
-            let what = "reserved topics, such as Basic Ingest and shadows";
-            return refuse(client_error, what, Disconnect::NotModelled(what));
+        if topic.starts_with('$') && reserved::request(topic).is_none() {
+            let why = "no service of AWS IoT Core takes publishes to this reserved topic";
+            return refuse(client_error, why, Disconnect::client_error(why));
         }
         if packet.retain {
             return refuse(client_error, "retained messages", Disconnect::NotModelled("retained messages"));

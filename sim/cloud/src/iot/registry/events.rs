@@ -2,14 +2,13 @@
 //!
 //! AWS publishes no delay; here an event is published at the instant of the change, after the call that made it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
-use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::{Registry, Thing, invalid};
-use crate::core::{AwsError, Cx, Service};
-use crate::iot::wakeup::Wakeup;
+use crate::core::{AwsError, Cx};
+use crate::iot::message::Posted;
 use world::time::Time;
 
 /// The types of events. Those of things are modelled.
@@ -48,22 +47,12 @@ impl Change {
     }
 }
 
-/// An event on its topic.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Event {
-    /// `$aws/events/thing/{name}/{created|updated|deleted}`.
-    pub topic: String,
-    /// JSON.
-    pub payload: Bytes,
-}
-
-/// Which events the account asks for, and those that are not published yet.
+/// Which events the account asks for.
 #[derive(Debug, Default)]
 pub struct Events {
     things: bool,
     /// When the configuration was first and last changed.
     changed: Option<(Time, Time)>,
-    waiting: VecDeque<Event>,
 }
 
 impl Events {
@@ -93,11 +82,6 @@ impl Events {
         }
         answer
     }
-
-    /// Takes the next event that is to be published.
-    pub fn pop(&mut self) -> Option<Event> {
-        self.waiting.pop_front()
-    }
 }
 
 impl Registry {
@@ -107,14 +91,9 @@ impl Registry {
             return;
         }
         let Some(thing) = self.things.get(name) else { return };
-        let event = Event {
-            topic: format!("$aws/events/thing/{name}/{}", change.topic_level()),
-            payload: Bytes::from(payload(cx, change, thing).to_string()),
-        };
-        if self.events.waiting.is_empty() {
-            cx.timers.at(cx.now, Service::Iot, Wakeup::RegistryEvents.token());
-        }
-        self.events.waiting.push_back(event);
+        let topic = format!("$aws/events/thing/{name}/{}", change.topic_level());
+        let event = Posted::by_service(topic, 1, payload(cx, change, thing).to_string());
+        self.outbox.post(cx, event);
     }
 }
 

@@ -8,7 +8,7 @@ mod groups;
 mod things;
 
 pub use certificates::{Certificate, Policy, certificate_id};
-pub use events::{Change, Event, Events};
+pub use events::{Change, Events};
 pub use groups::{Group, GroupProperties};
 pub use things::{Thing, ThingType, ThingUpdate};
 
@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::core::AwsError;
+use crate::iot::message::Outbox;
 
 /// Everything that is registered.
 #[derive(Debug, Default)]
@@ -27,6 +28,8 @@ pub struct Registry {
     pub(super) thing_groups: BTreeMap<Arc<str>, Group>,
     pub(super) billing_groups: BTreeMap<Arc<str>, Group>,
     pub(super) events: Events,
+    /// Events that are not published yet.
+    pub(super) outbox: Outbox,
 }
 
 pub(super) fn invalid(message: impl Into<String>) -> AwsError {

@@ -10,6 +10,7 @@ use rand::RngExt as _;
 use super::action::{Failure, Target};
 use super::{Ports, Rules};
 use crate::core::{AwsError, Cx, Service};
+use crate::iot::message::Posted;
 use crate::iot::sql::{Message, Segments};
 use crate::iot::wakeup::Wakeup;
 use world::mark;
@@ -31,26 +32,23 @@ pub(super) fn is_intermittent(error: &AwsError) -> bool {
 /// A message of which something waits.
 #[derive(Debug)]
 pub(super) struct StoredMessage {
+    posted: Posted,
     topic: Box<str>,
-    client: Box<str>,
     received: Time,
-    payload: Bytes,
 }
 
 impl StoredMessage {
     pub(super) fn of(message: &Message<'_>) -> Self {
-        StoredMessage {
-            topic: message.topic.into(),
-            client: message.client.into(),
-            received: message.now,
-            payload: Bytes::copy_from_slice(message.payload),
-        }
+        // The payload is a part of what arrived together with others: it is not to keep all of it.
+        let payload = Bytes::copy_from_slice(message.payload);
+        let posted = Posted { payload, ..message.posted.clone() };
+        StoredMessage { posted, topic: message.topic.into(), received: message.now }
     }
 
     /// The message as rules saw it when it came: `timestamp()` is the instant of its receipt.
     fn as_message(&self) -> Message<'_> {
         let segments = Segments::of(&self.topic).expect("the topic was cut when the message came");
-        Message::new(&self.topic, segments, &self.client, self.received, &self.payload)
+        Message::new(&self.posted, &self.topic, segments, self.received)
     }
 }
 

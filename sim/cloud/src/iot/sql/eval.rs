@@ -8,6 +8,7 @@ use super::json;
 use super::number::Number;
 use super::parse::{Expr, Operator};
 use super::value::Value;
+use crate::iot::message::Posted;
 use world::time::Time;
 
 /// A topic cut at its slashes. A valid topic has at most eight segments.
@@ -36,11 +37,13 @@ impl<'m> Segments<'m> {
 
 /// A message as rules see it.
 pub struct Message<'m> {
-    /// Topic.
+    /// The message of the broker.
+    pub posted: &'m Posted,
+    /// Topic as the rule sees it: without the prefix of Basic Ingest.
     pub topic: &'m str,
     /// The topic's segments.
     pub segments: Segments<'m>,
-    /// Client id of the publisher.
+    /// Client id of the publisher: `n/a` when it did not come over MQTT.
     pub client: &'m str,
     /// When the rules engine handles it.
     pub now: Time,
@@ -50,9 +53,10 @@ pub struct Message<'m> {
 }
 
 impl<'m> Message<'m> {
-    /// A message whose topic has these segments.
-    pub fn new(topic: &'m str, segments: Segments<'m>, client: &'m str, now: Time, payload: &'m [u8]) -> Self {
-        Message { topic, segments, client, now, payload, parsed: OnceCell::new() }
+    /// A message on `topic`, which has these segments.
+    pub fn new(posted: &'m Posted, topic: &'m str, segments: Segments<'m>, now: Time) -> Self {
+        let client = posted.client.as_deref().unwrap_or("n/a");
+        Message { posted, topic, segments, client, now, payload: &posted.payload, parsed: OnceCell::new() }
     }
 
     /// The payload as JSON, read once, when first asked for; `None` when it is not JSON.

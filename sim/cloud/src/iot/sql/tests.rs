@@ -1,17 +1,23 @@
+use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::eval::{Message, Segments};
 use super::number::Number;
 use super::statement::{Selected, Statement};
 use super::template::Template;
+use crate::iot::message::Posted;
 use world::time::Time;
 
 const TOPIC: &str = "tenant/acme/device/d1/data";
 const HOT: &str =
     "SELECT *, topic(2) AS tenant_id, topic(4) AS device_id, timestamp() AS received_at FROM 'tenant/+/device/+/data'";
 
-fn message<'m>(topic: &'m str, payload: &'m [u8]) -> Message<'m> {
-    Message::new(topic, Segments::of(topic).unwrap(), "c1", Time::from_unix_millis(1_772_323_200_123), payload)
+fn message(topic: &str, payload: &[u8]) -> Message<'static> {
+    let mut posted = Posted::by_service(topic, 1, Bytes::copy_from_slice(payload));
+    posted.client = Some("c1".into());
+    let posted: &Posted = Box::leak(Box::new(posted));
+    let now = Time::from_unix_millis(1_772_323_200_123);
+    Message::new(posted, &posted.topic, Segments::of(&posted.topic).unwrap(), now)
 }
 
 fn run(statement: &Statement, payload: &[u8], fast: bool) -> (Selected, String) {
