@@ -7,6 +7,7 @@
 //! - `conn`, `access`: simulated TCP with access networks, what goes wrong there, and a simulated TLS handshake.
 //! - `driver`, `runner`: one task and one node a device, which turn these steps.
 //! - `fates`, `habits`, `malformed`, `acts`: the faults of a device, how it misbehaves, and what is done to it.
+//! - `intruder`: somebody who has devices' certificates and means harm.
 //! - `truth`: the ledger of published and acknowledged readings.
 //!
 //! A device knows nothing of the cloud but the broker's address.
@@ -26,6 +27,7 @@ mod content;
 mod driver;
 mod fates;
 mod habits;
+mod intruder;
 mod malformed;
 pub mod model;
 pub mod network;
@@ -42,6 +44,7 @@ mod fault_tests;
 mod tests;
 
 pub use content::Content;
+pub use intruder::Intrusions;
 pub use payload::Reading;
 pub use plan::{DevicePlan, PlanError, plan};
 pub use runner::{Fleet, Stats};
