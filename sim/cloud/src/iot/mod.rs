@@ -54,7 +54,8 @@ use std::fmt;
 
 use sha2::{Digest as _, Sha256};
 
-pub use self::registry::certificate_id;
+pub use self::registry::x509::signing_request;
+pub use self::registry::{CertificateStatus, certificate_id};
 pub use self::rest::RestRequest;
 pub use self::rules::Ports;
 
@@ -145,11 +146,11 @@ impl Iot {
         let created =
             registry.create_thing(cx, quotas, thing_name, thing_type.as_deref(), attributes.clone()).map(drop);
         metered(cx, "CreateThing", created)?;
-        let registered = registry.register_certificate(cx, certificate_id, true);
+        let registered = registry.register_certificate(cx, certificate_id, CertificateStatus::Active).map(drop);
         metered(cx, "RegisterCertificateWithoutCA", registered)?;
         let attached = registry.attach_policy(cx, quotas, policy_name, &principal);
         metered(cx, "AttachPolicy", attached)?;
-        let attached = registry.attach_thing_principal(cx, thing_name, &principal);
+        let attached = registry.attach_thing_principal(cx, thing_name, &principal, false);
         metered(cx, "AttachThingPrincipal", attached)
     }
 
