@@ -1,5 +1,6 @@
 //! Who may connect and publish: the IoT policy of devices, the topics of their readings, how they register themselves.
 
+mod device_policy;
 mod provisioning;
 mod stack;
 
