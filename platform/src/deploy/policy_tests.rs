@@ -8,12 +8,13 @@ use super::tests::{Known, everything, resources, templates};
 use super::*;
 
 /// Actions to which AWS gives no resource (Service Authorization Reference): only these stand beside `*`.
-const WITHOUT_RESOURCE: [&str; 13] = [
+const WITHOUT_RESOURCE: [&str; 14] = [
     "ce:GetCostAndUsage",
     "cognito-identity:CreateIdentityPool",
     "cognito-identity:SetIdentityPoolRoles",
     "cognito-identity:SetPrincipalTagAttributeMap",
     "cognito-idp:CreateUserPool",
+    "iot:DescribeEndpoint",
     "iot:GetV2LoggingOptions",
     "iot:SetV2LoggingOptions",
     "iot:UpdateEventConfigurations",
