@@ -3,6 +3,7 @@
 //! - `spec`: a fleet as a scenario describes it.
 //! - `plan`: the devices that follow from it (names, tenants, certificates), known before anything runs.
 //! - `model`: what a device measures and when, as a pure step.
+//! - `twin`: devices with physics, and what an operator may desire of any device.
 //! - `session`: MQTT 3.1.1 with a queue that survives reconnects, as a pure step around rumqttc's client state.
 //! - `conn`, `access`: simulated TCP with access networks, what goes wrong there, and a simulated TLS handshake.
 //! - `driver`, `runner`: one task and one node a device, which turn these steps.
@@ -37,6 +38,7 @@ mod runner;
 mod session;
 pub mod spec;
 mod truth;
+mod twin;
 
 #[cfg(test)]
 mod fault_tests;
