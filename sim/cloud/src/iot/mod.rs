@@ -8,7 +8,7 @@
 //! creation and description, adding and removing things, ListThingGroupsForThing; events of things on
 //! `$aws/events/thing/...` for rules and subscribers, Update- and DescribeEventConfigurations; rules (`rules`) and their SQL
 //! (`sql`); and of CloudFormation policies, thing types, thing groups, billing groups and rules with their changes and
-//! deletions.
+//! deletions; device shadows over MQTT and REST (`shadow`), and the data plane over HTTPS (`data`).
 //!
 //! Partly modelled: the rate of 512 KiB/s a connection delays what devices send, and is only counted for what they
 //! receive; a delayed connection goes on after at most 50 ms more than its next packet needs. An inbound QoS 1 message
@@ -20,7 +20,7 @@
 //! full window are dropped after an hour (metric `PublishOut.Expired`, a name of this simulator).
 //!
 //! Refused, with a CONNACK or a closed connection and an event that says why: MQTT 5, persistent sessions, wills, QoS
-//! 2, retained messages, reserved topics (Basic Ingest, shadows, jobs), shared subscriptions. Refused with an error:
+//! 2, retained messages, reserved topics (Basic Ingest, jobs), shared subscriptions. Refused with an error:
 //! every other operation of the control plane, events of other things than things, dynamic groups, rules and subscriptions
 //! on other reserved topics. Absent: lifecycle events, HTTPS publish, WebSockets.
 //!
@@ -32,6 +32,7 @@
 
 mod broker;
 mod change;
+mod data;
 mod message;
 mod policy;
 mod provision;
@@ -40,6 +41,7 @@ mod registry;
 mod reserved;
 mod rest;
 mod rules;
+mod shadow;
 mod sql;
 mod status;
 mod topic;
@@ -54,6 +56,7 @@ use std::fmt;
 
 use sha2::{Digest as _, Sha256};
 
+pub use self::data::DataRequest;
 pub use self::registry::certificate_id;
 pub use self::rest::RestRequest;
 pub use self::rules::Ports;
@@ -63,6 +66,7 @@ use self::quotas::Quotas;
 use self::registry::Registry;
 use self::registry::arns::certificate_arn;
 use self::rules::Rules;
+use self::shadow::Shadows;
 use self::wakeup::Wakeup;
 use super::core::{AccountInfo, AwsError, Cx, Outcome};
 
@@ -73,6 +77,7 @@ pub struct Iot {
     registry: Registry,
     broker: Broker,
     rules: Rules,
+    shadows: Shadows,
 }
 
 /// A connection that the broker does not take: its TLS handshake fails.

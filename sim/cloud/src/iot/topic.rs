@@ -23,9 +23,9 @@ impl Filter {
         &self.0
     }
 
-    /// Whether the filter names reserved topics, which begin with `$`, other than those of [`is_of_thing_events`].
+    /// Whether the filter names reserved topics, which begin with `$`, other than those of [`is_modelled`].
     pub fn is_reserved(&self) -> bool {
-        self.0.starts_with('$') && !is_of_thing_events(&self.0)
+        self.0.starts_with('$') && !is_modelled(&self.0)
     }
 
     /// Whether the filter matches a topic with these segments: the plain form of what the trie answers. `#` stands for
@@ -46,9 +46,10 @@ impl Filter {
     }
 }
 
-/// Whether a filter names topics of the registry's events of things: the reserved topics that are modelled.
-pub fn is_of_thing_events(filter: &str) -> bool {
-    filter.starts_with("$aws/events/thing/")
+/// Whether a filter names reserved topics that are modelled: those of the registry's events of things, and of shadows.
+pub fn is_modelled(filter: &str) -> bool {
+    let of_shadows = || filter.strip_prefix("$aws/things/").is_some_and(|rest| rest.contains("/shadow/"));
+    filter.starts_with("$aws/events/thing/") || of_shadows()
 }
 
 /// Says why a text is no topic filter.

@@ -49,7 +49,7 @@ impl Iot {
         };
         match reserved::request(&posted.topic) {
             None => self.route(cx, ports, &posted),
-            Some(request) => self.ask(request)?,
+            Some(request) => self.ask(cx, ports, &posted, request)?,
         }
         if packet.qos == QoS::AtLeastOnce {
             written(PubAck::new(packet.pkid).write(output));
@@ -58,10 +58,21 @@ impl Iot {
     }
 
     /// Hands a publish to a reserved topic to the service that it asks.
-    fn ask(&mut self, request: Request<'_>) -> Result<(), Disconnect> {
+    fn ask(
+        &mut self,
+        cx: &mut Cx<'_>,
+        ports: &mut Ports<'_>,
+        posted: &Posted,
+        request: Request<'_>,
+    ) -> Result<(), Disconnect> {
         Err(Disconnect::NotModelled(match request {
             Request::BasicIngest { .. } => "Basic Ingest",
-            Request::Shadow { .. } => "shadows over MQTT",
+            Request::Shadow { thing, name, verb } => {
+                // Rules and subscribers hear of the request, too.
+                self.route(cx, ports, posted);
+                self.shadow_request(cx, thing, name, verb, posted);
+                return Ok(());
+            }
             Request::CreateCertificate { .. } | Request::Provision { .. } => "fleet provisioning",
         }))
     }
@@ -82,6 +93,11 @@ impl Iot {
             cx.meter.add("iot", "RegistryEvents", 1);
             let fields = [("payload", Field::Bytes(&posted.payload))];
             cx.trace.event(Level::Call, cx.now, "iot", "registry-event", &posted.topic, &fields);
+            self.route(cx, ports, &posted);
+        }
+        while let Some(posted) = self.shadows.outbox.pop() {
+            let fields = [("payload", Field::Bytes(&posted.payload))];
+            cx.trace.event(Level::Message, cx.now, "iot", "shadow-answer", &posted.topic, &fields);
             self.route(cx, ports, &posted);
         }
     }

@@ -348,15 +348,7 @@ fn subscriptions_without_permission_or_beyond_the_limits_are_refused() {
     world.register("s", "acme", "all");
     world.connect(2, "s");
     for (filters, expected) in [
-        (
-            vec![
-                "$aws/things/s/shadow/update/delta".to_owned(),
-                "$share/g/a".to_owned(),
-                "a/#/b".to_owned(),
-                "a".to_owned(),
-            ],
-            3,
-        ),
+        (vec!["$aws/things/s/jobs/notify".to_owned(), "$share/g/a".to_owned(), "a/#/b".to_owned(), "a".to_owned()], 3),
         ((0..9).map(|n| format!("nine/{n}")).collect(), 9),
         ((0..8).map(|n| format!("x/{n}")).collect(), 0),
     ] {

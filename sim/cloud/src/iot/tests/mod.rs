@@ -2,6 +2,7 @@
 
 mod broker;
 mod certificates;
+mod data;
 mod fleet;
 mod registry;
 mod rules;
