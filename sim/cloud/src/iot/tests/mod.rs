@@ -6,4 +6,5 @@ mod data;
 mod fleet;
 mod registry;
 mod rules;
+mod shadows;
 mod speed;
