@@ -162,6 +162,8 @@ impl Iot {
             Wakeup::Retry(queue) => self.rules.retry(cx, ports, queue),
             Wakeup::Outbox => self.publish_outbox(cx, ports),
             Wakeup::Certificate(connection) => self.check_certificate(cx, connection),
+            Wakeup::Session(session) => self.check_session(cx, session),
+            Wakeup::Shared(group) => self.drain_group(cx, group),
         }
     }
 
