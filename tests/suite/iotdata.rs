@@ -7,15 +7,27 @@ use aws_sdk_iotdataplane::operation::RequestId as _;
 use aws_sdk_iotdataplane::primitives::Blob;
 use aws_sdk_iotdataplane::types::PayloadFormatIndicator;
 use aws_types::SdkConfig;
+use bytes::BytesMut;
+use rumqttc::mqttbytes::QoS;
+use rumqttc::mqttbytes::v4::{Connect, Packet, PubAck, Subscribe};
 use serde_json::{Value, json};
 use sim::cloud::account::Account;
+use sim::cloud::cloudformation::create_stack;
 use sim::cloud::core::Principal;
 use sim::cloud::front::Credential;
+use sim::cloud::iot::{DeviceRegistration, certificate_id};
 use sim::seam::{Cloud, sdk_config};
+use sim::world::clock;
 use sim::world::runtime::simulate;
 use sim::world::seed::Seed;
 use sim::world::time::Time;
 use sim::world::trace::Trace;
+
+const TEMPLATE: &str = r#"{"Resources": {"Policy": {"Type": "AWS::IoT::Policy", "Properties": {"PolicyName": "all",
+    "PolicyDocument": {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "iot:*", "Resource": "*"}]}}}}}"#;
+
+/// Connection of the device `d1`.
+const DEVICE: u64 = 7;
 
 fn credential(id: &str, arn: &str) -> Credential {
     Credential {
@@ -45,6 +57,36 @@ where
         let (owner, stranger) = (sdk_config(&cloud, &owner), sdk_config(&cloud, &stranger));
         test(cloud, owner, stranger).await
     })
+}
+
+fn encoded(packets: &[Packet]) -> BytesMut {
+    let mut bytes = BytesMut::new();
+    for packet in packets {
+        packet.write(&mut bytes, 1 << 20).expect("a small packet");
+    }
+    bytes
+}
+
+/// Registers the device `d1`, connects it and lets it subscribe.
+fn connect_device(cloud: &Cloud) {
+    cloud.enter(|account, now| {
+        create_stack(account, now, "test", TEMPLATE).unwrap_or_else(|e| panic!("{e}"));
+        let certificate_id = certificate_id(b"d1");
+        let device = DeviceRegistration {
+            thing_name: "d1".to_owned(),
+            thing_type: None,
+            attributes: Default::default(),
+            certificate_id: certificate_id.clone(),
+            policy_name: "all".to_owned(),
+        };
+        account.as_owner(now, |services, cx| services.iot.register_device(cx, &device)).unwrap();
+        account.mqtt_open(now, DEVICE, &certificate_id, "10.0.0.9").unwrap();
+        let subscribe = |id: u16, filter: &str| {
+            Packet::Subscribe(Subscribe { pkid: id, ..Subscribe::new(filter, QoS::AtLeastOnce) })
+        };
+        let packets = [Packet::Connect(Connect::new("d1")), subscribe(1, "a/#"), subscribe(2, "b/#")];
+        account.mqtt_receive(now, DEVICE, &encoded(&packets));
+    });
 }
 
 /// A client that makes each call once.
@@ -190,5 +232,100 @@ fn a_publish_reaches_the_account_at_its_endpoint() {
             (account.meter().counters()[&("iot", "PublishIn.Success")], denied)
         });
         assert_eq!((accepted, denied), (3, vec!["arn:aws:iot:eu-west-1:123456789012:topic/a/b".to_owned()]));
+    });
+}
+
+#[test]
+fn retained_messages_are_read_and_listed() {
+    with_account(|_, config, stranger| async move {
+        let (client, stranger) = (once(&config), once(&stranger));
+        for topic in ["r/2", "r/1", "r/3"] {
+            let publish = client.publish().topic(topic).retain(true).qos(1).user_properties(r#"[{"a":"1"}]"#);
+            publish.payload(Blob::new(topic)).send().await.unwrap();
+        }
+        let got = client.get_retained_message().topic("r/1").send().await.unwrap();
+        assert_eq!((got.topic(), got.qos(), got.payload().unwrap().as_ref()), (Some("r/1"), 1, &b"r/1"[..]));
+        assert!(got.last_modified_time() >= 1_772_323_200_000, "{got:?}");
+        assert_eq!(got.user_properties().unwrap().as_ref(), br#"[{"a":"1"}]"#);
+        let mut pages = client.list_retained_messages().max_results(2).into_paginator().send();
+        let mut topics = Vec::new();
+        while let Some(page) = pages.next().await {
+            let page = page.unwrap();
+            assert!(page.retained_topics().iter().all(|summary| summary.payload_size() == 3 && summary.qos() == 1));
+            topics.extend(page.retained_topics().iter().map(|summary| summary.topic().unwrap().to_owned()));
+        }
+        assert_eq!(topics, ["r/1", "r/2", "r/3"]);
+        let absent = client.get_retained_message().topic("r/4").send().await.unwrap_err().into_service_error();
+        assert!(absent.is_resource_not_found_exception());
+        let wrong = client.list_retained_messages().max_results(201).send().await.unwrap_err().into_service_error();
+        assert!(wrong.is_invalid_request_exception());
+        let calls = (0..20).map(|_| client.list_retained_messages().send());
+        let answers = futures::future::join_all(calls).await;
+        let throttled = answers.into_iter().filter_map(Result::err);
+        assert!(throttled.map(|error| error.into_service_error().is_throttling_exception()).any(|is| is));
+        assert_eq!(outcome(stranger.get_retained_message().topic("r/1").send().await).0, "ForbiddenException");
+        assert_eq!(outcome(stranger.list_retained_messages().send().await).0, "ForbiddenException");
+        assert_eq!(outcome(stranger.publish().topic("r/1").retain(true).send().await).0, "ForbiddenException");
+    });
+}
+
+#[test]
+fn connections_are_described_messaged_and_ended() {
+    with_account(|cloud, config, stranger| async move {
+        connect_device(&cloud);
+        let (client, stranger) = (once(&config), once(&stranger));
+        let got = client.get_connection().client_id("d1").include_socket_information(true).send().await.unwrap();
+        assert_eq!((got.connected(), got.client_id(), got.source_ip()), (true, Some("d1"), Some("10.0.0.9")));
+        let again = client.get_connection().client_id("d1").send().await.unwrap_err().into_service_error();
+        assert!(again.is_throttling_exception(), "one call a second about a client: {again:?}");
+        clock::sleep(std::time::Duration::from_secs(1)).await;
+        let listed = client.list_subscriptions().client_id("d1").max_results(1).send().await.unwrap();
+        assert_eq!((listed.subscriptions()[0].topic_filter(), listed.subscriptions()[0].qos()), ("a/#", 1));
+        clock::sleep(std::time::Duration::from_secs(1)).await;
+        let rest = client.list_subscriptions().client_id("d1").set_next_token(listed.next_token);
+        let rest = rest.send().await.unwrap();
+        assert_eq!((rest.subscriptions().len(), rest.next_token()), (1, None));
+
+        let send = |confirmation| {
+            client
+                .send_direct_message()
+                .client_id("d1")
+                .topic("direct")
+                .confirmation(confirmation)
+                .payload(Blob::new("x"))
+        };
+        assert_eq!(send(false).send().await.unwrap().message(), Some("OK"));
+        let acknowledge = async {
+            clock::sleep(std::time::Duration::from_secs(2)).await;
+            let bytes = encoded(&[Packet::PubAck(PubAck::new(1))]);
+            cloud.enter(|account, now| account.mqtt_receive(now, DEVICE, &bytes));
+        };
+        let before = clock::now();
+        let (confirmed, ()) = futures::future::join(send(true).send(), acknowledge).await;
+        assert_eq!(confirmed.unwrap().message(), Some("OK"));
+        assert_eq!(clock::now().since(before).as_secs(), 2, "the answer waits for the client");
+        let late = send(true).timeout(3).send().await.unwrap_err().into_service_error();
+        assert!(late.is_gateway_timeout_exception(), "{late:?}");
+        assert_eq!(clock::now().since(before).as_secs(), 5);
+        let large = send(false).payload(Blob::new(vec![0; 131_073])).send().await.unwrap_err().into_service_error();
+        assert!(large.is_request_entity_too_large_exception());
+        let absent = client.send_direct_message().client_id("d2").topic("a").send().await.unwrap_err();
+        assert!(absent.into_service_error().is_resource_not_found_exception());
+
+        client.delete_connection().client_id("d1").clean_session(true).send().await.unwrap();
+        let gone = client.delete_connection().client_id("d2").send().await.unwrap_err().into_service_error();
+        assert!(gone.is_resource_not_found_exception());
+        clock::sleep(std::time::Duration::from_secs(1)).await;
+        let got = client.get_connection().client_id("d1").send().await.unwrap();
+        assert_eq!((got.connected(), got.disconnect_reason()), (false, Some("API_INITIATED_DISCONNECT")));
+        assert!(got.disconnected_since() >= 1_772_323_200_000, "{got:?}");
+        let get = stranger.get_connection().client_id("d1").send().await.unwrap_err().into_service_error();
+        assert!(get.is_forbidden_exception());
+        let delete = stranger.delete_connection().client_id("d1").send().await.unwrap_err().into_service_error();
+        assert!(delete.is_forbidden_exception());
+        let list = stranger.list_subscriptions().client_id("d1").send().await.unwrap_err().into_service_error();
+        assert!(list.is_forbidden_exception());
+        let send = stranger.send_direct_message().client_id("d1").topic("a").send().await.unwrap_err();
+        assert!(send.into_service_error().is_forbidden_exception());
     });
 }

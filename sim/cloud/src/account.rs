@@ -339,7 +339,8 @@ impl Account {
             Ok((status, body)) => {
                 let request_id = self.request_id();
                 let mut response = render(protocol, status, &request_id, body);
-                if let Some(ticket) = self.services.lambda.take_deferred() {
+                let (lambda, iot) = (&mut self.services.lambda, &mut self.services.iot);
+                if let Some(ticket) = lambda.take_deferred().or_else(|| iot.take_deferred()) {
                     response.extensions_mut().insert(ticket);
                 }
                 response

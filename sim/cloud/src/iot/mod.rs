@@ -22,7 +22,7 @@
 //! Refused, with a CONNACK or a closed connection and an event that says why: MQTT 5, persistent sessions, wills, QoS
 //! 2, retained messages, reserved topics (Basic Ingest, jobs), shared subscriptions. Refused with an error:
 //! every other operation of the control plane, events of other things than things, dynamic groups, rules and subscriptions
-//! on other reserved topics. Absent: lifecycle events, HTTPS publish, WebSockets.
+//! on other reserved topics. Absent: WebSockets.
 //!
 //! Not stated by AWS, decided here, and listed in `docs/gaps.md`: an unauthorized publish closes the connection;
 //! CONNACK codes of refusals; how a topic or payload beyond its limit is answered (the connection is closed); the order
@@ -57,7 +57,8 @@ use std::fmt;
 use sha2::{Digest as _, Sha256};
 
 pub use self::data::DataRequest;
-pub use self::registry::certificate_id;
+pub use self::registry::x509::signing_request;
+pub use self::registry::{CertificateStatus, certificate_id};
 pub use self::rest::RestRequest;
 pub use self::rules::Ports;
 
@@ -68,7 +69,7 @@ use self::registry::arns::certificate_arn;
 use self::rules::Rules;
 use self::shadow::Shadows;
 use self::wakeup::Wakeup;
-use super::core::{AccountInfo, AwsError, Cx, Outcome};
+use super::core::{AccountInfo, AwsError, Cx, Deferred, Outcome};
 
 /// AWS IoT Core of one account in one region.
 #[derive(Debug, Default)]
@@ -78,6 +79,8 @@ pub struct Iot {
     broker: Broker,
     rules: Rules,
     shadows: Shadows,
+    /// What the last request to the data plane waits for.
+    deferred: Option<Deferred>,
 }
 
 /// A connection that the broker does not take: its TLS handshake fails.
@@ -150,11 +153,11 @@ impl Iot {
         let created =
             registry.create_thing(cx, quotas, thing_name, thing_type.as_deref(), attributes.clone()).map(drop);
         metered(cx, "CreateThing", created)?;
-        let registered = registry.register_certificate(cx, certificate_id, true);
+        let registered = registry.register_certificate(cx, certificate_id, CertificateStatus::Active).map(drop);
         metered(cx, "RegisterCertificateWithoutCA", registered)?;
         let attached = registry.attach_policy(cx, quotas, policy_name, &principal);
         metered(cx, "AttachPolicy", attached)?;
-        let attached = registry.attach_thing_principal(cx, thing_name, &principal);
+        let attached = registry.attach_thing_principal(cx, thing_name, &principal, false);
         metered(cx, "AttachThingPrincipal", attached)
     }
 
@@ -166,6 +169,8 @@ impl Iot {
             Wakeup::Retry(queue) => self.rules.retry(cx, ports, queue),
             Wakeup::Outbox => self.publish_outbox(cx, ports),
             Wakeup::Certificate(connection) => self.check_certificate(cx, connection),
+            Wakeup::Session(session) => self.check_session(cx, session),
+            Wakeup::Shared(group) => self.drain_group(cx, group),
         }
     }
 

@@ -13,6 +13,10 @@ pub enum Wakeup {
     Outbox,
     /// The certificate of a connection may not be active any more.
     Certificate(u64),
+    /// Something of an MQTT session may be due: its end, a stored message, a message that is not acknowledged.
+    Session(u64),
+    /// Queued messages of a shared group may go out.
+    Shared(u64),
 }
 
 /// Bits of a token that say the kind.
@@ -27,6 +31,8 @@ impl Wakeup {
             Wakeup::Retry(queue) => (2, queue),
             Wakeup::Outbox => (3, 0),
             Wakeup::Certificate(connection) => (4, connection),
+            Wakeup::Session(session) => (5, session),
+            Wakeup::Shared(group) => (6, group),
         };
         (id << KIND_BITS) | kind
     }
@@ -40,6 +46,8 @@ impl Wakeup {
             2 => Wakeup::Retry(id),
             3 => Wakeup::Outbox,
             4 => Wakeup::Certificate(id),
+            5 => Wakeup::Session(id),
+            6 => Wakeup::Shared(id),
             other => unreachable!("the token {token} has the unknown kind {other}"),
         }
     }

@@ -8,9 +8,10 @@
 //! `UnauthorizedException` for most operations. Unverified: that a path of the data plane with another method is answered
 //! `MethodNotAllowedException`; the sizes of pages when the caller names none (the largest); texts.
 
-mod accept;
+mod connections;
 mod operations;
 mod publish;
+mod retained;
 mod shadows;
 
 use std::collections::BTreeMap;
@@ -26,7 +27,7 @@ use super::Iot;
 use super::registry::invalid;
 use super::rest;
 use super::rules::Ports;
-use crate::core::{AwsError, Cx, Outcome};
+use crate::core::{AwsError, Cx, Deferred, Outcome};
 
 /// One request to the data plane.
 pub struct DataRequest<'r> {
@@ -107,7 +108,13 @@ impl Iot {
         operations::find(method, path).ok().map(|(operation, _)| operation.name)
     }
 
-    /// Answers a request to the data plane: HTTP status and body.
+    /// The answer that the last request to the data plane left for later, when it did: see [`Deferred`].
+    pub fn take_deferred(&mut self) -> Option<Deferred> {
+        self.deferred.take()
+    }
+
+    /// Answers a request to the data plane: HTTP status and body. An answer that has to wait is announced by
+    /// [`Iot::take_deferred`].
     pub fn data(
         &mut self,
         cx: &mut Cx<'_>,
@@ -139,6 +146,12 @@ impl Iot {
             "UpdateThingShadow" => self.data_update_shadow(cx, &call),
             "DeleteThingShadow" => self.data_delete_shadow(cx, &call),
             "ListNamedShadowsForThing" => self.data_list_shadows(cx, &call),
+            "GetRetainedMessage" => self.data_get_retained(cx, &call),
+            "ListRetainedMessages" => self.data_list_retained(cx, &call),
+            "GetConnection" => self.data_get_connection(cx, &call),
+            "DeleteConnection" => self.data_delete_connection(cx, &call),
+            "ListSubscriptions" => self.data_list_subscriptions(cx, &call),
+            "SendDirectMessage" => self.data_send_direct(cx, &call),
             other => Err(AwsError::not_modelled(format!("iotdata {other}"))),
         }
     }

@@ -25,28 +25,40 @@ impl Iot {
         ports: &mut Ports<'_>,
         call: &Call<'_>,
     ) -> Result<Vec<u8>, AwsError> {
-        let (topic, retain) = (call.name.as_str(), call.flag("retain")?);
-        check_topic(topic).map_err(invalid)?;
-        let resource = cx.account.arn("iot", &format!("topic/{topic}"));
-        permit(cx, "iot:Publish", &resource, &[])?;
-        if retain {
-            permit(cx, "iot:RetainPublish", &resource, &[])?;
-        }
-        let qos = call.number("qos", 0..=1)?.unwrap_or(0);
-        let properties = properties(cx, call)?;
-        let principal = cx.access.user_id(cx.caller);
-        let posted = Posted {
-            topic: topic.into(),
-            payload: call.body.clone(),
-            qos: u8::try_from(qos).unwrap_or(0),
-            retain,
-            properties: (properties != Properties::default()).then(|| Arc::new(properties)),
-            client: None,
-            principal: Some(principal.into()),
+        let message = match message(cx, call) {
+            Ok(message) => message,
+            Err(error) => {
+                let denied = error.code == "ForbiddenException";
+                cx.meter.add("iot", if denied { "PublishIn.AuthError" } else { "PublishIn.ClientError" }, 1);
+                return Err(error);
+            }
         };
-        self.publish_http(cx, ports, &posted)?;
+        let principal = cx.access.user_id(cx.caller);
+        self.publish_http(cx, ports, principal.into(), message)?;
         Ok(json!({ "message": "OK", "traceId": cx.uuid() }).to_string().into_bytes())
     }
+}
+
+/// The message of a request whose caller may publish it.
+fn message(cx: &mut Cx<'_>, call: &Call<'_>) -> Result<Posted, AwsError> {
+    let (topic, retain) = (call.name.as_str(), call.flag("retain")?);
+    check_topic(topic).map_err(invalid)?;
+    let resource = cx.account.arn("iot", &format!("topic/{topic}"));
+    permit(cx, "iot:Publish", &resource, &[])?;
+    if retain {
+        permit(cx, "iot:RetainPublish", &resource, &[])?;
+    }
+    let qos = call.number("qos", 0..=1)?.unwrap_or(0);
+    let properties = properties(cx, call)?;
+    Ok(Posted {
+        topic: topic.into(),
+        payload: call.body.clone(),
+        qos: u8::from(qos == 1),
+        retain,
+        properties: (properties != Properties::default()).then(|| Arc::new(properties)),
+        client: None,
+        principal: None,
+    })
 }
 
 /// The properties of MQTT 5 that a request gives its message.
@@ -73,8 +85,7 @@ pub(super) fn properties(cx: &Cx<'_>, call: &Call<'_>) -> Result<Properties, Aws
     if correlation_data.as_ref().is_some_and(|data| data.len() as u64 > limit("mqtt5_correlation_data")) {
         return Err(invalid("the correlation data is too large"));
     }
-    let expiry_max = limit("mqtt5_message_expiry_max");
-    let expiry = call.number("messageExpiry", 0..=expiry_max)?;
+    let expiry = call.number("messageExpiry", 0..=u64::from(u32::MAX))?;
     let user = call.header("x-amz-mqtt5-user-properties")?.map_or(Ok(Vec::new()), user_properties)?;
     let user_size: usize = user.iter().map(|(name, value)| name.len() + value.len()).sum();
     if user_size as u64 > limit("mqtt5_user_properties_total") {
@@ -86,8 +97,8 @@ pub(super) fn properties(cx: &Cx<'_>, call: &Call<'_>) -> Result<Properties, Aws
         response_topic: response_topic.map(Into::into),
         correlation_data: correlation_data.map(Bytes::from),
         user,
-        // The shortest interval is a second.
-        expiry_s: expiry.map(|seconds| u32::try_from(seconds.max(1)).unwrap_or(u32::MAX)),
+        // The broker keeps it within its limits.
+        expiry_s: expiry.and_then(|seconds| u32::try_from(seconds).ok()),
     })
 }
 

@@ -119,8 +119,7 @@ fn texts<'v>(members: &'v Map<String, Value>, name: &str) -> Result<Vec<&'v str>
 
 /// The other actions that policies of AWS IoT know, on retained messages, shadows, jobs and role aliases. They have no
 /// effect here: what they allow is refused anyway.
-const WITHOUT_EFFECT: [&str; 12] = [
-    "iot:RetainPublish",
+const WITHOUT_EFFECT: [&str; 11] = [
     "iot:GetRetainedMessage",
     "iot:ListRetainedMessages",
     "iot:GetThingShadow",

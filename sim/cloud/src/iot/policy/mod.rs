@@ -15,4 +15,4 @@ mod tests;
 pub use document::Document;
 #[cfg(test)]
 use permissions::matches;
-pub use permissions::{Action, Context, Permissions};
+pub use permissions::{Action, ConnectAttributes, Context, Permissions};

@@ -15,11 +15,14 @@ pub enum Action {
     Subscribe,
     /// `iot:Receive`.
     Receive,
+    /// `iot:RetainPublish`: asked beside `iot:Publish` for what is to be retained.
+    RetainPublish,
 }
 
 impl Action {
     /// All actions of the broker.
-    pub const ALL: [Action; 4] = [Action::Connect, Action::Publish, Action::Subscribe, Action::Receive];
+    pub const ALL: [Action; 5] =
+        [Action::Connect, Action::Publish, Action::Subscribe, Action::Receive, Action::RetainPublish];
 
     /// Name in policies.
     pub fn name(self) -> &'static str {
@@ -28,6 +31,7 @@ impl Action {
             Action::Publish => "iot:Publish",
             Action::Subscribe => "iot:Subscribe",
             Action::Receive => "iot:Receive",
+            Action::RetainPublish => "iot:RetainPublish",
         }
     }
 
@@ -35,10 +39,19 @@ impl Action {
     fn resource_type(self) -> &'static str {
         match self {
             Action::Connect => "client",
-            Action::Publish | Action::Receive => "topic",
+            Action::Publish | Action::Receive | Action::RetainPublish => "topic",
             Action::Subscribe => "topicfilter",
         }
     }
+}
+
+/// What a CONNECT asks for beside its client id: the condition keys `iot:ConnectAttributes` and `iot:LastWillTopic`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ConnectAttributes<'c> {
+    /// Whether its session is to outlive the connection: `PersistentConnect`.
+    pub persistent: bool,
+    /// Topic of its will, if it has one: `LastWill`.
+    pub will: Option<&'c str>,
 }
 
 /// What the variables of policies stand for.
@@ -159,6 +172,11 @@ impl Permissions {
             }
         }
         allowed
+    }
+
+    /// Whether a CONNECT is allowed. Conditions on its attributes are judged here: a policy without them allows all.
+    pub fn allows_connect(&self, client: &str, _: ConnectAttributes<'_>) -> bool {
+        self.allows(Action::Connect, client)
     }
 
     /// Forgets what is asked only once, when a client connects.

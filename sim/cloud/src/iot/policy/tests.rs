@@ -116,9 +116,7 @@ fn values_with_wildcards_are_not_filled_in() {
 
 #[test]
 fn actions_beside_those_of_the_broker_are_known_and_grant_nothing_here() {
-    for action in
-        ["iot:UpdateThingShadow", "iot:get*", "iot:*JobExecution", "iot:RetainPublish", "iot:AssumeRoleWithCertificate"]
-    {
+    for action in ["iot:UpdateThingShadow", "iot:get*", "iot:*JobExecution", "iot:AssumeRoleWithCertificate"] {
         let statement = format!(r#"{{"Effect":"Allow","Action":"{action}","Resource":"*"}}"#);
         let permissions = permissions(&statement, "c", None);
         for broker_action in Action::ALL {

@@ -351,7 +351,7 @@ impl Iot {
             ShadowVerb::Update => {
                 // Over MQTT the broker has counted the request itself.
                 let counted = u64::from(asked.protocol == Protocol::Mqtt);
-                if !self.quotas(cx).publishes_in.try_take(cx.now, PUBLISHES_OF_AN_UPDATE - counted) {
+                if !self.take_inbound(cx, PUBLISHES_OF_AN_UPDATE - counted) {
                     cx.meter.add("iot", "PublishIn.Throttle", 1);
                     return Err(Rejection::THROTTLED.into());
                 }

@@ -63,7 +63,7 @@ fn a_desired_state_reaches_the_device_until_it_reports_it() {
 fn rules_hear_of_requests_and_answers() {
     let mut world = world();
     for (name, end) in [("requests", "update"), ("answers", "update/documents"), ("rejections", "update/rejected")] {
-        world.rule(name, &format!("SELECT *, topic(3) AS thing, '{end}' AS end FROM '$aws/things/+/shadow/{end}'"));
+        world.rule(name, &format!("SELECT *, topic(3) AS thing, '{end}' AS kind FROM '$aws/things/+/shadow/{end}'"));
     }
     world.publish(2, &format!("{SHADOW}/update"), 1, r#"{"state":{"desired":{"a":1}}}"#);
     world.publish(2, &format!("{SHADOW}/update"), 2, r#"{"state":1}"#);
@@ -71,7 +71,7 @@ fn rules_hear_of_requests_and_answers() {
     let records: Vec<Value> =
         world.streams.records.iter().map(|(_, _, data)| serde_json::from_slice(data).unwrap()).collect();
     let heard: Vec<(&str, &str)> =
-        records.iter().map(|r| (r["thing"].as_str().unwrap(), r["end"].as_str().unwrap())).collect();
+        records.iter().map(|r| (r["thing"].as_str().unwrap(), r["kind"].as_str().unwrap())).collect();
     // The world passes on only when it is told to: both requests come before both answers.
     assert_eq!(heard, [("d1", "update"), ("d1", "update"), ("d1", "update/documents"), ("d1", "update/rejected")]);
     assert_eq!(records[2]["current"]["state"], json!({ "desired": { "a": 1 } }));
