@@ -138,13 +138,14 @@ impl Iot {
         })
     }
 
-    /// Works out again what connections may do whose certificates have this policy.
-    pub(in crate::iot) fn follow_policy(&mut self, cx: &Cx<'_>, policy: &str) {
-        let certificates = &self.registry.certificates;
-        let has_policy =
-            |id: &str| certificates.get(id).is_some_and(|certificate| certificate.policies.contains(policy));
+    /// Works out again what connections may do whose certificates, policies or things changed.
+    pub(in crate::iot) fn follow_changes(&mut self, cx: &Cx<'_>) {
+        let changed = std::mem::take(&mut self.registry.changed);
+        if changed.is_empty() {
+            return;
+        }
         let connected = self.broker.connections.iter().filter_map(|(connection, state)| {
-            let session = state.session.as_ref().filter(|_| has_policy(&state.certificate))?;
+            let session = state.session.as_ref().filter(|_| changed.contains(&state.certificate))?;
             Some((*connection, session.client.clone()))
         });
         for (connection, client) in connected.collect::<Vec<_>>() {

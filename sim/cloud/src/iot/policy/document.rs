@@ -73,9 +73,10 @@ fn read(text: &str, size_max: u64) -> Result<Document, Wrong> {
         Some(single @ Value::Object(_)) => vec![single],
         _ => return Err("a policy needs at least one statement".to_owned()),
     };
-    let statements = statements.into_iter().enumerate().map(|(index, value)| {
-        statement(value, variables).map_err(|wrong| format!("Statement[{index}]{wrong}"))
-    });
+    let statements = statements
+        .into_iter()
+        .enumerate()
+        .map(|(index, value)| statement(value, variables).map_err(|wrong| format!("Statement[{index}]{wrong}")));
     Ok(Document { statements: statements.collect::<Result<_, _>>()? })
 }
 

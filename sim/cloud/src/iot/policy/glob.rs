@@ -129,7 +129,10 @@ mod tests {
     use super::*;
 
     fn pattern(text: &str) -> Vec<u8> {
-        text.bytes().map(|byte| if byte == b'*' { RUN } else { byte }).map(|b| if b == b'?' { ONE } else { b }).collect()
+        text.bytes()
+            .map(|byte| if byte == b'*' { RUN } else { byte })
+            .map(|b| if b == b'?' { ONE } else { b })
+            .collect()
     }
 
     #[test]

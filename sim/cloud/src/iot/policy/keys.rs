@@ -7,8 +7,8 @@ use std::borrow::Cow;
 
 use crate::core::AccountInfo;
 use crate::core::policy::Lookup;
-use crate::iot::registry::x509::{Names, X509};
 use crate::iot::registry::Thing;
+use crate::iot::registry::x509::{Names, X509};
 
 /// What a CONNECT asks for beside its client id: the condition keys `iot:ConnectAttributes` and `iot:LastWillTopic`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -166,9 +166,7 @@ impl Key<'_> {
     fn of_certificate(text: &str) -> Option<Key<'_>> {
         let (rest, plain, alternative) = match without_start(text, "iot:Certificate.Subject.") {
             Some(rest) => (rest, Holder::Subject, Holder::SubjectAlternative),
-            None => {
-                (without_start(text, "iot:Certificate.Issuer.")?, Holder::Issuer, Holder::IssuerAlternative)
-            }
+            None => (without_start(text, "iot:Certificate.Issuer.")?, Holder::Issuer, Holder::IssuerAlternative),
         };
         let (rest, holder, names) = match without_start(rest, "AlternativeName.") {
             Some(rest) => (rest, alternative, &ALTERNATIVES[..]),

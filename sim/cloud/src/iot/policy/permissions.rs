@@ -124,8 +124,7 @@ impl Permissions {
             }
         }
         let rules = rules.map(|(denies, allows)| Rules { denies: denies.into(), allows: allows.into() });
-        let connect =
-            (!connect.is_empty()).then(|| Box::new(Connect { rules: connect, context: context.keep() }));
+        let connect = (!connect.is_empty()).then(|| Box::new(Connect { rules: connect, context: context.keep() }));
         Permissions { rules, connect }
     }
 

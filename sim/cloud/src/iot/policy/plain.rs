@@ -52,8 +52,7 @@ fn applies(statement: &Value, variables: bool, keys: &Keys, action: &str, arn: &
     if !statement["Action"].is_null() && !covers("Action") || !statement["NotAction"].is_null() && covers("NotAction") {
         return false;
     }
-    let (element, negated) =
-        if statement["Resource"].is_null() { ("NotResource", true) } else { ("Resource", false) };
+    let (element, negated) = if statement["Resource"].is_null() { ("NotResource", true) } else { ("Resource", false) };
     let mut found = false;
     for pattern in list(&statement[element]) {
         match tokens(pattern.as_str().unwrap(), variables, true, keys) {
@@ -181,7 +180,8 @@ fn one(base: &str, given: &str, wanted: &str, variables: bool, keys: &Keys) -> O
         "ArnEquals" | "ArnLike" => {
             let pattern = text(true)?;
             let (mut patterns, mut texts) = (parts(pattern), given.splitn(6, ':'));
-            patterns.len() == 6 && patterns.drain(..).all(|pattern| texts.next().is_some_and(|text| glob(&pattern, text)))
+            patterns.len() == 6
+                && patterns.drain(..).all(|pattern| texts.next().is_some_and(|text| glob(&pattern, text)))
         }
         "Bool" => given.eq_ignore_ascii_case(wanted),
         "IpAddress" => {

@@ -123,7 +123,8 @@ fn values_with_wildcards_are_not_filled_in() {
 
 #[test]
 fn client_ids_are_filled_in_as_plain_characters() {
-    let statement = r#"{"Effect":"Allow","Action":"iot:Subscribe","Resource":"A:topicfilter/my/${iot:ClientId}/topic"}"#;
+    let statement =
+        r#"{"Effect":"Allow","Action":"iot:Subscribe","Resource":"A:topicfilter/my/${iot:ClientId}/topic"}"#;
     for client in ["+", "*", "d$1"] {
         let permissions = permissions(statement, client, None);
         assert!(permissions.allows(Action::Subscribe, &format!("my/{client}/topic")), "{client}");
@@ -147,7 +148,8 @@ fn conditions_on_the_attributes_of_a_connect_are_judged_as_the_guide_says() {
     let connect = |condition: &str| {
         format!(r#"{{"Effect":"Allow","Action":"iot:Connect","Resource":"*","Condition":{{{condition}}}}}"#)
     };
-    let attributes = |operator: &str, list: &str| connect(&format!(r#""{operator}":{{"iot:ConnectAttributes":[{list}]}}"#));
+    let attributes =
+        |operator: &str, list: &str| connect(&format!(r#""{operator}":{{"iot:ConnectAttributes":[{list}]}}"#));
     let denied = |operator: &str, list: &str| {
         let statement = attributes(operator, list).replace("Allow", "Deny");
         format!(r#"{{"Effect":"Allow","Action":"iot:Connect","Resource":"*"}},{statement}"#)
@@ -167,9 +169,8 @@ fn conditions_on_the_attributes_of_a_connect_are_judged_as_the_guide_says() {
     ] {
         let permissions = permissions(&statements, "c", None);
         let asked = [(false, None), (true, None), (false, Some("my/will")), (true, Some("my/will"))];
-        let answers = asked.map(|(persistent, will)| {
-            permissions.allows_connect("c", ConnectAttributes { persistent, will })
-        });
+        let answers =
+            asked.map(|(persistent, will)| permissions.allows_connect("c", ConnectAttributes { persistent, will }));
         assert_eq!(answers, expected, "{statements}");
     }
 }
@@ -189,8 +190,10 @@ fn certificates_have_variables() {
         ("${iot:Certificate.Subject.AlternativeName.DNSName}", "bulb.example.com", true),
         ("${iot:DomainName}", "a1-ats.iot", true),
     ] {
-        let text = format!(r#"{{"Version":"2012-10-17","Statement":{{"Effect":"Allow","Action":"iot:Publish",
-            "Resource":"arn:aws:iot:eu-west-1:123456789012:topic/{resource}"}}}}"#);
+        let text = format!(
+            r#"{{"Version":"2012-10-17","Statement":{{"Effect":"Allow","Action":"iot:Publish",
+            "Resource":"arn:aws:iot:eu-west-1:123456789012:topic/{resource}"}}}}"#
+        );
         let document = Document::parse(&text, SIZE_MAX).unwrap();
         let permissions = Permissions::compile([&document], &context(&account(), "d1", None, Some(&x509)));
         let topic = topic.replace("\\\\", "\\");
@@ -227,8 +230,16 @@ fn documents_are_checked_when_they_are_created() {
         ),
         (with(r#"{"Effect":"Allow","Action":[],"Resource":"*"}"#), "MalformedPolicyException", "Action"),
         (with(r#"{"Effect":"Allow","Action":"iot:Publsh","Resource":"*"}"#), "MalformedPolicyException", "iot:Publsh"),
-        (with(r#"{"Effect":"Deny","Action":["iot:Publish","iot:Sub"],"Resource":"*"}"#), "MalformedPolicyException", "iot:Sub"),
-        (with(r#"{"Effect":"Allow","Action":"iot:Recieve*","Resource":"*"}"#), "MalformedPolicyException", "iot:Recieve*"),
+        (
+            with(r#"{"Effect":"Deny","Action":["iot:Publish","iot:Sub"],"Resource":"*"}"#),
+            "MalformedPolicyException",
+            "iot:Sub",
+        ),
+        (
+            with(r#"{"Effect":"Allow","Action":"iot:Recieve*","Resource":"*"}"#),
+            "MalformedPolicyException",
+            "iot:Recieve*",
+        ),
         (with(r#"{"Effect":"Allow","Action":"*","Resource":"topic/a"}"#), "MalformedPolicyException", "topic/a"),
         (with(r#"{"Effect":"Allow","Action":"*","Resource":"arn:${x"}"#), "MalformedPolicyException", "not closed"),
         (
@@ -237,7 +248,9 @@ fn documents_are_checked_when_they_are_created() {
             "NotAction exclude",
         ),
         (
-            with(r#"{"Effect":"Allow","Action":"*","Resource":"*","Condition":{"StringEquals":{"aws:CurrentTime":"x"}}}"#),
+            with(
+                r#"{"Effect":"Allow","Action":"*","Resource":"*","Condition":{"StringEquals":{"aws:CurrentTime":"x"}}}"#,
+            ),
             "MalformedPolicyException",
             "Statement[0].Condition.StringEquals.aws:CurrentTime",
         ),
@@ -432,14 +445,36 @@ fn plain_keys(client: &str, thing: Option<&Thing>, has_x509: bool) -> Keys {
 
 /// Policies of pieces that meet each other often.
 fn document() -> impl Strategy<Value = serde_json::Value> {
-    let actions = ["iot:Connect", "iot:Publish", "iot:Subscribe", "iot:Receive", "iot:RetainPublish", "iot:*", "*",
-        "iot:*ublish", "iot:GetThingShadow", "IOT:PUBLISH"];
+    let actions = [
+        "iot:Connect",
+        "iot:Publish",
+        "iot:Subscribe",
+        "iot:Receive",
+        "iot:RetainPublish",
+        "iot:*",
+        "*",
+        "iot:*ublish",
+        "iot:GetThingShadow",
+        "IOT:PUBLISH",
+    ];
     let resources = [
-        "*", "arn:aws:iot:*", "arn:aws:iot:*:*:topic/acme/*", "A:client/${iot:ClientId}", "A:topic/${iot:ClientId}",
-        "A:client/${iot:Connection.Thing.ThingName}", "A:topic/${iot:Connection.Thing.Attributes[tenant]}/d1",
-        "A:topicfilter/${iot:Connection.Thing.Attributes[tenant]}/*", "A:t*/acme/d?", "A:topic/${*}", "A:topic/#",
-        "A:topicfilter/+", "A:topic/${iot:Certificate.Subject.CommonName}*", "A:topic/${iot:Certificate.Subject.Country}",
-        "A:*/bulb", "A:client/d1", "A:topic/${iot:Certificate.Subject.Organization.7}",
+        "*",
+        "arn:aws:iot:*",
+        "arn:aws:iot:*:*:topic/acme/*",
+        "A:client/${iot:ClientId}",
+        "A:topic/${iot:ClientId}",
+        "A:client/${iot:Connection.Thing.ThingName}",
+        "A:topic/${iot:Connection.Thing.Attributes[tenant]}/d1",
+        "A:topicfilter/${iot:Connection.Thing.Attributes[tenant]}/*",
+        "A:t*/acme/d?",
+        "A:topic/${*}",
+        "A:topic/#",
+        "A:topicfilter/+",
+        "A:topic/${iot:Certificate.Subject.CommonName}*",
+        "A:topic/${iot:Certificate.Subject.Country}",
+        "A:*/bulb",
+        "A:client/d1",
+        "A:topic/${iot:Certificate.Subject.Organization.7}",
     ];
     let conditions = [
         r#"{"Bool":{"iot:Connection.Thing.IsAttached":"true"}}"#,
@@ -466,8 +501,12 @@ fn document() -> impl Strategy<Value = serde_json::Value> {
         proptest::collection::vec(proptest::sample::select(words.to_vec()), 1..4).prop_map(serde_json::Value::from)
     }
     let statement = (
-        proptest::bool::weighted(0.75), proptest::bool::weighted(0.8), some(&actions), proptest::bool::weighted(0.85),
-        some(&resources), proptest::option::weighted(0.4, proptest::sample::select(conditions.to_vec())),
+        proptest::bool::weighted(0.75),
+        proptest::bool::weighted(0.8),
+        some(&actions),
+        proptest::bool::weighted(0.85),
+        some(&resources),
+        proptest::option::weighted(0.4, proptest::sample::select(conditions.to_vec())),
     );
     let statement = statement.prop_map(|(allow, action, actions, resource, resources, condition)| {
         let mut statement = serde_json::json!({ "Effect": if allow { "Allow" } else { "Deny" } });
