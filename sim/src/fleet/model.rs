@@ -31,6 +31,8 @@ pub struct Model {
     source: Source,
     /// The last outlier of each metric, by its sequence number.
     spiked: Vec<u64>,
+    firmware: Box<str>,
+    revision: u64,
 }
 
 #[derive(Debug)]
@@ -57,12 +59,39 @@ impl Model {
             }
         };
         let first = start + spread.mul_f64(rng.random_range(0.0..1.0));
-        Model { next_seq: 1, due: (!empty).then_some(first), source, spiked: Vec::new() }
+        Model {
+            next_seq: 1,
+            due: (!empty).then_some(first),
+            source,
+            spiked: Vec::new(),
+            firmware: "1.0.0".into(),
+            revision: 0,
+        }
     }
 
     /// When the next reading is due. `None` when a replayed series is at its end.
     pub fn due(&self) -> Option<Time> {
         self.due
+    }
+
+    /// Applies what the device's shadow desires.
+    pub fn desired(&mut self, _now: Time, desired: &serde_json::Map<String, serde_json::Value>) {
+        if let Some(firmware) = desired.get("firmware").and_then(|v| v.as_str())
+            && *firmware != *self.firmware
+        {
+            self.firmware = firmware.into();
+            self.revision += 1;
+        }
+    }
+
+    /// The reported section of the device's shadow.
+    pub fn reported(&self) -> serde_json::Value {
+        serde_json::json!({ "firmware": *self.firmware })
+    }
+
+    /// How often what is reported has changed.
+    pub fn revision(&self) -> u64 {
+        self.revision
     }
 
     /// Whether the model plays a series, which has an end.

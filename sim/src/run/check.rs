@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use record::{LatencyMs, ReadingId};
 
+use super::devices::{DeviceOracles, Devices};
 use super::measure::Latencies;
 use crate::fault::{Faults, Opportunity};
 use crate::fleet::Truth;
 use crate::invariant::{
     AnomalyReader, Arrived, AthenaReader, INTEGRITY, LakeReader, Ledger, QuarantineReader, QueryError, Refused, Row,
-    RuleError, RuleErrorReader, Strays, Tally, Violation,
+    RuleError, RuleErrorReader, Shadowed, Strays, Tally, Violation,
 };
 use crate::world::clock;
 use crate::world::spotlight::Stage;
@@ -26,6 +27,7 @@ pub(super) struct Oracles {
     quarantine: QuarantineReader,
     rule_errors: RuleErrorReader,
     anomalies: AnomalyReader,
+    devices: DeviceOracles,
     table: &'static str,
     /// Whether every plain outlier must be told.
     outliers_owed: bool,
@@ -63,6 +65,8 @@ pub(super) struct Checked {
     pub anomalies: u64,
     /// Outliers that are owed, and were not told.
     pub untold: u64,
+    /// What devices are and have heard.
+    pub devices: Devices,
     /// The first reading that is owed and has not been seen.
     pub first_missing: Option<ReadingId>,
     /// Broken promises.
@@ -75,11 +79,11 @@ impl Oracles {
         lake: LakeReader,
         quarantine: QuarantineReader,
         rule_errors: RuleErrorReader,
-        anomalies: AnomalyReader,
+        (anomalies, devices): (AnomalyReader, DeviceOracles),
         (table, outliers_owed): (&'static str, bool),
         trace: Trace,
     ) -> Self {
-        Oracles { athena, lake, quarantine, rule_errors, anomalies, table, outliers_owed, trace }
+        Oracles { athena, lake, quarantine, rule_errors, anomalies, devices, table, outliers_owed, trace }
     }
 
     /// Tells that a reader of the lake sees this reading.
@@ -95,7 +99,7 @@ impl Oracles {
     }
 
     /// Reads every row, through Athena and from the lake, and what was set aside on the way.
-    pub async fn check(&self, truth: &Truth, faults: &Faults) -> Result<Checked, QueryError> {
+    pub async fn check(&self, truth: &Truth, faults: &Faults, shadowed: &[Shadowed]) -> Result<Checked, QueryError> {
         let before = self.rows().await?;
         let mut ledger = Ledger::new(truth);
         let mut read = 0;
@@ -141,6 +145,8 @@ impl Oracles {
         let owed = self.outliers_owed.then_some(&arrived as Arrived<'_>);
         violations.extend(told.violations(truth, owed));
         let untold = owed.map_or(0, |arrived| told.untold(truth, arrived).len() as u64);
+        let devices = self.devices.look(truth, shadowed).await?;
+        violations.extend(devices.violations(truth));
         // Once: it walks over every acknowledged reading.
         let tally = ledger.tally();
         let tally = Tally {
@@ -157,6 +163,7 @@ impl Oracles {
             strays: (strays.kept(), strays.missing()),
             anomalies: told.count() as u64,
             untold,
+            devices,
             first_missing: ledger.first_missing(),
             violations,
         })
@@ -195,6 +202,7 @@ impl Oracles {
             strays: (0, 0),
             anomalies: 0,
             untold: 0,
+            devices: Devices::default(),
             first_missing: None,
             violations,
         })

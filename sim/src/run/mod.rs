@@ -7,7 +7,9 @@
 mod acts;
 mod check;
 mod deployment;
+mod devices;
 mod measure;
+mod operator;
 mod promises;
 mod service_acts;
 mod settings;

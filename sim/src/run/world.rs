@@ -11,6 +11,8 @@ use record::{Build, Digest, Manifest, SCHEMA_VERSION, Summary, Verdict};
 use super::acts::Acts;
 use super::check::{Checked, Oracles};
 use super::deployment::{Deployments, Ended};
+use super::devices::DeviceOracles;
+use super::operator::Operator;
 use super::promises::{owes_outliers, storms};
 use super::{Harness, Outcome, RunError, RunOptions, Status, measure, service_acts};
 use crate::cloud::account::Account;
@@ -45,6 +47,7 @@ pub(super) struct World {
     oracles: Oracles,
     pub(super) deployments: Deployments,
     pub(super) acts: Acts,
+    pub(super) operator: Operator,
     watch: Watch,
     /// How long a record may lie in the platform's windows and buffers.
     on_its_way: Duration,
@@ -124,7 +127,6 @@ impl World {
         seam::serve(&cloud, &aws);
         let owed = owes_outliers(&scenario, &faults);
         let oracles = oracles(&seam::sdk_config(&cloud, &oracle), &deployed, owed, trace.clone());
-        let broker = BROKER.parse().expect("a constant address");
         let deployer =
             seam::session_credential("deployer", &format!("arn:aws:iam::{}:root", cloud.look(|a| a.id().to_owned())));
         cloud.enter(|account, _| account.add_credential(deployer.clone()));
@@ -133,12 +135,15 @@ impl World {
         service_acts::start(&cloud, &settings, &owner, &trace);
         let deploying = (config.clone(), &owner);
         let deployments = Deployments::start(&scenario, &after_changes, change_template, deploying, trace.clone())?;
-        let acts = Acts::start(&scenario, &settings, (&cloud, &trace), (config, &owner), &plan)?;
-        let fleet = Fleet::start(plan, seed, broker, now, trace.clone(), faults);
+        let acts = Acts::start(&scenario, &settings, (&cloud, &trace), (config.clone(), &owner), &plan)?;
+        let fleet = Fleet::start(plan, seed, BROKER.parse().expect("an address"), now, trace.clone(), faults);
+        let asking = (&config, &owner);
+        let operator = Operator::start(&scenario, asking, fleet.truth(), fleet.devices(), trace.clone());
         let on_its_way = after_changes.iter().chain([&settings]).map(on_its_way).max().unwrap_or_default();
         let world = World {
             deployments,
             acts,
+            operator,
             watch,
             scenario,
             options,
@@ -211,13 +216,13 @@ impl World {
                 let drained = self.drained();
                 let checked = self.check().await?;
                 // A look takes time: what was written while the oracles read came after the end.
-                let owed = checked.tally.missing + checked.strays.1 + checked.untold;
+                let owed = checked.tally.missing + checked.strays.1 + checked.untold + checked.devices.owed();
                 let settled = drained && owed == 0 && checked.last_written <= end;
                 if settled || now >= end {
                     return Ok((settled, checked));
                 }
-                // An anomaly that is late is no row of the table.
-                rows_at_last_look = rows.filter(|_| checked.untold == 0);
+                // An anomaly that is late is no row of the table, and a command that is late is none either.
+                rows_at_last_look = rows.filter(|_| checked.untold == 0 && checked.devices.owed() == 0);
             }
             clock::sleep_until((clock::now() + SAMPLE_EVERY).min(end)).await;
             self.sample();
@@ -226,7 +231,8 @@ impl World {
 
     /// Whether devices are drained, and nobody is at work on the account.
     fn drained(&self) -> bool {
-        self.fleet.drained() && self.deployments.finished() && self.acts.finished()
+        let asked = self.operator.finished() && self.fleet.shadows_settled();
+        self.fleet.drained() && asked && self.deployments.finished() && self.acts.finished()
     }
 
     /// Messages that error actions of rules have stored.
@@ -255,7 +261,8 @@ impl World {
         self.tell();
         // A copy: devices go on living while the oracles read.
         let truth = self.fleet.truth().lock().expect("one thread runs the simulation").clone();
-        let checked = self.oracles.check(&truth, self.cloud.faults()).await.map_err(|error| self.unanswered(&error))?;
+        let checked = self.oracles.check(&truth, self.cloud.faults(), &self.shadowed()).await;
+        let checked = checked.map_err(|error| self.unanswered(&error))?;
         self.phase = phase;
         Ok(checked)
     }
@@ -325,6 +332,7 @@ impl World {
                 summary.counters.insert(name.to_owned(), count);
             }
         }
+        self.count_devices(&mut summary, &checked.devices);
         for (mark, count) in
             [(mark::DUPLICATE_DELIVERED, checked.tally.duplicates), (mark::MESSAGE_QUARANTINED, checked.strays.0)]
         {
@@ -375,7 +383,7 @@ fn oracles(config: &aws_types::SdkConfig, deployed: &Deployed, outliers_owed: bo
         LakeReader::new(config, &deployed.processed_bucket, &format!("{PROCESSED_TABLE}/")),
         QuarantineReader::new(config, &deployed.processed_bucket, "quarantine/"),
         RuleErrorReader::new(config, &deployed.raw_bucket, "rule-errors/readings/"),
-        AnomalyReader::new(config, &deployed.processed_bucket, "anomalies/"),
+        (AnomalyReader::new(config, &deployed.processed_bucket, "anomalies/"), DeviceOracles::new(config)),
         (PROCESSED_TABLE, outliers_owed),
         trace,
     )

@@ -129,6 +129,15 @@ fn section<'a>(document: &'a mut DocumentMut, name: &str) -> &'a mut dyn toml_ed
                 change.insert("patch", patch.parse::<toml_edit::Value>().unwrap().into());
                 return Item::ArrayOfTables(toml_edit::ArrayOfTables::from_iter([change]));
             }
+            if part == "rollout" {
+                let desired = "{ firmware = '1.1.0', setpoint = 21.0 }".parse::<toml_edit::Value>().unwrap();
+                let rollout = toml_edit::Table::from_iter([("desired", desired)]);
+                return Item::ArrayOfTables(toml_edit::ArrayOfTables::from_iter([rollout]));
+            }
+            if part == "command" {
+                let command = toml_edit::Table::from_iter([("every", "1min")]);
+                return Item::ArrayOfTables(toml_edit::ArrayOfTables::from_iter([command]));
+            }
             if part == "fault" {
                 let fault = toml_edit::Table::from_iter([("kind", "slow-service")]);
                 return Item::ArrayOfTables(toml_edit::ArrayOfTables::from_iter([fault]));
@@ -175,6 +184,9 @@ fn every_key_changes_something_and_has_the_default_that_it_says() {
         }
         let base = if key.only == Some(schema::REPLAY) { REPLAY } else { SYNTHETIC };
         let mut base: DocumentMut = base.parse().unwrap();
+        if key.section.starts_with("rollout") || key.section == "command" {
+            section(&mut base, "fleet").insert("shadow", Item::Value(true.into()));
+        }
         section(&mut base, key.section);
         if key.section == "fault" {
             let has = |contract: &&Contract| contract.keys.iter().any(|has| has.as_str() == key.name);
@@ -746,9 +758,11 @@ fn all_scenario_files_of_the_repository_are_valid() {
         "fleet-10k",
         "operator-errors",
         "power-loss",
+        "reconnect-storm",
         "region-outage",
         "replay-nab",
         "reshard-storm",
+        "shadow-rollout",
         "smoke",
         "swarm",
         "unruly-devices",
