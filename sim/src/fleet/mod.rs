@@ -3,11 +3,13 @@
 //! - `spec`: a fleet as a scenario describes it.
 //! - `plan`: the devices that follow from it (names, tenants, certificates), known before anything runs.
 //! - `model`: what a device measures and when, as a pure step.
+//! - `twin`: devices with physics, and what an operator may desire of any device.
 //! - `session`: MQTT 3.1.1 with a queue that survives reconnects, as a pure step around rumqttc's client state.
 //! - `shadow`, `duties`: what a device does beside its readings: it follows its shadow, and takes commands.
 //! - `conn`, `access`: simulated TCP with access networks, what goes wrong there, and a simulated TLS handshake.
 //! - `driver`, `runner`: one task and one node a device, which turn these steps.
 //! - `fates`, `habits`, `malformed`, `acts`: the faults of a device, how it misbehaves, and what is done to it.
+//! - `intruder`: somebody who has devices' certificates and means harm.
 //! - `truth`: the ledger of published and acknowledged readings; `commands`: that of commands and sessions.
 //!
 //! A device knows nothing of the cloud but the broker's address.
@@ -29,6 +31,7 @@ mod driver;
 mod duties;
 mod fates;
 mod habits;
+mod intruder;
 mod malformed;
 pub mod model;
 pub mod network;
@@ -40,6 +43,7 @@ mod session;
 mod shadow;
 pub mod spec;
 mod truth;
+mod twin;
 
 #[cfg(test)]
 mod fault_tests;
@@ -48,6 +52,7 @@ mod tests;
 
 pub use commands::{Command as Ordered, Commands, End, Foreign, Spell};
 pub use content::Content;
+pub use intruder::Intrusions;
 pub use payload::Reading;
 pub use plan::{DevicePlan, PlanError, plan};
 pub use runner::{Fleet, OwnState, Stats};

@@ -8,6 +8,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::commands::Commands;
 use super::content::Content;
+use super::intruder::Intrusions;
 use crate::world::time::Time;
 
 /// One reading, as its device knows it.
@@ -106,6 +107,7 @@ pub struct Truth {
     strays: Vec<Stray>,
     spikes: Vec<Spike>,
     commands: Commands,
+    intrusions: Intrusions,
 }
 
 /// An outlier that a detector must find.
@@ -133,6 +135,7 @@ impl Truth {
             strays: Vec::new(),
             spikes: Vec::new(),
             commands: Commands::default(),
+            intrusions: Intrusions::default(),
         }
     }
 
@@ -144,6 +147,15 @@ impl Truth {
     /// The same, to be added to.
     pub fn commands_mut(&mut self) -> &mut Commands {
         &mut self.commands
+    }
+
+    /// What intruders tried.
+    pub fn intrusions(&self) -> &Intrusions {
+        &self.intrusions
+    }
+
+    pub(super) fn intrusions_mut(&mut self) -> &mut Intrusions {
+        &mut self.intrusions
     }
 
     /// When the run started.

@@ -13,10 +13,12 @@ use client;
 
 mod anomalies;
 mod athena;
+mod isolation;
 mod lake;
 mod ledger;
 mod prefix;
 mod quarantine;
+mod raw;
 mod rule_errors;
 mod sessions;
 mod shadows;
@@ -24,9 +26,11 @@ mod strays;
 
 pub use anomalies::{AnomalyReader, Arrived, Told};
 pub use athena::{AthenaReader, QueryError};
+pub use isolation::{Hop, Isolation};
 pub use lake::{LakeFile, LakeReader};
 pub use ledger::{Ledger, Tally};
 pub use quarantine::{QuarantineReader, Refused};
+pub use raw::{RawReader, Whose};
 pub use rule_errors::{RuleError, RuleErrorReader};
 pub use sessions::{SessionLimits, Sessions};
 pub use shadows::{Convergence, ShadowReader, Shadowed};
@@ -115,6 +119,13 @@ pub const SESSION_SEMANTICS: Invariant = Invariant {
               receives what is for another",
 };
 
+/// No tenant gets at another one's data, wherever it is.
+pub const TENANT_ISOLATION: Invariant = Invariant {
+    id: "tenant-isolation",
+    promise: "nobody publishes into, subscribes to or hears from the space of another tenant or device, and no record, object, row, \
+              answer of Athena or log line names a device together with another tenant",
+};
+
 /// All invariants.
 pub const ALL: &[Invariant] = &[
     CONSERVATION,
@@ -125,6 +136,7 @@ pub const ALL: &[Invariant] = &[
     ANOMALIES_TOLD,
     SHADOW_CONVERGENCE,
     SESSION_SEMANTICS,
+    TENANT_ISOLATION,
     DEPLOYMENT,
     AUTHORIZATION,
     BACK_OFF,

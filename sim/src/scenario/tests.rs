@@ -765,6 +765,7 @@ fn all_scenario_files_of_the_repository_are_valid() {
         "shadow-rollout",
         "smoke",
         "swarm",
+        "hostile-device",
         "unruly-devices",
         "unwell-services",
     ] {
