@@ -46,6 +46,8 @@ mod truth;
 mod twin;
 
 #[cfg(test)]
+mod duty_tests;
+#[cfg(test)]
 mod fault_tests;
 #[cfg(test)]
 mod tests;
