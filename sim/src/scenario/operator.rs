@@ -71,11 +71,18 @@ fn read_desired(table: &Table<'_>) -> Result<Map<String, Value>, ScenarioError> 
 
 /// Reads one `[[command]]` of a run whose devices publish during `hardship`.
 pub(super) fn read_command(table: &Table<'_>, hardship: Duration) -> Result<CommandSpec, ScenarioError> {
+    let from = table.get("from").map_or(Ok(Duration::ZERO), |from| from.duration())?;
+    let until = table.get("until").map_or(Ok(hardship), |until| until.duration())?;
+    if let Some(entry) = table.get("until").filter(|_| until > hardship || from >= until) {
+        let problem = format!("ends after {}, and `from` is {}", format(until), format(from));
+        let hint = format!("an operator acts within phase.hardship ({})", format(hardship));
+        return Err(entry.error_expecting(problem, "an instant after `from`, within phase.hardship", hint));
+    }
     Ok(CommandSpec {
         fleet: table.get("fleet").map(|fleet| fleet.word()).transpose()?,
         every: table.require("every")?.duration()?,
-        from: table.get("from").map_or(Ok(Duration::ZERO), |from| from.duration())?,
-        until: table.get("until").map_or(Ok(hardship), |until| until.duration())?,
+        from,
+        until,
     })
 }
 
@@ -118,10 +125,10 @@ impl Scenario {
         for (i, command) in self.commands.iter().enumerate() {
             let wants = "session = \"persistent\"";
             self.check_asked(&format!("command[{i}]"), &command.fleet, wants, |f| command.is_for(f))?;
-            if command.until > hardship || command.from >= command.until {
-                let problem = format!("ends after {} and begins after {}", format(command.until), format(command.from));
-                let expected = format!("an instant after `from` and within phase.hardship, {}", format(hardship));
-                let key = format!("command[{i}].until");
+            if command.from >= hardship {
+                let problem = format!("is {}", format(command.from));
+                let expected = format!("an instant within phase.hardship, {}", format(hardship));
+                let key = format!("command[{i}].from");
                 return Err(self.located_error(&key, problem, expected, "an operator acts while devices publish"));
             }
         }

@@ -14,7 +14,7 @@ use crate::world::time::Time;
 /// Sends commands for as long as they are to be sent. Each call is a task of its own: the pace does not wait for answers.
 pub(super) async fn carry_out(desk: Arc<Desk>, spec: CommandSpec, start: Time, devices: Vec<usize>) {
     let count = u32::try_from(devices.len().max(1)).unwrap_or(u32::MAX);
-    let (mut at, until) = (start + spec.from, start + spec.until);
+    let (mut at, until) = (start + spec.from, (start + spec.until).min(desk.end));
     for nth in 0.. {
         // Multiples of the interval, not sums of its parts: no drift comes of rounding.
         let round = start + spec.from + spec.every.saturating_mul(nth);
