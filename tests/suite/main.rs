@@ -13,6 +13,7 @@ mod faults_devices;
 mod faults_operators;
 mod faults_services;
 mod hostile;
+mod iotdata;
 mod least_privilege;
 mod permissions;
 mod resharding;

@@ -17,6 +17,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+pub(super) use self::operations::decode;
+
 use super::Iot;
 use super::registry::arns::{certificate_arn, policy_arn, thing_arn, thing_type_arn};
 use super::registry::{CertificateStatus, Thing, ThingType, invalid};
@@ -402,6 +404,7 @@ fn query_parameters(operation: &str) -> &'static [&'static str] {
     }
 }
 
+/// The parameters of a query, decoded.
 pub(super) fn query(text: &str) -> Result<BTreeMap<String, String>, AwsError> {
     let pairs = text.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
