@@ -36,7 +36,7 @@ mod runner;
 mod session;
 pub mod spec;
 mod truth;
-mod twin;
+pub mod twin;
 
 #[cfg(test)]
 mod fault_tests;
@@ -48,4 +48,5 @@ pub use payload::Reading;
 pub use plan::{DevicePlan, PlanError, plan};
 pub use runner::{Fleet, Stats};
 pub use session::{Command, Input, Message, Outputs, Session, SessionEvent, Settings};
-pub use truth::{Recorded, Spike, Stray, Truth};
+pub use truth::{Labelled, Recorded, Spike, Stray, Truth};
+pub use twin::Label;

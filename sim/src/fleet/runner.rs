@@ -213,7 +213,9 @@ impl Fleet {
             let within = seed.child("connect").rng().random_range(0.0..1.0);
             let connect_at = start + connect_gap * index + connect_gap.mul_f64(within);
             let fates = Fates::of(&shared.faults, &striking, &device.fleet, index, &device.id);
-            start_device(&shared, index, Device::new(index, device, seed, (start, connect_at), fates))
+            let device = Device::new(index, device, seed, (start, connect_at), fates);
+            device.planned_labels().into_iter().for_each(|label| lock(&shared.truth).planned(index, label));
+            start_device(&shared, index, device)
         });
         let (nodes, bodies) = started.unzip();
         let acts = Acts::start(&shared, &plan, bodies);

@@ -7,6 +7,7 @@
 mod acts;
 mod check;
 mod deployment;
+mod labels;
 mod measure;
 mod promises;
 mod service_acts;

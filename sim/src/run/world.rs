@@ -12,7 +12,7 @@ use super::acts::Acts;
 use super::check::{Checked, Oracles};
 use super::deployment::{Deployments, Ended};
 use super::promises::{owes_outliers, storms};
-use super::{Harness, Outcome, RunError, RunOptions, Status, measure, service_acts};
+use super::{Harness, Outcome, RunError, RunOptions, Status, labels, measure, service_acts};
 use crate::cloud::account::Account;
 use crate::cloud::core::access::Denial;
 use crate::fault::{Faults, InnerFaults};
@@ -106,7 +106,7 @@ impl World {
             seam::upload_packages(&mut account, now, &Plan::of(settings)).map_err(RunError::failed)?;
         }
         let deployed = seam::boot(&mut account, now, (&settings, &plan), change).map_err(RunError::failed)?;
-        let plan = fleet::plan(&scenario.fleets, seed)
+        let plan = fleet::plan(&scenario.fleets_in_hardship(), seed)
             .map_err(|error| RunError { message: error.to_string(), usage: true })?;
         for device in &plan {
             seam::register_device(&mut account, now, &deployed, device).map_err(RunError::failed)?;
@@ -325,6 +325,10 @@ impl World {
                 summary.counters.insert(name.to_owned(), count);
             }
         }
+        let end = self.scenario.start + self.scenario.phase.hardship;
+        let recorder = self.options.record.as_ref().map(|(recorder, _)| recorder);
+        let truth = self.fleet.truth();
+        labels::tell(&truth.lock().expect("one thread runs the simulation"), end, recorder, &mut summary);
         for (mark, count) in
             [(mark::DUPLICATE_DELIVERED, checked.tally.duplicates), (mark::MESSAGE_QUARANTINED, checked.strays.0)]
         {

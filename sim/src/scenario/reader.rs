@@ -124,12 +124,15 @@ impl<'a> Table<'a> {
 
     /// Refuses keys that belong to another kind of fleet.
     pub(super) fn only_keys_of(&self, kind: &str) -> Result<(), ScenarioError> {
-        let foreign = schema::keys_of(self.section).filter(|k| k.only.is_some_and(|only| only != kind));
+        let foreign = schema::keys_of(self.section).filter(|k| !k.only.is_empty() && !k.only.contains(&kind));
         let present = foreign.filter_map(|k| Some((k, self.table.get_key_value(k.name)?.0.span())));
         let Some((key, span)) = present.min_by_key(|(_, span)| span.start) else { return Ok(()) };
-        let allowed: Vec<&str> =
-            schema::keys_of(self.section).filter(|k| k.only.is_none_or(|only| only == kind)).map(|k| k.name).collect();
-        let owner = key.only.expect("only keys with an owner are foreign");
+        let allowed: Vec<&str> = schema::keys_of(self.section)
+            .filter(|k| k.only.is_empty() || k.only.contains(&kind))
+            .map(|k| k.name)
+            .collect();
+        let quoted: Vec<String> = key.only.iter().map(|owner| format!("\"{owner}\"")).collect();
+        let (owners, owner) = (quoted.join(", "), key.only.first().expect("only keys with an owner are foreign"));
         let hint = match key.name {
             "devices" => "a replay fleet has one device for each series".to_owned(),
             "publish_every" => "`pace` says how often rows are played".to_owned(),
@@ -139,7 +142,7 @@ impl<'a> Table<'a> {
         Err(self.doc.error(
             span,
             self.path_of(key.name),
-            format!("belongs to fleets of kind \"{owner}\", and this one is \"{kind}\""),
+            format!("belongs to fleets of kind {owners}, and this one is \"{kind}\""),
             format!("one of {}", allowed.join(", ")),
             hint,
         ))
@@ -340,6 +343,12 @@ impl<'a> Entry<'a> {
         };
         let hint = "1 is always, 0.05 is one time in twenty";
         Probability::new(number).ok_or_else(|| self.error(format!("is {}", describe(self.value.get_ref())), hint))
+    }
+
+    /// `true` or `false`.
+    pub(super) fn switch(&self) -> Result<bool, ScenarioError> {
+        let hint = "write the word without quotes";
+        self.value.get_ref().as_bool().ok_or_else(|| self.wrong_type(self.value, hint))
     }
 
     /// A finite number within the range of all numbers.

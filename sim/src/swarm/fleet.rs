@@ -6,7 +6,6 @@ use rand::RngExt as _;
 use toml_edit::{ArrayOfTables, Item, Table, value};
 
 use super::lots::{chance, one_of, rounded};
-use crate::fleet::spec::Network;
 use crate::scenario::{Swarm, duration};
 use crate::world::seed::{Rng, Seed};
 
@@ -14,6 +13,8 @@ use crate::world::seed::{Rng, Seed};
 const FLEETS: [&str; 5] = ["pumps", "gateways", "meters", "boilers", "fans"];
 /// Stems of tenants: two fleets may share their tenants.
 const TENANTS: [&str; 3] = ["acme", "globex", "initech"];
+/// Access networks.
+const NETWORKS: [&str; 3] = ["ethernet", "wifi", "lte"];
 /// Intervals of publishes, in milliseconds.
 const EVERY_MS: [u64; 9] = [250, 500, 1_000, 2_000, 5_000, 10_000, 15_000, 20_000, 30_000];
 /// Metrics: name, baseline, noise, and units of which the oracles know the conversion; empty for an undeclared one.
@@ -53,7 +54,7 @@ fn fleet(n: usize, devices: u32, readings_max: u64, hardship: Duration, rng: &mu
     table.insert("tenants", value(i64::from(rng.random_range(1..=devices.min(4)))));
     table.insert("devices", value(i64::from(devices)));
     table.insert("publish_every", value(duration::format(interval(devices, readings_max, hardship, rng))));
-    table.insert("network", value(one_of(rng, &Network::ALL).0));
+    table.insert("network", value(one_of(rng, &NETWORKS)));
     if chance(rng, 0.7) {
         table.insert("metric", Item::ArrayOfTables(metrics(rng)));
     }
