@@ -281,7 +281,8 @@ fn restart(device: &mut Device, wire: &mut Wire, shared: &Shared) {
     let (now, out) = (clock::now(), &mut lock(&shared.scratch).out);
     wire.die();
     wire.link = Link::Down;
-    begin_anew(device, shared, now, now, out);
+    let back = device.model.gone_until().unwrap_or(now).max(now);
+    begin_anew(device, shared, now, back, out);
 }
 
 /// The device has restarted, and connects at `at` at the earliest.
@@ -298,7 +299,10 @@ fn begin_anew(device: &mut Device, shared: &Shared, now: Time, at: Time, out: &m
 /// Does what comes of itself, such as the end of an update of the firmware, with which the device restarts.
 fn settle(device: &mut Device, wire: &mut Wire, shared: &Shared, now: Time, out: &mut Outputs) {
     while device.model.settles_at().is_some_and(|at| at <= now) {
-        if let Some(back) = device.model.settle(now) {
+        let back = device.model.settle(now);
+        let fields = [("firmware", device.model.firmware().into()), ("restarts", u64::from(back.is_some()).into())];
+        shared.trace.event(Level::Call, now, &device.id, "update", &device.topic, &fields);
+        if let Some(back) = back {
             wire.close();
             begin_anew(device, shared, now, back, out);
         }

@@ -126,6 +126,16 @@ impl Model {
         self.managed.settles_at()
     }
 
+    /// The firmware that runs.
+    pub fn firmware(&self) -> &str {
+        self.managed.firmware()
+    }
+
+    /// Until when the device is gone, because it restarts with another firmware.
+    pub fn gone_until(&self) -> Option<Time> {
+        self.managed.gone_until()
+    }
+
     /// Takes the next step of what changes of itself, when it is due. Answers until when the device is gone, when it
     /// restarts now: until then it has no connection and takes no reading.
     pub fn settle(&mut self, now: Time) -> Option<Time> {

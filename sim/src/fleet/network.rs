@@ -141,11 +141,16 @@ pub(super) struct Line {
 }
 
 impl Line {
+    /// A line of a network that is always there.
+    pub(super) fn plain(network: Network) -> Self {
+        Line { profile: NetworkProfile::of(network), coverage: None, free_at: [Time::EPOCH; 2] }
+    }
+
     /// The line of a device that moves as `coverage` says.
     pub(super) fn of(plan: &DevicePlan, coverage: Option<Arc<Coverage>>) -> Self {
-        let profile = NetworkProfile::of(plan.network);
-        let disconnects = plan.disconnects.or(profile.disconnects);
-        Line { profile: NetworkProfile { disconnects, ..profile }, coverage, free_at: [Time::EPOCH; 2] }
+        let mut line = Line { coverage, ..Line::plain(plan.network) };
+        line.profile.disconnects = plan.disconnects.or(line.profile.disconnects);
+        line
     }
 
     /// Draws how long a packet of so many bytes takes that is sent now.
@@ -178,10 +183,6 @@ mod tests {
     use super::*;
     use crate::world::seed::Seed;
 
-    fn line(network: Network) -> Line {
-        Line { profile: NetworkProfile::of(network), coverage: None, free_at: [Time::EPOCH; 2] }
-    }
-
     #[test]
     fn half_of_the_messages_take_longer_than_the_median() {
         for (name, network) in Network::ALL {
@@ -211,7 +212,7 @@ mod tests {
     fn bytes_wait_for_those_before_them_and_each_way_has_its_own_rate() {
         let mut rng = Seed::root(3).rng();
         let now = Time::from_unix_secs(100);
-        let mut nb_iot = line(Network::NbIot);
+        let mut nb_iot = Line::plain(Network::NbIot);
         for _ in 0..10 {
             nb_iot.takes(now, Way::Up, 735, &mut rng);
             nb_iot.takes(now, Way::Down, 285, &mut rng);
@@ -220,7 +221,7 @@ mod tests {
         assert_eq!(nb_iot.free_at, [now + Duration::from_secs(1); 2]);
         let takes = nb_iot.takes(now, Way::Up, 735, &mut rng);
         assert!(takes > Duration::from_millis(1_100), "{takes:?}");
-        let mut lte = line(Network::Lte);
+        let mut lte = Line::plain(Network::Lte);
         lte.takes(now, Way::Up, 1_000_000, &mut rng);
         assert_eq!(lte.free_at, [Time::EPOCH; 2]);
     }
@@ -228,10 +229,10 @@ mod tests {
     #[test]
     fn connections_last_as_long_as_the_profile_says_in_the_mean() {
         let mut rng = Seed::root(4).rng();
-        let satellite = line(Network::Satellite);
+        let satellite = Line::plain(Network::Satellite);
         let lasted = (0..4_000).map(|_| satellite.lasts(&mut rng).expect("it drops").as_secs_f64());
         let ratio = lasted.sum::<f64>() / 4_000.0 / 7_200.0;
         assert!((0.95..1.05).contains(&ratio), "{ratio}");
-        assert_eq!(line(Network::Lte).lasts(&mut rng), None);
+        assert_eq!(Line::plain(Network::Lte).lasts(&mut rng), None);
     }
 }

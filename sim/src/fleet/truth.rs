@@ -8,6 +8,7 @@ use indexmap::{Equivalent, IndexSet};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::content::Content;
+use super::intruder::Intrusions;
 use super::twin::Label;
 use super::twin::spec::FailureKind;
 use crate::world::time::Time;
@@ -110,6 +111,7 @@ pub struct Truth {
     labels: Vec<Labelled>,
     /// Positions of labels.
     label_of: BTreeMap<(u32, FailureKind, Option<&'static str>, Time), usize>,
+    intrusions: Intrusions,
 }
 
 /// What is true of a device's readings, as its model knows it.
@@ -149,6 +151,7 @@ impl Truth {
             spikes: Vec::new(),
             labels: Vec::new(),
             label_of: BTreeMap::new(),
+            intrusions: Intrusions::default(),
         }
     }
 
@@ -175,6 +178,15 @@ impl Truth {
     /// What is true of the devices' readings, in the order in which it became known.
     pub fn labels(&self) -> &[Labelled] {
         &self.labels
+    }
+
+    /// What intruders tried.
+    pub fn intrusions(&self) -> &Intrusions {
+        &self.intrusions
+    }
+
+    pub(super) fn intrusions_mut(&mut self) -> &mut Intrusions {
+        &mut self.intrusions
     }
 
     /// When the run started.

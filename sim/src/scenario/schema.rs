@@ -353,6 +353,8 @@ pub const KEYS: &[Key] = &[
         "How likely a kind of fault is switched off."),
     key("swarm", "setting_off", ANY, Takes::Probability, Absent::Toml("0.5"), "0.9",
         "How likely a setting of the platform keeps its default."),
+    key("swarm", "twins", ANY, Takes::Probability, Absent::Toml("0.0"), "0.5",
+        "How likely a fleet is one of twins, with a network and failures that are drawn."),
 
     key("expect", "verdict", ANY, Takes::Choice(verdicts), Absent::Toml("\"held\""), "\"unsettled\"",
         "`held`: no invariant is broken, everything owed arrives, and no device gives a reading up. `unsettled`: something owed has not arrived when peace ends, or a device gave a reading up because its queue was full (those that a fault `flash-full` makes it give up are counted apart). `violated`: an invariant is broken. Anything but `held` makes the scenario a canary, and a run of it that holds fails with exit code 1."),

@@ -886,6 +886,7 @@ fn all_scenario_files_of_the_repository_are_valid() {
         "smoke",
         "swarm",
         "twins",
+        "hostile-device",
         "unruly-devices",
         "unwell-services",
     ] {
