@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rand::RngExt as _;
 
-use super::spec::{FleetSpec, ModelSpec, Network, Pace, Series, SessionKind, SyntheticSpec};
+use super::spec::{FleetSpec, ModelSpec, Network, Pace, Series, SessionKind, SyntheticSpec, TwinSpec};
+use super::twin::Twin;
 use crate::world::seed::Seed;
 
 /// Longest name of a thing, in bytes (AWS IoT API Reference, `CreateThing`).
@@ -33,6 +35,9 @@ pub struct DevicePlan {
     /// What becomes of its session when a connection ends.
     pub session: SessionKind,
     /// Whether it follows its shadow.
+    /// Mean time between drops of its connection; that of the network when it is absent.
+    pub disconnects: Option<Duration>,
+    /// Whether it keeps a shadow.
     pub shadow: bool,
     /// What it measures.
     pub model: ModelPlan,
@@ -81,6 +86,8 @@ pub enum ModelPlan {
         /// The rows.
         series: Arc<Series>,
     },
+    /// Values from physics.
+    Twin(Arc<TwinSpec>),
 }
 
 /// Fleets that cannot exist. Scenarios are refused before they come to this, with the place in their file.
@@ -146,6 +153,7 @@ pub fn plan(specs: &[FleetSpec], seed: Seed) -> Result<Vec<DevicePlan>, PlanErro
                 units,
                 network: spec.network,
                 session: spec.session,
+                disconnects: spec.disconnects,
                 shadow: spec.shadow,
                 model,
             });
@@ -163,6 +171,12 @@ fn members(spec: &FleetSpec) -> Vec<Member> {
             let declared = synthetic.metrics.iter().filter_map(|m| Some((m.name.clone(), m.unit.clone()?)));
             let units: Vec<_> = declared.collect();
             let member = |n: u32| (format!("{n:05}"), ModelPlan::Synthetic(shared.clone()), units.clone());
+            (1..=spec.devices).map(member).collect()
+        }
+        ModelSpec::Twin(twin) => {
+            let shared = Arc::new(twin.clone());
+            let units = Twin::units(twin.kind, twin.power);
+            let member = |n: u32| (format!("{n:05}"), ModelPlan::Twin(shared.clone()), units.clone());
             (1..=spec.devices).map(member).collect()
         }
         ModelSpec::Replay(replay) => {
@@ -185,8 +199,6 @@ fn certificate_id(device: Seed) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::super::spec::{MetricSpec, ReplaySpec, SeriesRow};
     use super::*;
 
@@ -211,6 +223,7 @@ mod tests {
             devices,
             network: Network::Lte,
             session: SessionKind::Clean,
+            disconnects: None,
             shadow: false,
             model: ModelSpec::Synthetic(SyntheticSpec {
                 publish_every: Duration::from_secs(10),
@@ -228,6 +241,7 @@ mod tests {
             devices: 0,
             network: Network::Ethernet,
             session: SessionKind::Clean,
+            disconnects: None,
             shadow: false,
             model: ModelSpec::Replay(ReplaySpec { pace: Pace::Recorded, series: series.collect() }),
         }

@@ -225,6 +225,7 @@ impl Fleet {
             let fates = Fates::of(&shared.faults, &striking, &device.fleet, index, &device.id);
             let has_shadow = device.shadow;
             let device = Device::new(index, device, seed, (start, connect_at), fates);
+            device.planned_labels().into_iter().for_each(|label| lock(&shared.truth).planned(index, label));
             let device = Arc::new(Mutex::new(device));
             if has_shadow {
                 shadowed.push((index, device.clone()));

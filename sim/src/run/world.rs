@@ -14,7 +14,7 @@ use super::deployment::{Deployments, Ended};
 use super::devices::DeviceOracles;
 use super::operator::Operator;
 use super::promises::{owes_outliers, storms};
-use super::{Harness, Outcome, OwnersAct, RunError, RunOptions, Status, measure, service_acts};
+use super::{Harness, Outcome, OwnersAct, RunError, RunOptions, Status, labels, measure, service_acts};
 use crate::cloud::account::Account;
 use crate::cloud::core::access::Denial;
 use crate::fault::{Faults, InnerFaults};
@@ -112,7 +112,7 @@ impl World {
             seam::upload_packages(&mut account, now, &Plan::of(settings)).map_err(RunError::failed)?;
         }
         let deployed = seam::boot(&mut account, now, (&settings, &plan), change).map_err(RunError::failed)?;
-        let plan = fleet::plan(&scenario.fleets, seed)
+        let plan = fleet::plan(&scenario.fleets_in_hardship(), seed)
             .map_err(|error| RunError { message: error.to_string(), usage: true })?;
         for device in &plan {
             seam::register_device(&mut account, now, &deployed, device).map_err(RunError::failed)?;
@@ -294,6 +294,11 @@ impl World {
         }
     }
 
+    fn tell_labels(&self, summary: &mut Summary) {
+        let end = self.scenario.start + self.scenario.phase.hardship;
+        labels::tell(&self.fleet.truth(), end, self.options.record.as_ref(), summary);
+    }
+
     fn outcome(self, settled: bool, checked: Checked) -> Outcome {
         let now = clock::now();
         let mut summary = Summary::new(&self.scenario.source.name, self.options.seed);
@@ -334,6 +339,7 @@ impl World {
             }
         }
         self.count_devices(&mut summary, &checked.devices);
+        self.tell_labels(&mut summary);
         for (mark, count) in
             [(mark::DUPLICATE_DELIVERED, checked.tally.duplicates), (mark::MESSAGE_QUARANTINED, checked.strays.0)]
         {
