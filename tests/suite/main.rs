@@ -7,6 +7,7 @@ mod canary;
 mod cli;
 mod cloudformation;
 mod coverage;
+mod enrolment;
 mod explore;
 mod faults_devices;
 mod faults_operators;
