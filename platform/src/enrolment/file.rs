@@ -269,7 +269,7 @@ mod tests {
     fn a_file_names_devices_with_a_certificate_each() {
         let id = "0A".repeat(32);
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("p3.pem"), format!("{PEM_TEXT}\n")).unwrap();
+        std::fs::write(folder.path().join("p3.pem"), PEM_TEXT.replace("AAAA", "CCCC") + "\n").unwrap();
         let path = folder.path().join("fleet.csv");
         let text = format!(
             "tenant, device,device_type,certificate_pem,certificate_id,certificate_file\n\

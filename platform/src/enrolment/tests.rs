@@ -20,8 +20,8 @@ const ARNS: &str = "arn:aws:iot:eu-west-1:123456789012:";
 struct Registry {
     /// Type and attributes of each thing.
     things: BTreeMap<String, Value>,
-    /// Whether each certificate is active, by its text.
-    certificates: BTreeMap<String, bool>,
+    /// Their texts; the place of one is its id.
+    certificates: Vec<String>,
     /// (policy, certificate).
     policies: BTreeSet<(String, String)>,
     /// (thing, certificate).
@@ -45,16 +45,15 @@ impl Registry {
 
     fn certificate(&mut self, request: &HttpRequest) -> Reply {
         let pem = testing::body(request)["certificatePem"].as_str().expect("a text").to_owned();
-        let id = format!(
-            "{:0>64}",
-            self.certificates.keys().position(|known| *known == pem).unwrap_or(self.certificates.len())
-        );
+        let known = self.certificates.iter().position(|known| *known == pem);
+        let id = format!("{:0>64}", known.unwrap_or(self.certificates.len()));
         let arn = format!("{ARNS}cert/{id}");
-        if self.certificates.insert(pem, true).is_some() {
+        if known.is_some() {
             let body = json!({ "message": "m", "resourceId": id, "resourceArn": arn }).to_string();
             let headers = vec![("x-amzn-errortype", "ResourceAlreadyExistsException".to_owned())];
             return Reply { status: 409, headers, body: body.into_bytes() };
         }
+        self.certificates.push(pem);
         Reply::ok(json!({ "certificateArn": arn, "certificateId": id }).to_string())
     }
 
