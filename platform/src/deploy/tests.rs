@@ -24,7 +24,7 @@ pub(super) fn everything() -> Settings {
         enabled = true
         [iot]
         logging = true
-        fleet_provisioning = true
+        claims = ['acme']
         [iot.domain]
         name = 'iot.example.com'
         certificate_arn = 'arn:aws:acm:eu-west-1:123456789012:certificate/0a1b'
@@ -379,7 +379,7 @@ const CHANGES: &[(&str, &str)] = &[
     ("curation.schedule", "'rate(1 hour)'"),
     ("curation.scan_limit_bytes", "12345678"),
     ("iot.logging", "true"),
-    ("iot.fleet_provisioning", "true"),
+    ("iot.claims", "['acme']"),
     ("iot.domain.name", "'b.example.com'"),
     ("iot.domain.certificate_arn", "'arn:aws:acm:eu-west-1:123456789012:certificate/2c'"),
     ("alarms.email", "'a@example.com'"),

@@ -187,13 +187,6 @@ impl Resource for ProvisioningTemplate {
     const TAGS: Tagging = Tagging::List;
 }
 
-impl Handle<ProvisioningTemplate> {
-    /// Name.
-    pub fn name(&self) -> Expr {
-        self.reference()
-    }
-}
-
 /// `AWS::IoT::DomainConfiguration`: an own name for the devices' endpoint.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]

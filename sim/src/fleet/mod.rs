@@ -5,6 +5,7 @@
 //! - `model`: what a device measures and when, as a pure step.
 //! - `session`: MQTT 3.1.1 with a queue that survives reconnects, as a pure step around rumqttc's client state.
 //! - `conn`, `access`: simulated TCP with access networks, what goes wrong there, and a simulated TLS handshake.
+//! - `join`: how a device with a claim certificate gets one of its own, as a pure step; `joins`: what that came to.
 //! - `driver`, `runner`: one task and one node a device, which turn these steps.
 //! - `fates`, `habits`, `malformed`, `acts`: the faults of a device, how it misbehaves, and what is done to it.
 //! - `truth`: the ledger of published and acknowledged readings.
@@ -26,6 +27,9 @@ mod content;
 mod driver;
 mod fates;
 mod habits;
+pub mod join;
+mod joining;
+mod joins;
 mod malformed;
 pub mod model;
 pub mod network;
@@ -42,8 +46,9 @@ mod fault_tests;
 mod tests;
 
 pub use content::Content;
+pub use joins::Joins;
 pub use payload::Reading;
-pub use plan::{DevicePlan, PlanError, plan};
+pub use plan::{DevicePlan, JoinPlan, PlanError, plan};
 pub use runner::{Fleet, Stats};
 pub use session::{Command, Input, Message, Outputs, Session, SessionEvent, Settings};
 pub use truth::{Recorded, Spike, Stray, Truth};

@@ -19,6 +19,7 @@ use rand::RngExt as _;
 use super::acts::{Acts, Body};
 use super::driver::{Device, Scratch, Wire, drive};
 use super::fates::Fates;
+use super::joins::Joins;
 use super::plan::{DevicePlan, device_seed};
 use super::session::Settings;
 use super::truth::Truth;
@@ -104,6 +105,7 @@ pub(super) struct Shared {
     pub(super) playing: Counter,
     pub(super) accepted: Counter,
     pub(super) lost: Counter,
+    pub(super) joins: Mutex<Joins>,
 }
 
 impl Shared {
@@ -190,6 +192,7 @@ impl Fleet {
         for device in &plan {
             truth.add_device(&device.tenant, &device.id);
         }
+        let joining = plan.iter().filter(|device| device.join.is_some()).count() as u64;
         let connect_gap = Duration::from_secs(1) / settings.connects_per_second;
         let shared = Arc::new(Shared {
             settings,
@@ -206,14 +209,21 @@ impl Fleet {
             playing: Counter::default(),
             accepted: Counter::default(),
             lost: Counter::default(),
+            joins: Mutex::new(Joins { devices: joining, ..Joins::default() }),
         });
         let striking: Vec<Kind> = STRIKING.into_iter().filter(|kind| shared.faults.has(*kind)).collect();
         let started = (0u32..).zip(&plan).map(|(index, device)| {
             let seed = device_seed(seed, index as usize);
             let within = seed.child("connect").rng().random_range(0.0..1.0);
-            let connect_at = start + connect_gap * index + connect_gap.mul_f64(within);
+            // A device that gets power connects and measures at once.
+            let power_at = device.power_after.map(|after| start + after);
+            let connect_at = power_at.unwrap_or(start + connect_gap * index + connect_gap.mul_f64(within));
             let fates = Fates::of(&shared.faults, &striking, &device.fleet, index, &device.id);
-            start_device(&shared, index, Device::new(index, device, seed, (start, connect_at), fates))
+            start_device(
+                &shared,
+                index,
+                Device::new(index, device, seed, (power_at.unwrap_or(start), connect_at), fates),
+            )
         });
         let (nodes, bodies) = started.unzip();
         let acts = Acts::start(&shared, &plan, bodies);
@@ -258,6 +268,11 @@ impl Fleet {
     /// Devices with a formula have no end: they count here only by what they have queued.
     pub fn finished(&self) -> bool {
         self.shared.playing.get() == 0 && self.drained()
+    }
+
+    /// How the devices joined that do so by themselves.
+    pub fn joins(&self) -> Joins {
+        lock(&self.shared.joins).clone()
     }
 
     /// Counts at this instant.

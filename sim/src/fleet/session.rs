@@ -16,6 +16,7 @@ use bytes::{Bytes, BytesMut};
 use rand::RngExt as _;
 use rumqttc::{Connect, ConnectReturnCode, MqttState, Packet, PingReq, Publish, QoS, Request};
 
+use super::join::Step;
 use crate::world::seed::Rng;
 use crate::world::time::Time;
 
@@ -115,6 +116,8 @@ pub enum SessionEvent {
         /// Which.
         message: Message,
     },
+    /// A device that joins by itself took a step.
+    Joining(Step),
     /// A message was given up: the queue was full, or it is not to be sent again.
     Dropped {
         /// Which.
@@ -221,6 +224,13 @@ impl Session {
             *until = now.max(*until);
         } else {
             self.phase = Phase::Waiting { until: now };
+        }
+    }
+
+    /// The first connect is not before `at`: the device has just joined.
+    pub(super) fn connect_from(&mut self, at: Time) {
+        if let Phase::Waiting { until } = &mut self.phase {
+            *until = at.max(*until);
         }
     }
 

@@ -167,6 +167,8 @@ pub(super) fn pumps(devices: u32, publish_every: Duration, network: Network) -> 
         tenants: vec!["acme".to_owned(), "globex".to_owned()],
         devices,
         network,
+        by_claim: false,
+        joins_within: None,
         model: ModelSpec::Synthetic(SyntheticSpec {
             publish_every,
             metrics: vec![metric("temp", 0.2), metric("housing", 0.0)],
@@ -186,6 +188,8 @@ pub(super) fn recorded(pace: Pace, rows: u32) -> FleetSpec {
         tenants: vec!["nab".to_owned()],
         devices: 2,
         network: Network::Ethernet,
+        by_claim: false,
+        joins_within: None,
         model: ModelSpec::Replay(ReplaySpec { pace, series: vec![series("speed_6005"), series("rds_cpu")] }),
     }
 }

@@ -14,7 +14,24 @@ const REGIONS: [&str; 2] = ["us-east-1", "eu-west-1"];
 /// The settings, checked. The lake begins at the hour at which the run starts, unless the scenario says otherwise.
 pub(super) fn of(scenario: &Scenario) -> Result<Settings, RunError> {
     let settings: Settings = scenario.platform_as()?;
-    completed(scenario, settings, "platform")
+    let settings = completed(scenario, settings, "platform")?;
+    check_claims(scenario, &settings)?;
+    Ok(settings)
+}
+
+/// Devices join by themselves only where the platform takes claims of their tenant.
+fn check_claims(scenario: &Scenario, settings: &Settings) -> Result<(), RunError> {
+    let claims = &settings.iot.claims;
+    for (i, fleet) in scenario.fleets.iter().enumerate().filter(|(_, fleet)| fleet.by_claim) {
+        if let Some(tenant) = fleet.tenants.iter().find(|tenant| !claims.contains(tenant)) {
+            let problem = format!("is \"by-claim\", and the platform takes no claims of tenant {tenant:?}");
+            let all = fleet.tenants.iter().map(|tenant| format!("{tenant:?}")).collect::<Vec<_>>().join(", ");
+            let hint = "each tenant whose devices join by themselves has a provisioning template of its own";
+            let expected = format!("`platform.iot.claims` with {all}");
+            return Err(scenario.located_error(&format!("fleet[{i}].joins"), problem, expected, hint).into());
+        }
+    }
+    Ok(())
 }
 
 /// The settings after each change of the scenario, checked.

@@ -106,9 +106,10 @@ impl World {
             seam::upload_packages(&mut account, now, &Plan::of(settings)).map_err(RunError::failed)?;
         }
         let deployed = seam::boot(&mut account, now, (&settings, &plan), change).map_err(RunError::failed)?;
-        let plan = fleet::plan(&scenario.fleets, seed)
+        let mut plan = fleet::plan(&scenario.fleets, seed)
             .map_err(|error| RunError { message: error.to_string(), usage: true })?;
-        for device in &plan {
+        seam::give_claims(&mut account, now, &settings, &mut plan).map_err(RunError::failed)?;
+        for device in plan.iter().filter(|device| device.join.is_none()) {
             seam::register_device(&mut account, now, &deployed, device).map_err(RunError::failed)?;
         }
         seam::enable_registry_events(&mut account, now).map_err(RunError::failed)?;
@@ -312,6 +313,7 @@ impl World {
         if !self.deployments.ended().is_empty() {
             summary.counters.insert("deployments:ended".to_owned(), self.deployments.ended().len() as u64);
         }
+        measure::joins(&mut summary, &self.fleet.joins());
         summary.counters.insert("fleet:sessions".to_owned(), counts.sessions);
         summary.counters.insert("fleet:connection_losses".to_owned(), counts.losses);
         summary.counters.insert("fleet:queued_readings".to_owned(), counts.queued);

@@ -39,7 +39,9 @@ pub(super) fn read(table: &Table<'_>) -> Result<FleetSpec, ScenarioError> {
         Some(network) => Network::ALL[network.choice()?].1,
     };
     let (devices, model) = if kind == SYNTHETIC { synthetic(table)? } else { replay(table, &name)? };
-    Ok(FleetSpec { name, tenants, devices, network, model })
+    let by_claim = table.get("joins").map_or(Ok(0), |joins| joins.choice())? == 1;
+    let joins_within = table.get("joins_within").map(|within| within.duration()).transpose()?;
+    Ok(FleetSpec { name, tenants, devices, network, model, by_claim, joins_within })
 }
 
 fn tenants(table: &Table<'_>) -> Result<Vec<String>, ScenarioError> {

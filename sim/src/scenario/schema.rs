@@ -155,6 +155,11 @@ pub const SYNTHETIC: &str = "synthetic";
 /// See [`SYNTHETIC`].
 pub const REPLAY: &str = "replay";
 
+/// How devices come into the registry.
+pub const REGISTERED: &str = "registered";
+/// See [`REGISTERED`].
+pub const BY_CLAIM: &str = "by-claim";
+
 const ANY: Option<&str> = None;
 const SYN: Option<&str> = Some(SYNTHETIC);
 const REP: Option<&str> = Some(REPLAY);
@@ -207,6 +212,10 @@ pub const KEYS: &[Key] = &[
         "Number of tenants. With two or more they are named `{tenant}-01` and so on."),
     key("fleet", "network", ANY, Takes::Choice(networks), Absent::Toml("\"ethernet\""), "\"lte\"",
         "Access network of the devices, which decides their latency."),
+    key("fleet", "joins", ANY, Takes::Choice(joins), Absent::Toml("\"registered\""), "\"by-claim\"",
+        "How the devices come into the registry: `registered` by their owner before the run, or `by-claim`: each holds a claim certificate of its tenant, gets power during the run and registers itself. The tenants must be among `platform.iot.claims`."),
+    key("fleet", "joins_within", ANY, Takes::Duration { min: "1s", max: "1d" }, Absent::Words("20min with `joins = \"by-claim\"`, otherwise devices have power from the start"), "\"5min\"",
+        "Within how long after the start the devices get power, each at an instant that is drawn."),
     key("fleet", "devices", SYN, Takes::Whole { min: 1, max: DEVICES_MAX }, Absent::Required, "3",
         "Number of devices; all fleets together have at most as many."),
     key("fleet", "publish_every", SYN, Takes::Duration { min: PUBLISH_EVERY_MIN, max: "7d" }, Absent::Required, "\"20s\"",
@@ -328,6 +337,10 @@ fn kinds() -> Vec<&'static str> {
 
 fn streams() -> Vec<&'static str> {
     fault::STREAMS.to_vec()
+}
+
+fn joins() -> Vec<&'static str> {
+    vec![REGISTERED, BY_CLAIM]
 }
 
 fn networks() -> Vec<&'static str> {

@@ -23,17 +23,12 @@ pub const READINGS_TOPIC_FILTER: &str = "tenant/+/device/+/data";
 pub struct Outputs {
     /// Name of the policy to attach to a device's certificate.
     pub device_policy_name: Published,
-    /// Name of the template by which devices register themselves.
-    pub provisioning_template_name: Published,
 }
 
 impl Outputs {
     /// The outputs in one environment.
     pub fn new(naming: Naming<'_>) -> Self {
-        Outputs {
-            device_policy_name: naming.published(STACK, "device-policy-name"),
-            provisioning_template_name: naming.published(STACK, "provisioning-template-name"),
-        }
+        Outputs { device_policy_name: naming.published(STACK, "device-policy-name") }
     }
 }
 
@@ -64,7 +59,7 @@ pub fn stack(settings: &Settings) -> Template {
             ]),
         },
     );
-    let provisioning = provisioning::add(&mut template, settings);
+    provisioning::add(&mut template, settings);
     if settings.iot_logging() {
         add_logging(&mut template, naming);
     }
@@ -82,8 +77,6 @@ pub fn stack(settings: &Settings) -> Template {
         );
     }
     template.publish(&outputs.device_policy_name, "Policy of each device's certificate", policy.name());
-    let registers = "Template by which devices register themselves";
-    template.publish(&outputs.provisioning_template_name, registers, provisioning.name());
     template
 }
 

@@ -3,6 +3,7 @@
 mod broker;
 mod certificates;
 mod fleet;
+mod provisioning;
 mod registry;
 mod rules;
 mod speed;
