@@ -24,7 +24,7 @@ pub(super) fn everything() -> Settings {
         enabled = true
         [iot]
         logging = true
-        claims = ['acme']
+        fleet_provisioning = true
         [iot.domain]
         name = 'iot.example.com'
         certificate_arn = 'arn:aws:acm:eu-west-1:123456789012:certificate/0a1b'
@@ -375,11 +375,14 @@ const CHANGES: &[(&str, &str)] = &[
     ("anomaly_detection.timeout_s", "99"),
     ("anomaly_detection.reserved_concurrency", "9"),
     ("anomaly_detection.alert_email", "'a@example.com'"),
+    ("anomaly_detection.attention.enabled", "false"),
+    ("anomaly_detection.attention.interval_min_ms", "999"),
+    ("anomaly_detection.attention.quiet_s", "99"),
     ("curation.enabled", "true"),
     ("curation.schedule", "'rate(1 hour)'"),
     ("curation.scan_limit_bytes", "12345678"),
     ("iot.logging", "true"),
-    ("iot.claims", "['acme']"),
+    ("iot.fleet_provisioning", "true"),
     ("iot.domain.name", "'b.example.com'"),
     ("iot.domain.certificate_arn", "'arn:aws:acm:eu-west-1:123456789012:certificate/2c'"),
     ("alarms.email", "'a@example.com'"),

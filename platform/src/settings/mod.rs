@@ -18,15 +18,12 @@ use crate::template::Retention;
 use check::{REGIONS, bucket_is_valid, check, within};
 use data_path::validate_lake_start;
 
-pub(crate) use data_path::CURATION_EVERY_H_MAX;
-pub use data_path::{AnomalyDetection, Curation, Enrichment, Keep, ProcessedDelivery, RawDelivery, StreamMode};
+pub(crate) use data_path::{ATTENTION_MS, ATTENTION_QUIET_S, CURATION_EVERY_H_MAX};
+pub use data_path::{
+    AnomalyDetection, Attention, Curation, Enrichment, Keep, ProcessedDelivery, RawDelivery, StreamMode,
+};
 pub use governance::Security;
 pub use operations::{Alarms, Cost, Identity, Iot, IotDomain, Pipeline};
-
-/// Characters of an environment's and a tenant's name together, when devices of the tenant register themselves: their
-/// template is `iot-platform-{env}-claim-{tenant}`, and the name of a template has 36 at most (API reference,
-/// `CreateProvisioningTemplate`).
-const CLAIM_NAME_MAX: usize = 16;
 
 /// Settings of one environment. A settings file is TOML with these keys; a missing key has its default.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -224,12 +221,6 @@ impl Settings {
         let interval_s = self.raw_delivery.buffer_interval_s.max(self.processed_delivery.buffer_interval_s);
         let hint = "a delivery is as old as its buffer interval each time: the alarm would be raised for ever";
         within("alarms.delivery_age_s", self.alarms.delivery_age_s, interval_s..=86_400, hint)?;
-        let max = CLAIM_NAME_MAX.saturating_sub(self.env.len());
-        for tenant in &self.iot.claims {
-            let expected = format!("at most {max} characters in the environment {:?}", self.env);
-            let hint = "AWS takes 36 characters as the name of the tenant's provisioning template";
-            check("iot.claims", tenant, tenant.len() <= max, &expected, hint)?;
-        }
         let Some(domain) = &self.iot.domain else { return Ok(()) };
         let arn = &domain.certificate_arn;
         let ok = arn.split(':').nth(3) == Some(self.region.as_str());

@@ -1,7 +1,5 @@
 //! Settings of operations: IoT Core as a whole, alarms, costs, identities, the pipeline.
 
-use std::collections::BTreeSet;
-
 use serde::{Deserialize, Serialize};
 
 use super::SettingsError;
@@ -14,10 +12,9 @@ pub struct Iot {
     /// Whether this environment owns the logging of IoT Core, of which an account has one in a Region. Default: only in
     /// the environment `prod`.
     pub logging: Option<bool>,
-    /// Tenants whose devices may register themselves with a claim certificate. Each has a template and a policy for its
-    /// claims, so a claim is good for devices of its tenant only. A tenant is named in letters, digits, `_` and `-`, at
-    /// most 16 together with the environment's name. Default: none.
-    pub claims: Vec<String>,
+    /// Whether devices may register themselves with a claim certificate. A claim is of one tenant, and registers devices of
+    /// that tenant only. Default false.
+    pub fleet_provisioning: bool,
     /// An own name for the devices' endpoint. Default: none, devices use the name that AWS gives.
     pub domain: Option<IotDomain>,
 }
@@ -119,16 +116,6 @@ impl Default for Identity {
 
 impl Iot {
     pub(super) fn validate(&self) -> Result<(), SettingsError> {
-        for tenant in &self.claims {
-            let word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
-            let ok = !tenant.is_empty() && tenant.chars().all(word);
-            check("iot.claims", tenant, ok, "the name of a tenant: letters, digits, _ and -", "for example acme")?;
-        }
-        let distinct: BTreeSet<&String> = self.claims.iter().collect();
-        if distinct.len() < self.claims.len() {
-            let hint = "name each tenant once";
-            check("iot.claims", &self.claims.join(", "), false, "tenants that differ", hint)?;
-        }
         let Some(IotDomain { name, certificate_arn }) = &self.domain else { return Ok(()) };
         let hint = "a name below a domain of yours, for example iot.example.com";
         check("iot.domain.name", name, host_is_valid(name), "the name of a host", hint)?;

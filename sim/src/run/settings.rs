@@ -19,19 +19,18 @@ pub(super) fn of(scenario: &Scenario) -> Result<Settings, RunError> {
     Ok(settings)
 }
 
-/// Devices join by themselves only where the platform takes claims of their tenant.
+/// Devices join by themselves only where the platform takes claims.
 fn check_claims(scenario: &Scenario, settings: &Settings) -> Result<(), RunError> {
-    let claims = &settings.iot.claims;
-    for (i, fleet) in scenario.fleets.iter().enumerate().filter(|(_, fleet)| fleet.by_claim) {
-        if let Some(tenant) = fleet.tenants.iter().find(|tenant| !claims.contains(tenant)) {
-            let problem = format!("is \"by-claim\", and the platform takes no claims of tenant {tenant:?}");
-            let all = fleet.tenants.iter().map(|tenant| format!("{tenant:?}")).collect::<Vec<_>>().join(", ");
-            let hint = "each tenant whose devices join by themselves has a provisioning template of its own";
-            let expected = format!("`platform.iot.claims` with {all}");
-            return Err(scenario.located_error(&format!("fleet[{i}].joins"), problem, expected, hint).into());
+    match scenario.fleets.iter().position(|fleet| fleet.by_claim) {
+        Some(i) if !settings.iot.fleet_provisioning => {
+            let key = format!("fleet[{i}].joins");
+            let problem = "is \"by-claim\", and the platform takes no claims";
+            let expected = "`fleet_provisioning = true` in `[platform.iot]`";
+            let hint = "devices register themselves by the platform's provisioning template, which is off by default";
+            Err(scenario.located_error(&key, problem, expected, hint).into())
         }
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// The settings after each change of the scenario, checked.

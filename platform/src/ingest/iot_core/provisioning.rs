@@ -1,89 +1,85 @@
 //! How devices register themselves: fleet provisioning by claim.
 
-use serde_json::json;
-use sha2::{Digest as _, Sha256};
+use std::collections::BTreeMap;
 
+use serde_json::json;
+
+use super::claims;
 use super::stack::thing_type_name;
-use crate::declare::bounded;
-use crate::ingest::device_registry::{DEVICE_TYPE_ATTRIBUTE, TENANT_ATTRIBUTE};
+use crate::declare::{FunctionSpec, add_function, bounded, decrypt};
+use crate::ingest::device_registry::{DEVICE_TYPE_ATTRIBUTE, TENANT_ATTRIBUTE, directory_table_name};
 use crate::naming::Naming;
 use crate::settings::Settings;
-use crate::template::iam::{PolicyDocument, Role, Statement, allow};
-use crate::template::{Expr, Template, iot};
+use crate::template::iam::{Role, Statement, allow};
+use crate::template::lambda::{Function, Permission};
+use crate::template::{Expr, Handle, Template, iot};
 
-/// Name of the template by which devices of a tenant register themselves: at most 36 characters.
-pub fn claim_template_name(naming: Naming<'_>, tenant: &str) -> String {
-    naming.name(&format!("claim-{tenant}"))
+/// Name of the template by which devices register themselves.
+pub fn template_name(naming: Naming<'_>) -> String {
+    naming.name("fleet")
 }
 
-/// Name of the policy for claim certificates of a tenant.
-pub fn claim_policy_name(naming: Naming<'_>, tenant: &str) -> String {
-    naming.name(&format!("claim-{tenant}"))
+/// Name of the policy of claim certificates.
+pub fn claim_policy_name(naming: Naming<'_>) -> String {
+    naming.name("claim")
 }
 
-/// Client id with which a device connects that shows a claim certificate. No device of the registry has it, so a claim
-/// takes over the connection of none.
-pub fn claim_client_id(tenant: &str, device: &str) -> String {
-    format!("claim:{tenant}:{device}")
-}
-
-/// The template's parameters for a device and its type.
-pub fn claim_parameters(device: &str, device_type: &str) -> [(&'static str, String); 2] {
-    [("Device", device.to_owned()), ("DeviceType", device_type.to_owned())]
-}
-
-/// Adds the role, and for each tenant whose devices may register themselves its template and the policy of its claims.
-pub(super) fn add(template: &mut Template, settings: &Settings) {
+/// Adds the policy of claims, the template, its role and its hook.
+pub(super) fn add(template: &mut Template, settings: &Settings) -> Handle<iot::ProvisioningTemplate> {
     let naming = Naming::new(settings);
     let role = Role::for_service(naming.role("provisioning"), "iot.amazonaws.com", [("register", register(naming))]);
     let role = template.add("ProvisioningRole", bounded(naming, role.for_this_account_only()));
-    for tenant in &settings.iot.claims {
-        let part = logical_part(tenant);
-        template.add(
-            &format!("ClaimTemplate{part}"),
-            iot::ProvisioningTemplate {
-                template_name: claim_template_name(naming, tenant),
-                description: "A device with a claim of this tenant gets a thing, a certificate and the device policy",
-                enabled: true,
-                provisioning_role_arn: role.arn(),
-                template_body: body(naming, tenant),
-                template_type: "FLEET_PROVISIONING",
-            },
-        );
-        let policy_document = PolicyDocument::new(claim_policy(naming, tenant));
-        let policy_name = claim_policy_name(naming, tenant);
-        template.add(&format!("ClaimPolicy{part}"), iot::Policy { policy_name, policy_document });
-    }
-}
-
-/// The part of logical ids that names a tenant: its letters and digits, and a hash, because others may have the same.
-fn logical_part(tenant: &str) -> String {
-    let hash = Sha256::digest(tenant);
-    let short: String = hash.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
-    tenant.chars().filter(char::is_ascii_alphanumeric).chain(short.chars()).collect()
-}
-
-/// What a claim of a tenant is good for: a certificate, and its registration by the tenant's template. It connects with
-/// client ids that no device has (IoT Core guide, "Provisioning by claim").
-fn claim_policy(naming: Naming<'_>, tenant: &str) -> Vec<Statement> {
-    let template = claim_template_name(naming, tenant);
-    let provision = format!("$aws/provisioning-templates/{template}/provision/*");
-    let of = |kind: &str| {
-        ["$aws/certificates/create/*", &provision].map(|topic| Expr::arn("iot", format!("{kind}/{topic}")))
+    let claims = iot::Policy {
+        policy_name: claim_policy_name(naming),
+        policy_document: claims::document(&template_name(naming)),
     };
-    vec![
-        allow(["iot:Connect"], [Expr::arn("iot", format!("client/{}", claim_client_id(tenant, "*")))]),
-        allow(["iot:Publish", "iot:Receive"], of("topic")),
-        allow(["iot:Subscribe"], of("topicfilter")),
-    ]
+    template.add("ClaimPolicy", claims);
+    let hook = add_hook(template, settings);
+    template.add(
+        "ProvisioningTemplate",
+        iot::ProvisioningTemplate {
+            template_name: template_name(naming),
+            description: "A device with a claim certificate gets a thing, a certificate and the device policy",
+            enabled: settings.iot.fleet_provisioning,
+            provisioning_role_arn: role.arn(),
+            pre_provisioning_hook: iot::ProvisioningHook::asking(&hook),
+            template_body: body(naming),
+            template_type: "FLEET_PROVISIONING",
+        },
+    )
 }
 
-/// What is registered (IoT Core guide, "Provisioning templates"). The tenant is the template's: a device cannot name one. A
-/// thing that is there already must be of the same tenant: otherwise a claim could move a device from one to another.
-fn body(naming: Naming<'_>, tenant: &str) -> String {
-    let attributes = json!({ TENANT_ATTRIBUTE: tenant, DEVICE_TYPE_ATTRIBUTE: { "Ref": "DeviceType" } });
+/// Adds the function that says whether a device may register itself, and for which tenant. It reads the device directory,
+/// whose stack comes later: until it is there, nobody registers.
+fn add_hook(template: &mut Template, settings: &Settings) -> Handle<Function> {
+    let naming = Naming::new(settings);
+    let table = directory_table_name(naming);
+    let directory = Expr::arn("dynamodb", format!("table/{table}"));
+    let spec = FunctionSpec {
+        id: "ProvisioningHook",
+        handler: claims::HANDLER,
+        description: "Says of which tenant a device is that registers itself with a claim certificate",
+        memory_mib: 256,
+        // IoT Core waits for so long (IoT Core guide, "Pre-provisioning hooks").
+        timeout_s: 5,
+        reserved_concurrency: None,
+        variables: BTreeMap::from([(claims::DIRECTORY_TABLE, table.into())]),
+        policies: vec![("read-claims", vec![allow(["dynamodb:GetItem"], [directory]), decrypt(naming, &["dynamodb"])])],
+        no_dead_letters: "IoT Core waits for its answer: a device that is refused asks again.",
+    };
+    let function = add_function(template, settings, spec);
+    let source = Expr::arn("iot", format!("provisioningtemplate/{}", template_name(naming)));
+    template.add("ProvisioningHookPermission", Permission::to_invoke(&function, "iot.amazonaws.com", source));
+    function
+}
+
+/// What is registered (IoT Core guide, "Provisioning templates"). A thing that is there already must be of the same tenant:
+/// otherwise a claim could move a device from one tenant to another. `Tenant` is what the hook says, not the device.
+fn body(naming: Naming<'_>) -> String {
+    let attributes = json!({ TENANT_ATTRIBUTE: { "Ref": "Tenant" }, DEVICE_TYPE_ATTRIBUTE: { "Ref": "DeviceType" } });
     json!({
         "Parameters": {
+            "Tenant": { "Type": "String" },
             "Device": { "Type": "String" },
             "DeviceType": { "Type": "String" },
             "AWS::IoT::Certificate::Id": { "Type": "String" },

@@ -3,12 +3,12 @@
 
 use sha2::{Digest as _, Sha256};
 
-use super::provisioning;
+use super::{device_policy, provisioning};
 use crate::cross_cutting::logging;
 use crate::declare::bounded;
 use crate::naming::Naming;
 use crate::settings::{IotDomain, Settings};
-use crate::template::iam::{PolicyDocument, Role, allow};
+use crate::template::iam::{Role, allow};
 use crate::template::{Expr, Published, Template, iot};
 
 /// Name of the stack inside an environment.
@@ -23,12 +23,17 @@ pub const READINGS_TOPIC_FILTER: &str = "tenant/+/device/+/data";
 pub struct Outputs {
     /// Name of the policy to attach to a device's certificate.
     pub device_policy_name: Published,
+    /// Name of the template by which devices register themselves.
+    pub provisioning_template_name: Published,
 }
 
 impl Outputs {
     /// The outputs in one environment.
     pub fn new(naming: Naming<'_>) -> Self {
-        Outputs { device_policy_name: naming.published(STACK, "device-policy-name") }
+        Outputs {
+            device_policy_name: naming.published(STACK, "device-policy-name"),
+            provisioning_template_name: naming.published(STACK, "provisioning-template-name"),
+        }
     }
 }
 
@@ -51,15 +56,9 @@ pub fn stack(settings: &Settings) -> Template {
         Template::of_stack(settings, STACK, "Ingest: what devices may do, scoped to their tenant and their name.");
     let policy = template.add(
         "DevicePolicy",
-        iot::Policy {
-            policy_name: naming.name("device"),
-            policy_document: PolicyDocument::new(vec![
-                allow(["iot:Connect"], [Expr::arn("iot", "client/${iot:Connection.Thing.ThingName}")]),
-                allow(["iot:Publish"], [Expr::arn("iot", own_topic())]),
-            ]),
-        },
+        iot::Policy { policy_name: naming.name("device"), policy_document: device_policy::document() },
     );
-    provisioning::add(&mut template, settings);
+    let provisioning = provisioning::add(&mut template, settings);
     if settings.iot_logging() {
         add_logging(&mut template, naming);
     }
@@ -77,6 +76,8 @@ pub fn stack(settings: &Settings) -> Template {
         );
     }
     template.publish(&outputs.device_policy_name, "Policy of each device's certificate", policy.name());
+    let registers = "Template by which devices register themselves";
+    template.publish(&outputs.provisioning_template_name, registers, provisioning.name());
     template
 }
 
@@ -86,11 +87,6 @@ fn domain_name(naming: Naming<'_>, domain: &IotDomain) -> String {
     let hash = Sha256::digest(format!("{} {}", domain.name, domain.certificate_arn));
     let short: String = hash.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
     naming.name(&format!("devices-{short}"))
-}
-
-/// The topic of the connected device's readings, by variables that IoT Core fills in from the registry.
-fn own_topic() -> &'static str {
-    "topic/tenant/${iot:Connection.Thing.Attributes[tenant]}/device/${iot:Connection.Thing.ThingName}/data"
 }
 
 /// The logging of IoT Core: warnings and errors. The log group is there already, so the role may not make one.

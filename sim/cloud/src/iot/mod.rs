@@ -56,7 +56,8 @@ use std::fmt;
 use sha2::{Digest as _, Sha256};
 
 pub use self::provisioning::Answered;
-pub use self::registry::certificate_id;
+pub use self::registry::x509::signing_request;
+pub use self::registry::{CertificateStatus, certificate_id};
 pub use self::rest::RestRequest;
 pub use self::rules::Ports;
 
@@ -149,17 +150,17 @@ impl Iot {
         let created =
             registry.create_thing(cx, quotas, thing_name, thing_type.as_deref(), attributes.clone()).map(drop);
         metered(cx, "CreateThing", created)?;
-        let registered = registry.register_certificate(cx, certificate_id, true);
+        let registered = registry.register_certificate(cx, certificate_id, CertificateStatus::Active).map(drop);
         metered(cx, "RegisterCertificateWithoutCA", registered)?;
         let attached = registry.attach_policy(cx, quotas, policy_name, &principal);
         metered(cx, "AttachPolicy", attached)?;
-        let attached = registry.attach_thing_principal(cx, thing_name, &principal);
+        let attached = registry.attach_thing_principal(cx, thing_name, &principal, false);
         metered(cx, "AttachThingPrincipal", attached)
     }
 
     /// Registers a claim certificate as the account's owner would, for devices that join by themselves.
     pub fn register_claim(&mut self, cx: &mut Cx<'_>, certificate_id: &str, policy: &str) -> Result<(), AwsError> {
-        let registered = self.registry.register_certificate(cx, certificate_id, true);
+        let registered = self.registry.register_certificate(cx, certificate_id, CertificateStatus::Active).map(drop);
         metered(cx, "RegisterCertificateWithoutCA", registered)?;
         let principal = certificate_arn(cx, certificate_id);
         let (registry, quotas) = self.registry_and_quotas(cx);

@@ -7,12 +7,11 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::body::CERTIFICATE_ID;
-use super::issue::{Keys, check_csr};
 use super::register::{session, tell};
 use crate::core::{AwsError, Cx, Outcome};
 use crate::iot::Iot;
 use crate::iot::message::Posted;
-use crate::iot::registry::invalid;
+use crate::iot::registry::{CertificateStatus, invalid};
 use crate::iot::rules::Ports;
 use world::mark;
 
@@ -112,21 +111,16 @@ impl Iot {
         if !rate.try_take(cx.now, 1) {
             return Err(throttled());
         }
-        let keys = if from_csr {
-            check_csr(&parsed::<FromCsr>(payload)?.certificate_signing_request)?;
-            None
-        } else {
-            Some(Keys::new(cx))
-        };
-        let issued = self.issue(cx, false)?;
+        let csr = if from_csr { Some(parsed::<FromCsr>(payload)?.certificate_signing_request) } else { None };
+        let issued = self.issue(cx, csr.as_deref(), CertificateStatus::PendingActivation)?;
         let token = self.own(cx, &issued);
         let mut answer = json!({
             "certificateId": issued.id,
             "certificatePem": issued.pem,
             "certificateOwnershipToken": &*token,
         });
-        if let Some(keys) = keys {
-            answer["privateKey"] = keys.private.into();
+        if let Some((_, private)) = issued.keys {
+            answer["privateKey"] = private.into();
         }
         Ok(answer)
     }

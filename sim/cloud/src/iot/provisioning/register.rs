@@ -13,7 +13,7 @@ use crate::iot::Iot;
 use crate::iot::registry::arns::{
     billing_group_arn, certificate_arn, policy_arn, thing_arn, thing_group_arn, thing_type_arn,
 };
-use crate::iot::registry::{ThingUpdate, not_found};
+use crate::iot::registry::{CertificateStatus, ThingUpdate, not_found};
 use world::trace::Level;
 
 /// What is to be done with a thing.
@@ -54,7 +54,7 @@ impl Iot {
             done(cx, "AttachPolicy");
         }
         if let Some(thing) = &wish.thing {
-            self.registry.attach_thing_principal(cx, &thing.name, &certificate)?;
+            self.registry.attach_thing_principal(cx, &thing.name, &certificate, false)?;
             done(cx, "AttachThingPrincipal");
         }
         Ok(())
@@ -202,7 +202,8 @@ impl Iot {
 
     /// A certificate that waited for its activation becomes what the template says.
     fn set_status_of(&mut self, cx: &mut Cx<'_>, id: &str, active: bool) -> Result<(), AwsError> {
-        self.update_certificate(cx, id, active)?;
+        let status = if active { CertificateStatus::Active } else { CertificateStatus::Inactive };
+        self.set_certificate_status(cx, id, status)?;
         done(cx, "UpdateCertificate");
         Ok(())
     }

@@ -9,12 +9,11 @@ use serde_json::{Map, Value, json};
 
 use super::SERVICE;
 use super::body::Body;
-use super::issue::{Keys, check_csr};
 use super::template::{Hook, Wanted, check_type, described, described_in_full, template_arn};
 use crate::core::{AwsError, Cx};
 use crate::iot::Iot;
 use crate::iot::registry::arns::{certificate_arn, policy_arn, thing_arn};
-use crate::iot::registry::invalid;
+use crate::iot::registry::{CertificateStatus, invalid};
 use crate::iot::rest::{RestRequest, parse, query};
 
 /// Templates of a page of `ListProvisioningTemplates` unless asked otherwise: the default is unverified, the largest is the
@@ -64,10 +63,11 @@ struct FromCsr {
     certificate_signing_request: String,
 }
 
-fn set_as_active(text: &str) -> Result<bool, AwsError> {
+/// The status that `setAsActive` asks for.
+fn set_as_active(text: &str) -> Result<CertificateStatus, AwsError> {
     match query(text)?.get("setAsActive").map(String::as_str) {
-        None | Some("false") => Ok(false),
-        Some("true") => Ok(true),
+        None | Some("false") => Ok(CertificateStatus::Inactive),
+        Some("true") => Ok(CertificateStatus::Active),
         Some(_) => Err(invalid("setAsActive is true or false")),
     }
 }
@@ -79,14 +79,13 @@ impl Iot {
         _: &str,
         r: &RestRequest<'_>,
     ) -> Result<Value, AwsError> {
-        let active = set_as_active(r.query)?;
-        let keys = Keys::new(cx);
-        let issued = self.issue(cx, active)?;
+        let issued = self.issue(cx, None, set_as_active(r.query)?)?;
+        let (public, private) = issued.keys.unwrap_or_default();
         Ok(json!({
-            "certificateArn": certificate_arn(cx, &issued.id),
+            "certificateArn": issued.arn,
             "certificateId": issued.id,
             "certificatePem": issued.pem,
-            "keyPair": { "PublicKey": keys.public, "PrivateKey": keys.private },
+            "keyPair": { "PublicKey": public, "PrivateKey": private },
         }))
     }
 
@@ -96,11 +95,10 @@ impl Iot {
         _: &str,
         r: &RestRequest<'_>,
     ) -> Result<Value, AwsError> {
-        let active = set_as_active(r.query)?;
-        check_csr(&parse::<FromCsr>(r.body)?.certificate_signing_request)?;
-        let issued = self.issue(cx, active)?;
+        let csr = parse::<FromCsr>(r.body)?.certificate_signing_request;
+        let issued = self.issue(cx, Some(&csr), set_as_active(r.query)?)?;
         Ok(json!({
-            "certificateArn": certificate_arn(cx, &issued.id),
+            "certificateArn": issued.arn,
             "certificateId": issued.id,
             "certificatePem": issued.pem,
         }))

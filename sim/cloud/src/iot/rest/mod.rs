@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 
 use super::Iot;
 use super::registry::arns::{certificate_arn, policy_arn, thing_arn, thing_type_arn};
-use super::registry::{Thing, ThingType, invalid};
+use super::registry::{CertificateStatus, Thing, ThingType, invalid};
 use super::rules::RulePayload;
 use crate::core::{AwsError, Cx, Outcome};
 use world::time::Time;
@@ -260,24 +260,19 @@ impl Iot {
 
     fn rest_register_certificate(&mut self, cx: &mut Cx<'_>, _: &str, r: &RestRequest<'_>) -> Result<Value, AwsError> {
         let body: RegisterCertificate = parse(r.body)?;
-        let active = match body.status.as_deref() {
-            Some("ACTIVE") => true,
-            // Without a status (unverified) the certificate rests.
-            Some("INACTIVE") | None => false,
-            Some(other) => return Err(AwsError::not_modelled(format!("iot certificate status {other}"))),
-        };
-        let id = self.registry.register_certificate_pem(cx, &body.certificate_pem, active)?;
+        // Without a status (unverified) the certificate rests.
+        let status = body.status.map_or(Ok(CertificateStatus::Inactive), |name| CertificateStatus::of(&name))?;
+        let id = self.registry.register_certificate_pem(cx, &body.certificate_pem, status)?;
         Ok(json!({ "certificateArn": certificate_arn(cx, &id), "certificateId": id }))
     }
 
     fn rest_update_certificate(&mut self, cx: &mut Cx<'_>, id: &str, r: &RestRequest<'_>) -> Result<Value, AwsError> {
-        let active = match query(r.query)?.remove("newStatus").as_deref() {
-            Some("ACTIVE") => true,
-            Some("INACTIVE") => false,
-            Some(other) => return Err(AwsError::not_modelled(format!("iot certificate status {other}"))),
-            None => return Err(invalid("UpdateCertificate needs newStatus")),
-        };
-        self.update_certificate(cx, id, active)?;
+        let status = query(r.query)?.remove("newStatus");
+        let status = CertificateStatus::of(&status.ok_or_else(|| invalid("UpdateCertificate needs newStatus"))?)?;
+        if !matches!(status, CertificateStatus::Active | CertificateStatus::Inactive | CertificateStatus::Revoked) {
+            return Err(invalid(format!("{} is no status that UpdateCertificate sets", status.name())));
+        }
+        self.set_certificate_status(cx, id, status)?;
         Ok(Value::Null)
     }
 
@@ -299,14 +294,15 @@ impl Iot {
         name: &str,
         r: &RestRequest<'_>,
     ) -> Result<Value, AwsError> {
-        match query(r.query)?.remove("thingPrincipalType").as_deref() {
-            None | Some("NON_EXCLUSIVE_THING") => {}
-            Some(other) => return Err(AwsError::not_modelled(format!("iot thing principal type {other}"))),
-        }
+        let exclusive = match query(r.query)?.remove("thingPrincipalType").as_deref() {
+            None | Some("NON_EXCLUSIVE_THING") => false,
+            Some("EXCLUSIVE_THING") => true,
+            Some(other) => return Err(invalid(format!("there is no thing principal type {other:?}"))),
+        };
         let principal = r
             .principal
             .ok_or_else(|| AwsError::not_modelled("iot AttachThingPrincipal without its header x-amzn-principal"))?;
-        self.registry.attach_thing_principal(cx, name, principal)?;
+        self.registry.attach_thing_principal(cx, name, principal, exclusive)?;
         Ok(json!({}))
     }
 
