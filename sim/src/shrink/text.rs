@@ -77,13 +77,18 @@ fn keep_first(tables: Option<&mut ArrayOfTables>, count: usize) {
     }
 }
 
-/// Ends windows with hardship, and drops faults and changes that would come after it.
+/// Ends windows with hardship, and drops faults, failures and changes that would come after it.
 pub(super) fn clamp(doc: &mut DocumentMut, hardship: Duration) {
     let after = |table: &Table, key: &str| duration_of(table, key).is_some_and(|at| at >= hardship);
     if let Some(faults) = tables(doc, "fault") {
         faults.retain(|fault| !after(fault, "from"));
         for fault in faults.iter_mut().filter(|fault| after(fault, "until")) {
             fault.remove("until");
+        }
+    }
+    for fleet in tables(doc, "fleet").into_iter().flat_map(ArrayOfTables::iter_mut) {
+        if let Some(failures) = fleet.get_mut("failure").and_then(Item::as_array_of_tables_mut) {
+            failures.retain(|failure| !after(failure, "from"));
         }
     }
     if let Some(changes) = tables(doc, "change") {
@@ -97,6 +102,11 @@ pub(super) fn drop_empty(doc: &mut DocumentMut) {
     for name in ["change", "fault"] {
         if tables(doc, name).is_some_and(|tables| tables.is_empty()) {
             doc.remove(name);
+        }
+    }
+    for fleet in tables(doc, "fleet").into_iter().flat_map(ArrayOfTables::iter_mut) {
+        if fleet.get("failure").and_then(Item::as_array_of_tables).is_some_and(ArrayOfTables::is_empty) {
+            fleet.remove("failure");
         }
     }
 }
