@@ -127,7 +127,7 @@ const TWIN_MISTAKES: &[(&str, &str, usize, &str, [&str; 2])] = &[
     ("devices = 4", "flow = 9.0", 4, "fleet[0].devices", ["is missing", "a whole number"]),
     (
         "devices = 4",
-        "devices = 4\nmetric = []",
+        "devices = 4\nmetric = [{ name = \"a\" }]",
         8,
         "fleet[0].metric",
         ["of kind \"synthetic\"", "this one is \"pump\""],
