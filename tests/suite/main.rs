@@ -11,6 +11,8 @@ mod explore;
 mod faults_devices;
 mod faults_operators;
 mod faults_services;
+mod hostile;
+mod isolation;
 mod least_privilege;
 mod permissions;
 mod resharding;

@@ -25,6 +25,9 @@ impl Iot {
             "AWS::IoT::ThingType" => ("UpdateThingType", self.update_thing_type(cx, resource, physical_id)),
             "AWS::IoT::ThingGroup" => ("UpdateThingGroup", self.update_thing_group(cx, resource, physical_id)),
             "AWS::IoT::BillingGroup" => ("UpdateBillingGroup", self.update_billing_group(cx, resource, physical_id)),
+            "AWS::IoT::ProvisioningTemplate" => {
+                ("UpdateProvisioningTemplate", self.update_template(cx, resource, physical_id))
+            }
             "AWS::IoT::TopicRule" => ("ReplaceTopicRule", self.update_topic_rule(cx, resource, physical_id)),
             kind => return Err(AwsError::not_modelled(format!("changing a resource of type {kind}"))),
         };
@@ -94,6 +97,10 @@ impl Iot {
             "AWS::IoT::ThingType" => ("DeleteThingType", self.registry.drop_thing_type(cx, physical_id)),
             "AWS::IoT::ThingGroup" => ("DeleteThingGroup", self.registry.delete_thing_group(cx, physical_id, None)),
             "AWS::IoT::BillingGroup" => ("DeleteBillingGroup", self.registry.delete_billing_group(physical_id, None)),
+            "AWS::IoT::ProvisioningTemplate" => {
+                self.remove_template(physical_id);
+                ("DeleteProvisioningTemplate", Ok(()))
+            }
             "AWS::IoT::TopicRule" => {
                 self.delete_rule(physical_id);
                 ("DeleteTopicRule", Ok(()))

@@ -12,7 +12,7 @@ mod things;
 mod types;
 pub mod x509;
 
-pub use certificates::{Certificate, CertificateRefusal, CertificateStatus, certificate_id};
+pub use certificates::{Certificate, CertificateRefusal, CertificateStatus, NewCertificate, certificate_id};
 pub use events::{Change, Events};
 pub use groups::{Group, GroupProperties, GroupUpdate};
 pub use policies::Policy;
