@@ -17,11 +17,51 @@ struct RegisterCertificate {
     status: Option<String>,
 }
 
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct CreateCertificateFromCsr {
+    certificate_signing_request: String,
+}
+
+/// The status of a certificate that a call makes.
+fn status_of(set_as_active: bool) -> CertificateStatus {
+    if set_as_active { CertificateStatus::Active } else { CertificateStatus::Inactive }
+}
+
 fn mode(certificate: &Certificate) -> &'static str {
     if certificate.sni_only { "SNI_ONLY" } else { "DEFAULT" }
 }
 
 impl Iot {
+    pub(super) fn rest_create_keys(
+        &mut self,
+        cx: &mut Cx<'_>,
+        _: &str,
+        request: &RestRequest<'_>,
+    ) -> Result<Value, AwsError> {
+        let status = status_of(flag(&query(request.query)?, "setAsActive")?);
+        let made = self.registry.create_keys_and_certificate(cx, status);
+        let (public, private) = made.keys.unwrap_or_default();
+        Ok(json!({
+            "certificateArn": made.arn,
+            "certificateId": made.id,
+            "certificatePem": made.pem,
+            "keyPair": { "PublicKey": public, "PrivateKey": private },
+        }))
+    }
+
+    pub(super) fn rest_create_from_csr(
+        &mut self,
+        cx: &mut Cx<'_>,
+        _: &str,
+        request: &RestRequest<'_>,
+    ) -> Result<Value, AwsError> {
+        let status = status_of(flag(&query(request.query)?, "setAsActive")?);
+        let body: CreateCertificateFromCsr = parse(request.body)?;
+        let made = self.registry.create_certificate_from_csr(cx, &body.certificate_signing_request, status)?;
+        Ok(json!({ "certificateArn": made.arn, "certificateId": made.id, "certificatePem": made.pem }))
+    }
+
     /// Without a status the certificate rests; what else than ACTIVE, INACTIVE and REVOKED is answered with is unverified.
     pub(super) fn rest_register_certificate(
         &mut self,

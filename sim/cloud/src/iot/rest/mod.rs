@@ -25,6 +25,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+pub(super) use self::operations::decode;
+
 use super::Iot;
 use super::registry::invalid;
 use super::rules::RulePayload;
@@ -96,8 +98,6 @@ impl Iot {
             "DescribeEndpoint" => Iot::rest_describe_endpoint,
             "CreateTopicRule" => Iot::rest_create_topic_rule,
             "GetTopicRule" => Iot::rest_get_topic_rule,
-            "CreateKeysAndCertificate" => Iot::rest_create_keys,
-            "CreateCertificateFromCsr" => Iot::rest_create_from_csr,
             "RegisterThing" => Iot::rest_register_thing,
             "CreateProvisioningTemplate" => Iot::rest_create_template,
             "DescribeProvisioningTemplate" => Iot::rest_describe_template,
@@ -160,7 +160,6 @@ fn timestamp(time: Time) -> Value {
 fn query_parameters(operation: &str) -> &'static [&'static str] {
     match operation {
         "DescribeEndpoint" => &["endpointType"],
-        "CreateKeysAndCertificate" | "CreateCertificateFromCsr" => &["setAsActive"],
         "ListProvisioningTemplates" => &["nextToken", "maxResults"],
         other => registry::query_parameters(other),
     }

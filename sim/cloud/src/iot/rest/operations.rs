@@ -132,7 +132,7 @@ fn capture(template: &str, path: &str) -> Option<Vec<String>> {
 }
 
 /// Undoes percent-encoding; `None` when it is malformed.
-pub(super) fn decode(text: &str) -> Option<String> {
+pub(in crate::iot) fn decode(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {

@@ -34,6 +34,8 @@ pub(super) fn act(operation: &str) -> Option<Act> {
         "ListThingsInThingGroup" => Iot::rest_list_things_in_group,
         "ListThingGroupsForThing" => Iot::rest_list_groups_of_thing,
         "ListThingsInBillingGroup" => Iot::rest_list_things_in_billing_group,
+        "CreateKeysAndCertificate" => Iot::rest_create_keys,
+        "CreateCertificateFromCsr" => Iot::rest_create_from_csr,
         "RegisterCertificateWithoutCA" => Iot::rest_register_certificate,
         "UpdateCertificate" => Iot::rest_update_certificate,
         "DescribeCertificate" => Iot::rest_describe_certificate,
@@ -78,6 +80,7 @@ pub(super) fn query_parameters(operation: &str) -> &'static [&'static str] {
         }
         "DeleteThing" | "DeleteThingGroup" | "DeleteBillingGroup" => &["expectedVersion"],
         "AttachThingPrincipal" => &["thingPrincipalType"],
+        "CreateKeysAndCertificate" | "CreateCertificateFromCsr" => &["setAsActive"],
         "UpdateCertificate" => &["newStatus"],
         "DeleteCertificate" => &["forceDelete"],
         "CreatePolicyVersion" => &["setAsDefault"],
