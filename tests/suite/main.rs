@@ -15,6 +15,7 @@ mod faults_operators;
 mod faults_services;
 mod hostile;
 mod iotdata;
+mod isolation;
 mod least_privilege;
 mod permissions;
 mod resharding;

@@ -15,6 +15,8 @@ mod things;
 mod types;
 
 #[cfg(test)]
+mod registry_tests;
+#[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;

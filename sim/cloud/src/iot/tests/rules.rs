@@ -287,7 +287,6 @@ fn resources_are_created_from_templates_and_refused_by_name() {
             "Statement": { "Effect": "Allow", "Action": "*", "Resource": "*" } } }),
             "already exists",
         ),
-        ("AWS::IoT::ThingType", json!({ "ThingTypeName": "t", "DeprecateThingType": true }), "DeprecateThingType"),
         (
             "AWS::IoT::ThingType",
             json!({ "ThingTypeName": "t", "ThingTypeProperties": { "Mqtt5Configuration": {} } }),
