@@ -159,7 +159,7 @@ fn wrong_requests_are_answered_with_awss_codes() {
         ),
         ("GET", "/rules/absent", Value::Null, "UnauthorizedException", 401),
         ("POST", "/rules/r", rule("SELEC", kinesis.clone()), "SqlParseException", 400),
-        ("POST", "/rules/r", rule("SELECT upper(a) AS x FROM 'a'", kinesis.clone()), "NotImplemented", 501),
+        ("POST", "/rules/r", rule("SELECT sourceip() AS x FROM 'a'", kinesis.clone()), "NotImplemented", 501),
         (
             "POST",
             "/rules/r",

@@ -10,9 +10,10 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::Ports;
+use super::host::Asked;
 use crate::core::{AwsError, CallFailed, Cx, Principal};
 use crate::iot::registry::invalid;
-use crate::iot::sql::{Message, Template};
+use crate::iot::sql::{Evaluation, Template, Variables};
 
 /// Content type of the objects that rules write (unverified).
 const CONTENT_TYPE: &str = "application/octet-stream";
@@ -104,6 +105,13 @@ struct LambdaAction {
     function_arn: String,
 }
 
+impl Failure {
+    /// A statement that could not be evaluated. What AWS calls it is unverified.
+    pub(super) fn of_statement(message: String) -> Self {
+        Failure { action: "SqlStatement", resource: String::new(), message }
+    }
+}
+
 fn fields<T: DeserializeOwned>(action: &str, value: &Value) -> Result<T, AwsError> {
     T::deserialize(value).map_err(|error| invalid(format!("the rule action {action}: {error}")))
 }
@@ -118,7 +126,7 @@ fn role(arn: String) -> Result<Principal, AwsError> {
 
 impl Action {
     /// Checks an action as a rule's payload gives it.
-    pub(super) fn parse(action: &Map<String, Value>) -> Result<Action, AwsError> {
+    pub(super) fn parse(action: &Map<String, Value>, variables: &Variables) -> Result<Action, AwsError> {
         let mut members = action.iter();
         let (Some((name, value)), None) = (members.next(), members.next()) else {
             return Err(invalid("an action has exactly one member"));
@@ -140,8 +148,8 @@ impl Action {
                 let Some(partition_key) = action.partition_key else {
                     return Err(AwsError::not_modelled("iot rule action kinesis without partitionKey"));
                 };
-                let stream = Template::parse(&action.stream_name)?;
-                (Kind::Kinesis { stream, partition_key: Template::parse(&partition_key)? }, action.role_arn)
+                let stream = Template::parse(&action.stream_name, variables)?;
+                (Kind::Kinesis { stream, partition_key: Template::parse(&partition_key, variables)? }, action.role_arn)
             }
             "s3" => {
                 let action: S3Action = fields(name, value)?;
@@ -151,7 +159,10 @@ impl Action {
                 if action.bucket_name.contains("${") {
                     return Err(AwsError::not_modelled("iot rule action s3 with a template as bucketName"));
                 }
-                (Kind::S3 { bucket: action.bucket_name.into(), key: Template::parse(&action.key)? }, action.role_arn)
+                (
+                    Kind::S3 { bucket: action.bucket_name.into(), key: Template::parse(&action.key, variables)? },
+                    action.role_arn,
+                )
             }
             other if OTHERS.contains(&other) => return Err(AwsError::not_modelled(format!("iot rule action {other}"))),
             other => return Err(invalid(format!("there is no rule action {other}"))),
@@ -164,18 +175,23 @@ impl Kind {
     /// Where the result for this message goes.
     pub(super) fn target<'t>(
         &'t self,
-        message: &'t Message<'_>,
-        uuid: &mut dyn FnMut() -> String,
+        evaluation: &mut Evaluation<'t, '_>,
+        cx: &mut Cx<'_>,
     ) -> Result<Target<'t>, Failure> {
-        let undefined = |field: &str| self.failure(String::new(), format!("the template of {field} has no value"));
+        let mut render =
+            |template: &'t Template, field: &str| match template.render(evaluation, &mut Asked { cx: &mut *cx }) {
+                Ok(Some(text)) => Ok(text),
+                Ok(None) => Err(self.failure(String::new(), format!("the template of {field} has no value"))),
+                Err(failure) => Err(self.failure(String::new(), failure.0)),
+            };
         match self {
             Kind::Kinesis { stream, partition_key } => {
-                let stream = stream.render(message, uuid).ok_or_else(|| undefined("streamName"))?;
-                let partition_key = partition_key.render(message, uuid).ok_or_else(|| undefined("partitionKey"))?;
+                let stream = render(stream, "streamName")?;
+                let partition_key = render(partition_key, "partitionKey")?;
                 Ok(Target::Kinesis { stream, partition_key })
             }
             Kind::S3 { bucket, key } => {
-                let key = key.render(message, uuid).ok_or_else(|| undefined("key"))?;
+                let key = render(key, "key")?;
                 Ok(Target::S3 { bucket: Cow::Borrowed(bucket), key })
             }
             Kind::Lambda { function } => Ok(Target::Lambda { function: Cow::Borrowed(function) }),

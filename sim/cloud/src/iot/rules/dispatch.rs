@@ -8,11 +8,12 @@ use bytes::Bytes;
 use serde_json::json;
 
 use super::action::{Action, Failure, Target};
+use super::host::Asked;
 use super::retry::{Pending, StoredMessage, is_intermittent};
 use super::{Ports, Rule, Rules};
 use crate::core::{AwsError, Cx};
 use crate::iot::quotas::Quotas;
-use crate::iot::sql::{Message, Selected};
+use crate::iot::sql::{Evaluation, Message, Selected, Value};
 use world::mark;
 use world::spotlight::Stage;
 use world::trace::Level;
@@ -49,29 +50,46 @@ impl Rules {
         cx.meter.add("iot", "RulesExecuted", 1);
         let mut result = std::mem::take(&mut self.result);
         result.clear();
-        match rule.statement.select(message, &mut || cx.uuid(), &mut result) {
+        let mut evaluation = Evaluation::new(message);
+        let selected = rule.statement.select(&mut evaluation, &mut Asked { cx: &mut *cx }, &mut result);
+        let failure = evaluation.take_failure();
+        let variables = evaluation.variables();
+        match selected {
             Selected::No => {}
+            Selected::Failed => {
+                let why = failure.map_or_else(String::new, |failure| failure.0);
+                rule.fail(cx, ports, message, variables, &[Failure::of_statement(why)]);
+            }
             Selected::ParseError => {
                 cx.trace.mark(cx.now, mark::RULE_FOUND_NO_OBJECT, message.topic);
                 refuse(cx, "ParseError", "rule-parse-error");
             }
-            Selected::Yes => self.act(cx, ports, message, index, &result),
+            Selected::Yes => self.act(cx, ports, message, variables, index, &result),
             Selected::YesWithParseError => {
                 refuse(cx, "ParseError", "rule-parse-error");
-                self.act(cx, ports, message, index, &result);
+                self.act(cx, ports, message, variables, index, &result);
             }
         }
         self.result = result;
     }
 
-    fn act(&mut self, cx: &mut Cx<'_>, ports: &mut Ports<'_>, message: &Message<'_>, index: usize, result: &[u8]) {
+    fn act(
+        &mut self,
+        cx: &mut Cx<'_>,
+        ports: &mut Ports<'_>,
+        message: &Message<'_>,
+        variables: Vec<Value<'static>>,
+        index: usize,
+        result: &[u8],
+    ) {
         let Rules { rules, retries, .. } = self;
         let rule = &mut rules[index];
         let execution = retries.next_execution();
         let (mut failures, mut waiting) = (Vec::new(), 0);
+        let mut evaluation = Evaluation::with_variables(message, variables);
         for (position, action) in rule.actions.iter_mut().enumerate() {
             let Action { kind, role, waiting: queues } = action;
-            let target = match kind.target(message, &mut || cx.uuid()) {
+            let target = match kind.target(&mut evaluation, cx) {
                 Ok(target) => target,
                 Err(failure) => {
                     cx.meter.add("iot", "Failure", 1);
@@ -103,9 +121,10 @@ impl Rules {
             retries.enqueue(cx, (index, position), queue, queues, pending);
         }
         if waiting > 0 {
-            retries.remember(execution, index, waiting, StoredMessage::of(message), failures);
+            retries.remember(execution, index, waiting, StoredMessage::of(message, evaluation.variables()), failures);
         } else if !failures.is_empty() {
-            rule.fail(cx, ports, message, &failures);
+            let variables = evaluation.variables();
+            rule.fail(cx, ports, message, variables, &failures);
         }
     }
 }
@@ -123,7 +142,14 @@ pub(super) fn told(cx: &Cx<'_>, rule: &str, data: &[u8], target: &Target<'_>, er
 
 impl Rule {
     /// Runs the error action for a message whose actions failed for good: one error message for all of them.
-    pub(super) fn fail(&self, cx: &mut Cx<'_>, ports: &mut Ports<'_>, message: &Message<'_>, failures: &[Failure]) {
+    pub(super) fn fail(
+        &self,
+        cx: &mut Cx<'_>,
+        ports: &mut Ports<'_>,
+        message: &Message<'_>,
+        variables: Vec<Value<'static>>,
+        failures: &[Failure],
+    ) {
         let listed: Vec<_> = failures
             .iter()
             .map(|f| json!({ "failedAction": f.action, "failedResource": f.resource, "errorMessage": f.message }))
@@ -131,7 +157,7 @@ impl Rule {
         let document = json!({
             "ruleName": &*self.name,
             "topic": message.topic,
-            "cloudwatchTraceId": cx.uuid(),
+            "cloudwatchTraceId": message.trace_id(&mut Asked { cx: &mut *cx }),
             "clientId": message.client,
             "base64OriginalPayload": STANDARD.encode(message.payload),
             "failures": listed,
@@ -141,7 +167,8 @@ impl Rule {
             None => "no error action",
             Some(action) => {
                 let document = Bytes::from(document.to_string());
-                let target = action.kind.target(message, &mut || cx.uuid());
+                let mut evaluation = Evaluation::with_variables(message, variables);
+                let target = action.kind.target(&mut evaluation, cx);
                 let put = target.map_err(|failure| failure.message).and_then(|target| {
                     // Nothing disturbs it: on AWS, a message whose error action fails, too, is gone.
                     let put = target.store(cx, ports, &self.name, action.role.as_ref(), document);

@@ -13,6 +13,7 @@
 
 mod action;
 mod dispatch;
+mod host;
 mod retry;
 
 use std::collections::BTreeMap;
@@ -145,16 +146,20 @@ impl Iot {
 impl Rules {
     /// A rule that is not disabled hears of messages.
     fn listen(&mut self, rule: &Rule, index: usize) {
-        if !rule.payload.rule_disabled {
-            self.filters.insert(rule.statement.filter().as_str(), index as u64, 0);
+        if !rule.payload.rule_disabled
+            && let Some(filter) = rule.statement.filter()
+        {
+            self.filters.insert(filter.as_str(), index as u64, 0);
         }
     }
 
     /// A rule hears of no message any more.
     fn silence(&mut self, index: usize) {
         let rule = &self.rules[index];
-        if !rule.payload.rule_disabled {
-            self.filters.remove(rule.statement.filter().as_str(), index as u64);
+        if !rule.payload.rule_disabled
+            && let Some(filter) = rule.statement.filter()
+        {
+            self.filters.remove(filter.as_str(), index as u64);
         }
     }
 }
@@ -181,8 +186,12 @@ impl Rule {
             return Err(invalid(format!("a rule has at most {} actions", quotas.actions_per_rule)));
         }
         let statement = Statement::parse(&payload.sql)?;
-        let actions = payload.actions.iter().map(Action::parse).collect::<Result<_, _>>()?;
-        let error_action = payload.error_action.as_ref().map(Action::parse).transpose()?;
+        if statement.is_external() {
+            return Err(AwsError::not_modelled("get_thing_shadow() in the rule's SQL"));
+        }
+        let parse = |action| Action::parse(action, statement.variables());
+        let actions = payload.actions.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
+        let error_action = payload.error_action.as_ref().map(parse).transpose()?;
         Ok(Rule { name: name.into(), payload, created: cx.now, statement, actions, error_action })
     }
 }

@@ -11,7 +11,7 @@ use super::action::{Failure, Target};
 use super::{Ports, Rules};
 use crate::core::{AwsError, Cx, Service};
 use crate::iot::message::Posted;
-use crate::iot::sql::{Message, Segments};
+use crate::iot::sql::{Message, Segments, Value};
 use crate::iot::wakeup::Wakeup;
 use world::mark;
 use world::time::Time;
@@ -35,20 +35,23 @@ pub(super) struct StoredMessage {
     posted: Posted,
     topic: Box<str>,
     received: Time,
+    trace_id: Option<Box<str>>,
+    variables: Vec<Value<'static>>,
 }
 
 impl StoredMessage {
-    pub(super) fn of(message: &Message<'_>) -> Self {
+    pub(super) fn of(message: &Message<'_>, variables: Vec<Value<'static>>) -> Self {
         // The payload is a part of what arrived together with others: it is not to keep all of it.
         let payload = Bytes::copy_from_slice(message.payload);
         let posted = Posted { payload, ..message.posted.clone() };
-        StoredMessage { posted, topic: message.topic.into(), received: message.now }
+        let trace_id = message.known_trace_id().map(Into::into);
+        StoredMessage { posted, topic: message.topic.into(), received: message.now, trace_id, variables }
     }
 
     /// The message as rules saw it when it came: `timestamp()` is the instant of its receipt.
     fn as_message(&self) -> Message<'_> {
         let segments = Segments::of(&self.topic).expect("the topic was cut when the message came");
-        Message::new(&self.posted, &self.topic, segments, self.received)
+        Message::new(&self.posted, &self.topic, segments, self.received).traced(self.trace_id.as_deref())
     }
 }
 
@@ -205,7 +208,7 @@ impl Rules {
         }
         let Some(Execution { rule, message, failures, .. }) = self.retries.executions.remove(&id) else { return };
         if !failures.is_empty() {
-            self.rules[rule].fail(cx, ports, &message.as_message(), &failures);
+            self.rules[rule].fail(cx, ports, &message.as_message(), message.variables.clone(), &failures);
         }
     }
 }
