@@ -35,6 +35,7 @@ mod change;
 mod message;
 mod policy;
 mod provision;
+mod provisioning;
 mod quotas;
 mod registry;
 mod reserved;
@@ -54,11 +55,14 @@ use std::fmt;
 
 use sha2::{Digest as _, Sha256};
 
-pub use self::registry::certificate_id;
+pub use self::provisioning::Answered;
+pub use self::registry::x509::signing_request;
+pub use self::registry::{CertificateStatus, certificate_id};
 pub use self::rest::RestRequest;
 pub use self::rules::Ports;
 
 use self::broker::Broker;
+use self::provisioning::Provisioning;
 use self::quotas::Quotas;
 use self::registry::Registry;
 use self::registry::arns::certificate_arn;
@@ -73,6 +77,7 @@ pub struct Iot {
     registry: Registry,
     broker: Broker,
     rules: Rules,
+    provisioning: Provisioning,
 }
 
 /// A connection that the broker does not take: its TLS handshake fails.
@@ -145,11 +150,11 @@ impl Iot {
         let created =
             registry.create_thing(cx, quotas, thing_name, thing_type.as_deref(), attributes.clone()).map(drop);
         metered(cx, "CreateThing", created)?;
-        let registered = registry.register_certificate(cx, certificate_id, true);
+        let registered = registry.register_certificate(cx, certificate_id, CertificateStatus::Active).map(drop);
         metered(cx, "RegisterCertificateWithoutCA", registered)?;
         let attached = registry.attach_policy(cx, quotas, policy_name, &principal);
         metered(cx, "AttachPolicy", attached)?;
-        let attached = registry.attach_thing_principal(cx, thing_name, &principal);
+        let attached = registry.attach_thing_principal(cx, thing_name, &principal, false);
         metered(cx, "AttachThingPrincipal", attached)
     }
 
@@ -161,6 +166,8 @@ impl Iot {
             Wakeup::Retry(queue) => self.rules.retry(cx, ports, queue),
             Wakeup::Outbox => self.publish_outbox(cx, ports),
             Wakeup::Certificate(connection) => self.check_certificate(cx, connection),
+            Wakeup::Ownership => self.end_tokens(cx),
+            Wakeup::Hook(ticket) => self.end_hook(cx, ticket),
         }
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::registry::not_found;
+use super::registry::CertificateStatus;
 use super::wakeup::Wakeup;
 use super::{Iot, metered};
 use crate::core::{AwsError, Cx, Service};
@@ -25,32 +25,40 @@ impl Iot {
 
     /// All certificates: id, and whether it is ACTIVE.
     pub fn certificates(&self) -> impl Iterator<Item = (&str, bool)> {
-        self.registry.certificates.iter().map(|(id, certificate)| (&**id, certificate.active))
+        self.registry
+            .certificates
+            .iter()
+            .map(|(id, certificate)| (&**id, certificate.status == CertificateStatus::Active))
     }
 
     /// Makes certificates ACTIVE or INACTIVE, with one call of `UpdateCertificate` on the meter for each. The rate of
     /// that operation is not enforced here: many certificates expire at one instant, and nobody calls for it.
     pub fn update_certificates(&mut self, cx: &mut Cx<'_>, ids: &BTreeSet<&str>, active: bool) -> Result<(), AwsError> {
+        let status = if active { CertificateStatus::Active } else { CertificateStatus::Inactive };
         for id in ids {
-            let updated = self.set_status(cx, id, active);
+            let updated = self.set_status(cx, id, status);
             metered(cx, "UpdateCertificate", updated)?;
         }
         self.close_inactive(cx, ids);
         Ok(())
     }
 
-    /// `UpdateCertificate`.
-    pub(super) fn update_certificate(&mut self, cx: &mut Cx<'_>, id: &str, active: bool) -> Result<(), AwsError> {
-        self.set_status(cx, id, active)?;
+    /// Gives a certificate another status, and closes its connections when that is not ACTIVE: `UpdateCertificate`, and
+    /// what provisioning does.
+    pub(super) fn set_certificate_status(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: &str,
+        status: CertificateStatus,
+    ) -> Result<(), AwsError> {
+        self.set_status(cx, id, status)?;
         self.close_inactive(cx, &BTreeSet::from([id]));
         Ok(())
     }
 
-    fn set_status(&mut self, cx: &Cx<'_>, id: &str, active: bool) -> Result<(), AwsError> {
-        let certificate = self.registry.certificates.get_mut(id);
-        certificate.ok_or_else(|| not_found(format!("the certificate {id} does not exist")))?.active = active;
-        let status = if active { "ACTIVE" } else { "INACTIVE" };
-        cx.trace.event(Level::Call, cx.now, "iot", "certificate", id, &[("status", status.into())]);
+    fn set_status(&mut self, cx: &Cx<'_>, id: &str, status: CertificateStatus) -> Result<(), AwsError> {
+        self.registry.set_status(cx, id, status)?;
+        cx.trace.event(Level::Call, cx.now, "iot", "certificate", id, &[("status", status.name().into())]);
         Ok(())
     }
 

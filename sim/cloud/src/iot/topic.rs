@@ -51,6 +51,11 @@ pub fn is_of_thing_events(filter: &str) -> bool {
     filter.starts_with("$aws/events/thing/")
 }
 
+/// Whether a filter names topics of the answers of fleet provisioning.
+pub fn is_of_provisioning(filter: &str) -> bool {
+    filter.starts_with("$aws/certificates/create") || filter.starts_with("$aws/provisioning-templates/")
+}
+
 /// Says why a text is no topic filter.
 pub fn check_filter(text: &str) -> Result<(), &'static str> {
     check_size(text)?;

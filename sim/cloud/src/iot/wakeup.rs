@@ -13,6 +13,10 @@ pub enum Wakeup {
     Outbox,
     /// The certificate of a connection may not be active any more.
     Certificate(u64),
+    /// Tokens of ownership of certificates may have ended.
+    Ownership,
+    /// A pre-provisioning hook has had its time.
+    Hook(u64),
 }
 
 /// Bits of a token that say the kind.
@@ -27,6 +31,8 @@ impl Wakeup {
             Wakeup::Retry(queue) => (2, queue),
             Wakeup::Outbox => (3, 0),
             Wakeup::Certificate(connection) => (4, connection),
+            Wakeup::Ownership => (8, 0),
+            Wakeup::Hook(ticket) => (9, ticket),
         };
         (id << KIND_BITS) | kind
     }
@@ -40,6 +46,8 @@ impl Wakeup {
             2 => Wakeup::Retry(id),
             3 => Wakeup::Outbox,
             4 => Wakeup::Certificate(id),
+            8 => Wakeup::Ownership,
+            9 => Wakeup::Hook(id),
             other => unreachable!("the token {token} has the unknown kind {other}"),
         }
     }

@@ -10,7 +10,7 @@ use super::session::{Client, Disconnect, Outbound, Session};
 use super::written;
 use crate::core::{Cx, Service, TokenBucket};
 use crate::iot::Iot;
-use crate::iot::policy::{Action, Context, Permissions};
+use crate::iot::policy::{ConnectAttributes, Permissions};
 use crate::iot::quotas::Quotas;
 use crate::iot::wakeup::Wakeup;
 use world::mark;
@@ -115,7 +115,8 @@ impl Iot {
             return Err(Refusal::throttled(CLIENT_THROTTLE, "the client connects too often"));
         }
         let mut permissions = self.permissions(cx, connection, client);
-        if !permissions.allows(Action::Connect, client) {
+        let attributes = ConnectAttributes { persistent: !packet.clean_session, will: None };
+        if !permissions.allows_connect(client, attributes) {
             let reason = "the policies do not allow iot:Connect";
             return Err(Refusal { code: ConnectReturnCode::NotAuthorized, metric: "Connect.AuthError", reason });
         }
@@ -159,13 +160,6 @@ impl Iot {
     /// What the policies of the connection's certificate come to for this client id.
     fn permissions(&self, cx: &Cx<'_>, connection: u64, client: &str) -> Permissions {
         let Some(state) = self.broker.connections.get(&connection) else { return Permissions::default() };
-        let Some(certificate) = self.registry.certificates.get(&state.certificate) else {
-            return Permissions::default();
-        };
-        let attached = certificate.things.contains(client);
-        let thing = if attached { self.registry.things.get(client) } else { None };
-        let context = Context { account: cx.account, client, ip: &state.ip, thing };
-        let documents = certificate.policies.iter().filter_map(|name| self.registry.policies.get(name));
-        Permissions::compile(documents.map(|policy| &policy.document), &context)
+        self.registry.permissions(cx, &state.certificate, client, &state.ip)
     }
 }

@@ -14,11 +14,22 @@ use crate::iot::Iot;
 use crate::iot::message::Posted;
 use crate::iot::policy::Action;
 use crate::iot::quotas::Quotas;
+use crate::iot::sql::Segments;
 use world::trace::{Field, Level};
 
 impl Iot {
     /// Delivers a message to every client that subscribed to its topic and may receive it: one copy each.
     pub(super) fn deliver(&mut self, cx: &mut Cx<'_>, posted: &Posted, segments: &[&str]) {
+        self.deliver_where(cx, posted, segments, None);
+    }
+
+    /// Delivers an answer to the connection that asked, when it subscribed to the answer's topic and may receive it.
+    pub(in crate::iot) fn deliver_to(&mut self, cx: &mut Cx<'_>, connection: u64, posted: &Posted) {
+        let segments = Segments::of(&posted.topic).expect("answers have at most seven slashes");
+        self.deliver_where(cx, posted, segments.as_slice(), Some(connection));
+    }
+
+    fn deliver_where(&mut self, cx: &mut Cx<'_>, posted: &Posted, segments: &[&str], only: Option<u64>) {
         if self.broker.subscriptions.is_empty() {
             return;
         }
@@ -27,6 +38,9 @@ impl Iot {
         let mut subscribers = BTreeMap::new();
         self.broker.subscriptions.matching(segments, &mut subscribers);
         for (connection, granted) in subscribers {
+            if only.is_some_and(|only| only != connection) {
+                continue;
+            }
             let state = self.broker.connections.get_mut(&connection);
             let Some(session) = state.and_then(|state| state.session.as_mut()) else { continue };
             let metric = if !session.permissions.allows(Action::Receive, &posted.topic) {

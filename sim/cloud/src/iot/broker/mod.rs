@@ -14,6 +14,7 @@ use rumqttc::mqttbytes::v4::{Packet, PingResp};
 use rumqttc::mqttbytes::{Error, check};
 
 use self::session::{Client, Connection, Disconnect};
+use super::registry::CertificateRefusal;
 use super::rules::Ports;
 use super::trie::FilterTrie;
 use super::wakeup::Wakeup;
@@ -78,23 +79,22 @@ impl Iot {
     /// A connection presents its certificate in the TLS handshake.
     pub fn open(&mut self, cx: &mut Cx<'_>, connection: u64, certificate: &str, ip: &str) -> Result<(), Refused> {
         let connections_max = self.quotas(cx).connections;
-        let known = self.registry.certificates.get_key_value(certificate);
-        let refused = match known {
-            None => Some("the certificate is not registered"),
-            Some((_, known)) if !known.active => Some("the certificate is not active"),
-            Some(_) if self.broker.connections.len() >= connections_max => Some("the account has too many connections"),
-            Some(_) => None,
+        let admitted = self.registry.admit(cx.now, certificate);
+        let refused = match admitted {
+            Err(refusal) => Some(refusal.reason()),
+            Ok(_) if self.broker.connections.len() >= connections_max => Some("the account has too many connections"),
+            Ok(_) => None,
         };
         let fields = [("ip", ip.into()), ("connection", connection.into()), ("refused", refused.unwrap_or("").into())];
         cx.trace.event(Level::Call, cx.now, "iot", "open", certificate, &fields);
-        match (known, refused) {
-            (Some((id, _)), None) => {
+        match (admitted, refused) {
+            (Ok(id), None) => {
                 self.broker.connections.insert(connection, Connection::new(id.clone(), ip));
                 Ok(())
             }
-            (known, reason) => {
+            (admitted, reason) => {
                 cx.meter.add("iot", "Connection.AuthNError", 1);
-                if known.is_some_and(|(_, known)| !known.active) {
+                if matches!(admitted, Err(refusal) if refusal != CertificateRefusal::Unregistered) {
                     cx.trace.mark(cx.now, mark::CERTIFICATE_REFUSED, certificate);
                 }
                 Err(Refused { reason: reason.unwrap_or("the certificate is not registered") })

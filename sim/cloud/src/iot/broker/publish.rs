@@ -49,7 +49,7 @@ impl Iot {
         };
         match reserved::request(&posted.topic) {
             None => self.route(cx, ports, &posted),
-            Some(request) => self.ask(request)?,
+            Some(request) => self.ask(cx, ports, (connection, &posted), request)?,
         }
         if packet.qos == QoS::AtLeastOnce {
             written(PubAck::new(packet.pkid).write(output));
@@ -58,12 +58,20 @@ impl Iot {
     }
 
     /// Hands a publish to a reserved topic to the service that it asks.
-    fn ask(&mut self, request: Request<'_>) -> Result<(), Disconnect> {
-        Err(Disconnect::NotModelled(match request {
-            Request::BasicIngest { .. } => "Basic Ingest",
-            Request::Shadow { .. } => "shadows over MQTT",
-            Request::CreateCertificate { .. } | Request::Provision { .. } => "fleet provisioning",
-        }))
+    fn ask(
+        &mut self,
+        cx: &mut Cx<'_>,
+        ports: &mut Ports<'_>,
+        (connection, posted): (u64, &Posted),
+        request: Request<'_>,
+    ) -> Result<(), Disconnect> {
+        match request {
+            Request::BasicIngest { .. } => return Err(Disconnect::NotModelled("Basic Ingest")),
+            Request::Shadow { .. } => return Err(Disconnect::NotModelled("shadows over MQTT")),
+            Request::CreateCertificate { from_csr } => self.ask_for_certificate(cx, connection, posted, from_csr),
+            Request::Provision { template } => self.ask_to_provision(cx, ports, connection, posted, template),
+        }
+        Ok(())
     }
 
     /// Runs the rules on a message that is accepted, and delivers it to subscribers.
@@ -83,6 +91,9 @@ impl Iot {
             let fields = [("payload", Field::Bytes(&posted.payload))];
             cx.trace.event(Level::Call, cx.now, "iot", "registry-event", &posted.topic, &fields);
             self.route(cx, ports, &posted);
+        }
+        while let Some((connection, posted)) = self.provisioning.pop_answer() {
+            self.deliver_to(cx, connection, &posted);
         }
     }
 

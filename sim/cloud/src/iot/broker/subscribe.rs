@@ -10,7 +10,7 @@ use crate::core::Cx;
 use crate::iot::Iot;
 use crate::iot::policy::Action;
 use crate::iot::quotas::Quotas;
-use crate::iot::topic::{check_filter, is_of_thing_events};
+use crate::iot::topic::{check_filter, is_of_provisioning, is_of_thing_events};
 use world::trace::Level;
 
 impl Iot {
@@ -59,7 +59,7 @@ impl Iot {
         let session = self.broker.connections.get_mut(&connection).and_then(|state| state.session.as_mut());
         let Some(session) = session else { return Err(("Subscribe.ServerError", "there is no session")) };
         check_filter(filter).map_err(|why| ("Subscribe.ClientError", why))?;
-        if filter.starts_with('$') && !is_of_thing_events(filter) {
+        if filter.starts_with('$') && !is_of_thing_events(filter) && !is_of_provisioning(filter) {
             return Err(("Subscribe.ClientError", "not modelled: reserved topics and shared subscriptions"));
         }
         if !session.permissions.allows(Action::Subscribe, filter) {

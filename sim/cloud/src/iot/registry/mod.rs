@@ -6,8 +6,9 @@ mod certificates;
 mod events;
 mod groups;
 mod things;
+pub mod x509;
 
-pub use certificates::{Certificate, Policy, certificate_id};
+pub use certificates::{Certificate, CertificateRefusal, CertificateStatus, NewCertificate, Policy, certificate_id};
 pub use events::{Change, Events};
 pub use groups::{Group, GroupProperties};
 pub use things::{Thing, ThingType, ThingUpdate};

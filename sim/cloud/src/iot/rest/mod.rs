@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 
 use super::Iot;
 use super::registry::arns::{certificate_arn, policy_arn, thing_arn, thing_type_arn};
-use super::registry::{Thing, ThingType, invalid};
+use super::registry::{CertificateStatus, Thing, ThingType, invalid};
 use super::rules::RulePayload;
 use crate::core::{AwsError, Cx, Outcome};
 use world::time::Time;
@@ -94,6 +94,9 @@ pub struct RestRequest<'r> {
     pub body: &'r [u8],
 }
 
+/// Operations for whose rate the table of quotas has no row.
+const UNRATED: [&str; 2] = ["ListProvisioningTemplates", "DeleteProvisioningTemplate"];
+
 /// The operation of a method and a path.
 pub(super) fn operation_of(method: &str, path: &str) -> Option<&'static str> {
     operations::find(method, path).map(|(operation, _)| operation)
@@ -147,13 +150,23 @@ impl Iot {
             "RemoveThingFromBillingGroup" => Iot::rest_remove_from_billing_group,
             "UpdateEventConfigurations" => Iot::rest_update_event_configurations,
             "DescribeEventConfigurations" => Iot::rest_describe_event_configurations,
+            "CreateKeysAndCertificate" => Iot::rest_create_keys,
+            "CreateCertificateFromCsr" => Iot::rest_create_from_csr,
+            "RegisterThing" => Iot::rest_register_thing,
+            "CreateProvisioningTemplate" => Iot::rest_create_template,
+            "DescribeProvisioningTemplate" => Iot::rest_describe_template,
+            "ListProvisioningTemplates" => Iot::rest_list_templates,
+            "UpdateProvisioningTemplate" => Iot::rest_update_template,
+            "DeleteProvisioningTemplate" => Iot::rest_delete_template,
             other => return Err(AwsError::not_modelled(format!("iot {other}"))),
         };
         let known = query_parameters(operation);
         if let Some(other) = query(request.query)?.keys().find(|name| !known.contains(&name.as_str())) {
             return Err(AwsError::not_modelled(format!("iot {operation} parameter {other}")));
         }
-        self.quotas(cx).take_call(cx, operation)?;
+        if !UNRATED.contains(&operation) {
+            self.quotas(cx).take_call(cx, operation)?;
+        }
         act(self, cx, name, request)
     }
 
@@ -247,24 +260,19 @@ impl Iot {
 
     fn rest_register_certificate(&mut self, cx: &mut Cx<'_>, _: &str, r: &RestRequest<'_>) -> Result<Value, AwsError> {
         let body: RegisterCertificate = parse(r.body)?;
-        let active = match body.status.as_deref() {
-            Some("ACTIVE") => true,
-            // Without a status (unverified) the certificate rests.
-            Some("INACTIVE") | None => false,
-            Some(other) => return Err(AwsError::not_modelled(format!("iot certificate status {other}"))),
-        };
-        let id = self.registry.register_certificate_pem(cx, &body.certificate_pem, active)?;
+        // Without a status (unverified) the certificate rests.
+        let status = body.status.map_or(Ok(CertificateStatus::Inactive), |name| CertificateStatus::of(&name))?;
+        let id = self.registry.register_certificate_pem(cx, &body.certificate_pem, status)?;
         Ok(json!({ "certificateArn": certificate_arn(cx, &id), "certificateId": id }))
     }
 
     fn rest_update_certificate(&mut self, cx: &mut Cx<'_>, id: &str, r: &RestRequest<'_>) -> Result<Value, AwsError> {
-        let active = match query(r.query)?.remove("newStatus").as_deref() {
-            Some("ACTIVE") => true,
-            Some("INACTIVE") => false,
-            Some(other) => return Err(AwsError::not_modelled(format!("iot certificate status {other}"))),
-            None => return Err(invalid("UpdateCertificate needs newStatus")),
-        };
-        self.update_certificate(cx, id, active)?;
+        let status = query(r.query)?.remove("newStatus");
+        let status = CertificateStatus::of(&status.ok_or_else(|| invalid("UpdateCertificate needs newStatus"))?)?;
+        if !matches!(status, CertificateStatus::Active | CertificateStatus::Inactive | CertificateStatus::Revoked) {
+            return Err(invalid(format!("{} is no status that UpdateCertificate sets", status.name())));
+        }
+        self.set_certificate_status(cx, id, status)?;
         Ok(Value::Null)
     }
 
@@ -286,14 +294,15 @@ impl Iot {
         name: &str,
         r: &RestRequest<'_>,
     ) -> Result<Value, AwsError> {
-        match query(r.query)?.remove("thingPrincipalType").as_deref() {
-            None | Some("NON_EXCLUSIVE_THING") => {}
-            Some(other) => return Err(AwsError::not_modelled(format!("iot thing principal type {other}"))),
-        }
+        let exclusive = match query(r.query)?.remove("thingPrincipalType").as_deref() {
+            None | Some("NON_EXCLUSIVE_THING") => false,
+            Some("EXCLUSIVE_THING") => true,
+            Some(other) => return Err(invalid(format!("there is no thing principal type {other:?}"))),
+        };
         let principal = r
             .principal
             .ok_or_else(|| AwsError::not_modelled("iot AttachThingPrincipal without its header x-amzn-principal"))?;
-        self.registry.attach_thing_principal(cx, name, principal)?;
+        self.registry.attach_thing_principal(cx, name, principal, exclusive)?;
         Ok(json!({}))
     }
 
@@ -384,6 +393,8 @@ fn query_parameters(operation: &str) -> &'static [&'static str] {
         "ListThings" => &["nextToken", "maxResults", "attributeName", "attributeValue", "thingTypeName"],
         "AttachThingPrincipal" => &["thingPrincipalType"],
         "DescribeEndpoint" => &["endpointType"],
+        "CreateKeysAndCertificate" | "CreateCertificateFromCsr" => &["setAsActive"],
+        "ListProvisioningTemplates" => &["nextToken", "maxResults"],
         "UpdateCertificate" => &["newStatus"],
         "DeleteThing" => &["expectedVersion"],
         "ListThingGroupsForThing" => &["nextToken", "maxResults"],
@@ -391,7 +402,7 @@ fn query_parameters(operation: &str) -> &'static [&'static str] {
     }
 }
 
-fn query(text: &str) -> Result<BTreeMap<String, String>, AwsError> {
+pub(super) fn query(text: &str) -> Result<BTreeMap<String, String>, AwsError> {
     let pairs = text.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         operations::decode(name).zip(operations::decode(value))
@@ -399,7 +410,7 @@ fn query(text: &str) -> Result<BTreeMap<String, String>, AwsError> {
     pairs.collect::<Option<_>>().ok_or_else(|| invalid("the query is not percent-encoded"))
 }
 
-fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, AwsError> {
+pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, AwsError> {
     let body = if body.is_empty() { b"{}" } else { body };
     serde_json::from_slice(body).map_err(|error| {
         let text = error.to_string();

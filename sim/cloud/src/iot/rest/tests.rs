@@ -5,7 +5,7 @@ use super::operations::find;
 use crate::core::AwsError;
 use crate::core::Principal;
 use crate::core::cx::CxParts;
-use crate::iot::Iot;
+use crate::iot::{CertificateStatus, Iot};
 use world::seed::Seed;
 use world::time::Time;
 use world::trace::Trace;
@@ -95,7 +95,11 @@ fn a_device_is_registered_step_by_step() {
     assert!(endpoint["endpointAddress"].as_str().unwrap().ends_with("-ats.iot.eu-west-1.amazonaws.com"), "{endpoint}");
     let id = certificate["certificateId"].as_str().unwrap().to_owned();
     let registered = &account.iot.registry.certificates[&*id];
-    assert!(registered.active && registered.things.contains("d1") && registered.policies.contains("device"));
+    assert!(
+        registered.status == CertificateStatus::Active
+            && registered.things.contains("d1")
+            && registered.policies.contains("device")
+    );
 }
 
 #[test]

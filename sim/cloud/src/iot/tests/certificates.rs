@@ -63,7 +63,7 @@ fn a_certificate_that_is_active_again_in_time_keeps_its_connection() {
     }
     world.pass(Duration::from_secs(120));
     assert_eq!(world.answers(), []);
-    for (query, code) in [("newStatus=REVOKED", "NotImplemented"), ("", "InvalidRequestException")] {
+    for (query, code) in [("newStatus=PENDING_TRANSFER", "InvalidRequestException"), ("", "InvalidRequestException")] {
         assert_eq!(update(&mut world, "d1", query).unwrap_err().code, code, "{query}");
     }
     assert_eq!(update(&mut world, "d9", "newStatus=ACTIVE").unwrap_err().code, "ResourceNotFoundException");
