@@ -66,7 +66,7 @@ impl Iot {
         request: Request<'_>,
     ) -> Result<(), Disconnect> {
         match request {
-            Request::BasicIngest { .. } => return Err(Disconnect::NotModelled("Basic Ingest")),
+            Request::BasicIngest { rule, topic } => self.ingest(cx, ports, rule, topic, posted),
             Request::Shadow { .. } => return Err(Disconnect::NotModelled("shadows over MQTT")),
             Request::CreateCertificate { from_csr } => self.ask_for_certificate(cx, connection, posted, from_csr),
             Request::Provision { template } => self.ask_to_provision(cx, ports, connection, posted, template),
@@ -92,6 +92,7 @@ impl Iot {
             cx.trace.event(Level::Call, cx.now, "iot", "registry-event", &posted.topic, &fields);
             self.route(cx, ports, &posted);
         }
+        self.publish_republished(cx, ports);
         while let Some((connection, posted)) = self.provisioning.pop_answer() {
             self.deliver_to(cx, connection, &posted);
         }
@@ -114,7 +115,7 @@ impl Iot {
         if packet.qos == QoS::ExactlyOnce {
             return refuse(client_error, "QoS 2 is not supported", Disconnect::client_error("QoS 2 is not supported"));
         }
-        if let Err(why) = check_topic(topic) {
+        if let Err(why) = check_topic(reserved::counted(topic)) {
             return refuse(client_error, why, Disconnect::client_error(why));
         }
         if packet.payload.len() > quotas.payload_size {

@@ -167,7 +167,7 @@ fn wrong_requests_are_answered_with_awss_codes() {
         (
             "POST",
             "/rules/r",
-            rule("SELECT * FROM 'a'", json!([{ "republish": { "topic": "t", "roleArn": "r" } }])),
+            rule("SELECT * FROM 'a'", json!([{ "sqs": { "queueUrl": "t", "roleArn": "r" } }])),
             "NotImplemented",
             501,
         ),

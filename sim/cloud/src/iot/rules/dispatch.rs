@@ -7,9 +7,10 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde_json::json;
 
-use super::action::{Action, Failure, Target};
+use super::action::{Action, Failure};
 use super::host::Asked;
 use super::retry::{Pending, StoredMessage, is_intermittent};
+use super::target::{Means, Target};
 use super::{Ports, Rule, Rules};
 use crate::core::{AwsError, Cx};
 use crate::iot::quotas::Quotas;
@@ -25,7 +26,27 @@ impl Rules {
         self.filters.matching(message.segments.as_slice(), &mut matching);
         for position in matching.into_keys() {
             let index = usize::try_from(position).expect("it was a usize when the rule was created");
+            cx.meter.add("iot", "TopicMatch", 1);
             self.execute(cx, quotas, ports, message, index);
+        }
+    }
+
+    /// Runs one rule by its name, whatever its filter is: Basic Ingest. A rule that is absent or disabled is not found.
+    pub fn ingest(
+        &mut self,
+        cx: &mut Cx<'_>,
+        quotas: &mut Quotas,
+        ports: &mut Ports<'_>,
+        name: &str,
+        message: &Message<'_>,
+    ) {
+        match self.by_name.get(name) {
+            Some(&index) if !self.rules[index].payload.rule_disabled => self.execute(cx, quotas, ports, message, index),
+            _ => {
+                cx.meter.add("iot", "RuleNotFound", 1);
+                let fields = [("topic", message.topic.into()), ("client", message.client.into())];
+                cx.trace.event(Level::Call, cx.now, "iot", "rule-not-found", name, &fields);
+            }
         }
     }
 
@@ -38,7 +59,6 @@ impl Rules {
         index: usize,
     ) {
         let rule = &self.rules[index];
-        cx.meter.add("iot", "TopicMatch", 1);
         let refuse = |cx: &mut Cx<'_>, metric: &'static str, kind: &'static str| {
             cx.meter.add("iot", metric, 1);
             let fields = [("topic", message.topic.into()), ("client", message.client.into())];
@@ -58,16 +78,17 @@ impl Rules {
             Selected::No => {}
             Selected::Failed => {
                 let why = failure.map_or_else(String::new, |failure| failure.0);
-                rule.fail(cx, ports, message, variables, &[Failure::of_statement(why)]);
+                let means = &mut Means { ports, quotas, outbox: &mut self.outbox };
+                rule.fail(cx, means, message, variables, &[Failure::of_statement(why)]);
             }
             Selected::ParseError => {
                 cx.trace.mark(cx.now, mark::RULE_FOUND_NO_OBJECT, message.topic);
                 refuse(cx, "ParseError", "rule-parse-error");
             }
-            Selected::Yes => self.act(cx, ports, message, variables, index, &result),
+            Selected::Yes => self.act(cx, (quotas, ports), message, variables, index, &result),
             Selected::YesWithParseError => {
                 refuse(cx, "ParseError", "rule-parse-error");
-                self.act(cx, ports, message, variables, index, &result);
+                self.act(cx, (quotas, ports), message, variables, index, &result);
             }
         }
         self.result = result;
@@ -76,13 +97,14 @@ impl Rules {
     fn act(
         &mut self,
         cx: &mut Cx<'_>,
-        ports: &mut Ports<'_>,
+        (quotas, ports): (&mut Quotas, &mut Ports<'_>),
         message: &Message<'_>,
         variables: Vec<Value<'static>>,
         index: usize,
         result: &[u8],
     ) {
-        let Rules { rules, retries, .. } = self;
+        let Rules { rules, retries, outbox, .. } = self;
+        let means = &mut Means { ports, quotas, outbox };
         let rule = &mut rules[index];
         let execution = retries.next_execution();
         let (mut failures, mut waiting) = (Vec::new(), 0);
@@ -98,9 +120,9 @@ impl Rules {
                 }
             };
             let queue = if queues.is_empty() { None } else { queues.get(target.order_key()).copied() };
-            let mut took_effect = false;
+            let (mut took_effect, mut data) = (false, Bytes::copy_from_slice(result));
             if queue.is_none() {
-                let put = target.put(cx, ports, &rule.name, role.as_ref(), Bytes::copy_from_slice(result));
+                let put = target.put(cx, means, &rule.name, role.as_ref(), &mut data);
                 told(cx, &rule.name, result, &target, put.as_ref().err().map(|failed| &failed.error));
                 match put {
                     Ok(()) => {
@@ -116,7 +138,6 @@ impl Rules {
                 }
             }
             waiting += 1;
-            let data = Bytes::copy_from_slice(result);
             let pending = Pending { target: target.into_owned(), data, execution, took_effect };
             retries.enqueue(cx, (index, position), queue, queues, pending);
         }
@@ -124,7 +145,7 @@ impl Rules {
             retries.remember(execution, index, waiting, StoredMessage::of(message, evaluation.variables()), failures);
         } else if !failures.is_empty() {
             let variables = evaluation.variables();
-            rule.fail(cx, ports, message, variables, &failures);
+            rule.fail(cx, means, message, variables, &failures);
         }
     }
 }
@@ -145,7 +166,7 @@ impl Rule {
     pub(super) fn fail(
         &self,
         cx: &mut Cx<'_>,
-        ports: &mut Ports<'_>,
+        means: &mut Means<'_, '_>,
         message: &Message<'_>,
         variables: Vec<Value<'static>>,
         failures: &[Failure],
@@ -166,12 +187,12 @@ impl Rule {
         let outcome = match &self.error_action {
             None => "no error action",
             Some(action) => {
-                let document = Bytes::from(document.to_string());
+                let mut document = Bytes::from(document.to_string());
                 let mut evaluation = Evaluation::with_variables(message, variables);
                 let target = action.kind.target(&mut evaluation, cx);
                 let put = target.map_err(|failure| failure.message).and_then(|target| {
                     // Nothing disturbs it: on AWS, a message whose error action fails, too, is gone.
-                    let put = target.store(cx, ports, &self.name, action.role.as_ref(), document);
+                    let put = target.store(cx, means, &self.name, action.role.as_ref(), &mut document);
                     put.map_err(|error| error.to_string())
                 });
                 let metric = if put.is_ok() { "ErrorActionSuccess" } else { "ErrorActionFailure" };

@@ -1,22 +1,36 @@
 //! Topic rules: what messages start, and what happens when that fails.
 //!
-//! Modelled: rules on topics, with the actions Kinesis, S3 and Lambda and one of them as error action; retries; the error
-//! message; rules that are changed, disabled or deleted while messages wait for a retry: what waits is tried in the new
-//! role of its action, and has failed when the rule has no such action any more; what waits for a deleted rule still goes
-//! where it was to go. A function is invoked asynchronously, on behalf of the rule, when its own policy allows that.
-//! Refused by name when a rule is created: every other action, other SQL versions, templates in bucket names.
+//! Modelled: rules on topics and rules for Basic Ingest; the actions kinesis, firehose, s3, republish, lambda, sns,
+//! dynamoDBv2, cloudwatchMetric, each also as error action, with substitution templates; retries; the error message; rules
+//! that are changed, enabled, disabled or deleted while messages wait for a retry: what waits is tried in the new role of its
+//! action, and has failed when the rule has no such action any more; what waits for a deleted rule still goes where it was to
+//! go. Each action acts in its role; a function is invoked asynchronously, on behalf of the rule, when its own policy allows
+//! that.
+//!
+//! Partly modelled: a metric is an event of the trace and nothing else (`metric`). What is republished is a message of the
+//! service, without a client, at the same instant; of reserved topics it reaches Basic Ingest (`republish`).
+//!
+//! Refused by name when a rule is created: every other action, other SQL versions, a kinesis action without partitionKey, a
+//! template as functionArn, canned ACLs other than private.
 //!
 //! AWS retries an action on intermittent errors and publishes neither counts nor delays. Assumed here: throttles and
 //! errors of the server are retried up to 12 times with a delay that doubles from 100 ms to 10 s, half of it drawn; and
-//! messages of one rule action with the same partition key (or object key) wait for one another, so that a retry never
+//! messages of one rule action with the same partition key (object key, topic, stream, table) wait for one another, so that a retry never
 //! lets a later message overtake.
 
 mod action;
 mod dispatch;
+mod fields;
+mod headers;
 mod host;
+mod ingest;
+mod manage;
+mod metric;
+mod republish;
 mod retry;
+mod target;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -25,11 +39,12 @@ use serde_json::{Map, Value};
 use self::action::Action;
 use self::retry::Retries;
 use super::Iot;
+use super::message::Outbox;
 use super::quotas::Quotas;
 use super::registry::{already_exists, check_name, invalid, not_found};
 use super::sql::{Statement, VERSION};
 use super::trie::FilterTrie;
-use crate::core::ports::{Invocations, Objects, Streams};
+use crate::core::ports::{Catalog, Deliveries, Invocations, Items, Notifications, Objects, Streams};
 use crate::core::{AwsError, Cx};
 use world::time::Time;
 
@@ -44,6 +59,14 @@ pub struct Ports<'p> {
     pub objects: &'p mut dyn Objects,
     /// Lambda.
     pub functions: &'p mut dyn Invocations,
+    /// Firehose.
+    pub deliveries: &'p mut dyn Deliveries,
+    /// The Glue Data Catalog, for Firehose.
+    pub catalog: &'p mut dyn Catalog,
+    /// SNS.
+    pub notifications: &'p mut dyn Notifications,
+    /// DynamoDB.
+    pub items: &'p mut dyn Items,
 }
 
 /// A rule as it is created and described: `TopicRulePayload`.
@@ -60,6 +83,14 @@ pub struct RulePayload {
     aws_iot_sql_version: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error_action: Option<Map<String, Value>>,
+}
+
+impl RulePayload {
+    /// ARNs of the roles that the actions name.
+    pub fn roles(&self) -> BTreeSet<&str> {
+        let actions = self.actions.iter().chain(&self.error_action);
+        actions.flat_map(|action| action.values()).filter_map(|fields| fields.get("roleArn")?.as_str()).collect()
+    }
 }
 
 #[derive(Debug)]
@@ -80,6 +111,8 @@ pub struct Rules {
     /// Filters of the rules that are not disabled, by position in `rules`.
     filters: FilterTrie,
     retries: Retries,
+    /// What rules republish.
+    pub(super) outbox: Outbox,
     result: Vec<u8>,
 }
 
@@ -111,9 +144,9 @@ impl Iot {
             return Err(invalid(format!("an account has at most {rules_max} rules")));
         }
         let index = rules.rules.len();
-        rules.listen(&rule, index);
         rules.by_name.insert(rule.name.clone(), index);
         rules.rules.push(rule);
+        rules.listen(index);
         Ok(())
     }
 
@@ -130,8 +163,8 @@ impl Iot {
         for (new, old) in rule.actions.iter_mut().zip(&mut old.actions) {
             new.waiting = std::mem::take(&mut old.waiting);
         }
-        rules.listen(&rule, index);
         rules.rules[index] = rule;
+        rules.listen(index);
         Ok(())
     }
 
@@ -145,7 +178,8 @@ impl Iot {
 
 impl Rules {
     /// A rule that is not disabled hears of messages.
-    fn listen(&mut self, rule: &Rule, index: usize) {
+    fn listen(&mut self, index: usize) {
+        let rule = &self.rules[index];
         if !rule.payload.rule_disabled
             && let Some(filter) = rule.statement.filter()
         {

@@ -18,6 +18,7 @@
 mod call;
 mod clause;
 mod eval;
+mod export;
 mod expr;
 mod function;
 mod json;
@@ -40,6 +41,7 @@ mod tests;
 use std::fmt;
 
 pub use eval::Evaluation;
+pub use export::{attributes, elements};
 pub use message::{Host, Message, Segments};
 pub use statement::{Selected, Statement, Variables};
 pub use template::Template;

@@ -41,15 +41,6 @@ impl Template {
         Ok(Template { parts })
     }
 
-    /// The whole text, when nothing in it is filled in.
-    pub fn fixed(&self) -> Option<&str> {
-        match self.parts.as_slice() {
-            [] => Some(""),
-            [Part::Text(text)] => Some(text),
-            _ => None,
-        }
-    }
-
     /// Whether a place of the template asks another service.
     pub fn is_external(&self) -> bool {
         self.parts.iter().any(|part| matches!(part, Part::Value(expr) if expr.is_external()))

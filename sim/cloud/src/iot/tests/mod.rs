@@ -1,8 +1,11 @@
 //! Tests of the whole service, through its ways in.
 
+mod actions;
 mod broker;
 mod certificates;
 mod fleet;
+mod ingest;
 mod registry;
+mod roles;
 mod rules;
 mod speed;
