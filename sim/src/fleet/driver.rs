@@ -1,5 +1,7 @@
 //! Turns one device: its model, its session and its connection, in one task on a node of its own.
 
+mod listen;
+
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
@@ -11,6 +13,7 @@ use bytes::Bytes;
 use super::alarm::Alarm;
 use super::conn::{Conn, Ghost, NetworkProfile};
 use super::content::Content;
+use super::duties::Duties;
 use super::fates::Fates;
 use super::habits::Habits;
 use super::malformed::Malformed;
@@ -18,6 +21,7 @@ use super::model::Model;
 use super::plan::DevicePlan;
 use super::runner::{Shared, lock};
 use super::session::{Command, Input, Message, Outputs, Session, SessionEvent};
+use super::spec::SessionKind;
 use crate::world::clock;
 use crate::world::mark;
 use crate::world::seed::{Rng, Seed};
@@ -42,6 +46,10 @@ pub(super) struct Device {
     connects: u64,
     fates: Option<Arc<Fates>>,
     habits: Habits,
+    duties: Option<Box<Duties>>,
+    is_online: bool,
+    offline_since: Time,
+    turned_at: Time,
 }
 
 impl Device {
@@ -54,10 +62,18 @@ impl Device {
     ) -> Self {
         let mut model_rng = seed.child("model").rng();
         let topic = plan.topic();
+        let duties = Duties::of(plan, seed);
+        let mut session = Session::new(&plan.id, &topic, connect_at);
+        if plan.session == SessionKind::Persistent {
+            session = session.persistent();
+        }
+        if let Some(duties) = &duties {
+            session = session.subscribing(duties.filters());
+        }
         Device {
             index,
             id: plan.id.as_str().into(),
-            session: Session::new(&plan.id, &topic, connect_at),
+            session,
             topic: topic.into(),
             certificate_id: plan.certificate_id.as_str().into(),
             profile: NetworkProfile::of(plan.network),
@@ -69,6 +85,10 @@ impl Device {
             connects: 0,
             habits: Habits::new(fates.clone()),
             fates,
+            duties,
+            is_online: false,
+            offline_since: start,
+            turned_at: start,
         }
     }
 
@@ -152,7 +172,7 @@ impl Device {
     /// Writes what the session reports into the trace, the truth and the counters.
     fn report(&self, now: Time, shared: &Shared, event: &SessionEvent) {
         let (level, kind, fields): (_, _, &[(&'static str, Field<'_>)]) = match event {
-            SessionEvent::Accepted => {
+            SessionEvent::Accepted { .. } => {
                 shared.accepted.add(1);
                 let kind = if self.connects > 1 { "reconnect" } else { "connect" };
                 (Level::Call, kind, &[("connects", self.connects.into())])
@@ -171,7 +191,7 @@ impl Device {
                         lock(&shared.truth).acknowledged(self.index, *seq, now);
                     }
                     Message::Stray(number) => lock(&shared.truth).stray_acknowledged(*number, now),
-                    Message::Oversized => {}
+                    Message::Oversized | Message::Note(_) => {}
                 }
                 (Level::Message, "puback", &[named(message)])
             }
@@ -188,6 +208,11 @@ impl Device {
                 }
                 (Level::Call, "drop", &[named(message)])
             }
+            SessionEvent::Listening { anew } => (Level::Call, "subscribed", &[("anew", u64::from(*anew).into())]),
+            SessionEvent::NotListening { filter } => (Level::Call, "not-subscribed", &[("filter", (&**filter).into())]),
+            SessionEvent::Received { topic, payload } => {
+                (Level::Message, "receive", &[("from", topic.as_str().into()), ("payload", Field::Bytes(payload))])
+            }
         };
         shared.trace.event(level, now, &self.id, kind, &self.topic, fields);
     }
@@ -200,6 +225,7 @@ fn named(message: &Message) -> (&'static str, Field<'static>) {
         Message::Copy(seq) => ("copy", (*seq).into()),
         Message::Stray(number) => ("stray", u64::from(*number).into()),
         Message::Oversized => ("oversized", 1u64.into()),
+        Message::Note(number) => ("note", (*number).into()),
     }
 }
 
@@ -279,9 +305,8 @@ fn begin_anew(device: &mut Device, shared: &Shared, now: Time, at: Time, out: &m
         shared.trace.mark(now, mark::RESTARTED_IN_FLIGHT, &device.id);
     }
     device.session.restart(at, out);
-    for event in out.events.drain(..) {
-        device.report(now, shared, &event);
-    }
+    device.restarts(now, shared, out);
+    device.report_all(now, shared, out);
 }
 
 /// Does what comes of itself, such as the end of an update of the firmware, with which the device restarts.
@@ -300,12 +325,15 @@ fn turn(cx: &mut Context<'_>, device: &mut Device, wire: &mut Wire, alarm: &mut 
     let now = clock::now();
     let publishing = !shared.stopped.get();
     settle(device, wire, shared, now, &mut scratch.out);
+    device.turned_at = now;
     if publishing {
         device.measure(now, shared, scratch);
     }
     let out = &mut scratch.out;
     loop {
         poll_link(cx, device, &mut wire.link, shared, now, out);
+        device.report_all(now, shared, out);
+        device.say(now, shared);
         device.step(now, shared, Input::Tick, out);
         let again = carry_out(cx, device, wire, shared, now, out);
         if !again {
@@ -313,6 +341,7 @@ fn turn(cx: &mut Context<'_>, device: &mut Device, wire: &mut Wire, alarm: &mut 
         }
     }
     let due = if publishing { device.model.due().unwrap_or(Time::MAX) } else { Time::MAX };
+    let due = due.min(device.says_at());
     let due = due.min(device.model.settles_at().unwrap_or(Time::MAX));
     alarm.wake_at(cx, now, due.min(device.session.wake_at(&shared.settings)));
 }
@@ -359,9 +388,7 @@ fn carry_out(
         conn.send(cx, Bytes::copy_from_slice(&out.send));
     }
     out.send.clear();
-    for event in out.events.drain(..) {
-        device.report(now, shared, &event);
-    }
+    device.report_all(now, shared, out);
     match out.command.take() {
         Some(Command::Close) => {
             wire.close();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use rand::RngExt as _;
 
-use super::spec::{FleetSpec, ModelSpec, Network, Pace, Series, SyntheticSpec};
+use super::spec::{FleetSpec, ModelSpec, Network, Pace, Series, SessionKind, SyntheticSpec};
 use crate::world::seed::Seed;
 
 /// Longest name of a thing, in bytes (AWS IoT API Reference, `CreateThing`).
@@ -30,6 +30,10 @@ pub struct DevicePlan {
     pub units: Vec<(String, String)>,
     /// Access network.
     pub network: Network,
+    /// What becomes of its session when a connection ends.
+    pub session: SessionKind,
+    /// Whether it follows its shadow.
+    pub shadow: bool,
     /// What it measures.
     pub model: ModelPlan,
 }
@@ -52,6 +56,16 @@ impl DevicePlan {
     /// Topic of its readings.
     pub fn topic(&self) -> String {
         format!("tenant/{}/device/{}/data", self.tenant, self.id)
+    }
+
+    /// Topic of commands to it.
+    pub fn command_topic(&self) -> String {
+        format!("tenant/{}/device/{}/command", self.tenant, self.id)
+    }
+
+    /// Whether it subscribes to its commands.
+    pub fn hears_commands(&self) -> bool {
+        self.shadow || self.session == SessionKind::Persistent
     }
 }
 
@@ -131,6 +145,8 @@ pub fn plan(specs: &[FleetSpec], seed: Seed) -> Result<Vec<DevicePlan>, PlanErro
                 kind: spec.model.kind(),
                 units,
                 network: spec.network,
+                session: spec.session,
+                shadow: spec.shadow,
                 model,
             });
         }
@@ -194,6 +210,8 @@ mod tests {
             tenants: tenants.iter().map(|t| (*t).to_owned()).collect(),
             devices,
             network: Network::Lte,
+            session: SessionKind::Clean,
+            shadow: false,
             model: ModelSpec::Synthetic(SyntheticSpec {
                 publish_every: Duration::from_secs(10),
                 metrics: vec![metric("temp", Some("celsius")), metric("count", None)],
@@ -209,6 +227,8 @@ mod tests {
             tenants: vec!["nab".to_owned()],
             devices: 0,
             network: Network::Ethernet,
+            session: SessionKind::Clean,
+            shadow: false,
             model: ModelSpec::Replay(ReplaySpec { pace: Pace::Recorded, series: series.collect() }),
         }
     }

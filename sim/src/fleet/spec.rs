@@ -15,8 +15,28 @@ pub struct FleetSpec {
     pub devices: u32,
     /// Access network of every device.
     pub network: Network,
+    /// Whether the sessions of the devices outlive their connections.
+    pub session: SessionKind,
+    /// Whether the devices follow their shadows.
+    pub shadow: bool,
     /// What the devices measure and when they publish.
     pub model: ModelSpec,
+}
+
+/// What becomes of a session when its connection ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SessionKind {
+    /// It ends too.
+    #[default]
+    Clean,
+    /// The broker keeps it, with its subscriptions and what arrives for it.
+    Persistent,
+}
+
+impl SessionKind {
+    /// All kinds, with their names in scenario files.
+    pub const ALL: [(&'static str, SessionKind); 2] =
+        [("clean", SessionKind::Clean), ("persistent", SessionKind::Persistent)];
 }
 
 /// Access networks with a profile of latency (`fleet::conn`).

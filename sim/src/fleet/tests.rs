@@ -13,7 +13,9 @@ use rumqttc::{ConnAck, ConnectReturnCode, Packet, PubAck};
 
 use super::conn::{Conn, server_handshake};
 use super::runner::lock;
-use super::spec::{FleetSpec, MetricSpec, ModelSpec, Network, Pace, ReplaySpec, Series, SeriesRow, SyntheticSpec};
+use super::spec::{
+    FleetSpec, MetricSpec, ModelSpec, Network, Pace, ReplaySpec, Series, SeriesRow, SessionKind, SyntheticSpec,
+};
 use super::{DevicePlan, Fleet, Settings, Stats, Truth, plan};
 use crate::fault::{FaultSpec, Faults};
 use crate::world::clock;
@@ -167,6 +169,8 @@ pub(super) fn pumps(devices: u32, publish_every: Duration, network: Network) -> 
         tenants: vec!["acme".to_owned(), "globex".to_owned()],
         devices,
         network,
+        session: SessionKind::Clean,
+        shadow: false,
         model: ModelSpec::Synthetic(SyntheticSpec {
             publish_every,
             metrics: vec![metric("temp", 0.2), metric("housing", 0.0)],
@@ -186,6 +190,8 @@ pub(super) fn recorded(pace: Pace, rows: u32) -> FleetSpec {
         tenants: vec!["nab".to_owned()],
         devices: 2,
         network: Network::Ethernet,
+        session: SessionKind::Clean,
+        shadow: false,
         model: ModelSpec::Replay(ReplaySpec { pace, series: vec![series("speed_6005"), series("rds_cpu")] }),
     }
 }

@@ -6,6 +6,7 @@ use std::hash::{BuildHasherDefault, Hash, Hasher};
 use indexmap::{Equivalent, IndexSet};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use super::commands::Commands;
 use super::content::Content;
 use super::intruder::Intrusions;
 use crate::world::time::Time;
@@ -105,6 +106,7 @@ pub struct Truth {
     given_up: u64,
     strays: Vec<Stray>,
     spikes: Vec<Spike>,
+    commands: Commands,
     intrusions: Intrusions,
 }
 
@@ -132,8 +134,19 @@ impl Truth {
             given_up: 0,
             strays: Vec::new(),
             spikes: Vec::new(),
+            commands: Commands::default(),
             intrusions: Intrusions::default(),
         }
+    }
+
+    /// Commands to devices, and their sessions.
+    pub fn commands(&self) -> &Commands {
+        &self.commands
+    }
+
+    /// The same, to be added to.
+    pub fn commands_mut(&mut self) -> &mut Commands {
+        &mut self.commands
     }
 
     /// What intruders tried.

@@ -22,6 +22,7 @@ impl Scenario {
         self.check_devices_differ()?;
         self.check_changes()?;
         self.check_faults()?;
+        self.check_operator()?;
         let devices = self.devices();
         if devices > DEVICES_MAX {
             let i = self.fleets.len() - 1;

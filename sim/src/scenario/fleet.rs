@@ -6,7 +6,7 @@ use super::error::ScenarioError;
 use super::reader::Table;
 use super::schema::{REPLAY, SYNTHETIC};
 use super::series;
-use crate::fleet::spec::{FleetSpec, MetricSpec, ModelSpec, Network, Pace, ReplaySpec, SyntheticSpec};
+use crate::fleet::spec::{FleetSpec, MetricSpec, ModelSpec, Network, Pace, ReplaySpec, SessionKind, SyntheticSpec};
 
 /// Most metrics of a synthetic device.
 const METRICS_MAX: usize = 64;
@@ -39,7 +39,12 @@ pub(super) fn read(table: &Table<'_>) -> Result<FleetSpec, ScenarioError> {
         Some(network) => Network::ALL[network.choice()?].1,
     };
     let (devices, model) = if kind == SYNTHETIC { synthetic(table)? } else { replay(table, &name)? };
-    Ok(FleetSpec { name, tenants, devices, network, model })
+    let session = match table.get("session") {
+        None => SessionKind::default(),
+        Some(session) => SessionKind::ALL[session.choice()?].1,
+    };
+    let shadow = table.get("shadow").map_or(Ok(false), |shadow| shadow.flag())?;
+    Ok(FleetSpec { name, tenants, devices, network, session, shadow, model })
 }
 
 fn tenants(table: &Table<'_>) -> Result<Vec<String>, ScenarioError> {

@@ -272,6 +272,12 @@ impl<'a> Entry<'a> {
         Ok(seeds)
     }
 
+    /// A truth value.
+    pub(super) fn flag(&self) -> Result<bool, ScenarioError> {
+        let flag = self.value.get_ref().as_bool();
+        flag.ok_or_else(|| self.wrong_type(self.value, "write true or false, without quotes"))
+    }
+
     fn array(&self) -> Result<impl Iterator<Item = &'a Value<'a>>, ScenarioError> {
         let Some(array) = self.value.get_ref().as_array() else {
             return Err(self.wrong_type(self.value, "write a list: [ … ]"));

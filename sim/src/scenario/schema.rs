@@ -3,7 +3,7 @@
 
 use super::change::DeploymentOutcome;
 use super::{fault, swarm};
-use crate::fleet::spec::Network;
+use crate::fleet::spec::{Network, SessionKind};
 use crate::invariant;
 
 /// Shortest interval of publishes: a device sends at most 80 publishes a second, because AWS IoT Core takes 100 from one
@@ -55,6 +55,8 @@ pub enum Takes {
     },
     /// A probability or a share.
     Probability,
+    /// True or false.
+    Flag,
     /// One of some words.
     Choice(fn() -> Vec<&'static str>),
     /// A list of some words.
@@ -137,6 +139,21 @@ pub const SECTIONS: &[Section] = &[
         about: "One value of one template that is changed in the deployment of the `[[change]]` above it, and in no later one.",
     },
     Section {
+        name: "rollout",
+        header: "[[rollout]]",
+        about: "An operator sets the desired state of the shadows of a fleet, one batch of devices after another. The table may be repeated.",
+    },
+    Section {
+        name: "rollout.desired",
+        header: "[rollout.desired]",
+        about: "What is desired of each device by the `[[rollout]]` above it: at least one key.",
+    },
+    Section {
+        name: "command",
+        header: "[[command]]",
+        about: "An operator publishes commands to the devices of a fleet, with QoS 1, on `tenant/{tenant}/device/{device}/command`. The table may be repeated.",
+    },
+    Section {
         name: "fault",
         header: "[[fault]]",
         about: "Something that goes wrong during hardship. The table may be repeated. Which of the keys from `service` to `amount` a kind has is said in the table of kinds below; another one is refused.",
@@ -190,6 +207,10 @@ pub const KEYS: &[Key] = &[
         "Settings of the platform, with the keys of its settings file: `raw_shards`, `enriched_shards`, `enrichment.batch_size` and so on."),
     key("", "change", ANY, Takes::Tables("change"), Absent::Words("nothing is deployed while devices publish"), "",
         "Deployments in mid-traffic."),
+    key("", "rollout", ANY, Takes::Tables("rollout"), Absent::Words("nothing is desired"), "",
+        "Desired states that an operator sets."),
+    key("", "command", ANY, Takes::Tables("command"), Absent::Words("no commands"), "",
+        "Commands that an operator sends."),
     key("", "fault", ANY, Takes::Tables("fault"), Absent::Words("nothing goes wrong"), "",
         "What goes wrong during hardship."),
     key("", "swarm", ANY, Takes::Table("swarm"), Absent::Words("nothing is drawn"), "",
@@ -207,6 +228,10 @@ pub const KEYS: &[Key] = &[
         "Number of tenants. With two or more they are named `{tenant}-01` and so on."),
     key("fleet", "network", ANY, Takes::Choice(networks), Absent::Toml("\"ethernet\""), "\"lte\"",
         "Access network of the devices, which decides their latency."),
+    key("fleet", "session", ANY, Takes::Choice(sessions), Absent::Toml("\"clean\""), "\"persistent\"",
+        "Whether the sessions of the devices end with their connections, or outlive them: then the broker keeps what arrives for them. A device with a persistent session subscribes to its commands."),
+    key("fleet", "shadow", ANY, Takes::Flag, Absent::Toml("false"), "true",
+        "Whether each device follows its classic shadow, and takes commands."),
     key("fleet", "devices", SYN, Takes::Whole { min: 1, max: DEVICES_MAX }, Absent::Required, "3",
         "Number of devices; all fleets together have at most as many."),
     key("fleet", "publish_every", SYN, Takes::Duration { min: PUBLISH_EVERY_MIN, max: "7d" }, Absent::Required, "\"20s\"",
@@ -257,6 +282,33 @@ pub const KEYS: &[Key] = &[
         "JSON pointer into the stack's template. Everything around the value must be there."),
     key("change.patch", "value", ANY, Takes::Any, Absent::Required, "20000",
         "The value, as TOML."),
+
+    key("rollout", "fleet", ANY, Takes::Word, Absent::Words("all with `shadow = true`"), "\"synthetic\"",
+        "Fleet whose devices are to change; it needs `shadow = true`."),
+    key("rollout", "from", ANY, Takes::Duration { min: "0s", max: "366d" }, Absent::Toml("\"0s\""), "\"2min\"",
+        "When the first batch begins, after the start and within `phase.hardship`."),
+    key("rollout", "batch", ANY, Takes::Whole { min: 1, max: DEVICES_MAX }, Absent::Words("the whole fleet"), "2",
+        "Devices of a batch, in the order of their names."),
+    key("rollout", "pause", ANY, Takes::Duration { min: "1s", max: "366d" }, Absent::Toml("\"1min\""), "\"30s\"",
+        "Time from the beginning of a batch to that of the next. What does not fit into `phase.hardship` is refused."),
+    key("rollout", "desired", ANY, Takes::Table("rollout.desired"), Absent::Required, "",
+        "What is desired."),
+
+    key("rollout.desired", "firmware", ANY, Takes::Label, Absent::Words("as it is"), "\"1.2.0\"",
+        "Version of the firmware."),
+    key("rollout.desired", "publish_interval", ANY, Takes::Duration { min: "200ms", max: "1d" }, Absent::Words("as it is"), "\"30s\"",
+        "Interval of the readings."),
+    key("rollout.desired", "setpoint", ANY, Takes::Number { negative: true }, Absent::Words("as it is"), "19.5",
+        "Setpoint, in the device's unit."),
+
+    key("command", "fleet", ANY, Takes::Word, Absent::Words("all that take commands"), "\"synthetic\"",
+        "Fleet whose devices get commands; it needs `session = \"persistent\"` or `shadow = true`."),
+    key("command", "every", ANY, Takes::Duration { min: "1s", max: "366d" }, Absent::Required, "\"20s\"",
+        "Interval of the commands to one device. They are spread evenly over the devices of the fleet, one after another."),
+    key("command", "from", ANY, Takes::Duration { min: "0s", max: "366d" }, Absent::Toml("\"0s\""), "\"1min\"",
+        "When the first is sent, after the start."),
+    key("command", "until", ANY, Takes::Duration { min: "1s", max: "366d" }, Absent::Words("the end of hardship"), "\"4min\"",
+        "When no more are sent; not later than `phase.hardship`."),
 
     key("fault", "kind", ANY, Takes::Choice(fault::kinds), Absent::Required, "",
         "What goes wrong: see the table of kinds."),
@@ -334,6 +386,10 @@ fn networks() -> Vec<&'static str> {
     Network::ALL.iter().map(|(name, _)| *name).collect()
 }
 
+fn sessions() -> Vec<&'static str> {
+    SessionKind::ALL.iter().map(|(name, _)| *name).collect()
+}
+
 fn verdicts() -> Vec<&'static str> {
     super::VERDICTS.iter().map(|v| v.as_str()).collect()
 }
@@ -385,6 +441,7 @@ impl Takes {
                 format!("a finite number that is not negative, at most {NUMBER_MAX:e}")
             }
             Takes::Probability => "a number from 0 to 1".to_owned(),
+            Takes::Flag => "true or false".to_owned(),
             Takes::Choice(words) => format!("one of {}", quoted(&words())),
             Takes::Choices(words) => format!("a list of at least one of {}", quoted(&words())),
             Takes::Path => "a path, relative to the scenario file".to_owned(),

@@ -129,6 +129,15 @@ fn section<'a>(document: &'a mut DocumentMut, name: &str) -> &'a mut dyn toml_ed
                 change.insert("patch", patch.parse::<toml_edit::Value>().unwrap().into());
                 return Item::ArrayOfTables(toml_edit::ArrayOfTables::from_iter([change]));
             }
+            if part == "rollout" {
+                let desired = "{ firmware = '1.1.0', setpoint = 21.0 }".parse::<toml_edit::Value>().unwrap();
+                let rollout = toml_edit::Table::from_iter([("desired", desired)]);
+                return Item::ArrayOfTables(toml_edit::ArrayOfTables::from_iter([rollout]));
+            }
+            if part == "command" {
+                let command = toml_edit::Table::from_iter([("every", "1min")]);
+                return Item::ArrayOfTables(toml_edit::ArrayOfTables::from_iter([command]));
+            }
             if part == "fault" {
                 let fault = toml_edit::Table::from_iter([("kind", "slow-service")]);
                 return Item::ArrayOfTables(toml_edit::ArrayOfTables::from_iter([fault]));
@@ -175,6 +184,9 @@ fn every_key_changes_something_and_has_the_default_that_it_says() {
         }
         let base = if key.only == Some(schema::REPLAY) { REPLAY } else { SYNTHETIC };
         let mut base: DocumentMut = base.parse().unwrap();
+        if key.section.starts_with("rollout") || key.section == "command" {
+            section(&mut base, "fleet").insert("shadow", Item::Value(true.into()));
+        }
         section(&mut base, key.section);
         if key.section == "fault" {
             let has = |contract: &&Contract| contract.keys.iter().any(|has| has.as_str() == key.name);
@@ -281,6 +293,43 @@ const MISTAKES: &[(&str, &str, usize, &str, &[&str])] = &[
     ("\"acme\"", "\"acme/+\"", 6, "fleet[0].tenant", &["is \"acme/+\"", "of a-z, 0-9 and -"]),
     ("\"acme\"", "\"Acme\"", 6, "fleet[0].tenant", &["is \"Acme\""]),
     ("devices = 4", "network = \"5g\"\ndevices = 4", 7, "fleet[0].network", &["\"ethernet\", \"wifi\", \"lte\""]),
+    (
+        "peace = \"3min\"",
+        "peace = \"3min\"\n[[rollout]]\ndesired = { firmware = \"2\" }",
+        13,
+        "rollout[0]",
+        &["no such fleet has shadow = true"],
+    ),
+    (
+        "publish_every = \"10s\"",
+        "publish_every = \"10s\"\nshadow = true\n[[rollout]]\nbatch = 1\npause = \"4min\"\ndesired = { firmware = \"2\" }",
+        11,
+        "rollout[0].batch",
+        &["the last batch begins after 12min", "take larger batches"],
+    ),
+    (
+        "publish_every = \"10s\"",
+        "publish_every = \"10s\"\nshadow = true\n[[rollout]]\ndesired = {}",
+        11,
+        "rollout[0].desired",
+        &["desires nothing", "name a firmware"],
+    ),
+    ("devices = 4", "session = \"sticky\"\ndevices = 4", 7, "fleet[0].session", &["\"clean\", \"persistent\""]),
+    ("devices = 4", "shadow = \"yes\"\ndevices = 4", 7, "fleet[0].shadow", &["write true or false"]),
+    (
+        "peace = \"3min\"",
+        "peace = \"3min\"\n[[command]]\nevery = \"5s\"",
+        13,
+        "command[0]",
+        &["no such fleet has session = \"persistent\""],
+    ),
+    (
+        "publish_every = \"10s\"",
+        "publish_every = \"10s\"\nshadow = true\n[[command]]\nevery = \"5s\"\nuntil = \"11min\"",
+        12,
+        "command[0].until",
+        &["ends after 11min", "within phase.hardship (10min)"],
+    ),
     (
         "[phase]",
         "[[fleet.metric]]\nname = \"a\"\nbaseline = nan\n[phase]",
@@ -746,9 +795,11 @@ fn all_scenario_files_of_the_repository_are_valid() {
         "fleet-10k",
         "operator-errors",
         "power-loss",
+        "reconnect-storm",
         "region-outage",
         "replay-nab",
         "reshard-storm",
+        "shadow-rollout",
         "smoke",
         "swarm",
         "hostile-device",

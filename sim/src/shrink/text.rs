@@ -19,7 +19,7 @@ pub(super) fn document(scenario: &Scenario) -> DocumentMut {
 pub(super) fn written(scenario: &Scenario) -> Result<Scenario, ScenarioError> {
     let path = Path::new(&scenario.source.path);
     let mut doc = document(scenario);
-    for name in ["fleet", "change", "fault"] {
+    for name in ["fleet", "change", "fault", "rollout", "command"] {
         normalise(&mut doc, name);
     }
     write_values(&mut doc, scenario);
@@ -29,6 +29,9 @@ pub(super) fn written(scenario: &Scenario) -> Result<Scenario, ScenarioError> {
         same.source.text.clear();
         same.faults.retain(|fault| fault.from < same.phase.hardship);
         same.faults.iter_mut().for_each(|fault| fault.until = fault.until.min(same.phase.hardship));
+        same.rollouts.retain(|rollout| rollout.from < same.phase.hardship);
+        same.commands.retain(|command| command.from < same.phase.hardship);
+        same.commands.iter_mut().for_each(|command| command.until = command.until.min(same.phase.hardship));
         same
     };
     if comparable(&written) == comparable(scenario) {
@@ -78,13 +81,14 @@ fn keep_first(tables: Option<&mut ArrayOfTables>, count: usize) {
     }
 }
 
-/// Ends windows with hardship, and drops faults and changes that would come after it.
+/// Ends windows with hardship, and drops what would come after it.
 pub(super) fn clamp(doc: &mut DocumentMut, hardship: Duration) {
     let after = |table: &Table, key: &str| duration_of(table, key).is_some_and(|at| at >= hardship);
-    if let Some(faults) = tables(doc, "fault") {
-        faults.retain(|fault| !after(fault, "from"));
-        for fault in faults.iter_mut().filter(|fault| after(fault, "until")) {
-            fault.remove("until");
+    for list in ["fault", "rollout", "command"] {
+        let Some(windows) = tables(doc, list) else { continue };
+        windows.retain(|window| !after(window, "from"));
+        for window in windows.iter_mut().filter(|window| after(window, "until")) {
+            window.remove("until");
         }
     }
     if let Some(changes) = tables(doc, "change") {
@@ -95,7 +99,7 @@ pub(super) fn clamp(doc: &mut DocumentMut, hardship: Duration) {
 
 /// Takes away lists of tables that have none left.
 pub(super) fn drop_empty(doc: &mut DocumentMut) {
-    for name in ["change", "fault"] {
+    for name in ["change", "fault", "rollout", "command"] {
         if tables(doc, name).is_some_and(|tables| tables.is_empty()) {
             doc.remove(name);
         }

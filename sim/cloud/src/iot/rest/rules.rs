@@ -4,13 +4,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
-use super::{PAGE, RestRequest, parse, query, timestamp};
+use super::{RestRequest, parse, query, timestamp};
 use crate::core::{AwsError, Cx};
 use crate::iot::Iot;
 use crate::iot::registry::invalid;
 use crate::iot::rules::{RulePayload, rule_arn};
 
-/// Most rules on one page of `ListTopicRules` (the service's model).
+/// Most rules on one page of `ListTopicRules` (the service's model); as many are on a page without a number (unverified).
 const PAGE_MAX: usize = 10_000;
 
 /// Who creates or changes a rule passes the roles of its actions to IoT Core.
@@ -80,8 +80,7 @@ impl Iot {
             name.ok_or_else(|| invalid("this is no nextToken of ListTopicRules"))
         });
         let after = after.transpose()?;
-        // How many there are without maxResults is unverified.
-        let page = query.remove("maxResults").map_or(Ok(PAGE), |text| {
+        let page = query.remove("maxResults").map_or(Ok(PAGE_MAX), |text| {
             let page = text.parse().ok().filter(|n| (1..=PAGE_MAX).contains(n));
             page.ok_or_else(|| invalid(format!("maxResults is 1 to {PAGE_MAX}")))
         })?;

@@ -126,7 +126,7 @@ pub(super) struct Renderer<'a, 'v, 'm, 'c> {
 impl<'v> Renderer<'_, 'v, '_, '_> {
     /// The text of a field's template.
     pub(super) fn render(&mut self, template: &'v Template, field: &str) -> Result<Cow<'v, str>, String> {
-        match template.render(self.evaluation, &mut Asked { cx: &mut *self.cx }) {
+        match template.render(self.evaluation, &mut Asked::by_template(self.cx)) {
             Ok(Some(text)) => Ok(text),
             Ok(None) => Err(format!("the template of {field} has no value")),
             Err(failure) => Err(failure.0),

@@ -14,34 +14,38 @@ use super::target::{Means, Target};
 use super::{Ports, Rule, Rules};
 use crate::core::{AwsError, Cx};
 use crate::iot::quotas::Quotas;
+use crate::iot::shadow::Shadows;
 use crate::iot::sql::{Evaluation, Message, Selected, Value};
 use world::mark;
 use world::spotlight::Stage;
 use world::trace::Level;
 
+/// What rules use of IoT Core and of its neighbours.
+pub struct Around<'a, 'p> {
+    /// Quotas and the account's rates.
+    pub quotas: &'a mut Quotas,
+    /// The other services.
+    pub ports: &'a mut Ports<'p>,
+    /// Device shadows.
+    pub shadows: &'a mut Shadows,
+}
+
 impl Rules {
     /// Runs every rule whose filter matches the message, in the order of their creation.
-    pub fn dispatch(&mut self, cx: &mut Cx<'_>, quotas: &mut Quotas, ports: &mut Ports<'_>, message: &Message<'_>) {
+    pub fn dispatch(&mut self, cx: &mut Cx<'_>, around: &mut Around<'_, '_>, message: &Message<'_>) {
         let mut matching = BTreeMap::new();
         self.filters.matching(message.segments.as_slice(), &mut matching);
         for position in matching.into_keys() {
             let index = usize::try_from(position).expect("it was a usize when the rule was created");
             cx.meter.add("iot", "TopicMatch", 1);
-            self.execute(cx, quotas, ports, message, index);
+            self.execute(cx, around, message, index);
         }
     }
 
     /// Runs one rule by its name, whatever its filter is: Basic Ingest. A rule that is absent or disabled is not found.
-    pub fn ingest(
-        &mut self,
-        cx: &mut Cx<'_>,
-        quotas: &mut Quotas,
-        ports: &mut Ports<'_>,
-        name: &str,
-        message: &Message<'_>,
-    ) {
+    pub fn ingest(&mut self, cx: &mut Cx<'_>, around: &mut Around<'_, '_>, name: &str, message: &Message<'_>) {
         match self.by_name.get(name) {
-            Some(&index) if !self.rules[index].payload.rule_disabled => self.execute(cx, quotas, ports, message, index),
+            Some(&index) if !self.rules[index].payload.rule_disabled => self.execute(cx, around, message, index),
             _ => {
                 cx.meter.add("iot", "RuleNotFound", 1);
                 let fields = [("topic", message.topic.into()), ("client", message.client.into())];
@@ -50,14 +54,8 @@ impl Rules {
         }
     }
 
-    fn execute(
-        &mut self,
-        cx: &mut Cx<'_>,
-        quotas: &mut Quotas,
-        ports: &mut Ports<'_>,
-        message: &Message<'_>,
-        index: usize,
-    ) {
+    fn execute(&mut self, cx: &mut Cx<'_>, around: &mut Around<'_, '_>, message: &Message<'_>, index: usize) {
+        let Around { quotas, ports, shadows } = around;
         let rule = &self.rules[index];
         let refuse = |cx: &mut Cx<'_>, metric: &'static str, kind: &'static str| {
             cx.meter.add("iot", metric, 1);
@@ -71,7 +69,8 @@ impl Rules {
         let mut result = std::mem::take(&mut self.result);
         result.clear();
         let mut evaluation = Evaluation::new(message);
-        let selected = rule.statement.select(&mut evaluation, &mut Asked { cx: &mut *cx }, &mut result);
+        let selected =
+            rule.statement.select(&mut evaluation, &mut Asked { cx: &mut *cx, shadows: Some(shadows) }, &mut result);
         let failure = evaluation.take_failure();
         let variables = evaluation.variables();
         match selected {
@@ -178,7 +177,7 @@ impl Rule {
         let document = json!({
             "ruleName": &*self.name,
             "topic": message.topic,
-            "cloudwatchTraceId": message.trace_id(&mut Asked { cx: &mut *cx }),
+            "cloudwatchTraceId": message.trace_id(&mut Asked::by_template(cx)),
             "clientId": message.client,
             "base64OriginalPayload": STANDARD.encode(message.payload),
             "failures": listed,

@@ -1,11 +1,11 @@
 //! Messages that reach rules by other ways than a client's publish: Basic Ingest, and what rules republish.
 
-use super::Ports;
+use super::{Around, Ports};
 use crate::core::Cx;
 use crate::iot::Iot;
 use crate::iot::message::Posted;
 use crate::iot::quotas::Quotas;
-use crate::iot::reserved::{self, Request};
+use crate::iot::reserved;
 use crate::iot::sql::{Message, Segments};
 use world::trace::{Field, Level};
 
@@ -24,7 +24,8 @@ impl Iot {
         let segments = Segments::of(topic).expect("the number of slashes is checked");
         let message = Message::new(posted, topic, segments, cx.now);
         let quotas = self.quotas.get_or_insert_with(|| Quotas::new(cx));
-        self.rules.ingest(cx, quotas, ports, rule, &message);
+        let around = &mut Around { quotas, ports, shadows: &mut self.shadows };
+        self.rules.ingest(cx, around, rule, &message);
     }
 
     /// Publishes what rules have republished. Nothing but the account's rates ends a loop of rules.
@@ -33,8 +34,8 @@ impl Iot {
             let fields = [("payload", Field::Bytes(&posted.payload))];
             cx.trace.event(Level::Call, cx.now, "iot", "republish", &posted.topic, &fields);
             match reserved::request(&posted.topic) {
-                Some(Request::BasicIngest { rule, topic }) => self.ingest(cx, ports, rule, topic, &posted),
-                _ => self.route(cx, ports, &posted),
+                Some(request) => self.ask(cx, ports, request, &posted),
+                None => self.route(cx, ports, &posted),
             }
         }
     }

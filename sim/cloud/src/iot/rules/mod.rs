@@ -8,7 +8,8 @@
 //! that.
 //!
 //! Partly modelled: a metric is an event of the trace and nothing else (`metric`). What is republished is a message of the
-//! service, without a client, at the same instant; of reserved topics it reaches Basic Ingest (`republish`).
+//! service, without a client, at the same instant; of reserved topics it reaches Basic Ingest and shadows
+//! (`republish`). The statement can ask for a shadow, in the role that it names; templates cannot.
 //!
 //! Refused by name when a rule is created: every other action, other SQL versions, a kinesis action without partitionKey, a
 //! template as functionArn, canned ACLs other than private.
@@ -37,6 +38,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use self::action::Action;
+pub use self::dispatch::Around;
 use self::retry::Retries;
 use super::Iot;
 use super::message::Outbox;
@@ -220,9 +222,6 @@ impl Rule {
             return Err(invalid(format!("a rule has at most {} actions", quotas.actions_per_rule)));
         }
         let statement = Statement::parse(&payload.sql)?;
-        if statement.is_external() {
-            return Err(AwsError::not_modelled("get_thing_shadow() in the rule's SQL"));
-        }
         let parse = |action| Action::parse(action, statement.variables());
         let actions = payload.actions.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
         let error_action = payload.error_action.as_ref().map(parse).transpose()?;

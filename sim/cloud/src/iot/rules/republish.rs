@@ -26,7 +26,7 @@ pub(super) fn post(
     }
     if topic.starts_with('$') {
         match reserved::request(topic) {
-            Some(Request::BasicIngest { .. }) => {}
+            Some(Request::BasicIngest { .. } | Request::Shadow { .. }) => {}
             Some(_) => return Err(AwsError::not_modelled("republishing to this reserved topic")),
             None => return refuse(format!("cannot republish to {topic:?}: no service takes publishes to it")),
         }

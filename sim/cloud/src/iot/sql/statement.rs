@@ -45,7 +45,6 @@ pub struct Statement {
     filter: Option<Filter>,
     condition: Option<Expr>,
     reads_payload: bool,
-    is_external: bool,
 }
 
 type Members<'v> = Vec<(Cow<'v, str>, Value<'v>)>;
@@ -61,8 +60,7 @@ impl Statement {
             items.chain(&condition).chain(&variables.values)
         };
         let reads_payload = parts().any(Expr::reads_payload);
-        let is_external = parts().any(Expr::is_external);
-        Ok(Statement { variables, select, filter, condition, reads_payload, is_external })
+        Ok(Statement { variables, select, filter, condition, reads_payload })
     }
 
     /// The topic filter of `FROM`. Without it only Basic Ingest starts the rule.
@@ -73,11 +71,6 @@ impl Statement {
     /// The variables that templates of the rule can use.
     pub fn variables(&self) -> &Variables {
         &self.variables
-    }
-
-    /// Whether the statement asks another service.
-    pub fn is_external(&self) -> bool {
-        self.is_external
     }
 
     /// Appends the result for a message to `out`.

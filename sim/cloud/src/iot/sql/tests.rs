@@ -318,7 +318,7 @@ const REFUSED: &[(&str, usize, bool)] = &[
     ("SELECT 'a${b}' AS x FROM 'x'", 9, true),
     ("SELECT 'it''s' AS x FROM 'x'", 10, true),
     ("SELECT 'a\\n' AS x FROM 'x'", 9, true),
-    ("SELECT * FROM '$aws/things/+/shadow/update'", 14, true),
+    ("SELECT * FROM '$aws/things/+/jobs/get'", 14, true),
 ];
 
 #[test]

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::fleet::{FakeSinks, World, throttle};
 use crate::core::AwsError;
 use crate::iot::message::{Posted, Properties};
+use crate::iot::reserved::ShadowVerb;
 
 const ROLE: &str = "arn:aws:iam::123456789012:role/rule";
 
@@ -328,10 +329,54 @@ fn actions_are_refused_by_name_and_member_when_their_rule_is_created() {
         (json!({ "Http": {} }), "http"),
         (json!({ "Teleport": {} }), "teleport"),
         (json!({ "Sns": { "RoleArn": ROLE, "TargetArn": "${@unset}" } }), "@unset"),
+        (
+            json!({ "Sns": { "RoleArn": ROLE, "TargetArn": format!("${{get_thing_shadow('t', '{ROLE}').version}}") } }),
+            "get_thing_shadow",
+        ),
     ] {
         let payload = json!({ "AwsIotSqlVersion": "2016-03-23", "Sql": "SELECT * FROM 'a'", "Actions": [action] });
         let refused = world.provision("AWS::IoT::TopicRule", json!({ "RuleName": "r", "TopicRulePayload": payload }));
         let error = refused.expect_err(named);
         assert!(error.message.contains(named), "{named}: {error}");
     }
+}
+
+fn copies(sql: &str) -> World {
+    world(sql, json!([{ "S3": { "RoleArn": ROLE, "BucketName": "copies", "Key": "k" } }]))
+}
+
+fn update_shadow(world: &mut World, thing: &str, state: &str) {
+    let update = format!(r#"{{"state":{{"reported":{state}}}}}"#);
+    world.with_ports(|iot, cx, _| iot.rest_shadow(cx, thing, None, ShadowVerb::Update, update.as_bytes())).unwrap();
+}
+
+#[test]
+fn a_statement_asks_for_the_shadow_of_a_thing() {
+    let sql = |thing: &str, role: &str| {
+        format!("SELECT get_thing_shadow({thing}, '{role}').state.reported.alarm AS a FROM 't'")
+    };
+    let mut world = copies(&sql("clientid()", ROLE));
+    update_shadow(&mut world, "d1", r#"{"alarm":"ON"}"#);
+    publish(&mut world, "t", "{}");
+    assert_eq!(&world.objects.objects[0].2[..], br#"{"a":"ON"}"#);
+    assert_eq!(world.count("GetThingShadow.Accepted"), 1);
+    let mut absent = copies(&sql("'other'", ROLE));
+    publish(&mut absent, "t", "{}");
+    let told = failures(&absent);
+    assert!(told.len() == 1 && told[0].2.contains("No shadow exists with name: 'other'"), "{told:?}");
+    let mut lenient =
+        copies(&format!("SELECT get_or_default(get_thing_shadow('other', '{ROLE}'), 'none') AS a FROM 't'"));
+    publish(&mut lenient, "t", "{}");
+    assert_eq!(&lenient.objects.objects[0].2[..], br#"{"a":"none"}"#);
+}
+
+#[test]
+fn a_result_is_republished_to_a_shadow() {
+    let republish = json!([{ "Republish": { "RoleArn": ROLE, "Topic": "$$aws/things/${clientid()}/shadow/update" } }]);
+    let mut world = world("SELECT n AS state.reported.n FROM 't'", republish);
+    publish(&mut world, "t", r#"{"n": 7}"#);
+    world.pass(Duration::ZERO);
+    let document = world.with_ports(|iot, cx, _| iot.rest_shadow(cx, "d1", None, ShadowVerb::Get, b"")).unwrap();
+    let document: Value = serde_json::from_slice(&document).unwrap();
+    assert_eq!(document["state"]["reported"], json!({ "n": 7 }));
 }

@@ -3,9 +3,11 @@
 mod actions;
 mod broker;
 mod certificates;
+mod data;
 mod fleet;
 mod ingest;
 mod registry;
 mod roles;
 mod rules;
+mod shadows;
 mod speed;
