@@ -257,9 +257,9 @@ impl Disconnect {
 
     pub(super) fn detail(self) -> &'static str {
         match self {
-            Disconnect::ClientError(_, detail)
-            | Disconnect::AuthError(detail)
-            | Disconnect::Throttled(detail) => detail,
+            Disconnect::ClientError(_, detail) | Disconnect::AuthError(detail) | Disconnect::Throttled(detail) => {
+                detail
+            }
             _ => "",
         }
     }
