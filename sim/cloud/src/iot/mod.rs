@@ -180,7 +180,10 @@ impl Iot {
         match Wakeup::of(token) {
             Wakeup::KeepAlive(connection) => self.check_keep_alive(cx, connection),
             Wakeup::Resume(connection) => self.resume(cx, ports, connection),
-            Wakeup::Retry(queue) => self.rules.retry(cx, ports, queue),
+            Wakeup::Retry(queue) => {
+                let quotas = self.quotas.get_or_insert_with(|| Quotas::new(cx));
+                self.rules.retry(cx, quotas, ports, queue);
+            }
             Wakeup::Outbox => self.publish_outbox(cx, ports),
             Wakeup::Certificate(connection) => self.check_certificate(cx, connection),
             Wakeup::Ownership => self.end_tokens(cx),

@@ -163,11 +163,11 @@ fn wrong_requests_are_answered_with_awss_codes() {
         ),
         ("GET", "/rules/absent", Value::Null, "UnauthorizedException", 401),
         ("POST", "/rules/r", rule("SELEC", kinesis.clone()), "SqlParseException", 400),
-        ("POST", "/rules/r", rule("SELECT upper(a) AS x FROM 'a'", kinesis.clone()), "NotImplemented", 501),
+        ("POST", "/rules/r", rule("SELECT sourceip() AS x FROM 'a'", kinesis.clone()), "NotImplemented", 501),
         (
             "POST",
             "/rules/r",
-            rule("SELECT * FROM 'a'", json!([{ "republish": { "topic": "t", "roleArn": "r" } }])),
+            rule("SELECT * FROM 'a'", json!([{ "sqs": { "queueUrl": "t", "roleArn": "r" } }])),
             "NotImplemented",
             501,
         ),

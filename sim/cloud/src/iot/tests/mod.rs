@@ -1,11 +1,14 @@
 //! Tests of the whole service, through its ways in.
 
+mod actions;
 mod broker;
 mod certificates;
 mod data;
 mod fleet;
 mod provisioning;
+mod ingest;
 mod registry;
+mod roles;
 mod rules;
 mod shadows;
 mod speed;

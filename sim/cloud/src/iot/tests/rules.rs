@@ -292,7 +292,7 @@ fn resources_are_created_from_templates_and_refused_by_name() {
             json!({ "ThingTypeName": "t", "ThingTypeProperties": { "Mqtt5Configuration": {} } }),
             "Mqtt5Configuration",
         ),
-        ("AWS::IoT::TopicRule", rule(&|p| p["Actions"] = json!([{ "Republish": { "Topic": "t" } }])), "republish"),
+        ("AWS::IoT::TopicRule", rule(&|p| p["Actions"] = json!([{ "Sqs": { "QueueUrl": "t" } }])), "sqs"),
         ("AWS::IoT::TopicRule", rule(&|p| p["Actions"] = json!([{ "Lambda": { "FunctionArn": "f" } }])), "functionArn"),
         ("AWS::IoT::TopicRule", rule(&|p| p["Sql"] = json!("SELECT a FROM 'x' WHERE")), "at byte 23"),
         ("AWS::IoT::TopicRule", rule(&|p| p["AwsIotSqlVersion"] = json!("2015-10-08")), "2015-10-08"),
