@@ -132,6 +132,12 @@ impl Iot {
         self.quotas.get_or_insert_with(|| Quotas::new(cx))
     }
 
+    /// Reads the quotas anew when they are needed next.
+    #[cfg(test)]
+    fn forget_quotas(&mut self) {
+        self.quotas = None;
+    }
+
     fn registry_and_quotas(&mut self, cx: &Cx<'_>) -> (&mut Registry, &Quotas) {
         (&mut self.registry, self.quotas.get_or_insert_with(|| Quotas::new(cx)))
     }

@@ -13,6 +13,8 @@ mod session;
 mod shared;
 mod store;
 mod subscribe;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -2,7 +2,15 @@
 
 mod broker;
 mod certificates;
+mod connections;
 mod fleet;
+mod lifecycle;
+mod limits;
+mod mqtt;
+mod mqtt5;
 mod registry;
+mod retained;
 mod rules;
+mod sessions;
+mod shared;
 mod speed;
