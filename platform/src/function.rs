@@ -11,6 +11,7 @@ use aws_types::SdkConfig;
 
 use crate::cross_cutting::cost_monitoring;
 use crate::ingest::device_registry::tagger;
+use crate::ingest::iot_core::claims;
 use crate::store::data_lake::curation;
 use crate::transform::{anomaly_detection, enrichment};
 
@@ -137,8 +138,14 @@ impl Environment {
 }
 
 /// Names of all functions, as in the property `Handler` of their stacks.
-pub const HANDLERS: [&str; 5] =
-    [tagger::HANDLER, enrichment::HANDLER, anomaly_detection::HANDLER, curation::HANDLER, cost_monitoring::HANDLER];
+pub const HANDLERS: [&str; 6] = [
+    tagger::HANDLER,
+    enrichment::HANDLER,
+    anomaly_detection::HANDLER,
+    curation::HANDLER,
+    cost_monitoring::HANDLER,
+    claims::HANDLER,
+];
 
 /// Builds the function with this name. Its clients, its clock and its sleeps come from `config`.
 pub fn build(handler: &str, config: &SdkConfig, environment: &Environment) -> Result<Box<dyn Function>, ConfigError> {
@@ -147,6 +154,7 @@ pub fn build(handler: &str, config: &SdkConfig, environment: &Environment) -> Re
         enrichment::HANDLER => Ok(Box::new(enrichment::Enrichment::new(config, environment)?)),
         anomaly_detection::HANDLER => Ok(Box::new(anomaly_detection::AnomalyDetection::new(config, environment)?)),
         curation::HANDLER => Ok(Box::new(curation::Curation::new(config, environment)?)),
+        claims::HANDLER => Ok(Box::new(claims::ProvisioningHook::new(config, environment)?)),
         cost_monitoring::HANDLER => Ok(Box::new(cost_monitoring::CostExplorer::new(config, environment)?)),
         name => Err(ConfigError::UnknownHandler { name: name.to_owned() }),
     }
@@ -161,19 +169,20 @@ mod tests {
         let config = SdkConfig::builder().build();
         let error = build("enrich", &config, &Environment::default()).err().expect("there is no such function");
         let expected = "there is no function \"enrich\"; the functions are: device_tagger, enrichment, anomaly_detection, \
-                        curation, cost_explorer";
+                        curation, cost_explorer, provisioning_hook";
         assert_eq!(error.to_string(), expected);
     }
 
     #[test]
     fn a_missing_variable_and_a_missing_part_are_named() {
         let config = SdkConfig::builder().build();
-        let variables: [&[&str]; 5] = [
+        let variables: [&[&str]; 6] = [
             &tagger::VARIABLES,
             &enrichment::VARIABLES,
             &anomaly_detection::VARIABLES,
             &curation::VARIABLES,
             &cost_monitoring::VARIABLES,
+            &claims::VARIABLES,
         ];
         for (handler, variables) in HANDLERS.into_iter().zip(variables) {
             let values: BTreeMap<String, String> =

@@ -242,6 +242,7 @@ fn operation(request: &HttpRequest) -> String {
     }
     match (request.uri().contains(".s3."), request.method()) {
         (true, "PUT") => "PutObject".to_owned(),
+        (true, "GET") if request.uri().contains("list-type=2") => "ListObjectsV2".to_owned(),
         (true, "GET") => "GetObject".to_owned(),
         (_, method) => format!("{method} {}", path(request)),
     }

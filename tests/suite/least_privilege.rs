@@ -273,6 +273,8 @@ const UNNOTICED: &[(&str, &str, &str, &str)] = &[
     ("data-lake", "CurationFunctionRole", "s3:ListBucketMultipartUploads", ATHENA_GUIDE),
     ("data-lake", "CurationFunctionRole", "s3:AbortMultipartUpload", ATHENA_GUIDE),
     ("data-lake", "CurationFunctionRole", "s3:ListMultipartUploadParts", ATHENA_GUIDE),
+    ("anomaly-detection", "FunctionRole", "iot:GetThingShadow", SHADOWS),
+    ("anomaly-detection", "FunctionRole", "iot:UpdateThingShadow", SHADOWS),
     (
         "device-registry",
         "TaggerFunctionRole",
@@ -287,6 +289,7 @@ const UNNOTICED: &[(&str, &str, &str, &str)] = &[
     ),
 ];
 
+const SHADOWS: &str = "the devices of these runs have no shadow";
 const LAMBDA_GUIDE: &str = "Lambda's guide names it among what an event source mapping of a stream needs";
 const FIREHOSE_GUIDE: &str = "Firehose's guide names it for its destination; objects are written in one piece here, and schemas read by two calls";
 const ATHENA_GUIDE: &str = "Athena's guide names it; results and new files are written in one piece here";
@@ -347,7 +350,12 @@ fn of_the_registry_and_of_cost_monitoring() {
 fn every_role_is_looked_at_or_does_nothing_in_a_run() {
     let looked_at = ["streaming", "enrichment", "anomaly-detection", "data-lake", "device-registry", "cost-monitoring"];
     // Services that are configuration only in a run: a trail, provisioning, sign-in. Their roles act on AWS alone.
-    let on_aws_alone = ["logging TrailRole", "iot-core ProvisioningRole", "identity TenantRole"];
+    let on_aws_alone = [
+        "logging TrailRole",
+        "iot-core ProvisioningHookFunctionRole",
+        "iot-core ProvisioningRole",
+        "identity TenantRole",
+    ];
     let roles: BTreeSet<String> = grants()
         .iter()
         .filter(|grant| !looked_at.contains(&grant.stack.as_str()))

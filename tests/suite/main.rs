@@ -11,6 +11,7 @@ mod explore;
 mod faults_devices;
 mod faults_operators;
 mod faults_services;
+mod hostile;
 mod least_privilege;
 mod permissions;
 mod resharding;

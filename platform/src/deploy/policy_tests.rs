@@ -8,12 +8,13 @@ use super::tests::{Known, everything, resources, templates};
 use super::*;
 
 /// Actions to which AWS gives no resource (Service Authorization Reference): only these stand beside `*`.
-const WITHOUT_RESOURCE: [&str; 13] = [
+const WITHOUT_RESOURCE: [&str; 14] = [
     "ce:GetCostAndUsage",
     "cognito-identity:CreateIdentityPool",
     "cognito-identity:SetIdentityPoolRoles",
     "cognito-identity:SetPrincipalTagAttributeMap",
     "cognito-idp:CreateUserPool",
+    "iot:DescribeEndpoint",
     "iot:GetV2LoggingOptions",
     "iot:SetV2LoggingOptions",
     "iot:UpdateEventConfigurations",
@@ -184,29 +185,65 @@ fn the_boundary_allows_no_action_that_no_role_is_granted() {
     assert!(unneeded.is_empty(), "the boundary allows what nobody is granted: {unneeded:?}");
 }
 
+/// Most characters of a policy of IoT Core, white space not counted (IoT quotas, "Policy document size").
+const DEVICE_POLICY_MAX: usize = 2_048;
+
 #[test]
-fn the_device_policy_grants_the_own_name_and_the_own_topic_only() {
+fn the_device_policy_grants_the_own_name_the_own_topics_and_the_own_shadow_only() {
     let templates = templates(&everything());
     let known = Known::of(&templates);
     let mut found = Vec::new();
     for (stack, template) in &templates {
-        for (_, _, properties) in resources(template).filter(|(_, kind, _)| *kind == "AWS::IoT::Policy") {
+        for (id, _, properties) in resources(template).filter(|(_, kind, _)| *kind == "AWS::IoT::Policy") {
             let document = &properties["PolicyDocument"];
-            assert!(document.to_string().len() <= 2_048);
-            for statement in statements(document) {
+            assert!(deployed_length(document) <= DEVICE_POLICY_MAX, "{id}: {}", deployed_length(document));
+            for statement in statements(document).into_iter().filter(|_| id == "DevicePolicy") {
                 assert_eq!(statement.as_object().map(serde_json::Map::len), Some(3), "{statement}");
-                let resource = known.resolve(&stack.name, &statement["Resource"][0]);
-                found.push(format!("{} {} {resource}", statement["Effect"], statement["Action"]));
+                for resource in items(&statement["Resource"]) {
+                    let resource = known.resolve(&stack.name, resource);
+                    found.push(format!("{} {} {resource}", statement["Effect"], statement["Action"]));
+                }
             }
         }
     }
-    let arn = "arn:aws:iot:eu-west-1:123456789012:";
-    let own = "tenant/${iot:Connection.Thing.Attributes[tenant]}/device/${iot:Connection.Thing.ThingName}/data";
+    let name = "${iot:Connection.Thing.ThingName}";
+    let own = format!("tenant/${{iot:Connection.Thing.Attributes[tenant]}}/device/{name}");
+    let shadow = format!("$aws/things/{name}/shadow");
     let expected = [
-        format!("\"Allow\" [\"iot:Connect\"] {arn}client/${{iot:Connection.Thing.ThingName}}"),
-        format!("\"Allow\" [\"iot:Publish\"] {arn}topic/{own}"),
+        ("Connect", format!("client/{name}")),
+        ("Publish", format!("topic/{own}/data")),
+        ("Publish", format!("topic/{shadow}/get")),
+        ("Publish", format!("topic/{shadow}/update")),
+        ("Subscribe", format!("topicfilter/{own}/command")),
+        ("Subscribe", format!("topicfilter/{shadow}/get/*")),
+        ("Subscribe", format!("topicfilter/{shadow}/update/*")),
+        ("Receive", format!("topic/{own}/command")),
+        ("Receive", format!("topic/{shadow}/get/*")),
+        ("Receive", format!("topic/{shadow}/update/*")),
     ];
-    assert_eq!(found, expected);
+    let arn = "arn:aws:iot:eu-west-1:123456789012:";
+    assert_eq!(found, expected.map(|(action, rest)| format!("\"Allow\" [\"iot:{action}\"] {arn}{rest}")));
+    // Before any wildcard stands the device's own name: no wildcard reaches another device, let alone another tenant.
+    for statement in &found {
+        let before = statement.split('*').next().expect("a text has a first part");
+        assert!(before.contains(name), "{statement}");
+    }
+}
+
+/// Characters of a policy document without white space, as deployed where the names of Regions and partitions are longest.
+fn deployed_length(document: &Value) -> usize {
+    let mut text = document.to_string();
+    for (variable, value) in [
+        ("${AWS::Partition}", "aws-us-gov"),
+        ("${AWS::Region}", "ap-southeast-5"),
+        ("${AWS::AccountId}", "123456789012"),
+        ("{\"Fn::Sub\":", ""),
+        ("${!", "${"),
+    ] {
+        text = text.replace(variable, value);
+    }
+    // The end of each object of CloudFormation is still there: the true length is below.
+    text.chars().filter(|character| !character.is_whitespace()).count()
 }
 
 #[test]

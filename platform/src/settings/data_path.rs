@@ -86,6 +86,21 @@ pub struct AnomalyDetection {
     pub reserved_concurrency: Option<u32>,
     /// Who is told of anomalies by e-mail, once the address was confirmed. Default: nobody, until somebody subscribes.
     pub alert_email: Option<String>,
+    /// What devices with anomalies are asked.
+    pub attention: Attention,
+}
+
+/// Devices with anomalies are asked, by the desired state of their shadows, for a quarter of their usual publish interval,
+/// until they were quiet for a while.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Attention {
+    /// Whether they are asked. What was asked before is withdrawn either way. Default true.
+    pub enabled: bool,
+    /// Shortest interval that a device is asked for, in ms: 10 to 3,600,000. Default 1,000.
+    pub interval_min_ms: u32,
+    /// A device is quiet after so long without an anomaly: 10 to 86,400. Default 600.
+    pub quiet_s: u32,
 }
 
 /// The curation of the lake: hourly statements that write each reading once.
@@ -134,7 +149,14 @@ impl Default for AnomalyDetection {
             timeout_s: 60,
             reserved_concurrency: None,
             alert_email: None,
+            attention: Attention::default(),
         }
+    }
+}
+
+impl Default for Attention {
+    fn default() -> Self {
+        Attention { enabled: true, interval_min_ms: 1_000, quiet_s: 600 }
     }
 }
 
@@ -183,6 +205,11 @@ impl Keep {
 
 /// Longest time between two runs of the curation, in hours: it looks no further back.
 pub(crate) const CURATION_EVERY_H_MAX: i64 = 3;
+
+/// Shortest intervals that a device may be asked for, in ms.
+pub(crate) const ATTENTION_MS: std::ops::RangeInclusive<u32> = 10..=3_600_000;
+/// How long a device may have to be quiet, in s.
+pub(crate) const ATTENTION_QUIET_S: std::ops::RangeInclusive<u32> = 10..=86_400;
 
 /// Ten years: more is most likely a mistake.
 const DAYS: std::ops::RangeInclusive<u32> = 1..=3_650;
@@ -249,6 +276,11 @@ impl AnomalyDetection {
         reader.validate()?;
         let hint = "up to four shards' states of 20,000 detectors each are kept in memory";
         within("anomaly_detection.memory_mib", self.memory_mib, 256..=10_240, hint)?;
+        let hint = "a device that cannot publish as often does what it can; 1000 is a reading a second";
+        let interval = self.attention.interval_min_ms;
+        within("anomaly_detection.attention.interval_min_ms", interval, ATTENTION_MS, hint)?;
+        let hint = "600 is ten minutes without an anomaly";
+        within("anomaly_detection.attention.quiet_s", self.attention.quiet_s, ATTENTION_QUIET_S, hint)?;
         email("anomaly_detection.alert_email", self.alert_email.as_deref())
     }
 }

@@ -12,8 +12,8 @@ pub struct Iot {
     /// Whether this environment owns the logging of IoT Core, of which an account has one in a Region. Default: only in
     /// the environment `prod`.
     pub logging: Option<bool>,
-    /// Whether devices may register themselves with a claim certificate. Whoever holds one names the tenant of his device,
-    /// so claims belong in the hands of trusted installers only. Default false.
+    /// Whether devices may register themselves with a claim certificate. A claim is of one tenant, and registers devices of
+    /// that tenant only. Default false.
     pub fleet_provisioning: bool,
     /// An own name for the devices' endpoint. Default: none, devices use the name that AWS gives.
     pub domain: Option<IotDomain>,

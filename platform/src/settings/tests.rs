@@ -63,6 +63,14 @@ fn an_impossible_value_names_its_key_what_was_expected_and_a_hint() {
         ("retention.log_days = 31", ["`retention.log_days` is 31", "14, 30, 60", "CloudWatch Logs"]),
         ("anomaly_detection.batch_window_s = 0", ["`anomaly_detection.batch_window_s` is 0", "1 to 300", "batch_size"]),
         ("anomaly_detection.alert_email = 'me'", ["`anomaly_detection.alert_email` is", "team@example.com", "hint: "]),
+        (
+            "anomaly_detection.attention.quiet_s = 5",
+            ["`anomaly_detection.attention.quiet_s` is 5", "10 to 86400", "hint: "],
+        ),
+        (
+            "anomaly_detection.attention = { interval_min_ms = 1 }",
+            ["`anomaly_detection.attention.interval_min_ms` is 1", "10 to 3600000", "hint: "],
+        ),
         ("curation.schedule = '20 * * * *'", ["`curation.schedule` is", "cron(minutes", "hint: for example"]),
         (
             "curation.schedule = 'rate(1 day)'",

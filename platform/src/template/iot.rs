@@ -176,10 +176,28 @@ pub struct ProvisioningTemplate {
     pub enabled: bool,
     /// Role that may register a device.
     pub provisioning_role_arn: Expr,
+    /// Function that is asked before a device is registered.
+    pub pre_provisioning_hook: ProvisioningHook,
     /// What is registered, as JSON.
     pub template_body: String,
     /// `FLEET_PROVISIONING`.
     pub template_type: &'static str,
+}
+
+/// A function that IoT Core asks before it registers a device.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ProvisioningHook {
+    payload_version: &'static str,
+    target_arn: Expr,
+}
+
+impl ProvisioningHook {
+    /// Asks `function`.
+    pub fn asking(function: &Handle<lambda::Function>) -> Self {
+        // The only version (API reference, `ProvisioningHook`).
+        ProvisioningHook { payload_version: "2020-04-01", target_arn: function.arn() }
+    }
 }
 
 impl Resource for ProvisioningTemplate {

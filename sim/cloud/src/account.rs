@@ -197,7 +197,10 @@ impl Account {
                 Service::CloudFormation => cloudformation.wake(s, cx, wake.token),
                 Service::Iot => s.with_iot(|iot, ports| iot.wake(cx, ports, wake.token)),
                 Service::Kinesis => s.kinesis.wake(cx, wake.token),
-                Service::Lambda => s.with_lambda(|lambda, ports| lambda.wake(cx, ports, wake.token)),
+                Service::Lambda => {
+                    s.with_lambda(|lambda, ports| lambda.wake(cx, ports, wake.token));
+                    s.hand_over(cx);
+                }
                 Service::Firehose => s.firehose.wake(cx, &mut s.kinesis, &mut s.s3, &mut s.glue, wake.token),
                 Service::S3 => s.s3.wake(cx, wake.token),
                 Service::Athena => s.athena.wake(cx, &mut s.glue, &mut s.s3, wake.token),
@@ -228,7 +231,10 @@ impl Account {
         {
             self.parts.trace.mark(now, mark::FUNCTION_NOT_STARTED, &error.message);
         }
-        self.as_owner(now, |s, cx| s.with_lambda(|lambda, ports| lambda.complete(cx, ports, invocation, result)));
+        self.as_owner(now, |s, cx| {
+            s.with_lambda(|lambda, ports| lambda.complete(cx, ports, invocation, result));
+            s.hand_over(cx);
+        });
     }
 
     /// The trace of the run.
@@ -360,6 +366,13 @@ impl Services {
     pub fn with_lambda<T>(&mut self, act: impl FnOnce(&mut Lambda, &mut lambda::Ports<'_>) -> T) -> T {
         let mut ports = lambda::Ports { streams: &mut self.kinesis, logs: &self.kept };
         act(&mut self.lambda, &mut ports)
+    }
+
+    /// Tells services of functions that they wait for and that have ended: IoT Core of its provisioning hooks.
+    fn hand_over(&mut self, cx: &mut Cx<'_>) {
+        for (ticket, answered) in self.lambda.take_answers() {
+            self.iot.function_answered(cx, ticket, answered);
+        }
     }
 
     /// The services that speak Query, a line each (CloudFormation acts on all of them and is asked before).

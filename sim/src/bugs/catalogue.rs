@@ -101,4 +101,10 @@ bugs! {
         "Objects are named by the day, and the table looks for them by the hour: no query finds them.";
     "delivery-of-the-wrong-stream", Template, ["integrity"], templates::delivery_of_the_wrong_stream,
         "The delivery of processed readings reads the raw stream: values are not converted.";
+    "devices-publish-for-all", Template, ["tenant-isolation"], templates::devices_publish_for_all,
+        "The devices' policy allows publishing below tenant/*: a wildcard where a variable was meant.";
+    "devices-hear-all", Template, ["tenant-isolation"], templates::devices_hear_all,
+        "The devices' policy allows every subscription: left from the first trial.";
+    "devices-connect-as-any", Template, ["tenant-isolation"], templates::devices_connect_as_any,
+        "The devices' policy allows every client id.";
 }

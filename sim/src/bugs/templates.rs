@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::edit::replaced;
 use crate::run::Harness;
@@ -70,4 +70,35 @@ pub(super) fn delivered_by_the_day() -> Harness {
 
 pub(super) fn delivery_of_the_wrong_stream() -> Harness {
     changed("-data-lake", "streaming/enriched-stream-arn", "streaming/raw-stream-arn")
+}
+
+/// Adds a statement to the policy of devices: each action is allowed on the resource beside it.
+fn devices_may(grants: &'static [(&'static str, &'static str)]) -> Harness {
+    let change = move |name: &str, body: String| {
+        if !name.ends_with("-iot-core") {
+            return body;
+        }
+        let mut template: Value = serde_json::from_str(&body).expect("a template is JSON");
+        let statements = template.pointer_mut("/Resources/DevicePolicy/Properties/PolicyDocument/Statement");
+        let statements = statements.and_then(Value::as_array_mut).expect("devices have a policy");
+        for (action, resource) in grants {
+            let arn = format!("arn:${{AWS::Partition}}:iot:${{AWS::Region}}:${{AWS::AccountId}}:{resource}");
+            let resource = json!({ "Fn::Sub": arn });
+            statements.push(json!({ "Effect": "Allow", "Action": [action], "Resource": [resource] }));
+        }
+        template.to_string()
+    };
+    Harness { change_template: Some(Arc::new(change)), ..Harness::default() }
+}
+
+pub(super) fn devices_publish_for_all() -> Harness {
+    devices_may(&[("iot:Publish", "topic/tenant/*")])
+}
+
+pub(super) fn devices_hear_all() -> Harness {
+    devices_may(&[("iot:Subscribe", "topicfilter/*"), ("iot:Receive", "topic/*")])
+}
+
+pub(super) fn devices_connect_as_any() -> Harness {
+    devices_may(&[("iot:Connect", "client/*")])
 }

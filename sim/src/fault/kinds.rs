@@ -1,6 +1,6 @@
 //! Every kind of fault, with its contract.
 
-use Family::{Device, Function, Network, Operator, Service, Stream};
+use Family::{Device, Function, Hostile, Network, Operator, Service, Stream};
 use Key::{
     Amount, Delay, Every, Fleet, Function as OfFunction, Lasting, Operation, Probability, Service as OfService, Share,
     Stream as OfStream,
@@ -22,17 +22,20 @@ pub enum Family {
     Device,
     /// Somebody who operates the platform.
     Operator,
+    /// Somebody who means harm.
+    Hostile,
 }
 
 impl Family {
     /// All families, with their names.
-    pub const ALL: [(&'static str, Family); 6] = [
+    pub const ALL: [(&'static str, Family); 7] = [
         ("network", Network),
         ("service", Service),
         ("function", Function),
         ("stream", Stream),
         ("device", Device),
         ("operator", Operator),
+        ("hostile", Hostile),
     ];
 }
 
@@ -294,6 +297,20 @@ kinds! {
     WrongConfiguration = "wrong-configuration", Operator, AtTimes, [OfFunction, Every, Lasting],
         "A function's environment variable names something that is not there, and is put right after `lasting`.",
         "A batch that cannot be processed waits in its stream.";
+
+    // Somebody who means harm.
+    StolenCertificate = "stolen-certificate", Hostile, AtTimes, [Fleet, Share, Every, Lasting],
+        "Somebody connects with a device's certificate as the device itself, which is pushed out, and comes back again and again for `lasting`.",
+        "A device keeps its readings and connects again; the broker has one session a client.";
+    CrossTenant = "cross-tenant", Hostile, AtTimes, [Fleet, Share, Every],
+        "Somebody with a device's certificate connects as other devices, publishes and subscribes to topics of other tenants and devices, to shadows of others and to reserved topics, and leaves wills there; and tries certificates that nobody registered.",
+        "The broker enforces the device's policy: nothing of it goes through.";
+    MalformedPackets = "malformed-packets", Hostile, AtTimes, [Fleet, Share, Every],
+        "Somebody with a device's certificate sends bytes that are no MQTT: noise, endless lengths, half packets, packets before CONNECT.",
+        "The broker ends the connection, and nobody else notices.";
+    Flood = "flood", Hostile, AtTimes, [Fleet, Share, Every, Lasting, Amount],
+        "Somebody with a device's certificate publishes `amount` messages a second as the device (500), and connects again without pause.",
+        "The broker discards what exceeds a connection's rate; a device keeps its readings and connects again.";
 }
 
 impl Kind {

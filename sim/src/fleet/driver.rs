@@ -268,14 +268,29 @@ pub(super) async fn drive(device: Arc<Mutex<Device>>, wire: Arc<Mutex<Wire>>, sh
 
 fn restart(device: &mut Device, wire: &mut Wire, shared: &Shared) {
     let (now, out) = (clock::now(), &mut lock(&shared.scratch).out);
+    wire.die();
+    wire.link = Link::Down;
+    begin_anew(device, shared, now, now, out);
+}
+
+/// The device has restarted, and connects at `at` at the earliest.
+fn begin_anew(device: &mut Device, shared: &Shared, now: Time, at: Time, out: &mut Outputs) {
     if device.session.in_flight() > 0 {
         shared.trace.mark(now, mark::RESTARTED_IN_FLIGHT, &device.id);
     }
-    wire.die();
-    wire.link = Link::Down;
-    device.session.restart(now, out);
+    device.session.restart(at, out);
     for event in out.events.drain(..) {
         device.report(now, shared, &event);
+    }
+}
+
+/// Does what comes of itself, such as the end of an update of the firmware, with which the device restarts.
+fn settle(device: &mut Device, wire: &mut Wire, shared: &Shared, now: Time, out: &mut Outputs) {
+    while device.model.settles_at().is_some_and(|at| at <= now) {
+        if let Some(back) = device.model.settle(now) {
+            wire.close();
+            begin_anew(device, shared, now, back, out);
+        }
     }
 }
 
@@ -284,6 +299,7 @@ fn turn(cx: &mut Context<'_>, device: &mut Device, wire: &mut Wire, alarm: &mut 
     let scratch = &mut *lock(&shared.scratch);
     let now = clock::now();
     let publishing = !shared.stopped.get();
+    settle(device, wire, shared, now, &mut scratch.out);
     if publishing {
         device.measure(now, shared, scratch);
     }
@@ -297,6 +313,7 @@ fn turn(cx: &mut Context<'_>, device: &mut Device, wire: &mut Wire, alarm: &mut 
         }
     }
     let due = if publishing { device.model.due().unwrap_or(Time::MAX) } else { Time::MAX };
+    let due = due.min(device.model.settles_at().unwrap_or(Time::MAX));
     alarm.wake_at(cx, now, due.min(device.session.wake_at(&shared.settings)));
 }
 

@@ -3,10 +3,12 @@
 //! - `spec`: a fleet as a scenario describes it.
 //! - `plan`: the devices that follow from it (names, tenants, certificates), known before anything runs.
 //! - `model`: what a device measures and when, as a pure step.
+//! - `twin`: devices with physics, and what an operator may desire of any device.
 //! - `session`: MQTT 3.1.1 with a queue that survives reconnects, as a pure step around rumqttc's client state.
 //! - `conn`, `access`: simulated TCP with access networks, what goes wrong there, and a simulated TLS handshake.
 //! - `driver`, `runner`: one task and one node a device, which turn these steps.
 //! - `fates`, `habits`, `malformed`, `acts`: the faults of a device, how it misbehaves, and what is done to it.
+//! - `intruder`: somebody who has devices' certificates and means harm.
 //! - `truth`: the ledger of published and acknowledged readings.
 //!
 //! A device knows nothing of the cloud but the broker's address.
@@ -26,6 +28,7 @@ mod content;
 mod driver;
 mod fates;
 mod habits;
+mod intruder;
 mod malformed;
 pub mod model;
 pub mod network;
@@ -35,6 +38,7 @@ mod runner;
 mod session;
 pub mod spec;
 mod truth;
+mod twin;
 
 #[cfg(test)]
 mod fault_tests;
@@ -42,6 +46,7 @@ mod fault_tests;
 mod tests;
 
 pub use content::Content;
+pub use intruder::Intrusions;
 pub use payload::Reading;
 pub use plan::{DevicePlan, PlanError, plan};
 pub use runner::{Fleet, Stats};

@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use rand::RngExt as _;
 use rand_distr::StandardNormal;
+use serde_json::{Map, Value};
 
 use super::payload::Reading;
 use super::plan::ModelPlan;
 use super::spec::{MetricSpec, Pace, SPIKES_AFTER, SPIKES_APART, Series, SyntheticSpec};
-use crate::world::seed::Rng;
+use super::twin::Managed;
+use crate::world::seed::{Rng, Seed};
 use crate::world::time::Time;
 
 /// Name of the one metric of replayed series.
@@ -29,6 +31,7 @@ pub struct Model {
     next_seq: u64,
     due: Option<Time>,
     source: Source,
+    managed: Managed,
     /// The last outlier of each metric, by its sequence number.
     spiked: Vec<u64>,
 }
@@ -42,10 +45,11 @@ enum Source {
 impl Model {
     /// A model at the `start` of a run. The first reading comes at a drawn phase within the interval of readings.
     pub fn new(plan: &ModelPlan, start: Time, rng: &mut Rng) -> Self {
-        let (spread, source, empty) = match plan {
+        let (spread, source, empty, usual) = match plan {
             ModelPlan::Synthetic(spec) => {
                 let season_phase = rng.random_range(0.0..1.0);
-                (spec.publish_every, Source::Synthetic { spec: spec.clone(), start, season_phase }, false)
+                let source = Source::Synthetic { spec: spec.clone(), start, season_phase };
+                (spec.publish_every, source, false, Some(spec.publish_every))
             }
             ModelPlan::Replay { pace, series } => {
                 let spread = match pace {
@@ -53,16 +57,52 @@ impl Model {
                     Pace::Recorded => RECORDED_START_SPREAD,
                 };
                 let source = Source::Replay { pace: *pace, series: series.clone(), next_row: 0 };
-                (spread, source, series.rows.is_empty())
+                (spread, source, series.rows.is_empty(), None)
             }
         };
-        let first = start + spread.mul_f64(rng.random_range(0.0..1.0));
-        Model { next_seq: 1, due: (!empty).then_some(first), source, spiked: Vec::new() }
+        let phase: f64 = rng.random_range(0.0..1.0);
+        let first = start + spread.mul_f64(phase);
+        // What is drawn for updates moves nothing else.
+        let managed = Managed::new(usual, Seed::root(phase.to_bits()).child("managed"));
+        Model { next_seq: 1, due: (!empty).then_some(first), source, managed, spiked: Vec::new() }
     }
 
     /// When the next reading is due. `None` when a replayed series is at its end.
     pub fn due(&self) -> Option<Time> {
-        self.due
+        self.due.max(self.due.and(self.managed.gone_until()))
+    }
+
+    /// Applies what the device's shadow desires, as far as the device knows it and can do it: `publish_interval_ms` (not
+    /// for replayed series, whose rows have their own times) and `firmware`. What it cannot do is reported as it is.
+    pub fn desired(&mut self, now: Time, desired: &Map<String, Value>) {
+        let before = self.managed.every();
+        if self.managed.desired(now, desired) {
+            self.due = self.due.map(|due| rescheduled(due, before, self.managed.every(), now, self.next_seq > 1));
+        }
+    }
+
+    /// The reported section of the device's shadow, as it is now.
+    pub fn reported(&self) -> Value {
+        let mut reported = Map::new();
+        self.managed.report(&mut reported);
+        Value::Object(reported)
+    }
+
+    /// How often [`Model::reported`] has changed: the device reports when this is not what it was at the last report.
+    pub fn revision(&self) -> u64 {
+        self.managed.revision()
+    }
+
+    /// When something changes of itself, as at the end of a download: [`Model::settle`] is to be called then, also when
+    /// the device takes no more readings.
+    pub fn settles_at(&self) -> Option<Time> {
+        self.managed.settles_at()
+    }
+
+    /// Takes the next step of what changes of itself, when it is due. Answers until when the device is gone, when it
+    /// restarts now: until then it has no connection and takes no reading.
+    pub fn settle(&mut self, now: Time) -> Option<Time> {
+        self.managed.settle(now)
     }
 
     /// Whether the model plays a series, which has an end.
@@ -86,13 +126,13 @@ impl Model {
     /// A device that was held up skips the readings that it missed when they come from a formula; rows of a series are
     /// never skipped: those that are overdue follow at once.
     pub fn step(&mut self, now: Time, rng: &mut Rng) -> Option<Reading<'_>> {
-        let due = self.due.filter(|due| *due <= now)?;
+        let due = self.due.filter(|due| *due <= now && self.managed.gone_until().is_none())?;
         let seq = self.next_seq;
         self.next_seq += 1;
         let ts_ms = now.unix_millis();
         match &mut self.source {
             Source::Synthetic { spec, start, season_phase } => {
-                self.due = Some(following(due, spec.publish_every, now));
+                self.due = Some(following(due, self.managed.every(), now));
                 let since_start = now.since(*start);
                 self.spiked.resize(spec.metrics.len(), 0);
                 let mut value = |metric: &MetricSpec, spiked: &mut u64| {
@@ -140,6 +180,16 @@ fn following(due: Time, interval: Duration, now: Time) -> Time {
     let interval_us = interval.as_micros().max(1);
     let missed = now.since(due).as_micros() / interval_us;
     due + Duration::from_micros(u64::try_from((missed + 1) * interval_us).unwrap_or(u64::MAX))
+}
+
+/// When the next reading is due that was due at `due`, after the interval has changed: as long after the one before as the
+/// new interval says, and not in the past.
+fn rescheduled(due: Time, before: Duration, every: Duration, now: Time, began: bool) -> Time {
+    if !began || due <= now {
+        // The first comes at its phase, unless a whole new interval passes before.
+        return due.min(now + every);
+    }
+    (due - before + every).max(now)
 }
 
 fn recorded_gap(before_us: i64, after_us: i64) -> Duration {
@@ -279,6 +329,39 @@ mod tests {
             let reading = model.step(at + Duration::from_millis(3), &mut rng).expect("due");
             assert_eq!((reading.seq, reading.ts_ms), (seq, (at + Duration::from_millis(3)).unix_millis()));
         }
+    }
+
+    #[test]
+    fn a_desired_interval_holds_from_the_last_reading_on_and_is_reported() {
+        let seconds = Duration::from_secs;
+        for (desired_ms, after, then) in [(1_000, 0, 1), (15_000, 11, 15), (4_000, 0, 4), (5_000, 1, 5)] {
+            let mut rng = Seed::root(5).rng();
+            let mut model = synthetic(vec![metric()], &mut rng);
+            let first = model.due().expect("a formula has no end");
+            model.step(first, &mut rng).expect("due");
+            let now = first + seconds(4);
+            let desired = serde_json::json!({ "publish_interval_ms": desired_ms });
+            model.desired(now, desired.as_object().expect("an object"));
+            assert_eq!(model.due(), Some(now + seconds(after)), "{desired_ms}");
+            let due = model.due().expect("a formula has no end");
+            model.step(due, &mut rng).expect("due");
+            assert_eq!(model.due(), Some(due + seconds(then)), "{desired_ms}");
+            assert_eq!(model.reported()["publish_interval_ms"], desired_ms);
+            assert_eq!(model.revision(), 1);
+        }
+    }
+
+    #[test]
+    fn a_device_that_restarts_with_another_firmware_takes_no_reading_meanwhile() {
+        let mut rng = Seed::root(5).rng();
+        let mut model = synthetic(vec![metric()], &mut rng);
+        model.desired(START, serde_json::json!({ "firmware": "2.0.0" }).as_object().expect("an object"));
+        let downloaded = model.settles_at().expect("a download");
+        let back = model.settle(downloaded).expect("a restart");
+        assert!(model.step(back, &mut rng).is_none() && model.due() >= Some(back));
+        assert_eq!((model.settle(back), model.settles_at()), (None, None));
+        assert!(model.step(back, &mut rng).is_some());
+        assert_eq!(model.reported()["firmware"], "2.0.0");
     }
 
     #[test]

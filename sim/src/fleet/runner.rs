@@ -19,6 +19,7 @@ use rand::RngExt as _;
 use super::acts::{Acts, Body};
 use super::driver::{Device, Scratch, Wire, drive};
 use super::fates::Fates;
+use super::intruder;
 use super::plan::{DevicePlan, device_seed};
 use super::session::Settings;
 use super::truth::Truth;
@@ -217,6 +218,7 @@ impl Fleet {
         });
         let (nodes, bodies) = started.unzip();
         let acts = Acts::start(&shared, &plan, bodies);
+        intruder::start(&shared, &plan, seed);
         Fleet { nodes, plan, acts, shared }
     }
 

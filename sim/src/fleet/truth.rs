@@ -7,6 +7,7 @@ use indexmap::{Equivalent, IndexSet};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::content::Content;
+use super::intruder::Intrusions;
 use crate::world::time::Time;
 
 /// One reading, as its device knows it.
@@ -104,6 +105,7 @@ pub struct Truth {
     given_up: u64,
     strays: Vec<Stray>,
     spikes: Vec<Spike>,
+    intrusions: Intrusions,
 }
 
 /// An outlier that a detector must find.
@@ -130,7 +132,17 @@ impl Truth {
             given_up: 0,
             strays: Vec::new(),
             spikes: Vec::new(),
+            intrusions: Intrusions::default(),
         }
+    }
+
+    /// What intruders tried.
+    pub fn intrusions(&self) -> &Intrusions {
+        &self.intrusions
+    }
+
+    pub(super) fn intrusions_mut(&mut self) -> &mut Intrusions {
+        &mut self.intrusions
     }
 
     /// When the run started.

@@ -67,6 +67,11 @@ impl Told {
         Ok(())
     }
 
+    /// Whose they are: (tenant, device, seq).
+    pub fn whose(&self) -> impl Iterator<Item = (&str, &str, u64)> {
+        self.0.keys().map(|anomaly| (anomaly.tenant_id.as_str(), anomaly.device_id.as_str(), anomaly.seq))
+    }
+
     /// How many anomalies there are, each counted once.
     pub fn count(&self) -> usize {
         self.0.len()

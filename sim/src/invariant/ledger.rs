@@ -119,6 +119,11 @@ impl<'t> Ledger<'t> {
         Some((index, seq))
     }
 
+    /// Rows so far that no device published.
+    pub fn strangers(&self) -> u64 {
+        self.tally.spurious
+    }
+
     /// Takes one reading that the platform set aside with a reason: it is accounted for, and was not delivered. Answers
     /// whether a device published such a reading.
     pub fn set_aside(&mut self, tenant: &str, device: &str, seq: u64, reason: &str) -> bool {

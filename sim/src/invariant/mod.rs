@@ -13,18 +13,22 @@ use client;
 
 mod anomalies;
 mod athena;
+mod isolation;
 mod lake;
 mod ledger;
 mod prefix;
 mod quarantine;
+mod raw;
 mod rule_errors;
 mod strays;
 
 pub use anomalies::{AnomalyReader, Arrived, Told};
 pub use athena::{AthenaReader, QueryError};
+pub use isolation::{Hop, Isolation};
 pub use lake::{LakeFile, LakeReader};
 pub use ledger::{Ledger, Tally};
 pub use quarantine::{QuarantineReader, Refused};
+pub use raw::{RawReader, Whose};
 pub use rule_errors::{RuleError, RuleErrorReader};
 pub use strays::Strays;
 
@@ -96,9 +100,26 @@ pub const ANOMALIES_TOLD: Invariant = Invariant {
     promise: "every plain outlier of an acknowledged reading in the table, after 36 others of its device there, is told as an anomaly, unless shards changed",
 };
 
+/// No tenant gets at another one's data, wherever it is.
+pub const TENANT_ISOLATION: Invariant = Invariant {
+    id: "tenant-isolation",
+    promise: "nobody publishes into, subscribes to or hears from the space of another tenant or device, and no record, object, row, \
+              answer of Athena or log line names a device together with another tenant",
+};
+
 /// All invariants.
-pub const ALL: &[Invariant] =
-    &[CONSERVATION, ORDER, INTEGRITY, QUARANTINE, ANOMALIES_ONCE, ANOMALIES_TOLD, DEPLOYMENT, AUTHORIZATION, BACK_OFF];
+pub const ALL: &[Invariant] = &[
+    CONSERVATION,
+    ORDER,
+    INTEGRITY,
+    QUARANTINE,
+    ANOMALIES_ONCE,
+    ANOMALIES_TOLD,
+    TENANT_ISOLATION,
+    DEPLOYMENT,
+    AUTHORIZATION,
+    BACK_OFF,
+];
 
 /// A row of the processed table. What it lacks is empty or `None`.
 #[derive(Clone, Copy, Debug)]

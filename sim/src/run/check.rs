@@ -8,9 +8,10 @@ use super::measure::Latencies;
 use crate::fault::{Faults, Opportunity};
 use crate::fleet::Truth;
 use crate::invariant::{
-    AnomalyReader, Arrived, AthenaReader, INTEGRITY, LakeReader, Ledger, QuarantineReader, QueryError, Refused, Row,
-    RuleError, RuleErrorReader, Strays, Tally, Violation,
+    AnomalyReader, Arrived, AthenaReader, Hop, INTEGRITY, Isolation, LakeReader, Ledger, QuarantineReader, QueryError,
+    RawReader, Refused, Row, RuleError, RuleErrorReader, Strays, Tally, Violation, Whose,
 };
+use crate::seam::Logs;
 use crate::world::clock;
 use crate::world::spotlight::Stage;
 use crate::world::time::Time;
@@ -21,16 +22,21 @@ const ROWS_PER_QUERY: u64 = 250_000;
 
 /// The readers of one run.
 pub(super) struct Oracles {
-    athena: AthenaReader,
-    lake: LakeReader,
-    quarantine: QuarantineReader,
-    rule_errors: RuleErrorReader,
-    anomalies: AnomalyReader,
-    table: &'static str,
+    pub(super) athena: AthenaReader,
+    pub(super) lake: LakeReader,
+    pub(super) quarantine: QuarantineReader,
+    pub(super) rule_errors: RuleErrorReader,
+    pub(super) anomalies: AnomalyReader,
+    pub(super) raw: RawReader,
+    pub(super) logs: Logs,
+    pub(super) table: &'static str,
     /// Whether every plain outlier must be told.
-    outliers_owed: bool,
-    trace: Trace,
+    pub(super) outliers_owed: bool,
+    pub(super) trace: Trace,
 }
+
+/// Readings of a run up to which every record of the raw stream is looked at: beyond it, those that came to the lake.
+const RAW_READ_MAX: u64 = 500_000;
 
 /// The call of the rule's action.
 const RULES_ACTION: Opportunity<'static> = Opportunity {
@@ -59,6 +65,8 @@ pub(super) struct Checked {
     pub last_written: Time,
     /// Messages that are no readings: (in the quarantine, owed to it and not there).
     pub strays: (u64, u64),
+    /// What intruders tried.
+    pub intrusions: u64,
     /// Anomalies that the platform told.
     pub anomalies: u64,
     /// Outliers that are owed, and were not told.
@@ -70,18 +78,6 @@ pub(super) struct Checked {
 }
 
 impl Oracles {
-    pub fn new(
-        athena: AthenaReader,
-        lake: LakeReader,
-        quarantine: QuarantineReader,
-        rule_errors: RuleErrorReader,
-        anomalies: AnomalyReader,
-        (table, outliers_owed): (&'static str, bool),
-        trace: Trace,
-    ) -> Self {
-        Oracles { athena, lake, quarantine, rule_errors, anomalies, table, outliers_owed, trace }
-    }
-
     /// Tells that a reader of the lake sees this reading.
     fn sees(&self, (tenant, device, seq): (&str, &str, Option<u64>), place: &str, text: impl FnOnce() -> String) {
         if seq.is_some_and(|seq| self.trace.is_on(tenant, device, seq)) {
@@ -97,32 +93,25 @@ impl Oracles {
     /// Reads every row, through Athena and from the lake, and what was set aside on the way.
     pub async fn check(&self, truth: &Truth, faults: &Faults) -> Result<Checked, QueryError> {
         let before = self.rows().await?;
+        let mut isolation = Isolation::new(truth);
         let mut ledger = Ledger::new(truth);
         let mut read = 0;
         for condition in conditions(truth) {
             let each = |row: Row<'_>| {
                 read += 1;
+                let strangers = ledger.strangers();
                 ledger.row(&row);
+                if ledger.strangers() > strangers {
+                    isolation.seen(Hop::QueryResult, row.tenant, row.device, row.seq);
+                }
                 self.sees((row.tenant, row.device, row.seq), self.table, || "Athena answers with its row".to_owned());
             };
             self.athena.rows(self.table, &condition, each).await?;
         }
-        let mut strays = Strays::new(truth);
-        let each = |refused: &Refused| {
-            let is_reading = refused
-                .identity()
-                .is_some_and(|id| ledger.set_aside(&id.tenant_id, &id.device_id, id.seq, &refused.reason));
-            if let Some(id) = refused.identity() {
-                let id = (&*id.tenant_id, &*id.device_id, Some(id.seq));
-                self.sees(id, "quarantine", || format!("holds it, refused: {}", refused.reason));
-            }
-            if !is_reading {
-                strays.found(refused);
-            }
-        };
-        self.quarantine.rows(each).await?;
+        let strays = self.read_set_aside(truth, &mut ledger, &mut isolation).await?;
         let left = self.rule_errors.read().await?;
         left_at_the_rule(&mut ledger, &left, faults);
+        left.iter().for_each(|error| isolation.seen(Hop::Object, &error.tenant, &error.device, Some(error.seq)));
         let after = self.rows().await?;
         let mut violations = ledger.content_violations();
         violations.extend(strays.violations());
@@ -130,13 +119,16 @@ impl Oracles {
             let message = format!("SELECT count(*) counts {before} to {after} rows, and reading them gave {read}");
             violations.push(Violation { invariant: INTEGRITY, message, reading: None });
         }
-        let lake = self.read_lake(truth, &left, faults).await?;
+        let lake = self.read_lake(truth, &left, faults, &mut isolation).await?;
         for violation in lake.violations {
             if !violations.iter().any(|known| known.invariant == violation.invariant) {
                 violations.push(violation);
             }
         }
         let told = self.anomalies.told().await?;
+        told.whose().for_each(|(tenant, device, seq)| isolation.seen(Hop::Object, tenant, device, Some(seq)));
+        self.read_raw(truth, &mut isolation).await?;
+        violations.extend(isolation.violations());
         let arrived = |device: u32, seq: u64| ledger.has_seen(device, seq);
         let owed = self.outliers_owed.then_some(&arrived as Arrived<'_>);
         violations.extend(told.violations(truth, owed));
@@ -155,6 +147,7 @@ impl Oracles {
             latency: lake.latency,
             last_written: lake.last_written,
             strays: (strays.kept(), strays.missing()),
+            intrusions: truth.intrusions().tried,
             anomalies: told.count() as u64,
             untold,
             first_missing: ledger.first_missing(),
@@ -162,7 +155,50 @@ impl Oracles {
         })
     }
 
-    async fn read_lake(&self, truth: &Truth, left: &[RuleError], faults: &Faults) -> Result<Checked, QueryError> {
+    /// Reads what the platform refused: readings go to the ledger, and what is none is answered.
+    async fn read_set_aside<'t>(
+        &self,
+        truth: &'t Truth,
+        ledger: &mut Ledger<'t>,
+        isolation: &mut Isolation<'_>,
+    ) -> Result<Strays<'t>, QueryError> {
+        let mut strays = Strays::new(truth);
+        let each = |refused: &Refused| {
+            let is_reading = refused
+                .identity()
+                .is_some_and(|id| ledger.set_aside(&id.tenant_id, &id.device_id, id.seq, &refused.reason));
+            if let Some(id) = refused.identity() {
+                isolation.seen(Hop::Object, &id.tenant_id, &id.device_id, Some(id.seq));
+                let id = (&*id.tenant_id, &*id.device_id, Some(id.seq));
+                self.sees(id, "quarantine", || format!("holds it, refused: {}", refused.reason));
+            }
+            if !is_reading {
+                strays.found(refused);
+            }
+        };
+        self.quarantine.rows(each).await?;
+        Ok(strays)
+    }
+
+    /// Looks at every record of the raw stream, where that is not too much, and at what functions logged.
+    async fn read_raw(&self, truth: &Truth, isolation: &mut Isolation<'_>) -> Result<(), QueryError> {
+        self.logs.seen().1.iter().for_each(|line| isolation.logged(line));
+        if truth.published_count() > RAW_READ_MAX {
+            return Ok(());
+        }
+        let each = |whose: &Whose| {
+            isolation.seen(Hop::Record, &whose.tenant_id, &whose.device_id, whose.seq.as_u64());
+        };
+        self.raw.rows(each).await
+    }
+
+    async fn read_lake(
+        &self,
+        truth: &Truth,
+        left: &[RuleError],
+        faults: &Faults,
+        isolation: &mut Isolation<'_>,
+    ) -> Result<Checked, QueryError> {
         let mut ledger = Ledger::new(truth);
         left_at_the_rule(&mut ledger, left, faults);
         let mut latencies = Latencies::default();
@@ -174,7 +210,11 @@ impl Oracles {
             ledger.begin_file(second.replace(file.last_modified.unix_secs()) != of_this);
             let each = |row: Row<'_>| {
                 rows += 1;
+                let strangers = ledger.strangers();
                 let first = ledger.row(&row);
+                if ledger.strangers() > strangers {
+                    isolation.seen(Hop::Row, row.tenant, row.device, row.seq);
+                }
                 self.sees((row.tenant, row.device, row.seq), &file.key, || {
                     format!("holds its row; LastModified {}", file.last_modified.rfc3339())
                 });
@@ -193,6 +233,7 @@ impl Oracles {
             latency: latencies.summary(),
             last_written,
             strays: (0, 0),
+            intrusions: 0,
             anomalies: 0,
             untold: 0,
             first_missing: None,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use madsim::runtime::{Handle, NodeHandle};
 use platform::Settings;
 use platform::deploy::Plan;
-use platform::store::data_lake::PROCESSED_TABLE;
+use platform::store::data_lake::{PROCESSED_TABLE, RAW_TABLE};
 use record::{Build, Digest, Manifest, SCHEMA_VERSION, Summary, Verdict};
 
 use super::acts::Acts;
@@ -19,10 +19,11 @@ use crate::fault::{Faults, InnerFaults};
 use crate::fleet::spec::ModelSpec;
 use crate::fleet::{self, Fleet};
 use crate::invariant::{
-    AUTHORIZATION, AnomalyReader, AthenaReader, DEPLOYMENT, LakeReader, QuarantineReader, QueryError, RuleErrorReader,
+    AUTHORIZATION, AnomalyReader, AthenaReader, DEPLOYMENT, LakeReader, QuarantineReader, QueryError, RawReader,
+    RuleErrorReader,
 };
 use crate::scenario::Scenario;
-use crate::seam::{self, BROKER, Cloud, Deployed, Functions, Watch};
+use crate::seam::{self, BROKER, Cloud, Deployed, Functions, Logs, Watch};
 use crate::world::clock;
 use crate::world::mark;
 use crate::world::seed::Seed;
@@ -46,6 +47,7 @@ pub(super) struct World {
     pub(super) deployments: Deployments,
     pub(super) acts: Acts,
     watch: Watch,
+    logs: Logs,
     /// How long a record may lie in the platform's windows and buffers.
     on_its_way: Duration,
     pub(super) peace_end: Time,
@@ -79,6 +81,7 @@ pub(super) async fn run(
         None => trace,
     };
     let mut world = World::boot(scenario, settings, options, harness, trace)?;
+    let _listening = world.logs.listen();
     world.hardship().await;
     let (settled, checked) = world.peace().await?;
     Ok(world.outcome(settled, checked))
@@ -123,7 +126,8 @@ impl World {
         cloud.spawn_pump(&aws);
         seam::serve(&cloud, &aws);
         let owed = owes_outliers(&scenario, &faults);
-        let oracles = oracles(&seam::sdk_config(&cloud, &oracle), &deployed, owed, trace.clone());
+        let logs = Logs::of(plan.iter().map(|device| (device.tenant.as_str(), device.id.as_str())));
+        let oracles = oracles(&seam::sdk_config(&cloud, &oracle), &deployed, owed, (trace.clone(), logs.clone()));
         let broker = BROKER.parse().expect("a constant address");
         let deployer =
             seam::session_credential("deployer", &format!("arn:aws:iam::{}:root", cloud.look(|a| a.id().to_owned())));
@@ -140,6 +144,7 @@ impl World {
             deployments,
             acts,
             watch,
+            logs,
             scenario,
             options,
             trace,
@@ -320,6 +325,8 @@ impl World {
             ("fleet:malformed_messages", counts.strays),
             ("fleet:malformed_messages_acknowledged", counts.strays_acknowledged),
             ("quarantine:messages", checked.strays.0),
+            ("intruders:attempts", checked.intrusions),
+            ("functions:log_lines", self.logs.seen().0),
         ] {
             if count > 0 {
                 summary.counters.insert(name.to_owned(), count);
@@ -369,16 +376,24 @@ fn node(name: &str, ip: &str) -> NodeHandle {
     Handle::current().create_node().name(name).ip(ip).build()
 }
 
-fn oracles(config: &aws_types::SdkConfig, deployed: &Deployed, outliers_owed: bool, trace: Trace) -> Oracles {
-    Oracles::new(
-        AthenaReader::new(config, &deployed.workgroup, &deployed.database),
-        LakeReader::new(config, &deployed.processed_bucket, &format!("{PROCESSED_TABLE}/")),
-        QuarantineReader::new(config, &deployed.processed_bucket, "quarantine/"),
-        RuleErrorReader::new(config, &deployed.raw_bucket, "rule-errors/readings/"),
-        AnomalyReader::new(config, &deployed.processed_bucket, "anomalies/"),
-        (PROCESSED_TABLE, outliers_owed),
+fn oracles(
+    config: &aws_types::SdkConfig,
+    deployed: &Deployed,
+    outliers_owed: bool,
+    (trace, logs): (Trace, Logs),
+) -> Oracles {
+    Oracles {
+        athena: AthenaReader::new(config, &deployed.workgroup, &deployed.database),
+        lake: LakeReader::new(config, &deployed.processed_bucket, &format!("{PROCESSED_TABLE}/")),
+        quarantine: QuarantineReader::new(config, &deployed.processed_bucket, "quarantine/"),
+        rule_errors: RuleErrorReader::new(config, &deployed.raw_bucket, "rule-errors/readings/"),
+        anomalies: AnomalyReader::new(config, &deployed.processed_bucket, "anomalies/"),
+        raw: RawReader::new(config, &deployed.raw_bucket, &format!("{RAW_TABLE}/")),
+        logs,
+        table: PROCESSED_TABLE,
+        outliers_owed,
         trace,
-    )
+    }
 }
 
 /// Broken promises that the scenario asks for. What was only late breaks no promise: it is unsettled.

@@ -751,6 +751,7 @@ fn all_scenario_files_of_the_repository_are_valid() {
         "reshard-storm",
         "smoke",
         "swarm",
+        "hostile-device",
         "unruly-devices",
         "unwell-services",
     ] {

@@ -177,6 +177,7 @@ fn oracle_policy(account: &Account, deployed: &Deployed, results: &str, key: Opt
             &[
                 bucket(&format!("{processed}/*")),
                 bucket(&format!("{raw}/rule-errors/*")),
+                bucket(&format!("{raw}/raw/*")),
                 bucket(&format!("{results}/athena/*")),
             ],
         ),

@@ -69,6 +69,8 @@ struct TracedMetrics {
 
 impl MetricSink for TracedMetrics {
     fn put(&self, line: &str) {
+        // It is a line of the function's log, like any other.
+        tracing::info!(target: "platform::metrics", line);
         self.cloud.enter(|account, now| account.metric(now, &self.function, line));
     }
 }

@@ -161,6 +161,18 @@ const ROWS: &[Ranges] = &[
     Ranges { kind: Kind::KeyDisabled, every_s: (60, 180), ..USUAL },
     Ranges { kind: Kind::CertificateExpiry, every_s: (60, 180), ..USUAL },
     Ranges { kind: Kind::WrongConfiguration, every_s: (60, 180), functions: READERS, ..USUAL },
+    Ranges { kind: Kind::StolenCertificate, every_s: (40, 180), lasting_s: (5, 40), share: (0.05, 0.3), ..USUAL },
+    Ranges { kind: Kind::CrossTenant, every_s: (40, 180), share: (0.05, 0.3), ..USUAL },
+    Ranges { kind: Kind::MalformedPackets, every_s: (40, 180), share: (0.05, 0.3), ..USUAL },
+    // Messages a second.
+    Ranges {
+        kind: Kind::Flood,
+        every_s: (60, 180),
+        lasting_s: (2, 10),
+        share: (0.05, 0.2),
+        amount: (50.0, 600.0),
+        ..USUAL
+    },
 ];
 
 /// Kinds that a swarm does not draw unless its file names them, each with the reason: after them a correct platform need

@@ -27,6 +27,8 @@ marks! {
     TIMESTAMP_WENT_BACK = "timestamp-went-back": "a reading of a device bears an earlier timestamp than the one before it";
     CONNECT_THROTTLED = "connect-throttled": "the broker refused a CONNECT because the account or the client connects too often";
     SESSION_TAKEN_OVER = "session-taken-over": "a client connected again while the broker still held its older session";
+    PROVISIONING_THROTTLED = "provisioning-throttled": "the account's rate refused the registration of a device that joins by itself";
+    DEVICE_PROVISIONED = "device-provisioned": "a device with a claim certificate was registered by a provisioning template";
     KEEP_ALIVE_ENDED = "keep-alive-ended": "the broker ended a session that was silent for one and a half times its keep-alive";
     SESSION_EXPIRED = "session-expired": "the broker gave up a persistent session whose client had not come back";
     STORED_DELIVERED = "stored-delivered": "the broker delivered a message that it had stored while the client was away";

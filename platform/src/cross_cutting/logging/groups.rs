@@ -7,12 +7,13 @@ use crate::template::logs::{LogGroup, LogStream};
 use crate::template::{Expr, Handle, Template};
 
 /// Functions (logical id, name inside an environment).
-const FUNCTIONS: [(&str, &str); 5] = [
+const FUNCTIONS: [(&str, &str); 6] = [
     ("EnrichmentLogs", "enrichment"),
     ("DeviceTaggerLogs", "device-tagger"),
     ("AnomalyDetectionLogs", "anomaly-detection"),
     ("CurationLogs", "curation"),
     ("CostExplorerLogs", "cost-explorer"),
+    ("ProvisioningHookLogs", "provisioning-hook"),
 ];
 
 /// Deliveries of Firehose (logical id, name inside an environment).

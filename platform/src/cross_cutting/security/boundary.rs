@@ -110,10 +110,12 @@ fn registry(naming: Naming<'_>) -> Statement {
             "iot:CreateBillingGroup",
             "iot:CreateThingGroup",
             "iot:DescribeThing",
+            "iot:GetThingShadow",
             "iot:ListThingGroupsForThing",
             "iot:RemoveThingFromBillingGroup",
             "iot:RemoveThingFromThingGroup",
             "iot:TagResource",
+            "iot:UpdateThingShadow",
         ],
         [
             of("thing/*"),
@@ -146,7 +148,7 @@ fn provisioning(naming: Naming<'_>) -> Statement {
 
 /// Actions to which AWS gives no resource.
 fn nameless() -> Statement {
-    allow(["ce:GetCostAndUsage"], ["*".into()]).named("WithoutResource")
+    allow(["ce:GetCostAndUsage", "iot:DescribeEndpoint"], ["*".into()]).named("WithoutResource")
 }
 
 /// What is denied even where something above would allow it, now or after a change.

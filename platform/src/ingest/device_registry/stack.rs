@@ -51,6 +51,11 @@ pub fn group_prefix(naming: Naming<'_>) -> String {
     naming.name("")
 }
 
+/// Name of the directory's table.
+pub fn directory_table_name(naming: Naming<'_>) -> String {
+    naming.name("devices")
+}
+
 /// The stack's template.
 pub fn stack(settings: &Settings) -> Template {
     let naming = Naming::new(settings);
@@ -68,7 +73,7 @@ pub fn stack(settings: &Settings) -> Template {
         },
     );
     let kept = settings.retention() == Retention::Retain;
-    let table = dynamodb::Table::keyed_by(naming.name("devices"), directory::DEVICE_KEY, data_key(naming));
+    let table = dynamodb::Table::keyed_by(directory_table_name(naming), directory::DEVICE_KEY, data_key(naming));
     let table = template.add_data("DeviceDirectory", table.expiring_by(directory::EXPIRES_AT).protected(kept));
     if !kept {
         let reason = "The directory is made again from the registry; this environment ends with its data.";

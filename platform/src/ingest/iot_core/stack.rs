@@ -3,12 +3,12 @@
 
 use sha2::{Digest as _, Sha256};
 
-use super::provisioning;
+use super::{device_policy, provisioning};
 use crate::cross_cutting::logging;
 use crate::declare::bounded;
 use crate::naming::Naming;
 use crate::settings::{IotDomain, Settings};
-use crate::template::iam::{PolicyDocument, Role, allow};
+use crate::template::iam::{Role, allow};
 use crate::template::{Expr, Published, Template, iot};
 
 /// Name of the stack inside an environment.
@@ -56,13 +56,7 @@ pub fn stack(settings: &Settings) -> Template {
         Template::of_stack(settings, STACK, "Ingest: what devices may do, scoped to their tenant and their name.");
     let policy = template.add(
         "DevicePolicy",
-        iot::Policy {
-            policy_name: naming.name("device"),
-            policy_document: PolicyDocument::new(vec![
-                allow(["iot:Connect"], [Expr::arn("iot", "client/${iot:Connection.Thing.ThingName}")]),
-                allow(["iot:Publish"], [Expr::arn("iot", own_topic())]),
-            ]),
-        },
+        iot::Policy { policy_name: naming.name("device"), policy_document: device_policy::document() },
     );
     let provisioning = provisioning::add(&mut template, settings);
     if settings.iot_logging() {
@@ -93,11 +87,6 @@ fn domain_name(naming: Naming<'_>, domain: &IotDomain) -> String {
     let hash = Sha256::digest(format!("{} {}", domain.name, domain.certificate_arn));
     let short: String = hash.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
     naming.name(&format!("devices-{short}"))
-}
-
-/// The topic of the connected device's readings, by variables that IoT Core fills in from the registry.
-fn own_topic() -> &'static str {
-    "topic/tenant/${iot:Connection.Thing.Attributes[tenant]}/device/${iot:Connection.Thing.ThingName}/data"
 }
 
 /// The logging of IoT Core: warnings and errors. The log group is there already, so the role may not make one.

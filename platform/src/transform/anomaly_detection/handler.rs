@@ -5,12 +5,15 @@ use std::time::SystemTime;
 use async_trait::async_trait;
 use aws_types::SdkConfig;
 
+use super::attention::{Attention, Rules};
 use super::reading::Reading;
 use super::report::{Anomaly, Reporter, object_key};
+use super::shadows::Shadows;
 use super::state::{Applied, SERIES_MAX, Shard};
 use super::store::{LoadError, Saved, Store};
 use crate::calls::{CallError, Clock, client, client_config};
 use crate::function::{ConfigError, Environment, Function, FunctionError, InvocationContext};
+use crate::settings;
 use crate::transform::batch::{Answer, Event, Payloads};
 
 /// Name of the function in its stack's property `Handler`.
@@ -23,14 +26,26 @@ pub const ANOMALY_BUCKET: &str = "ANOMALY_BUCKET";
 /// Environment variable with the ARN of the topic that is told of anomalies.
 pub const ALERT_TOPIC_ARN: &str = "ALERT_TOPIC_ARN";
 
+/// Environment variable: `off` when devices with anomalies are not asked to publish more often.
+pub const ATTENTION: &str = "ATTENTION";
+/// Environment variable with the shortest publish interval, in ms, that a device is asked for.
+pub const ATTENTION_INTERVAL_MIN_MS: &str = "ATTENTION_INTERVAL_MIN_MS";
+/// Environment variable with the seconds without an anomaly after which a device is quiet.
+pub const ATTENTION_QUIET_S: &str = "ATTENTION_QUIET_S";
+
 /// The environment variables that must be set.
-pub const VARIABLES: [&str; 3] = [STATE_BUCKET, ANOMALY_BUCKET, ALERT_TOPIC_ARN];
+pub const VARIABLES: [&str; 6] =
+    [STATE_BUCKET, ANOMALY_BUCKET, ALERT_TOPIC_ARN, ATTENTION, ATTENTION_INTERVAL_MIN_MS, ATTENTION_QUIET_S];
+
+/// Value of [`ATTENTION`] with which no device is asked.
+pub(super) const ATTENTION_OFF: &str = "off";
 
 /// The anomaly detection function.
 #[derive(Debug)]
 pub struct AnomalyDetection {
     store: Store,
     reporter: Reporter,
+    attention: Attention,
     clock: Clock,
 }
 
@@ -57,6 +72,11 @@ impl AnomalyDetection {
         let states = environment.require(STATE_BUCKET)?;
         let anomalies = environment.require(ANOMALY_BUCKET)?;
         let topic_arn = environment.require(ALERT_TOPIC_ARN)?;
+        let rules = Rules {
+            enabled: environment.require(ATTENTION)? != ATTENTION_OFF,
+            interval_min_ms: environment.require_number(ATTENTION_INTERVAL_MIN_MS, settings::ATTENTION_MS)?.into(),
+            quiet_ms: i64::from(environment.require_number(ATTENTION_QUIET_S, settings::ATTENTION_QUIET_S)?) * 1000,
+        };
         let clock = Clock::new(config)?;
         let config = client_config(config);
         let s3 = client!(aws_sdk_s3, &config);
@@ -64,6 +84,7 @@ impl AnomalyDetection {
         Ok(AnomalyDetection {
             store: Store::new(s3.clone(), states, clock.clone()),
             reporter: Reporter::new(s3, sns, anomalies, topic_arn, clock.clone()),
+            attention: Attention::new(Shadows::new(config, clock.clone()), rules, clock.clone()),
             clock,
         })
     }
@@ -77,6 +98,7 @@ impl AnomalyDetection {
     ) -> Result<bool, FunctionError> {
         let shard_id = event.shard_id();
         let (mut attempt, mut told) = (0, Told::default());
+        let attention_until = self.attention.deadline(deadline);
         while self.clock.may_attempt(attempt, deadline).await {
             attempt += 1;
             let mut loaded = match self.store.load(shard_id, deadline).await {
@@ -84,7 +106,7 @@ impl AnomalyDetection {
                 Err(LoadError::Unreadable(reason)) => return Err(FunctionError::State(reason)),
                 Err(LoadError::Call(error)) => return Ok(gave_up(shard_id, "read the state", &error)),
             };
-            let effect = detect(&mut loaded.shard, shard_id, readings);
+            let effect = detect(&mut loaded.shard, shard_id, readings, self.attention.is_enabled());
             let Some(object) = &effect.object else {
                 self.store.keep(loaded);
                 return Ok(true);
@@ -96,6 +118,7 @@ impl AnomalyDetection {
             if let Err(error) = self.tell(object, &effect.anomalies, &mut told, deadline).await {
                 return Ok(gave_up(shard_id, "tell the anomalies", &error));
             }
+            self.attention.attend(&mut loaded.shard, attention_until).await;
             match self.store.save(loaded, deadline).await {
                 Saved::Yes => return Ok(true),
                 Saved::Conflict => tracing::info!(shard_id, attempt, "another invocation has stored a state"),
@@ -131,13 +154,14 @@ fn gave_up(shard_id: &str, what: &str, error: &CallError) -> bool {
     false
 }
 
-/// Brings the detectors of a shard up to date.
-fn detect(shard: &mut Shard, shard_id: &str, readings: &[(&str, Reading<'_>)]) -> Effect {
+/// Brings the detectors of a shard up to date. With `attention` devices with anomalies are to be asked.
+fn detect(shard: &mut Shard, shard_id: &str, readings: &[(&str, Reading<'_>)], attention: bool) -> Effect {
     let mut effect = Effect::default();
     let mut key = String::new();
     for (sequence_number, reading) in readings {
         key.clear();
         key.extend([&reading.tenant_id, "#", reading.device_id.as_ref()]);
+        let before = effect.anomalies.len();
         let anomalies = &mut effect.anomalies;
         let applied = shard.apply(&key, sequence_number, reading, SERIES_MAX, |metric, value, detector| {
             if let Some(finding) = detector.next(value) {
@@ -145,6 +169,10 @@ fn detect(shard: &mut Shard, shard_id: &str, readings: &[(&str, Reading<'_>)]) -
             }
         });
         if let Applied::Now { without_detector } = applied {
+            shard.asked.seen(&key);
+            if attention && effect.anomalies.len() > before {
+                shard.asked.unusual(&key, reading.received_at);
+            }
             effect.without_detector += without_detector;
             effect.object.get_or_insert_with(|| object_key(shard_id, sequence_number, reading.received_at));
         }

@@ -14,22 +14,35 @@
 //! begin anew. Between two attempts of one batch that Lambda cuts differently, an anomaly may be in two objects; shard
 //! and sequence number tell.
 //!
+//! **Attention.** A device with an anomaly is asked, by the desired state of its shadow, to publish more often, and no
+//! longer once it was quiet: see `attention.rs`. Whom this concerns is part of the shard's state (`asked.rs`), and what
+//! parents of a new shard have asked is found again in their states. When a state is deleted, what was asked stays asked
+//! until the device has its next anomaly.
+//!
 //! `detector.rs` decides what is unusual, `state.rs` keeps detectors and tells repetitions, `store.rs` is the object in S3,
 //! `handler.rs` puts them together.
 
+mod asked;
+mod attention;
 mod detector;
 mod handler;
 mod reading;
 mod report;
 mod schema;
+mod shadows;
 mod stack;
 mod state;
 mod store;
 
 #[cfg(test)]
+mod attention_tests;
+#[cfg(test)]
 mod tests;
 
-pub use handler::{ALERT_TOPIC_ARN, ANOMALY_BUCKET, AnomalyDetection, HANDLER, STATE_BUCKET, VARIABLES};
+pub use handler::{
+    ALERT_TOPIC_ARN, ANOMALY_BUCKET, ATTENTION, ATTENTION_INTERVAL_MIN_MS, ATTENTION_QUIET_S, AnomalyDetection,
+    HANDLER, STATE_BUCKET, VARIABLES,
+};
 pub use schema::ANOMALY_COLUMNS;
 pub use stack::{Outputs, STACK, anomaly_bucket, stack};
 

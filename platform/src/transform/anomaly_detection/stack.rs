@@ -3,7 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use super::handler::{ALERT_TOPIC_ARN, ANOMALY_BUCKET, HANDLER, STATE_BUCKET};
+use super::handler::{
+    ALERT_TOPIC_ARN, ANOMALY_BUCKET, ATTENTION, ATTENTION_INTERVAL_MIN_MS, ATTENTION_OFF, ATTENTION_QUIET_S, HANDLER,
+    STATE_BUCKET,
+};
 use super::{ANOMALY_PREFIX, STATE_PREFIX};
 use crate::declare::{
     DataBucket, FunctionSpec, READ_STREAM, add_bucket, add_function, data_key, decrypt, encrypt_and_decrypt,
@@ -79,6 +82,9 @@ pub fn stack(settings: &Settings) -> Template {
             (STATE_BUCKET, state.name()),
             (ANOMALY_BUCKET, anomaly_bucket(naming)),
             (ALERT_TOPIC_ARN, topic.arn()),
+            (ATTENTION, if numbers.attention.enabled { "on" } else { ATTENTION_OFF }.into()),
+            (ATTENTION_INTERVAL_MIN_MS, numbers.attention.interval_min_ms.to_string().into()),
+            (ATTENTION_QUIET_S, numbers.attention.quiet_s.to_string().into()),
         ]),
         policies: policies(naming, &stream, &state, &topic),
         no_dead_letters: "It reads a stream: a batch that fails stays in the stream and is delivered again.",
@@ -121,6 +127,15 @@ fn policies(
         ),
         ("write-anomalies", vec![allow(["s3:PutObject"], [anomalies]).in_this_account_only()]),
         ("tell-of-anomalies", vec![allow(["sns:Publish"], [topic.arn()])]),
+        (
+            "ask-devices",
+            vec![
+                // Things are called as devices are.
+                allow(["iot:GetThingShadow", "iot:UpdateThingShadow"], [Expr::arn("iot", "thing/*")]),
+                // AWS gives it no resource.
+                allow(["iot:DescribeEndpoint"], ["*".into()]),
+            ],
+        ),
         ("use-key", vec![decrypt(naming, &["kinesis"]), encrypt_and_decrypt(naming, &["s3", "sns"])]),
     ]
 }

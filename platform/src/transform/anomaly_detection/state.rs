@@ -13,6 +13,7 @@
 
 use std::collections::BTreeMap;
 
+use super::asked::AskedDevices;
 use super::detector::Detector;
 use super::reading::{ID_BYTES_MAX, METRIC_BYTES_MAX, Reading};
 
@@ -37,6 +38,8 @@ const _: () = {
 
 /// First bytes of the object: a name, and the version of what follows.
 const MAGIC: &[u8; 5] = b"ANOM\x02";
+/// The same where devices that were asked for something follow at the end.
+const MAGIC_WITH_ASKED: &[u8; 5] = b"ANOM\x03";
 
 /// The detectors of a shard.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -50,6 +53,8 @@ pub(super) struct Shard {
     swept_ms: i64,
     /// Series of all devices.
     series: usize,
+    /// Devices that are asked to publish more often.
+    pub asked: AskedDevices,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -153,10 +158,15 @@ impl Shard {
         });
     }
 
+    /// The latest arrival, ms since the Unix epoch.
+    pub fn newest_ms(&self) -> i64 {
+        self.newest_ms
+    }
+
     /// The state as bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(64 + 96 * self.devices.len() + 80 * self.series);
-        bytes.extend_from_slice(MAGIC);
+        bytes.extend_from_slice(if self.asked.is_empty() { MAGIC } else { MAGIC_WITH_ASKED });
         put_text(&mut bytes, &self.highest);
         bytes.extend_from_slice(&self.newest_ms.to_le_bytes());
         bytes.extend_from_slice(&self.swept_ms.to_le_bytes());
@@ -172,32 +182,37 @@ impl Shard {
                 bytes.extend_from_slice(&detector.to_bytes());
             }
         }
+        if !self.asked.is_empty() {
+            self.asked.put(&mut bytes);
+        }
         bytes
     }
 
     /// The state that [`Self::to_bytes`] gave.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, &'static str> {
-        let Some(rest) = bytes.strip_prefix(MAGIC) else {
-            return Err("it does not begin as a state of this version does");
+        let (rest, has_asked) = match (bytes.strip_prefix(MAGIC), bytes.strip_prefix(MAGIC_WITH_ASKED)) {
+            (Some(rest), _) => (rest, false),
+            (_, Some(rest)) => (rest, true),
+            (None, None) => return Err("it does not begin as a state of this version does"),
         };
-        Cursor(rest).shard().ok_or("it ends too early, or goes on after its end")
+        Cursor(rest).shard(has_asked).ok_or("it ends too early, or goes on after its end")
     }
 }
 
-fn put_count(bytes: &mut Vec<u8>, count: usize) {
+pub(super) fn put_count(bytes: &mut Vec<u8>, count: usize) {
     bytes.extend_from_slice(&u32::try_from(count).expect("counts are bounded").to_le_bytes());
 }
 
-fn put_text(bytes: &mut Vec<u8>, text: &str) {
+pub(super) fn put_text(bytes: &mut Vec<u8>, text: &str) {
     put_count(bytes, text.len());
     bytes.extend_from_slice(text.as_bytes());
 }
 
 /// Bytes that are read from the front.
-struct Cursor<'a>(&'a [u8]);
+pub(super) struct Cursor<'a>(&'a [u8]);
 
 impl<'a> Cursor<'a> {
-    fn shard(mut self) -> Option<Shard> {
+    fn shard(mut self, has_asked: bool) -> Option<Shard> {
         let (highest, newest_ms, swept_ms) = (self.text()?.into(), self.number()?, self.number()?);
         let mut shard = Shard { highest, newest_ms, swept_ms, ..Shard::default() };
         for _ in 0..self.count()? {
@@ -210,24 +225,27 @@ impl<'a> Cursor<'a> {
             shard.series += device.series.len();
             shard.devices.insert(key, device);
         }
+        if has_asked {
+            shard.asked = AskedDevices::take(&mut self)?;
+        }
         self.0.is_empty().then_some(shard)
     }
 
-    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+    pub(super) fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
         let (first, rest) = self.0.split_first_chunk::<N>()?;
         self.0 = rest;
         Some(*first)
     }
 
-    fn number(&mut self) -> Option<i64> {
+    pub(super) fn number(&mut self) -> Option<i64> {
         self.array().map(i64::from_le_bytes)
     }
 
-    fn count(&mut self) -> Option<usize> {
+    pub(super) fn count(&mut self) -> Option<usize> {
         usize::try_from(u32::from_le_bytes(self.array()?)).ok()
     }
 
-    fn text(&mut self) -> Option<&'a str> {
+    pub(super) fn text(&mut self) -> Option<&'a str> {
         let length = self.count()?;
         let (text, rest) = self.0.split_at_checked(length)?;
         self.0 = rest;
@@ -327,12 +345,20 @@ mod tests {
     fn a_damaged_state_is_refused() {
         let mut shard = Shard::default();
         apply(&mut shard, 9, "a", 1, 0);
-        let bytes = shard.to_bytes();
-        assert_eq!(Shard::from_bytes(&bytes), Ok(shard));
-        for length in 0..bytes.len() {
-            assert!(Shard::from_bytes(&bytes[..length]).is_err(), "{length} bytes");
+        for asked in [None, Some("t#a"), Some("t#b")] {
+            if let Some(key) = asked {
+                shard.asked.unusual(key, 7);
+                shard.asked.asked(key, 250);
+            }
+            let bytes = shard.to_bytes();
+            assert_eq!(bytes.starts_with(MAGIC), asked.is_none(), "versions before read it while nobody is asked");
+            assert_eq!(Shard::from_bytes(&bytes).as_ref(), Ok(&shard));
+            for length in 0..bytes.len() {
+                assert!(Shard::from_bytes(&bytes[..length]).is_err(), "{length} bytes");
+            }
+            assert!(Shard::from_bytes(&[&bytes[..], b"x"].concat()).is_err());
         }
-        assert!(Shard::from_bytes(&[&bytes[..], b"x"].concat()).is_err());
+        let bytes = shard.to_bytes();
         assert!(Shard::from_bytes(&[b"ANOM\x01", &bytes[5..]].concat()).is_err(), "another version");
     }
 

@@ -1,7 +1,7 @@
 //! The state of a shard as one object in S3, replaced by compare-and-swap.
 
 use std::sync::{Mutex, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::primitives::{ByteStream, SdkBody};
@@ -12,6 +12,10 @@ use crate::calls::{CallError, Clock};
 
 /// States of so many shards are kept between invocations.
 const KEPT_MAX: usize = 4;
+/// The first state of a shard looks at so many states of other shards at most, those that were changed last.
+const INHERITED_MAX: usize = 16;
+/// It looks at none that was not changed for so long: longer than streams keep records by default.
+const INHERITED_FROM: Duration = Duration::from_secs(48 * 60 * 60);
 
 /// The state of a shard, and the version of its object that it was read from.
 #[derive(Debug)]
@@ -72,7 +76,11 @@ impl Store {
         let object = match (self.clock.call_again(deadline, call).await, kept) {
             (Ok(object), _) => object,
             (Err(error), Some(kept)) if error.status == Some(304) => return Ok(kept),
-            (Err(error), _) if error.is("NoSuchKey") => return Ok(empty()),
+            (Err(error), _) if error.is("NoSuchKey") => {
+                let mut first = empty();
+                self.inherit(&mut first, deadline).await.map_err(LoadError::Call)?;
+                return Ok(first);
+            }
             (Err(error), _) => return Err(LoadError::Call(error)),
         };
         let etag = object.e_tag().map(str::to_owned);
@@ -89,6 +97,52 @@ impl Store {
             ))
         })?;
         Ok(Loaded { shard_id: shard_id.to_owned(), shard, etag })
+    }
+
+    /// Gives the first state of a shard what other shards have asked of devices: the shard may be a child of any of them,
+    /// and the event does not say of which. A parent is read to its end before its child, so its state is its last.
+    async fn inherit(&self, first: &mut Loaded, deadline: SystemTime) -> Result<(), CallError> {
+        let mut latest = self.recent(deadline).await?;
+        latest.sort_by_key(|(_, changed_s)| std::cmp::Reverse(*changed_s));
+        for (other, _) in latest.iter().take(INHERITED_MAX) {
+            let get = || self.client.get_object().bucket(&self.bucket).key(other).send();
+            let object = match self.clock.call_again(deadline, get).await {
+                Ok(object) => object,
+                Err(error) if error.is("NoSuchKey") => continue,
+                Err(error) => return Err(error),
+            };
+            let body = match self.clock.in_time(deadline, object.body.collect()).await {
+                Some(Ok(body)) => body.to_vec(),
+                Some(Err(error)) => return Err(CallError::without_answer(error.to_string())),
+                None => return Err(CallError::not_in_time()),
+            };
+            // A state that cannot be read is told by whoever reads it as his own.
+            if let Ok(left) = Shard::from_bytes(&body) {
+                first.shard.asked.inherit(&left.asked);
+            }
+        }
+        Ok(())
+    }
+
+    /// The states that were changed lately, with the second of their last change.
+    async fn recent(&self, deadline: SystemTime) -> Result<Vec<(String, i64)>, CallError> {
+        let since = (self.clock.now() - INHERITED_FROM).duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let since = i64::try_from(since.as_secs()).unwrap_or(i64::MAX);
+        let (mut found, mut token) = (Vec::new(), None::<String>);
+        loop {
+            let list = || {
+                let list = self.client.list_objects_v2().bucket(&self.bucket).prefix(format!("{STATE_PREFIX}/"));
+                list.set_continuation_token(token.clone()).send()
+            };
+            let page = self.clock.call_again(deadline, list).await?;
+            let changed =
+                page.contents().iter().filter_map(|object| Some((object.key()?, object.last_modified()?.secs())));
+            found.extend(changed.filter(|(_, at)| *at >= since).map(|(key, at)| (key.to_owned(), at)));
+            token = page.next_continuation_token().map(str::to_owned);
+            if token.is_none() {
+                return Ok(found);
+            }
+        }
     }
 
     /// Replaces the state that `loaded` was read from.

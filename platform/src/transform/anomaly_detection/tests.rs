@@ -1,4 +1,4 @@
-//! The function on the real SDK, against S3 and SNS in memory that fail on demand.
+//! The function on the real SDK, against S3, SNS and shadows in memory that fail on demand.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,18 +15,22 @@ const STATE_KEY: &str = "state/shardId-000000000003.bin";
 
 type Hook = Box<dyn FnMut(&str, &mut Cloud) + Send>;
 
-/// S3 and SNS, as far as the function uses them.
+/// S3, SNS and shadows, as far as the function uses them.
 #[derive(Default)]
-struct Cloud {
+pub(super) struct Cloud {
     /// Object and number of its version, by key.
     objects: BTreeMap<String, (Vec<u8>, u64)>,
     versions: u64,
-    alerts: Vec<Value>,
+    pub(super) alerts: Vec<Value>,
+    /// Shadows by thing.
+    pub(super) shadows: BTreeMap<String, Value>,
+    /// Intervals that were desired: thing, ms.
+    pub(super) desired: Vec<(String, u64)>,
     /// Happens before each call.
     hook: Option<Hook>,
 }
 
-type Account = testing::Account<Cloud>;
+pub(super) type Account = testing::Account<Cloud>;
 
 impl Cloud {
     fn put(&mut self, request: &HttpRequest) -> Reply {
@@ -52,6 +56,42 @@ impl Cloud {
         Reply { headers: vec![("etag", format!("\"v{}\"", self.versions))], ..Reply::ok("") }
     }
 
+    /// All objects of the bucket of states, changed at the time at which tests begin.
+    fn list(&self, request: &HttpRequest) -> Reply {
+        assert!(
+            request.uri().contains("//states.s3.") && request.uri().contains("prefix=state%2F"),
+            "{}",
+            request.uri()
+        );
+        let object = |key: &String| {
+            format!("<Contents><Key>{key}</Key><LastModified>2026-03-01T00:00:00.000Z</LastModified></Contents>")
+        };
+        let objects: String = self.objects.keys().filter(|key| key.starts_with("state/")).map(object).collect();
+        Reply::ok(format!("<ListBucketResult>{objects}</ListBucketResult>"))
+    }
+
+    /// The data plane of AWS IoT.
+    fn shadow(&mut self, request: &HttpRequest) -> Reply {
+        assert!(request.uri().starts_with("https://a1-ats.iot.example.com/things/"), "{}", request.uri());
+        let thing = testing::path(request).split('/').nth(1).expect("a thing is named").to_owned();
+        let Some(shadow) = self.shadows.get_mut(&thing) else {
+            return Reply::error(request, 404, "ResourceNotFoundException");
+        };
+        if request.method() == "GET" {
+            return Reply::ok(shadow.to_string());
+        }
+        let update = testing::body(request);
+        if update["version"] != shadow["version"] {
+            return Reply::error(request, 409, "ConflictException");
+        }
+        let desired = &update["state"]["desired"];
+        assert_eq!(update["state"].as_object().map(serde_json::Map::len), Some(1), "only what is desired: {update}");
+        shadow["state"]["desired"]["publish_interval_ms"] = desired["publish_interval_ms"].clone();
+        shadow["version"] = (shadow["version"].as_u64().expect("a version") + 1).into();
+        self.desired.push((thing, desired["publish_interval_ms"].as_u64().expect("a whole number")));
+        Reply::ok("{}")
+    }
+
     fn get(&self, request: &HttpRequest) -> Reply {
         let Some((body, version)) = self.objects.get(testing::path(request)) else {
             return Reply::error(request, 404, "NoSuchKey");
@@ -65,8 +105,14 @@ impl Cloud {
 }
 
 impl Services for Cloud {
-    const VARIABLES: &'static [(&'static str, &'static str)] =
-        &[("STATE_BUCKET", "states"), ("ANOMALY_BUCKET", "findings"), ("ALERT_TOPIC_ARN", "arn:aws:sns:eu-west-1:1:t")];
+    const VARIABLES: &'static [(&'static str, &'static str)] = &[
+        ("STATE_BUCKET", "states"),
+        ("ANOMALY_BUCKET", "findings"),
+        ("ALERT_TOPIC_ARN", "arn:aws:sns:eu-west-1:1:t"),
+        ("ATTENTION", "on"),
+        ("ATTENTION_INTERVAL_MIN_MS", "1000"),
+        ("ATTENTION_QUIET_S", "600"),
+    ];
 
     fn answer(&mut self, operation: &str, request: &HttpRequest) -> Reply {
         if let Some(mut hook) = self.hook.take() {
@@ -76,6 +122,12 @@ impl Services for Cloud {
         match operation {
             "PutObject" => self.put(request),
             "GetObject" => self.get(request),
+            "ListObjectsV2" => self.list(request),
+            "GET endpoint" => {
+                assert!(request.uri().ends_with("?endpointType=iot%3AData-ATS"), "{}", request.uri());
+                Reply::ok(json!({"endpointAddress": "a1-ats.iot.example.com"}).to_string())
+            }
+            call if call.contains(" things/") && call.ends_with("/shadow") => self.shadow(request),
             "Publish" => {
                 let form = testing::form(request);
                 assert_eq!(form["TopicArn"], "arn:aws:sns:eu-west-1:1:t");
@@ -89,13 +141,18 @@ impl Services for Cloud {
 }
 
 impl Account {
-    fn function(&self) -> AnomalyDetection {
+    pub(super) fn function(&self) -> AnomalyDetection {
         AnomalyDetection::new(&self.config(), &Self::environment()).expect("the configuration is complete")
     }
 
     /// Invokes with readings whose sequence numbers begin at `first`. Answers whether the batch is done; when it is not,
     /// all of it comes again.
-    fn invoke(&self, function: &AnomalyDetection, first: usize, batch: &[String]) -> Result<bool, FunctionError> {
+    pub(super) fn invoke(
+        &self,
+        function: &AnomalyDetection,
+        first: usize,
+        batch: &[String],
+    ) -> Result<bool, FunctionError> {
         let answer = self.invoke_raw(function, &testing::batch(first, batch), Duration::from_secs(60))?;
         let answer: Value = serde_json::from_slice(&answer).expect("an answer is JSON");
         let failures = answer["batchItemFailures"].as_array().expect("a list");
@@ -110,7 +167,7 @@ impl Account {
     }
 
     /// Every anomaly with its object.
-    fn anomalies(&self) -> Vec<(String, Value)> {
+    pub(super) fn anomalies(&self) -> Vec<(String, Value)> {
         let state = self.state();
         let objects = state.objects.iter().filter(|(key, _)| key.starts_with("anomalies/"));
         let lines = objects.flat_map(|(key, (body, _))| {
@@ -135,7 +192,7 @@ fn usual(n: usize) -> f64 {
 }
 
 /// The readings `range` of a device; those in `spikes` are far off.
-fn readings(device: &str, range: std::ops::Range<usize>, spikes: &[usize]) -> Vec<String> {
+pub(super) fn readings(device: &str, range: std::ops::Range<usize>, spikes: &[usize]) -> Vec<String> {
     range.map(|n| reading(device, n, usual(n) + if spikes.contains(&n) { 50.0 } else { 0.0 })).collect()
 }
 
@@ -198,6 +255,8 @@ fn a_batch_costs_two_calls() {
     for n in 0..3 {
         account.state().calls.clear();
         assert!(account.invoke(&function, 1000 + 100 * n, &readings("a", 100 * n..100 * (n + 1), &[])).unwrap());
+        // The first batch of a shard looks for what its parents have left.
+        account.state().calls.retain(|call| n > 0 || call != "ListObjectsV2");
         assert_eq!(account.state().calls, ["GetObject", "PutObject"]);
     }
 }
@@ -348,6 +407,10 @@ proptest! {
             prop_assert!(alone.invoke(&function, first(n), batch).unwrap());
         }
         let account = Account::default();
+        for device in ["a", "b"] {
+            let shadow = json!({"state": {"reported": {"usual_publish_interval_ms": 60_000}}, "version": 1});
+            account.state().shadows.insert(device.to_owned(), shadow);
+        }
         let mut faults = faults.into_iter();
         account.fail_calls(move |_| match faults.next() {
             Some(0) => Some(Fault::Answer(500, "InternalError")),
@@ -371,8 +434,17 @@ proptest! {
         for (n, batch) in batches.iter().enumerate().skip(next) {
             prop_assert!(account.invoke(&environments[0], first(n), batch).unwrap());
         }
-        prop_assert_eq!(account.object(STATE_KEY), alone.object(STATE_KEY));
         prop_assert_eq!(account.anomalies(), alone.anomalies());
+        // Whoever was asked is asked no longer once it was quiet, whatever failed.
+        for (n, account) in [(2000, &account), (4000, &account), (2000, &alone), (4000, &alone)] {
+            let quiet = [readings("a", n..n + 1, &[]), readings("b", n..n + 1, &[])].concat();
+            prop_assert!(account.invoke(&account.function(), 10_000 + n, &quiet).unwrap());
+        }
+        prop_assert_eq!(account.object(STATE_KEY), alone.object(STATE_KEY));
+        for device in ["a", "b"] {
+            let desired = account.state().shadows[device]["state"]["desired"]["publish_interval_ms"].clone();
+            prop_assert!(desired.is_null() || desired == 60_000, "{}: {}", device, desired);
+        }
         prop_assert!(account.state().alerts.len() >= alone.state().alerts.len(), "no alert is lost");
     }
 }

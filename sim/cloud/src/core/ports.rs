@@ -166,8 +166,8 @@ pub trait Catalog {
     fn database_names(&mut self, cx: &mut Cx<'_>) -> Vec<String>;
 }
 
-/// Lambda as the services that trigger functions use it. Both invocations are asynchronous: what is answered is whether
-/// the event was taken into the function's queue.
+/// Lambda as the services that trigger functions use it. Invocations are asynchronous, where nothing else is said: what is
+/// answered is whether the event was taken into the function's queue.
 pub trait Invocations {
     /// `Invoke` by a service on behalf of one of its resources, such as (`iot.amazonaws.com`, the ARN of a rule). The
     /// function's resource policy decides. `function` is an ARN.
@@ -179,6 +179,18 @@ pub trait Invocations {
         source_arn: &str,
         payload: Bytes,
     ) -> Result<(), AwsError>;
+    /// The same for a service that waits for what the function answers: it is told by its ticket when the function has
+    /// ended. Here it is Lambda's to say so; a stand-in that never answers refuses.
+    fn invoke_for_answer(
+        &mut self,
+        _cx: &mut Cx<'_>,
+        function: &str,
+        _service: &str,
+        _source_arn: &str,
+        _payload: Bytes,
+    ) -> Result<u64, AwsError> {
+        Err(AwsError::not_modelled(format!("waiting for what {function} answers")))
+    }
     /// `Invoke` by the caller, whose own policies decide. `function` is a name or an ARN.
     fn invoke_event(&mut self, cx: &mut Cx<'_>, function: &str, payload: Bytes) -> Result<(), AwsError>;
 }

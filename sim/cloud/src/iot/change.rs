@@ -24,6 +24,9 @@ impl Iot {
             "AWS::IoT::ThingType" => ("UpdateThingType", self.update_thing_type(cx, resource, physical_id)),
             "AWS::IoT::ThingGroup" => ("UpdateThingGroup", self.update_thing_group(cx, resource, physical_id)),
             "AWS::IoT::BillingGroup" => ("UpdateBillingGroup", self.update_billing_group(cx, resource, physical_id)),
+            "AWS::IoT::ProvisioningTemplate" => {
+                ("UpdateProvisioningTemplate", self.update_template(cx, resource, physical_id))
+            }
             "AWS::IoT::TopicRule" => ("ReplaceTopicRule", self.update_topic_rule(cx, resource, physical_id)),
             kind => return Err(AwsError::not_modelled(format!("changing a resource of type {kind}"))),
         };
@@ -92,6 +95,10 @@ impl Iot {
             "AWS::IoT::BillingGroup" => {
                 self.registry.delete_billing_group(physical_id);
                 ("DeleteBillingGroup", Ok(()))
+            }
+            "AWS::IoT::ProvisioningTemplate" => {
+                self.remove_template(physical_id);
+                ("DeleteProvisioningTemplate", Ok(()))
             }
             "AWS::IoT::TopicRule" => {
                 self.delete_rule(physical_id);

@@ -35,6 +35,7 @@ mod change;
 mod message;
 mod policy;
 mod provision;
+mod provisioning;
 mod quotas;
 mod registry;
 mod reserved;
@@ -54,12 +55,14 @@ use std::fmt;
 
 use sha2::{Digest as _, Sha256};
 
+pub use self::provisioning::Answered;
 pub use self::registry::x509::signing_request;
 pub use self::registry::{CertificateStatus, certificate_id};
 pub use self::rest::RestRequest;
 pub use self::rules::Ports;
 
 use self::broker::Broker;
+use self::provisioning::Provisioning;
 use self::quotas::Quotas;
 use self::registry::Registry;
 use self::registry::arns::certificate_arn;
@@ -74,6 +77,7 @@ pub struct Iot {
     registry: Registry,
     broker: Broker,
     rules: Rules,
+    provisioning: Provisioning,
 }
 
 /// A connection that the broker does not take: its TLS handshake fails.
@@ -170,6 +174,8 @@ impl Iot {
             Wakeup::Certificate(connection) => self.check_certificate(cx, connection),
             Wakeup::Session(session) => self.check_session(cx, session),
             Wakeup::Shared(group) => self.drain_group(cx, group),
+            Wakeup::Ownership => self.end_tokens(cx),
+            Wakeup::Hook(ticket) => self.end_hook(cx, ticket),
         }
     }
 

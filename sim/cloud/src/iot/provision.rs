@@ -120,7 +120,7 @@ impl BillingGroupResource {
 }
 
 impl Iot {
-    /// Creates `AWS::IoT::Policy`, `ThingType`, `ThingGroup`, `BillingGroup` or `TopicRule`. `Ref` is the name (for types and
+    /// Creates `AWS::IoT::Policy`, `ThingType`, `ThingGroup`, `BillingGroup`, `ProvisioningTemplate` or `TopicRule`. `Ref` is the name (for types and
     /// groups the reference says "id": unverified); attributes are `Arn`, and `Id` for all but rules.
     pub fn provision(&mut self, cx: &mut Cx<'_>, resource: &Resource) -> Result<Provisioned, AwsError> {
         let (operation, provisioned) = match resource.kind.as_str() {
@@ -129,6 +129,7 @@ impl Iot {
             "AWS::IoT::TopicRule" => ("CreateTopicRule", self.provision_topic_rule(cx, resource)),
             "AWS::IoT::ThingGroup" => ("CreateThingGroup", self.provision_thing_group(cx, resource)),
             "AWS::IoT::BillingGroup" => ("CreateBillingGroup", self.provision_billing_group(cx, resource)),
+            "AWS::IoT::ProvisioningTemplate" => ("CreateProvisioningTemplate", self.provision_template(cx, resource)),
             _ => return Err(resource.refuse("this resource type is not modelled")),
         };
         cx.meter.call("iot", operation, provisioned.as_ref().err().map_or(Outcome::Ok, Outcome::from));

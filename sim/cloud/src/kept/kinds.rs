@@ -108,12 +108,6 @@ static KINDS: &[Kind] = &[
         &[("Arn", "arn:aws:iot:{region}:{account}:domainconfiguration/{id}"), ("DomainType", "{domain_type}")],
     ),
     of("AWS::IoT::Logging", &["AccountId"]),
-    named(
-        "AWS::IoT::ProvisioningTemplate",
-        "TemplateName",
-        36,
-        &[("TemplateArn", "arn:aws:iot:{region}:{account}:provisioningtemplate/{id}")],
-    ),
     Kind {
         name: "AWS::IoT::ResourceSpecificLogging",
         identity: Identity::Of(&["TargetType", "TargetName"]),

@@ -50,6 +50,8 @@ pub(super) enum Origin {
     Event(u64),
     /// A caller of the API.
     Request(Deferred),
+    /// A service of the account, by its ticket.
+    Service(u64),
 }
 
 /// An invocation that has not ended.
@@ -329,6 +331,10 @@ impl Lambda {
             Origin::Request(ticket) => {
                 count_end(cx, &running, &result, failure, &[]);
                 cx.effects.push(answer(ticket, result, failure));
+            }
+            Origin::Service(ticket) => {
+                count_end(cx, &running, &result, failure, &[]);
+                self.calls.ended(ticket, result, failure);
             }
         }
     }

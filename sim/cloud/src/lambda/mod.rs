@@ -33,6 +33,7 @@
 //! sources.
 
 mod answer;
+mod calls;
 mod change;
 mod event;
 mod function;
@@ -59,6 +60,7 @@ pub use rest::RestCall;
 
 use crate::core::ports::{LogGroups, Streams};
 use crate::core::{AwsError, Cx, Deferred, Outcome, Provisioned, Resource};
+use calls::Calls;
 use function::Function;
 use invoke::Running;
 use mapping::{Mapping, State};
@@ -99,6 +101,8 @@ pub struct Lambda {
     tickets: u64,
     deferred: Option<Deferred>,
     rates: Option<Rates>,
+    /// What services of the account wait for.
+    calls: Calls,
 }
 
 impl Lambda {
@@ -213,6 +217,7 @@ impl Lambda {
     pub fn wake(&mut self, cx: &mut Cx<'_>, ports: &mut Ports<'_>, token: u64) {
         match Wakeup::of(token) {
             Wakeup::Event(id) => self.attempt(cx, ports, id),
+            Wakeup::Calls => self.run_calls(cx, ports),
             Wakeup::Poller(index) => {
                 if self.pollers[index].asked <= cx.now {
                     self.pollers[index].asked = Time::MAX;

@@ -100,15 +100,9 @@ impl Lambda {
     }
 }
 
-impl Invocations for Lambda {
-    fn invoke_for_service(
-        &mut self,
-        cx: &mut Cx<'_>,
-        function: &str,
-        service: &str,
-        source_arn: &str,
-        payload: Bytes,
-    ) -> Result<(), AwsError> {
+impl Lambda {
+    /// The name of a function, when its resource policy lets a service invoke it on behalf of one of its resources.
+    fn permitted(&self, cx: &mut Cx<'_>, function: &str, service: &str, source_arn: &str) -> Result<String, AwsError> {
         let name = super::name_of(cx, function).map_err(AwsError::not_modelled)?.to_owned();
         let found = self.functions.get(&name).ok_or_else(|| function_not_found(cx, &name))?;
         let account = cx.account.id.as_str();
@@ -123,7 +117,33 @@ impl Invocations for Lambda {
             cx.acting_as(&Principal::new(service)).denied("lambda:InvokeFunction", &arn, &error);
             return Err(error);
         }
+        Ok(name)
+    }
+}
+
+impl Invocations for Lambda {
+    fn invoke_for_service(
+        &mut self,
+        cx: &mut Cx<'_>,
+        function: &str,
+        service: &str,
+        source_arn: &str,
+        payload: Bytes,
+    ) -> Result<(), AwsError> {
+        let name = self.permitted(cx, function, service, source_arn)?;
         self.enqueue(cx, &name, payload).map(drop)
+    }
+
+    fn invoke_for_answer(
+        &mut self,
+        cx: &mut Cx<'_>,
+        function: &str,
+        service: &str,
+        source_arn: &str,
+        payload: Bytes,
+    ) -> Result<u64, AwsError> {
+        let name = self.permitted(cx, function, service, source_arn)?;
+        Ok(self.call(cx, name, payload))
     }
 
     fn invoke_event(&mut self, cx: &mut Cx<'_>, function: &str, payload: Bytes) -> Result<(), AwsError> {

@@ -4,7 +4,6 @@ use std::net::IpAddr;
 
 use chrono::{DateTime, Utc};
 
-use super::keys::known;
 use super::pattern::{Pattern, Reading, matches, matches_arn};
 
 /// How several values of a key in the request are judged.
@@ -47,7 +46,7 @@ enum Values {
 
 /// One operator with one key.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Condition {
+pub struct Condition {
     key: Box<str>,
     set: Set,
     if_exists: bool,
@@ -56,7 +55,7 @@ pub(super) struct Condition {
 }
 
 /// What a request says of a key.
-pub(super) trait Lookup {
+pub trait Lookup {
     /// The values of a key; `None` when the request has no such key.
     fn values(&self, key: &str) -> Option<Vec<String>>;
 
@@ -68,7 +67,14 @@ pub(super) trait Lookup {
 }
 
 impl Condition {
-    pub fn parse(operator: &str, key: &str, values: &[String], variables: bool) -> Result<Condition, String> {
+    /// Reads a condition. `known` refuses keys that have no value here; `variables` says whether values have variables.
+    pub fn parse(
+        operator: &str,
+        key: &str,
+        values: &[String],
+        variables: bool,
+        known: impl Fn(&str) -> Result<(), String>,
+    ) -> Result<Condition, String> {
         known(key)?;
         let (set, name) = match operator.split_once(':') {
             None => (Set::One, operator),
@@ -94,7 +100,7 @@ impl Condition {
         if base == "Null" && (if_exists || set != Set::One) {
             return Err(unknown(operator));
         }
-        let values = parse_values(base, values, variables)?.ok_or_else(|| unknown(operator))?;
+        let values = parse_values(base, values, variables, &known)?.ok_or_else(|| unknown(operator))?;
         Ok(Condition { key: key.into(), set, if_exists, negated, values })
     }
 
@@ -120,6 +126,11 @@ impl Condition {
     /// Whether the condition is about this key.
     pub fn is_about(&self, key: &str) -> bool {
         self.key.eq_ignore_ascii_case(key)
+    }
+
+    /// Whether the condition is about a key that `is_one` knows.
+    pub fn is_about_any(&self, is_one: impl Fn(&str) -> bool) -> bool {
+        is_one(&self.key)
     }
 
     fn any_matches(&self, given: &str, request: &dyn Lookup) -> Option<bool> {
@@ -158,7 +169,12 @@ fn unknown(operator: &str) -> String {
     format!("the condition operator {operator} does not exist")
 }
 
-fn parse_values(base: &str, values: &[String], variables: bool) -> Result<Option<Values>, String> {
+fn parse_values(
+    base: &str,
+    values: &[String],
+    variables: bool,
+    known: &impl Fn(&str) -> Result<(), String>,
+) -> Result<Option<Values>, String> {
     let patterns = |wildcards| -> Result<Vec<Pattern>, String> {
         values.iter().map(|text| Pattern::parse(text, Reading { variables, wildcards }, known)).collect()
     };

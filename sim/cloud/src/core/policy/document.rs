@@ -245,7 +245,7 @@ impl Reader {
         let mut conditions = Vec::new();
         for (operator, keys) in object(value)? {
             for (key, values) in object(&keys)? {
-                conditions.push(Condition::parse(&operator, &key, &texts(&key, &values)?, self.variables)?);
+                conditions.push(Condition::parse(&operator, &key, &texts(&key, &values)?, self.variables, known)?);
             }
         }
         Ok(conditions)

@@ -19,7 +19,8 @@ mod request;
 #[cfg(test)]
 mod tests;
 
+pub use condition::{Condition, Lookup};
 pub use document::{Document, Purpose};
 pub use evaluate::{Caller, Denied, Kind, Policies};
-pub use pattern::arn_like;
+pub use pattern::{Pattern, Reading, Symbol, arn_like};
 pub use request::{Answer, Request};

@@ -19,7 +19,8 @@ enum Piece {
 
 /// What a text is made of once its variables have values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Symbol {
+pub enum Symbol {
+    /// This byte.
     Byte(u8),
     /// Any one character.
     One,
@@ -29,7 +30,7 @@ pub(super) enum Symbol {
 
 /// How a text is read.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Reading {
+pub struct Reading {
     /// Whether `${…}` is a variable: only in version 2012-10-17.
     pub variables: bool,
     /// Whether `*` and `?` are wildcards.
@@ -38,7 +39,7 @@ pub(super) struct Reading {
 
 /// A text of a policy, read once.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Pattern {
+pub struct Pattern {
     pieces: Vec<Piece>,
     /// The symbols, when there is no variable.
     fixed: Option<Vec<Symbol>>,

@@ -14,6 +14,7 @@ use crate::iot::Iot;
 use crate::iot::message::Posted;
 use crate::iot::policy::Action;
 use crate::iot::quotas::Quotas;
+use crate::iot::sql::Segments;
 use crate::iot::wakeup::Wakeup;
 use world::time::Time;
 use world::trace::{Field, Level};
@@ -61,6 +62,19 @@ impl Iot {
         }
         for group in groups {
             self.deliver_to_group(cx, group, &message, posted.qos);
+        }
+    }
+
+    /// Delivers an answer to the connection that asked, when its session subscribed to the answer's topic and may receive it.
+    pub(in crate::iot) fn deliver_to(&mut self, cx: &mut Cx<'_>, connection: u64, posted: &Posted) {
+        let segments = Segments::of(&posted.topic).expect("answers have at most seven slashes");
+        let Some(id) = self.broker.connections.get(&connection).and_then(|state| state.session) else { return };
+        let mut subscribers = BTreeMap::new();
+        self.broker.subscriptions.matching(segments.as_slice(), &mut subscribers);
+        let quotas = self.quotas.get_or_insert_with(|| Quotas::new(cx));
+        if let (Some(bits), Some(session)) = (subscribers.get(&(id as u64)), self.broker.sessions.get_mut(id)) {
+            let qos = Grant::of(*bits).qos.min(posted.qos);
+            offer(cx, quotas, (id, session), Kept::of(posted, cx.now), qos);
         }
     }
 

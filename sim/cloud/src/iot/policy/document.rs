@@ -1,124 +1,31 @@
-//! Policy documents.
+//! Policy documents, read strictly: what is not understood is refused with its place, never passed over.
 
 use serde_json::{Map, Value};
 
-use super::permissions::{Action, matches};
+use super::keys::{known, known_variable};
+use super::permissions::Action;
 use crate::core::AwsError;
+use crate::core::policy::{Condition, Pattern, Reading};
 
 /// A policy document, checked.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Document {
     pub(super) statements: Vec<Statement>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Statement {
     pub(super) allow: bool,
+    /// The actions of the broker that it is about.
     pub(super) actions: Vec<Action>,
-    pub(super) resources: Vec<Resource>,
-}
-
-/// A resource: text and variables in turn.
-pub(super) type Resource = Vec<Part>;
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Part {
-    Text(Box<str>),
-    Variable(Variable),
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Variable {
-    ClientId,
-    SourceIp,
-    ThingName,
-    ThingTypeName,
-    IsAttached,
-    Attribute(Box<str>),
-}
-
-fn malformed(message: impl Into<String>) -> AwsError {
-    AwsError::new("MalformedPolicyException", message)
-}
-
-impl Document {
-    /// Parses a document of at most `size_max` characters, not counting white space.
-    pub fn parse(text: &str, size_max: u64) -> Result<Document, AwsError> {
-        let size = text.chars().filter(|c| !c.is_whitespace()).count() as u64;
-        if size > size_max {
-            return Err(malformed(format!(
-                "the policy document has {size} characters, at most {size_max} are allowed"
-            )));
-        }
-        let value: Value = serde_json::from_str(text).map_err(|e| malformed(format!("the policy document: {e}")))?;
-        let Value::Object(members) = &value else { return Err(malformed("the policy document is no JSON object")) };
-        for name in members.keys() {
-            if !matches!(name.as_str(), "Version" | "Statement") {
-                return Err(unexpected(name, "a policy document"));
-            }
-        }
-        match members.get("Version").and_then(Value::as_str) {
-            Some("2012-10-17") => {}
-            Some("2008-10-17") | None => return Err(AwsError::not_modelled("iot policy version 2008-10-17")),
-            Some(other) => return Err(malformed(format!("there is no policy version {other:?}"))),
-        }
-        let statements = match members.get("Statement") {
-            Some(Value::Array(list)) if !list.is_empty() => list.iter().map(statement).collect::<Result<_, _>>()?,
-            Some(single @ Value::Object(_)) => vec![statement(single)?],
-            _ => return Err(malformed("a policy needs at least one statement")),
-        };
-        Ok(Document { statements })
-    }
-}
-
-fn unexpected(name: &str, place: &str) -> AwsError {
-    match name {
-        "Id" | "Condition" | "NotAction" | "NotResource" => {
-            AwsError::not_modelled(format!("iot policy element {name}"))
-        }
-        _ => malformed(format!("{name} cannot stand in {place}")),
-    }
-}
-
-fn statement(value: &Value) -> Result<Statement, AwsError> {
-    let Value::Object(members) = value else { return Err(malformed("a statement is a JSON object")) };
-    for (name, value) in members {
-        match name.as_str() {
-            "Effect" | "Action" | "Resource" => {}
-            "Sid" if value.is_string() => {}
-            _ => return Err(unexpected(name, "a statement")),
-        }
-    }
-    let allow = match members.get("Effect").and_then(Value::as_str) {
-        Some("Allow") => true,
-        Some("Deny") => false,
-        _ => return Err(malformed("Effect is Allow or Deny")),
-    };
-    let mut actions = Vec::new();
-    for pattern in texts(members, "Action")? {
-        for action in action(pattern)? {
-            if !actions.contains(&action) {
-                actions.push(action);
-            }
-        }
-    }
-    let resources = texts(members, "Resource")?.into_iter().map(resource).collect::<Result<_, _>>()?;
-    Ok(Statement { allow, actions, resources })
-}
-
-fn texts<'v>(members: &'v Map<String, Value>, name: &str) -> Result<Vec<&'v str>, AwsError> {
-    let wrong = || malformed(format!("{name} is a text or a list of texts"));
-    match members.get(name) {
-        Some(Value::String(text)) => Ok(vec![text]),
-        Some(Value::Array(list)) if !list.is_empty() => {
-            list.iter().map(|item| item.as_str().ok_or_else(wrong)).collect()
-        }
-        _ => Err(wrong()),
-    }
+    pub(super) resources: Vec<Pattern>,
+    /// Whether it is about all resources but these: `NotResource`.
+    pub(super) but_resources: bool,
+    pub(super) conditions: Vec<Condition>,
 }
 
 /// The other actions that policies of AWS IoT know, on retained messages, shadows, jobs and role aliases. They have no
-/// effect here: what they allow is refused anyway.
+/// effect on MQTT.
 const WITHOUT_EFFECT: [&str; 11] = [
     "iot:GetRetainedMessage",
     "iot:ListRetainedMessages",
@@ -133,55 +40,156 @@ const WITHOUT_EFFECT: [&str; 11] = [
     "iot:AssumeRoleWithCertificate",
 ];
 
-/// The actions of the broker that a pattern covers. A pattern that covers no action at all is refused: such a statement
-/// would grant nothing and say nothing. How AWS answers it is not stated, hence as not modelled.
-fn action(pattern: &str) -> Result<Vec<Action>, AwsError> {
-    if pattern != "*" && !pattern.to_ascii_lowercase().starts_with("iot:") {
-        return Err(malformed(format!("{pattern:?} is no action of AWS IoT")));
+/// What is wrong, and where.
+type Wrong = String;
+
+impl Document {
+    /// Reads a document of at most `size_max` characters, not counting white space. What is malformed and what is not
+    /// modelled is refused alike, with `MalformedPolicyException` and the place.
+    pub fn parse(text: &str, size_max: u64) -> Result<Document, AwsError> {
+        read(text, size_max).map_err(|wrong| AwsError::new("MalformedPolicyException", wrong))
     }
-    let lower = pattern.to_ascii_lowercase();
-    let covers = |name: &str| matches(&lower, &name.to_ascii_lowercase());
+}
+
+fn read(text: &str, size_max: u64) -> Result<Document, Wrong> {
+    let size = text.chars().filter(|c| !c.is_whitespace()).count() as u64;
+    if size > size_max {
+        return Err(format!("the policy document has {size} characters, at most {size_max} are allowed"));
+    }
+    let value: Value = serde_json::from_str(text).map_err(|e| format!("the policy document: {e}"))?;
+    let Value::Object(members) = &value else { return Err("the policy document is no JSON object".to_owned()) };
+    let mut variables = false;
+    for (name, value) in members {
+        match (name.as_str(), value.as_str()) {
+            // Without a version a document is one of the older language, as in IAM (unverified here).
+            ("Version", Some("2012-10-17")) => variables = true,
+            ("Version", Some("2008-10-17")) | ("Id", Some(_)) | ("Statement", _) => {}
+            ("Version", _) => return Err(format!("Version: there is no policy version {value}")),
+            (other, _) => return Err(format!("{other} cannot stand in a policy document, or not as {value}")),
+        }
+    }
+    let statements = match members.get("Statement") {
+        Some(Value::Array(list)) if !list.is_empty() => list.iter().collect(),
+        Some(single @ Value::Object(_)) => vec![single],
+        _ => return Err("a policy needs at least one statement".to_owned()),
+    };
+    let statements = statements
+        .into_iter()
+        .enumerate()
+        .map(|(index, value)| statement(value, variables).map_err(|wrong| format!("Statement[{index}]{wrong}")));
+    Ok(Document { statements: statements.collect::<Result<_, _>>()? })
+}
+
+fn statement(value: &Value, variables: bool) -> Result<Statement, Wrong> {
+    let Value::Object(members) = value else { return Err(": a statement is a JSON object".to_owned()) };
+    for (name, value) in members {
+        match name.as_str() {
+            "Effect" | "Action" | "NotAction" | "Resource" | "NotResource" | "Condition" => {}
+            "Sid" if value.is_string() => {}
+            _ => return Err(format!(".{name} cannot stand in a statement, or not as {value}")),
+        }
+    }
+    let allow = match members.get("Effect").and_then(Value::as_str) {
+        Some("Allow") => true,
+        Some("Deny") => false,
+        _ => return Err(".Effect is Allow or Deny".to_owned()),
+    };
+    let (element, but_actions, patterns) = one_of(members, "Action", "NotAction")?;
+    let mut covered = Vec::new();
+    for pattern in patterns {
+        covered.extend(actions(pattern).map_err(|wrong| format!(".{element}: {wrong}"))?);
+    }
+    let actions = Action::ALL.into_iter().filter(|action| covered.contains(action) != but_actions).collect();
+    let (element, but_resources, patterns) = one_of(members, "Resource", "NotResource")?;
+    let resources = patterns.into_iter().map(|text| resource(text, variables));
+    let resources = resources.collect::<Result<_, _>>().map_err(|wrong| format!(".{element}: {wrong}"))?;
+    let conditions = members.get("Condition").map_or(Ok(Vec::new()), |value| conditions(value, variables));
+    let conditions = conditions.map_err(|wrong| format!(".Condition{wrong}"))?;
+    Ok(Statement { allow, actions, resources, but_resources, conditions })
+}
+
+/// The name of the one of two elements that is there, whether that is the second, and its texts.
+fn one_of<'v, 'n>(
+    members: &'v Map<String, Value>,
+    plain: &'n str,
+    negated: &'n str,
+) -> Result<(&'n str, bool, Vec<&'v str>), Wrong> {
+    let (name, value, is_negated) = match (members.get(plain), members.get(negated)) {
+        (Some(value), None) => (plain, value, false),
+        (None, Some(value)) => (negated, value, true),
+        (Some(_), Some(_)) => return Err(format!(": {plain} and {negated} exclude each other")),
+        (None, None) => return Err(format!(": a statement has {plain} or {negated}")),
+    };
+    let wrong = || format!(".{name} is a text or a list of texts");
+    let texts = match value {
+        Value::String(text) => vec![text.as_str()],
+        Value::Array(list) if !list.is_empty() => {
+            list.iter().map(|item| item.as_str().ok_or_else(wrong)).collect::<Result<_, _>>()?
+        }
+        _ => return Err(wrong()),
+    };
+    Ok((name, is_negated, texts))
+}
+
+/// The actions of the broker that a pattern covers. A pattern that covers no action of a policy at all is refused: such a
+/// statement would grant nothing and say nothing.
+fn actions(pattern: &str) -> Result<Vec<Action>, Wrong> {
+    if pattern != "*" && !pattern.to_ascii_lowercase().starts_with("iot:") {
+        return Err(format!("{pattern:?} is no action of AWS IoT that is modelled by this simulator"));
+    }
+    let covers = |name: &str| action_matches(pattern.as_bytes(), name.as_bytes());
     let actions: Vec<Action> = Action::ALL.into_iter().filter(|action| covers(action.name())).collect();
     if actions.is_empty() && !WITHOUT_EFFECT.into_iter().any(covers) {
-        return Err(AwsError::not_modelled(format!("iot policy action {pattern}")));
+        return Err(format!("{pattern:?} covers no action that policies of AWS IoT know (see docs/gaps.md)"));
     }
     Ok(actions)
 }
 
-fn resource(text: &str) -> Result<Resource, AwsError> {
-    if text != "*" && !text.starts_with("arn:") {
-        return Err(malformed(format!("the resource {text:?} is neither an ARN nor *")));
+/// Whether a pattern covers the name of an action, without regard to case.
+fn action_matches(pattern: &[u8], name: &[u8]) -> bool {
+    match (pattern.split_first(), name.split_first()) {
+        (None, None) => true,
+        (Some((b'*', rest)), None) => action_matches(rest, name),
+        (Some((b'*', rest)), Some((_, tail))) => action_matches(rest, name) || action_matches(pattern, tail),
+        (Some((b'?', rest)), Some((_, tail))) => action_matches(rest, tail),
+        (Some((p, rest)), Some((n, tail))) => p.eq_ignore_ascii_case(n) && action_matches(rest, tail),
+        _ => false,
     }
-    let mut parts = Vec::new();
-    let mut rest = text;
-    while let Some(start) = rest.find("${") {
-        let length = rest[start..].find('}').ok_or_else(|| malformed(format!("a variable in {text:?} has no end")))?;
-        if start > 0 {
-            parts.push(Part::Text(rest[..start].into()));
-        }
-        parts.push(Part::Variable(variable(&rest[start + 2..start + length])?));
-        rest = &rest[start + length + 1..];
-    }
-    if !rest.is_empty() {
-        parts.push(Part::Text(rest.into()));
-    }
-    Ok(parts)
 }
 
-fn variable(name: &str) -> Result<Variable, AwsError> {
-    match name {
-        "iot:ClientId" => return Ok(Variable::ClientId),
-        "aws:SourceIp" => return Ok(Variable::SourceIp),
-        _ => {}
+fn resource(text: &str, variables: bool) -> Result<Pattern, Wrong> {
+    if text != "*" && !text.starts_with("arn:") {
+        return Err(format!("the resource {text:?} is neither an ARN nor *"));
     }
-    let of_thing = name.strip_prefix("iot:Connection.Thing.").map(|rest| match rest {
-        "ThingName" => Some(Variable::ThingName),
-        "ThingTypeName" => Some(Variable::ThingTypeName),
-        "IsAttached" => Some(Variable::IsAttached),
-        _ => {
-            let attribute = rest.strip_prefix("Attributes[")?.strip_suffix(']')?;
-            Some(Variable::Attribute(attribute.into()))
+    Pattern::parse(text, Reading { variables, wildcards: true }, known_variable)
+}
+
+fn conditions(value: &Value, variables: bool) -> Result<Vec<Condition>, Wrong> {
+    let Value::Object(operators) = value else { return Err(" is a JSON object of operators".to_owned()) };
+    let mut conditions = Vec::new();
+    for (operator, keys) in operators {
+        let Value::Object(keys) = keys else { return Err(format!(".{operator} is a JSON object of keys")) };
+        for (key, value) in keys {
+            let place = |wrong: String| format!(".{operator}.{key}: {wrong}");
+            let values = values(value).ok_or_else(|| place("values are texts, numbers and truth values".to_owned()))?;
+            // A value with a variable is judged with the connection, so it cannot ask for what comes with the CONNECT.
+            let known_in = |name: &str| if name == key { known(name) } else { known_variable(name) };
+            conditions.push(Condition::parse(operator, key, &values, variables, known_in).map_err(place)?);
         }
-    });
-    of_thing.flatten().ok_or_else(|| AwsError::not_modelled(format!("iot policy variable ${{{name}}}")))
+    }
+    Ok(conditions)
+}
+
+/// The values of a condition: one or several, or none at all, which matches nothing.
+fn values(value: &Value) -> Option<Vec<String>> {
+    let one = |value: &Value| match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Bool(truth) => Some(truth.to_string()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    };
+    match value {
+        Value::Array(items) => items.iter().map(one).collect(),
+        single => one(single).map(|text| vec![text]),
+    }
 }

@@ -1,8 +1,9 @@
-//! What policies come to for one connection: variables are filled in once, when it connects.
+//! What policies come to for one connection: variables are filled in and conditions judged once, when it connects.
 
-use super::document::{Document, Part, Resource, Variable};
-use crate::core::AccountInfo;
-use crate::iot::registry::Thing;
+use super::document::{Document, Statement};
+use super::glob::{Matcher, bytes, matchers};
+use super::keys::{ConnectAttributes, Context, Kept, Values, is_of_connect};
+use crate::core::policy::{Condition, Lookup as _};
 
 /// An action of the broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,99 +46,49 @@ impl Action {
     }
 }
 
-/// What a CONNECT asks for beside its client id: the condition keys `iot:ConnectAttributes` and `iot:LastWillTopic`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ConnectAttributes<'c> {
-    /// Whether its session is to outlive the connection: `PersistentConnect`.
-    pub persistent: bool,
-    /// Topic of its will, if it has one: `LastWill`.
-    pub will: Option<&'c str>,
-}
-
-/// What the variables of policies stand for.
-pub struct Context<'c> {
-    /// The account, for ARNs.
-    pub account: &'c AccountInfo,
-    /// Client id of the connection.
-    pub client: &'c str,
-    /// Source address of the connection.
-    pub ip: &'c str,
-    /// The thing of the connection: its name is the client id and the certificate is attached to it.
-    pub thing: Option<&'c Thing>,
-}
-
-/// Longest value that is filled in for a variable, in characters.
-const VALUE_MAX: usize = 1024;
-
-impl Context<'_> {
-    /// The resource with its variables filled in. `None` when one has no value or a value that AWS does not fill in: such
-    /// a resource matches nothing.
-    fn fill_in(&self, resource: &Resource) -> Option<String> {
-        let mut text = String::new();
-        for part in resource {
-            let value = match part {
-                Part::Text(part) => {
-                    text.push_str(part);
-                    continue;
-                }
-                Part::Variable(Variable::ClientId) => self.client,
-                Part::Variable(Variable::SourceIp) => self.ip,
-                Part::Variable(Variable::ThingName) => &self.thing?.name,
-                Part::Variable(Variable::ThingTypeName) => self.thing?.thing_type.as_deref()?,
-                Part::Variable(Variable::IsAttached) if self.thing.is_some() => "true",
-                Part::Variable(Variable::IsAttached) => "false",
-                Part::Variable(Variable::Attribute(name)) => self.thing?.attributes.get(&**name)?,
-            };
-            if value.contains(['*', '$', '+', '?', '#']) || value.chars().count() > VALUE_MAX {
-                return None;
-            }
-            text.push_str(value);
-        }
-        Some(text)
-    }
-}
-
 /// What one connection may do.
 #[derive(Clone, Debug, Default)]
 pub struct Permissions {
-    rules: Vec<Rule>,
+    /// Of `Publish`, `Subscribe`, `Receive` and `RetainPublish`.
+    rules: [Rules; 4],
+    connect: Option<Box<Connect>>,
+}
+
+/// What is denied and what is allowed of one action.
+#[derive(Clone, Debug, Default)]
+struct Rules {
+    denies: Box<[Rule]>,
+    allows: Box<[Rule]>,
 }
 
 #[derive(Clone, Debug)]
-struct Rule {
-    action: Action,
+enum Rule {
+    /// Resources that this matches.
+    Only(Matcher),
+    /// All resources but those that one of these matches.
+    But(Box<[Matcher]>),
+}
+
+/// What is asked once, when a client connects.
+#[derive(Clone, Debug)]
+struct Connect {
+    rules: Vec<ConnectRule>,
+    context: Kept,
+}
+
+#[derive(Clone, Debug)]
+struct ConnectRule {
     allow: bool,
-    pattern: Pattern,
+    rule: Rule,
+    /// Conditions on the attributes of the CONNECT.
+    conditions: Vec<Condition>,
 }
 
-#[derive(Clone, Debug)]
-enum Pattern {
-    /// Exactly this resource of the account.
-    Exact(Box<str>),
-    /// Resources of the account by wildcard.
-    Glob(Box<str>),
-    /// Whole ARNs by wildcard; the first text is the start of the ARNs of this action's resources.
-    Arn(Box<str>, Box<str>),
-}
-
-impl Pattern {
-    /// `None` when the pattern matches no resource of this type in the account.
-    fn new(account: &AccountInfo, action: Action, text: String) -> Option<Pattern> {
-        let prefix = format!("arn:aws:iot:{}:{}:{}/", account.region, account.id, action.resource_type());
-        let has_wildcard = |text: &str| text.contains(['*', '?']);
-        match text.strip_prefix(&prefix) {
-            Some(name) if has_wildcard(name) => Some(Pattern::Glob(name.into())),
-            Some(name) => Some(Pattern::Exact(name.into())),
-            None if has_wildcard(&text) => Some(Pattern::Arn(prefix.into(), text.into())),
-            None => None,
-        }
-    }
-
+impl Rule {
     fn matches(&self, name: &str) -> bool {
         match self {
-            Pattern::Exact(exact) => **exact == *name,
-            Pattern::Glob(pattern) => matches(pattern, name),
-            Pattern::Arn(prefix, pattern) => matches(pattern, &format!("{prefix}{name}")),
+            Rule::Only(matcher) => matcher.matches(name),
+            Rule::But(matchers) => !matchers.iter().any(|matcher| matcher.matches(name)),
         }
     }
 }
@@ -145,80 +96,91 @@ impl Pattern {
 impl Permissions {
     /// What these documents allow and deny in this context.
     pub fn compile<'d>(documents: impl IntoIterator<Item = &'d Document>, context: &Context<'_>) -> Self {
-        let mut rules = Vec::new();
+        let values = Values { context: *context, connect: None };
+        let mut connect = Vec::new();
+        let mut rules: [(Vec<Rule>, Vec<Rule>); 4] = Default::default();
         for statement in documents.into_iter().flat_map(|document| &document.statements) {
-            for text in statement.resources.iter().filter_map(|resource| context.fill_in(resource)) {
-                for action in &statement.actions {
-                    if let Some(pattern) = Pattern::new(context.account, *action, text.clone()) {
-                        rules.push(Rule { action: *action, allow: statement.allow, pattern });
+            let of_connect = |condition: &&Condition| condition.is_about_any(is_of_connect);
+            let holds = |condition: &Condition| condition.is_met(&values) == Some(true);
+            // Beside `iot:Connect` the attributes of a CONNECT are absent.
+            let (plain, attributes): (Vec<_>, Vec<_>) = statement.conditions.iter().partition(|c| !of_connect(c));
+            if !plain.into_iter().all(holds) {
+                continue;
+            }
+            let otherwise = attributes.iter().all(|condition| holds(condition));
+            for action in &statement.actions {
+                let found = rules_of(statement, *action, &values);
+                match slot(*action) {
+                    None => connect.extend(found.into_iter().map(|rule| {
+                        let conditions = attributes.iter().map(|condition| (*condition).clone()).collect();
+                        ConnectRule { allow: statement.allow, rule, conditions }
+                    })),
+                    Some(slot) if otherwise => {
+                        let (denies, allows) = &mut rules[slot];
+                        if statement.allow { allows.extend(found) } else { denies.extend(found) }
                     }
+                    Some(_) => {}
                 }
             }
         }
-        rules.shrink_to_fit();
-        Permissions { rules }
+        let rules = rules.map(|(denies, allows)| Rules { denies: denies.into(), allows: allows.into() });
+        let connect = (!connect.is_empty()).then(|| Box::new(Connect { rules: connect, context: context.keep() }));
+        Permissions { rules, connect }
     }
 
     /// Whether an action on a resource is allowed, named without the start of its ARN. An explicit deny wins; what is not
     /// allowed is denied.
     pub fn allows(&self, action: Action, name: &str) -> bool {
-        let mut allowed = false;
-        for rule in self.rules.iter().filter(|rule| rule.action == action) {
-            if (!rule.allow || !allowed) && rule.pattern.matches(name) {
-                if !rule.allow {
-                    return false;
-                }
-                allowed = true;
-            }
-        }
-        allowed
+        let Some(slot) = slot(action) else { return self.allows_connect(name, ConnectAttributes::default()) };
+        let Rules { denies, allows } = &self.rules[slot];
+        allows.iter().any(|rule| rule.matches(name)) && !denies.iter().any(|rule| rule.matches(name))
     }
 
     /// Whether a CONNECT is allowed. Conditions on its attributes are judged here: a policy without them allows all.
-    pub fn allows_connect(&self, client: &str, _: ConnectAttributes<'_>) -> bool {
-        self.allows(Action::Connect, client)
+    pub fn allows_connect(&self, client: &str, attributes: ConnectAttributes<'_>) -> bool {
+        let Some(connect) = &self.connect else { return false };
+        let values = Values { context: connect.context.context(), connect: Some(attributes) };
+        let applies = |rule: &&ConnectRule| {
+            let mut conditions = rule.conditions.iter();
+            rule.rule.matches(client) && conditions.all(|condition| condition.is_met(&values) == Some(true))
+        };
+        let applying: Vec<&ConnectRule> = connect.rules.iter().filter(applies).collect();
+        !applying.is_empty() && applying.iter().all(|rule| rule.allow)
     }
 
     /// Forgets what is asked only once, when a client connects.
     pub fn forget_connect(&mut self) {
-        self.rules.retain(|rule| rule.action != Action::Connect);
-        self.rules.shrink_to_fit();
+        self.connect = None;
     }
 }
 
-/// Whether `pattern` matches all of `text`; `*` stands for any characters, slashes too, and `?` for one character.
-pub fn matches(pattern: &str, text: &str) -> bool {
-    let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
-    let (mut p, mut t) = (0, 0);
-    // Where the last `*` is, and the first byte of the text that it does not stand for.
-    let mut star: Option<(usize, usize)> = None;
-    while t < text.len() {
-        match pattern.get(p) {
-            Some(b'*') => {
-                star = Some((p, t));
-                p += 1;
+/// Where the rules of an action are; those of `Connect` are kept apart.
+fn slot(action: Action) -> Option<usize> {
+    match action {
+        Action::Connect => None,
+        Action::Publish => Some(0),
+        Action::Subscribe => Some(1),
+        Action::Receive => Some(2),
+        Action::RetainPublish => Some(3),
+    }
+}
+
+/// The resources of a statement for one action. One whose variable has no value, or a value that AWS does not fill in,
+/// matches nothing; with `NotResource` the statement then says nothing.
+fn rules_of(statement: &Statement, action: Action, values: &Values<'_>) -> Vec<Rule> {
+    let variable = |key: &str| values.variable(key);
+    let mut found = Vec::new();
+    for pattern in &statement.resources {
+        match pattern.symbols(&variable) {
+            Some(symbols) => {
+                found.extend(matchers(&bytes(&symbols), values.context.account, action.resource_type()));
             }
-            Some(b'?') => {
-                p += 1;
-                t += character(text, t);
-            }
-            Some(byte) if *byte == text[t] => {
-                p += 1;
-                t += 1;
-            }
-            _ => {
-                let Some((at, covered)) = star else { return false };
-                let covered = covered + character(text, covered);
-                star = Some((at, covered));
-                p = at + 1;
-                t = covered;
-            }
+            None if statement.but_resources => return Vec::new(),
+            None => {}
         }
     }
-    pattern[p..].iter().all(|byte| *byte == b'*')
-}
-
-/// Length of the character that begins at `at`, in bytes.
-fn character(text: &[u8], at: usize) -> usize {
-    1 + text[at + 1..].iter().take_while(|byte| **byte & 0xc0 == 0x80).count()
+    if statement.but_resources {
+        return vec![Rule::But(found.into())];
+    }
+    found.into_iter().map(Rule::Only).collect()
 }

@@ -3,9 +3,12 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
-use super::{Action, Context, Document, Permissions, matches};
+use super::plain::{self, Keys};
+use super::{Action, ConnectAttributes, Context, Document, Permissions};
 use crate::core::AccountInfo;
 use crate::iot::registry::Thing;
+use crate::iot::registry::x509::X509;
+use world::time::Time;
 
 const SIZE_MAX: u64 = 2048;
 
@@ -21,28 +24,32 @@ fn permissions(statements: &str, client: &str, thing: Option<&Thing>) -> Permiss
     let text = format!(r#"{{"Version":"2012-10-17","Statement":[{statements}]}}"#)
         .replace("A:", "arn:aws:iot:eu-west-1:123456789012:");
     let document = Document::parse(&text, SIZE_MAX).unwrap_or_else(|e| panic!("{e}"));
-    Permissions::compile([&document], &Context { account: &account(), client, ip: "10.1.2.3", thing })
+    Permissions::compile([&document], &context(&account(), client, thing, None))
 }
 
-#[test]
-fn wildcards_cross_levels() {
-    for (pattern, text, expected) in [
-        ("", "", true),
-        ("", "a", false),
-        ("*", "", true),
-        ("*", "a/b", true),
-        ("a*c", "abbc", true),
-        ("a*c", "abbcd", false),
-        ("a?c", "abc", true),
-        ("a?c", "ac", false),
-        ("?", "é", true),
-        ("*é?", "aéb", true),
-        ("*a*b*", "xxaxxbxx", true),
-        ("*a*b*", "xxbxxaxx", false),
-        ("+/#", "+/#", true),
-        ("+", "a", false),
-    ] {
-        assert_eq!(matches(pattern, text), expected, "{pattern:?} on {text:?}");
+fn context<'c>(
+    account: &'c AccountInfo,
+    client: &'c str,
+    thing: Option<&'c Thing>,
+    x509: Option<&'c X509>,
+) -> Context<'c> {
+    Context { account, client, ip: "10.1.2.3", domain: "a1-ats.iot", thing, certificate: "c0ffee", x509 }
+}
+
+fn x509() -> X509 {
+    X509 {
+        serial: "10525622389124227206".into(),
+        issuer: vec![("Organization", "Issuer + Co".into())],
+        subject: vec![
+            ("CommonName", "bulb".into()),
+            ("Organization", "IoT Devices".into()),
+            ("Organization", "a=b".into()),
+            ("Country", "U*".into()),
+        ],
+        issuer_alternatives: Vec::new(),
+        subject_alternatives: vec![("DNSName", "bulb.example.com".into())],
+        not_before: Time::EPOCH,
+        not_after: Time::MAX,
     }
 }
 
@@ -115,6 +122,86 @@ fn values_with_wildcards_are_not_filled_in() {
 }
 
 #[test]
+fn client_ids_are_filled_in_as_plain_characters() {
+    let statement =
+        r#"{"Effect":"Allow","Action":"iot:Subscribe","Resource":"A:topicfilter/my/${iot:ClientId}/topic"}"#;
+    for client in ["+", "*", "d$1"] {
+        let permissions = permissions(statement, client, None);
+        assert!(permissions.allows(Action::Subscribe, &format!("my/{client}/topic")), "{client}");
+        assert!(!permissions.allows(Action::Subscribe, "my/other/topic"), "{client}");
+    }
+}
+
+#[test]
+fn a_policy_of_the_older_version_has_no_variables() {
+    let text = r#"{"Version":"2008-10-17","Statement":{"Effect":"Allow","Action":"iot:Publish",
+        "Resource":"arn:aws:iot:eu-west-1:123456789012:topic/${iot:ClientId}"}}"#;
+    let document = Document::parse(text, SIZE_MAX).unwrap();
+    let permissions = Permissions::compile([&document], &context(&account(), "d1", None, None));
+    assert!(!permissions.allows(Action::Publish, "d1"));
+    assert!(permissions.allows(Action::Publish, "${iot:ClientId}"));
+}
+
+/// The examples of the developer guide, "Connect policy examples": what a CONNECT is allowed with.
+#[test]
+fn conditions_on_the_attributes_of_a_connect_are_judged_as_the_guide_says() {
+    let connect = |condition: &str| {
+        format!(r#"{{"Effect":"Allow","Action":"iot:Connect","Resource":"*","Condition":{{{condition}}}}}"#)
+    };
+    let attributes =
+        |operator: &str, list: &str| connect(&format!(r#""{operator}":{{"iot:ConnectAttributes":[{list}]}}"#));
+    let denied = |operator: &str, list: &str| {
+        let statement = attributes(operator, list).replace("Allow", "Deny");
+        format!(r#"{{"Effect":"Allow","Action":"iot:Connect","Resource":"*"}},{statement}"#)
+    };
+    let topic = connect(r#""ArnEquals":{"iot:LastWillTopic":"A:topic/my/will"}"#);
+    // Allowed without attributes, with a persistent session, with a will, with both.
+    for (statements, expected) in [
+        (r#"{"Effect":"Allow","Action":"iot:Connect","Resource":"*"}"#.to_owned(), [true, true, true, true]),
+        (attributes("ForAllValues:StringEquals", r#""PersistentConnect""#), [true, true, false, false]),
+        (attributes("ForAllValues:StringNotEquals", r#""PersistentConnect""#), [true, false, true, false]),
+        (denied("ForAnyValue:StringEquals", r#""PersistentConnect""#), [true, false, true, false]),
+        (attributes("ForAllValues:StringEquals", r#""PersistentConnect","LastWill""#), [true, true, true, true]),
+        (attributes("ForAllValues:StringEquals", r#""LastWill""#), [true, false, true, false]),
+        (attributes("ForAllValues:StringEquals", ""), [true, false, false, false]),
+        (attributes("ForAnyValue:StringEquals", r#""PersistentConnect""#), [false, true, false, true]),
+        (topic, [false, false, true, true]),
+    ] {
+        let permissions = permissions(&statements, "c", None);
+        let asked = [(false, None), (true, None), (false, Some("my/will")), (true, Some("my/will"))];
+        let answers =
+            asked.map(|(persistent, will)| permissions.allows_connect("c", ConnectAttributes { persistent, will }));
+        assert_eq!(answers, expected, "{statements}");
+    }
+}
+
+#[test]
+fn certificates_have_variables() {
+    let x509 = x509();
+    for (resource, topic, expected) in [
+        ("${iot:CertificateId}", "c0ffee", true),
+        ("${iot:Certificate.SerialNumber}", "10525622389124227206", true),
+        ("${iot:Certificate.Subject.CommonName}", "bulb", true),
+        ("${iot:Certificate.Subject.Organization}", "IoT Devices", true),
+        ("${iot:Certificate.Subject.Organization.1}", "a\\\\=b", true),
+        ("${iot:Certificate.Subject.Organization.2}", "", false),
+        ("${iot:Certificate.Subject.Country}", "U*", false),
+        ("${iot:Certificate.Issuer.Organization}", "Issuer \\\\+ Co", false),
+        ("${iot:Certificate.Subject.AlternativeName.DNSName}", "bulb.example.com", true),
+        ("${iot:DomainName}", "a1-ats.iot", true),
+    ] {
+        let text = format!(
+            r#"{{"Version":"2012-10-17","Statement":{{"Effect":"Allow","Action":"iot:Publish",
+            "Resource":"arn:aws:iot:eu-west-1:123456789012:topic/{resource}"}}}}"#
+        );
+        let document = Document::parse(&text, SIZE_MAX).unwrap();
+        let permissions = Permissions::compile([&document], &context(&account(), "d1", None, Some(&x509)));
+        let topic = topic.replace("\\\\", "\\");
+        assert_eq!(permissions.allows(Action::Publish, &topic), expected, "{resource}");
+    }
+}
+
+#[test]
 fn actions_beside_those_of_the_broker_are_known_and_grant_nothing_here() {
     for action in ["iot:UpdateThingShadow", "iot:get*", "iot:*JobExecution", "iot:AssumeRoleWithCertificate"] {
         let statement = format!(r#"{{"Effect":"Allow","Action":"{action}","Resource":"*"}}"#);
@@ -133,7 +220,7 @@ fn documents_are_checked_when_they_are_created() {
         ("[]".to_owned(), "MalformedPolicyException", "object"),
         (with("[]"), "MalformedPolicyException", "statement"),
         (with("7"), "MalformedPolicyException", "statement"),
-        (r#"{"Version":"2008-10-17","Statement":[]}"#.to_owned(), "NotImplemented", "2008-10-17"),
+        (r#"{"Version":"2008-10-17","Statement":[]}"#.to_owned(), "MalformedPolicyException", "statement"),
         (r#"{"Version":"2020-01-01","Statement":[]}"#.to_owned(), "MalformedPolicyException", "2020-01-01"),
         (with(r#"{"Effect":"Maybe","Action":"*","Resource":"*"}"#), "MalformedPolicyException", "Effect"),
         (
@@ -142,22 +229,50 @@ fn documents_are_checked_when_they_are_created() {
             "s3:GetObject",
         ),
         (with(r#"{"Effect":"Allow","Action":[],"Resource":"*"}"#), "MalformedPolicyException", "Action"),
-        (with(r#"{"Effect":"Allow","Action":"iot:Publsh","Resource":"*"}"#), "NotImplemented", "iot:Publsh"),
-        (with(r#"{"Effect":"Deny","Action":["iot:Publish","iot:Sub"],"Resource":"*"}"#), "NotImplemented", "iot:Sub"),
-        (with(r#"{"Effect":"Allow","Action":"iot:Recieve*","Resource":"*"}"#), "NotImplemented", "iot:Recieve*"),
+        (with(r#"{"Effect":"Allow","Action":"iot:Publsh","Resource":"*"}"#), "MalformedPolicyException", "iot:Publsh"),
+        (
+            with(r#"{"Effect":"Deny","Action":["iot:Publish","iot:Sub"],"Resource":"*"}"#),
+            "MalformedPolicyException",
+            "iot:Sub",
+        ),
+        (
+            with(r#"{"Effect":"Allow","Action":"iot:Recieve*","Resource":"*"}"#),
+            "MalformedPolicyException",
+            "iot:Recieve*",
+        ),
         (with(r#"{"Effect":"Allow","Action":"*","Resource":"topic/a"}"#), "MalformedPolicyException", "topic/a"),
-        (with(r#"{"Effect":"Allow","Action":"*","Resource":"arn:${x"}"#), "MalformedPolicyException", "no end"),
-        (with(r#"{"Effect":"Allow","NotAction":"*","Resource":"*"}"#), "NotImplemented", "NotAction"),
-        (with(r#"{"Effect":"Allow","Action":"*","Resource":"*","Condition":{}}"#), "NotImplemented", "Condition"),
+        (with(r#"{"Effect":"Allow","Action":"*","Resource":"arn:${x"}"#), "MalformedPolicyException", "not closed"),
+        (
+            with(r#"{"Effect":"Allow","Action":"*","NotAction":"*","Resource":"*"}"#),
+            "MalformedPolicyException",
+            "NotAction exclude",
+        ),
+        (
+            with(
+                r#"{"Effect":"Allow","Action":"*","Resource":"*","Condition":{"StringEquals":{"aws:CurrentTime":"x"}}}"#,
+            ),
+            "MalformedPolicyException",
+            "Statement[0].Condition.StringEquals.aws:CurrentTime",
+        ),
+        (
+            with(r#"{"Effect":"Allow","Action":"*","Resource":"*","Condition":{"StringIs":{"iot:ClientId":"x"}}}"#),
+            "MalformedPolicyException",
+            "StringIs",
+        ),
+        (
+            with(r#"{"Effect":"Allow","Action":"*","Resource":"arn:${iot:ConnectAttributes}"}"#),
+            "MalformedPolicyException",
+            "no variable",
+        ),
         (
             with(r#"{"Effect":"Allow","Principal":"*","Action":"*","Resource":"*"}"#),
             "MalformedPolicyException",
             "Principal",
         ),
         (
-            with(r#"{"Effect":"Allow","Action":"*","Resource":"arn:${iot:Certificate.Subject.CommonName}"}"#),
-            "NotImplemented",
-            "iot:Certificate.Subject.CommonName",
+            with(r#"{"Effect":"Allow","Action":"*","Resource":"arn:${iot:Certificate.Subject.Height}"}"#),
+            "MalformedPolicyException",
+            "iot:Certificate.Subject.Height",
         ),
         (
             with(&format!(r#"{{"Effect":"Allow","Action":"*","Resource":"arn:{}"}}"#, "x".repeat(2048))),
@@ -222,8 +337,7 @@ proptest! {
     #[test]
     fn no_json_makes_the_parser_panic(document in policy_like()) {
         if let Ok(document) = Document::parse(&document.to_string(), SIZE_MAX) {
-            let context = Context { account: &account(), client: "c", ip: "10.1.2.3", thing: None };
-            Permissions::compile([&document], &context).allows(Action::Publish, "a");
+            Permissions::compile([&document], &context(&account(), "c", None, None)).allows(Action::Publish, "a");
         }
     }
 
@@ -253,16 +367,159 @@ proptest! {
     }
 
     #[test]
-    fn wildcards_agree_with_a_plain_recursive_matcher(pattern in "[ab*?]{0,8}", text in "[abé]{0,10}") {
-        fn plain(p: &[char], t: &[char]) -> bool {
-            match p.split_first() {
-                None => t.is_empty(),
-                Some(('*', rest)) => (0..=t.len()).any(|skip| plain(rest, &t[skip..])),
-                Some(('?', rest)) => !t.is_empty() && plain(rest, &t[1..]),
-                Some((c, rest)) => t.first() == Some(c) && plain(rest, &t[1..]),
-            }
-        }
-        let (p, t): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
-        prop_assert_eq!(matches(&pattern, &text), plain(&p, &t));
+    fn no_bytes_make_the_parser_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        let _ = Document::parse(&String::from_utf8_lossy(&bytes), SIZE_MAX);
     }
+
+    #[test]
+    fn what_is_compiled_agrees_with_a_plain_evaluator(
+        documents in proptest::collection::vec(document(), 1..3),
+        tenant in proptest::sample::select(vec!["acme", "beta", "a/b", "#", "a=b", ""]),
+        client in proptest::sample::select(vec!["d1", "d2", "+", "*", "a/b"]),
+        is_attached: bool,
+        has_x509: bool,
+        name in proptest::sample::select(vec![
+            "d1", "acme", "acme/d1", "acme/d2", "beta/d1", "a/b/d1", "#", "+", "*", "bulb", "bulb/x", "${iot:ClientId}", "",
+        ]),
+        persistent: bool,
+        will in proptest::option::of(proptest::sample::select(vec!["acme/will", "d1"])),
+    ) {
+        let account = account();
+        let (thing, x509) = (thing("d1", tenant), x509());
+        let (thing, x509) = (is_attached.then_some(&thing), has_x509.then_some(&x509));
+        let compiled: Vec<Document> =
+            documents.iter().map(|document| Document::parse(&document.to_string(), SIZE_MAX).unwrap()).collect();
+        let permissions = Permissions::compile(&compiled, &context(&account, client, thing, x509));
+        let keys = plain_keys(client, thing, has_x509);
+        for (action, kind) in [
+            (Action::Publish, "topic"),
+            (Action::Subscribe, "topicfilter"),
+            (Action::Receive, "topic"),
+            (Action::RetainPublish, "topic"),
+        ] {
+            let arn = account.arn("iot", &format!("{kind}/{name}"));
+            let expected = plain::allows(&documents, &keys, action.name(), &arn);
+            prop_assert_eq!(permissions.allows(action, name), expected, "{} {}", action.name(), arn);
+        }
+        let mut keys = keys;
+        let attributes: Vec<String> = [(persistent, "PersistentConnect"), (will.is_some(), "LastWill")]
+            .into_iter()
+            .filter(|(is_given, _)| *is_given)
+            .map(|(_, name)| name.to_owned())
+            .collect();
+        if !attributes.is_empty() {
+            keys.insert("iot:connectattributes".to_owned(), attributes);
+        }
+        if let Some(will) = will {
+            keys.insert("iot:lastwilltopic".to_owned(), vec![account.arn("iot", &format!("topic/{will}"))]);
+        }
+        let arn = account.arn("iot", &format!("client/{name}"));
+        let expected = plain::allows(&documents, &keys, "iot:Connect", &arn);
+        let attributes = ConnectAttributes { persistent, will };
+        prop_assert_eq!(permissions.allows_connect(name, attributes), expected, "{}", arn);
+    }
+}
+
+/// The keys of a connection, written out.
+fn plain_keys(client: &str, thing: Option<&Thing>, has_x509: bool) -> Keys {
+    let mut keys = Keys::new();
+    let mut put = |name: &str, values: &[&str]| {
+        keys.insert(name.to_owned(), values.iter().map(|value| (*value).to_owned()).collect());
+    };
+    put("iot:clientid", &[client]);
+    put("aws:sourceip", &["10.1.2.3"]);
+    put("iot:connection.thing.isattached", &[if thing.is_some() { "true" } else { "false" }]);
+    if let Some(thing) = thing {
+        put("iot:connection.thing.thingname", &["d1"]);
+        put("iot:connection.thing.attributes[tenant]", &[&thing.attributes["tenant"]]);
+    }
+    if has_x509 {
+        put("iot:certificate.serialnumber", &["10525622389124227206"]);
+        put("iot:certificate.subject.commonname", &["bulb"]);
+        put("iot:certificate.subject.organization.1", &["a\\=b"]);
+        put("iot:certificate.subject.organization.list", &["IoT Devices", "a\\=b"]);
+        put("iot:certificate.subject.country", &["U*"]);
+    }
+    keys
+}
+
+/// Policies of pieces that meet each other often.
+fn document() -> impl Strategy<Value = serde_json::Value> {
+    let actions = [
+        "iot:Connect",
+        "iot:Publish",
+        "iot:Subscribe",
+        "iot:Receive",
+        "iot:RetainPublish",
+        "iot:*",
+        "*",
+        "iot:*ublish",
+        "iot:GetThingShadow",
+        "IOT:PUBLISH",
+    ];
+    let resources = [
+        "*",
+        "arn:aws:iot:*",
+        "arn:aws:iot:*:*:topic/acme/*",
+        "A:client/${iot:ClientId}",
+        "A:topic/${iot:ClientId}",
+        "A:client/${iot:Connection.Thing.ThingName}",
+        "A:topic/${iot:Connection.Thing.Attributes[tenant]}/d1",
+        "A:topicfilter/${iot:Connection.Thing.Attributes[tenant]}/*",
+        "A:t*/acme/d?",
+        "A:topic/${*}",
+        "A:topic/#",
+        "A:topicfilter/+",
+        "A:topic/${iot:Certificate.Subject.CommonName}*",
+        "A:topic/${iot:Certificate.Subject.Country}",
+        "A:*/bulb",
+        "A:client/d1",
+        "A:topic/${iot:Certificate.Subject.Organization.7}",
+    ];
+    let conditions = [
+        r#"{"Bool":{"iot:Connection.Thing.IsAttached":"true"}}"#,
+        r#"{"StringEquals":{"iot:Connection.Thing.Attributes[tenant]":["acme","beta"]}}"#,
+        r#"{"StringNotEquals":{"iot:Connection.Thing.Attributes[tenant]":"acme"}}"#,
+        r#"{"StringLikeIfExists":{"iot:Connection.Thing.ThingName":"d?"}}"#,
+        r#"{"StringEqualsIgnoreCase":{"iot:ClientId":"D1"}}"#,
+        r#"{"StringEquals":{"iot:ClientId":"${iot:Connection.Thing.ThingName}"}}"#,
+        r#"{"StringNotEquals":{"iot:ClientId":["x","${iot:Connection.Thing.ThingName}"]}}"#,
+        r#"{"IpAddress":{"aws:SourceIp":"10.1.0.0/16"}}"#,
+        r#"{"NotIpAddress":{"aws:SourceIp":["10.2.0.0/16","10.1.2.3"]}}"#,
+        r#"{"ForAllValues:StringEquals":{"iot:ConnectAttributes":["PersistentConnect"]}}"#,
+        r#"{"ForAllValues:StringEquals":{"iot:ConnectAttributes":[]}}"#,
+        r#"{"ForAllValues:StringNotEquals":{"iot:ConnectAttributes":"PersistentConnect"}}"#,
+        r#"{"ForAnyValue:StringEquals":{"iot:ConnectAttributes":["PersistentConnect","LastWill"]}}"#,
+        r#"{"ArnEquals":{"iot:LastWillTopic":"A:topic/${iot:Connection.Thing.Attributes[tenant]}/will"}}"#,
+        r#"{"ForAllValues:StringEquals":{"iot:Certificate.Subject.Organization.List":["IoT Devices","a\\=b"]}}"#,
+        r#"{"ForAnyValue:StringLike":{"iot:Certificate.Subject.Organization.List":"IoT*"}}"#,
+        r#"{"Null":{"iot:Certificate.SerialNumber":"false"}}"#,
+        r#"{"Null":{"iot:Connection.Thing.ThingName":true},"NumericLessThan":{"iot:Certificate.SerialNumber":7}}"#,
+        r#"{"StringEquals":{"iot:Certificate.Subject.Organization.1":"a\\=b"}}"#,
+    ];
+    fn some(words: &[&'static str]) -> impl Strategy<Value = serde_json::Value> + use<> {
+        proptest::collection::vec(proptest::sample::select(words.to_vec()), 1..4).prop_map(serde_json::Value::from)
+    }
+    let statement = (
+        proptest::bool::weighted(0.75),
+        proptest::bool::weighted(0.8),
+        some(&actions),
+        proptest::bool::weighted(0.85),
+        some(&resources),
+        proptest::option::weighted(0.4, proptest::sample::select(conditions.to_vec())),
+    );
+    let statement = statement.prop_map(|(allow, action, actions, resource, resources, condition)| {
+        let mut statement = serde_json::json!({ "Effect": if allow { "Allow" } else { "Deny" } });
+        statement[if action { "Action" } else { "NotAction" }] = actions;
+        statement[if resource { "Resource" } else { "NotResource" }] = resources;
+        if let Some(condition) = condition {
+            statement["Condition"] = serde_json::from_str(condition).unwrap();
+        }
+        statement
+    });
+    let version = prop_oneof![4 => Just("2012-10-17"), 1 => Just("2008-10-17")];
+    (version, proptest::collection::vec(statement, 1..5)).prop_map(|(version, statements)| {
+        let text = serde_json::json!({ "Version": version, "Statement": statements }).to_string();
+        serde_json::from_str(&text.replace("A:", "arn:aws:iot:eu-west-1:123456789012:")).unwrap()
+    })
 }

@@ -9,6 +9,7 @@ use super::arns::{certificate_arn, policy_arn};
 use super::x509::{self, SigningRequest, X509};
 use super::{Registry, already_exists, check_name, invalid, not_found};
 use crate::core::{AwsError, Cx};
+use crate::iot::endpoint;
 use crate::iot::policy::{Context, Document, Permissions};
 use crate::iot::quotas::Quotas;
 use world::time::Time;
@@ -131,7 +132,7 @@ pub struct NewCertificate {
 }
 
 /// A policy with its default version.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Policy {
     /// The document as it was given.
     pub text: String,
@@ -417,7 +418,9 @@ impl Registry {
     pub fn permissions(&self, cx: &Cx<'_>, id: &str, client: &str, ip: &str) -> Permissions {
         let Ok(certificate) = self.certificate(id) else { return Permissions::default() };
         let thing = self.thing_of_connection(certificate, client);
-        let context = Context { account: cx.account, client, ip, thing };
+        let domain = endpoint(cx.account);
+        let x509 = certificate.x509.as_deref();
+        let context = Context { account: cx.account, client, ip, domain: &domain, thing, certificate: id, x509 };
         let documents = certificate.policies.iter().filter_map(|name| self.policies.get(name));
         Permissions::compile(documents.map(|policy| &policy.document), &context)
     }

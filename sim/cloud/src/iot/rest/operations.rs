@@ -1,7 +1,7 @@
 //! The operations of the control plane: which call is which.
 
 /// Operation, method and path, as the service's model gives them. `{name}` stands for one segment.
-const OPERATIONS: [(&str, &str, &str); 89] = [
+const OPERATIONS: [(&str, &str, &str); 94] = [
     ("CreateThing", "POST", "/things/{thingName}"),
     ("UpdateThing", "PATCH", "/things/{thingName}"),
     ("DescribeThing", "GET", "/things/{thingName}"),
@@ -67,6 +67,11 @@ const OPERATIONS: [(&str, &str, &str); 89] = [
     ("UpdateProvisioningTemplate", "PATCH", "/provisioning-templates/{templateName}"),
     ("DescribeProvisioningTemplate", "GET", "/provisioning-templates/{templateName}"),
     ("DeleteProvisioningTemplate", "DELETE", "/provisioning-templates/{templateName}"),
+    ("ListProvisioningTemplates", "GET", "/provisioning-templates"),
+    ("CreateProvisioningTemplateVersion", "POST", "/provisioning-templates/{templateName}/versions"),
+    ("ListProvisioningTemplateVersions", "GET", "/provisioning-templates/{templateName}/versions"),
+    ("DescribeProvisioningTemplateVersion", "GET", "/provisioning-templates/{templateName}/versions/{versionId}"),
+    ("DeleteProvisioningTemplateVersion", "DELETE", "/provisioning-templates/{templateName}/versions/{versionId}"),
     ("CreateProvisioningClaim", "POST", "/provisioning-templates/{templateName}/provisioning-claim"),
     ("CreateTopicRule", "POST", "/rules/{ruleName}"),
     ("ReplaceTopicRule", "PATCH", "/rules/{ruleName}"),
