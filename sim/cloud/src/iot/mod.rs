@@ -1,8 +1,7 @@
 //! AWS IoT Core: the MQTT broker, policies, the registry as far as devices need it, and topic rules with SQL.
 //!
-//! Modelled: MQTT 3.1.1 with X.509 certificates: CONNECT with a clean session, PUBLISH and delivery with QoS 0 and 1,
-//! SUBSCRIBE and UNSUBSCRIBE, PINGREQ, DISCONNECT; keep-alive; takeover of client ids; the quotas of connections and of
-//! the account; policies with their variables (`policy`); CreateThing, UpdateThing, DeleteThing, DescribeThing, ListThings,
+//! Modelled: the message broker for MQTT 3.1.1 and MQTT 5 with X.509 certificates, and its quotas (`broker`, which says
+//! what of it is modelled); policies with their variables (`policy`); CreateThing, UpdateThing, DeleteThing, DescribeThing, ListThings,
 //! CreateThingType, DescribeThingType, RegisterCertificateWithoutCA, UpdateCertificate, AttachPolicy, AttachThingPrincipal, CreatePolicy,
 //! GetPolicy, DescribeEndpoint (iot:Data-ATS), CreateTopicRule, GetTopicRule; thing groups and billing groups: their
 //! creation and description, adding and removing things, ListThingGroupsForThing; events of things on
@@ -10,25 +9,17 @@
 //! (`sql`); and of CloudFormation policies, thing types, thing groups, billing groups and rules with their changes and
 //! deletions.
 //!
-//! Partly modelled: the rate of 512 KiB/s a connection delays what devices send, and is only counted for what they
-//! receive; a delayed connection goes on after at most 50 ms more than its next packet needs. An inbound QoS 1 message
-//! is acknowledged in the step that accepts it, so the window of 100 unacknowledged ones is never full. A message that
-//! was delivered is not delivered again while the connection lasts. A certificate is ACTIVE or INACTIVE; the connections of one that
+//! Partly modelled: A certificate is ACTIVE or INACTIVE; the connections of one that
 //! is deactivated are closed within two minutes, each at an instant of its own (AWS says "a few minutes"). Permissions are worked out when a client connects;
 //! a policy that is attached later counts from the next connection on, a new version of an attached one at once. Older
-//! versions of a policy are not kept. A thing type can be deleted without being deprecated. Deliveries that wait behind a
-//! full window are dropped after an hour (metric `PublishOut.Expired`, a name of this simulator).
+//! versions of a policy are not kept. A thing type can be deleted without being deprecated.
 //!
-//! Refused, with a CONNACK or a closed connection and an event that says why: MQTT 5, persistent sessions, wills, QoS
-//! 2, retained messages, reserved topics (Basic Ingest, shadows, jobs), shared subscriptions. Refused with an error:
-//! every other operation of the control plane, events of other things than things, dynamic groups, rules and subscriptions
-//! on other reserved topics. Absent: lifecycle events, HTTPS publish, WebSockets.
+//! Refused, with a closed connection and an event that says why: publishes to reserved topics of services that are not
+//! modelled. Refused with an error: every other operation of the control plane, events of other things than things, dynamic
+//! groups, rules on other reserved topics.
 //!
-//! Not stated by AWS, decided here, and listed in `docs/gaps.md`: an unauthorized publish closes the connection;
-//! CONNACK codes of refusals; how a topic or payload beyond its limit is answered (the connection is closed); the order
-//! of the checks; a connection with more than 16 seconds' bytes (8 MiB) waiting for its rate is closed as `THROTTLED`;
-//! a policy action that matches no name of AWS is refused; a subscriber gets one copy of a message however many of its
-//! filters match.
+//! Not stated by AWS, decided here, and listed in `docs/gaps.md`: a policy action that matches no name of AWS is refused;
+//! what the broker decides (`broker`).
 
 mod broker;
 mod change;

@@ -78,6 +78,12 @@ fn refused_connects_have_reason_codes() {
         correlation_data: None,
         user_properties: vec![],
     };
+    let user = v5::LastWillProperties {
+        delay_interval: None,
+        user_properties: vec![("k".into(), "v".repeat(8_192))],
+        ..delayed.clone()
+    };
+    let many = Hello { will_properties: Some(user), ..hello5("d1").will(TOPIC, 0, false) };
     let of_will = |hello: Hello| Hello { will_properties: Some(delayed.clone()), ..hello };
     for (what, hello, code) in [
         ("a reserved id", hello5("$a"), 0x85),
@@ -87,6 +93,7 @@ fn refused_connects_have_reason_codes() {
         ("a will with QoS 2", hello5("d1").will(TOPIC, 2, false), 0x9B),
         ("a will with wildcards", hello5("d1").will("a/#", 0, false), 0x90),
         ("a will on a reserved topic", hello5("d1").will("$aws/rules/r/x", 0, false), 0x90),
+        ("a will with many properties", many, 0x97),
         ("a delayed will", of_will(hello5("d1").will(TOPIC, 0, false)), 0x80),
         ("a small Maximum Packet Size", hello5("d1").with(|p| p.max_packet_size = Some(511)), 0x80),
         ("AUTH", hello5("d1").with(|p| p.authentication_method = Some("SCRAM".into())), 0x80),
@@ -204,7 +211,9 @@ fn subscriptions_have_reason_codes() {
     for connection in [1, 3] {
         assert_eq!(mqtt.subscribe(connection, "z", 2), [], "QoS 2 gets no SUBACK");
     }
-    assert_eq!(mqtt.unsubscribe(1, "y"), [Got::UnsubAck(vec![0])]);
+    for (filter, code) in [("y", 0), ("nothing", 0), ("x/#/y", 0x8F)] {
+        assert_eq!(mqtt.unsubscribe(1, filter), [Got::UnsubAck(vec![code])], "{filter}");
+    }
 }
 
 #[test]
