@@ -49,6 +49,9 @@ pub fn request(topic: &str) -> Option<Request<'_>> {
         let (rule, topic) = rest.split_once('/').unwrap_or((rest, ""));
         return (!rule.is_empty()).then_some(Request::BasicIngest { rule, topic });
     }
+    if !topic.starts_with("$aws/") {
+        return None;
+    }
     let levels: Vec<&str> = topic.split('/').collect();
     match levels.as_slice() {
         ["$aws", "things", thing, "shadow", verb] => shadow(thing, None, verb),

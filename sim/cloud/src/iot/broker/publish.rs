@@ -32,11 +32,11 @@ enum Consequence {
 
 /// A check that a publish does not pass.
 #[derive(Clone, Copy)]
-struct Failed {
+pub(super) struct Failed {
     metric: &'static str,
-    why: &'static str,
+    pub(super) why: &'static str,
     /// Reason code of MQTT 5.
-    code: u8,
+    pub(super) code: u8,
     consequence: Consequence,
 }
 
@@ -322,7 +322,7 @@ fn resolve(live: &mut Live, aliases: usize, alias: u16, topic: Arc<str>) -> Resu
 }
 
 /// A Message Expiry Interval of 0 becomes 1 second, one above the longest becomes that.
-fn within_expiry(mut properties: Arc<Properties>, longest_s: u64) -> Arc<Properties> {
+pub(super) fn within_expiry(mut properties: Arc<Properties>, longest_s: u64) -> Arc<Properties> {
     let longest = u32::try_from(longest_s).unwrap_or(u32::MAX);
     if properties.expiry_s.is_some_and(|asked| asked != asked.clamp(1, longest)) {
         let changed = Arc::make_mut(&mut properties);
@@ -332,7 +332,7 @@ fn within_expiry(mut properties: Arc<Properties>, longest_s: u64) -> Arc<Propert
 }
 
 /// Checks what does not depend on the publisher.
-fn check_message(posted: &Posted, quotas: &Quotas) -> Result<(), Failed> {
+pub(super) fn check_message(posted: &Posted, quotas: &Quotas) -> Result<(), Failed> {
     let invalid = |why| Failed::client_error(reason::TOPIC_NAME_INVALID, why);
     check_topic(reserved::counted(&posted.topic)).map_err(invalid)?;
     if posted.payload.len() > quotas.payload_size {

@@ -210,6 +210,17 @@ pub(super) struct Client {
     pub(super) left: Option<Left>,
 }
 
+impl Client {
+    /// The version number of a new connection: it grows, and begins again after about an hour without one.
+    pub(super) fn next_version(&mut self, now: Time, resumes: bool) -> u64 {
+        let since = self.left.take().map_or(0, |left| now.since(left.at).as_secs());
+        let forgotten = since >= super::REMEMBERED_S && !resumes;
+        let number = self.version_number.filter(|_| !forgotten).map_or(0, |number| number + 1);
+        self.version_number = Some(number);
+        number
+    }
+}
+
 /// How the latest connection of a client ended.
 #[derive(Debug)]
 pub(super) struct Left {
