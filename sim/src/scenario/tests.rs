@@ -746,6 +746,7 @@ fn all_scenario_files_of_the_repository_are_valid() {
         "fleet-10k",
         "operator-errors",
         "power-loss",
+        "provisioning-wave",
         "region-outage",
         "replay-nab",
         "reshard-storm",
