@@ -930,6 +930,7 @@ fn all_scenario_files_of_the_repository_are_valid() {
         "operator-errors",
         "power-loss",
         "reconnect-storm",
+        "provisioning-wave",
         "region-outage",
         "replay-nab",
         "reshard-storm",
