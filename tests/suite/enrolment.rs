@@ -160,6 +160,7 @@ fn five_hundred_devices_are_registered_across_an_interruption_and_one_of_them_pu
         assert!(matches!(error, EnrolError::HasDevices { .. }), "{error}");
         let throttled = cloud.look(|account| {
             account
+                .meter()
                 .calls()
                 .iter()
                 .filter(|((service, _), _)| *service == "iot")

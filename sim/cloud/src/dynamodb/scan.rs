@@ -58,8 +58,7 @@ impl DynamoDb {
         }
         let half_units = read_half_units(size_bytes, request.consistent_read);
         let count = items.len();
-        let mut answer =
-            format!("{{\"Items\":[{}],\"Count\":{count},\"ScannedCount\":{count}", items.join(","));
+        let mut answer = format!("{{\"Items\":[{}],\"Count\":{count},\"ScannedCount\":{count}", items.join(","));
         if let Some(key) = last {
             answer.push_str(&format!(",\"LastEvaluatedKey\":{key}"));
         }

@@ -171,7 +171,11 @@ impl Table {
     /// The key of an item that is given as JSON, as JSON.
     pub fn key_in(&self, item: &str) -> Value {
         let item: Value = serde_json::from_str(item).expect("an item is kept as JSON");
-        self.keys.iter().map(|key| (key.name.clone(), item[&key.name].clone())).collect::<serde_json::Map<_, _>>().into()
+        self.keys
+            .iter()
+            .map(|key| (key.name.clone(), item[&key.name].clone()))
+            .collect::<serde_json::Map<_, _>>()
+            .into()
     }
 
     /// The table that `resource` declares.

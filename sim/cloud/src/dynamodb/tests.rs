@@ -137,7 +137,9 @@ fn a_scan_gives_every_item_once_page_by_page() {
         }
         let page = bench.call("Scan", request).unwrap();
         assert_eq!(page["Count"], page["Items"].as_array().unwrap().len());
-        found.extend(page["Items"].as_array().unwrap().iter().map(|item| item["device"]["S"].as_str().unwrap().to_owned()));
+        found.extend(
+            page["Items"].as_array().unwrap().iter().map(|item| item["device"]["S"].as_str().unwrap().to_owned()),
+        );
         pages += 1;
         start = page["LastEvaluatedKey"].clone();
         if start.is_null() {
@@ -152,7 +154,10 @@ fn a_scan_gives_every_item_once_page_by_page() {
         bench.put(json!({ "device": { "S": format!("d{n}") }, "t": { "S": big } })).unwrap();
     }
     let page = bench.call("Scan", json!({ "TableName": "directory", "ConsistentRead": true })).unwrap();
-    assert_eq!((page["Count"].clone(), page["LastEvaluatedKey"].clone()), (json!(4), json!({ "device": { "S": "d3" } })));
+    assert_eq!(
+        (page["Count"].clone(), page["LastEvaluatedKey"].clone()),
+        (json!(4), json!({ "device": { "S": "d3" } }))
+    );
     for (more, code) in [(json!(0), "ValidationException"), (json!("x"), "SerializationException")] {
         let error = bench.call("Scan", json!({ "TableName": "directory", "Limit": more })).unwrap_err();
         assert_eq!(error.code, code, "{error}");
