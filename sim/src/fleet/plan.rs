@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rand::RngExt as _;
 
-use super::spec::{FleetSpec, ModelSpec, Network, Pace, Series, SyntheticSpec};
+use super::spec::{FleetSpec, ModelSpec, Network, Pace, Series, SessionKind, SyntheticSpec, TwinSpec};
+use super::twin::Twin;
 use crate::world::seed::Seed;
 
 /// Longest name of a thing, in bytes (AWS IoT API Reference, `CreateThing`).
@@ -30,6 +32,13 @@ pub struct DevicePlan {
     pub units: Vec<(String, String)>,
     /// Access network.
     pub network: Network,
+    /// What becomes of its session when a connection ends.
+    pub session: SessionKind,
+    /// Whether it follows its shadow.
+    /// Mean time between drops of its connection; that of the network when it is absent.
+    pub disconnects: Option<Duration>,
+    /// Whether it keeps a shadow.
+    pub shadow: bool,
     /// What it measures.
     pub model: ModelPlan,
 }
@@ -53,6 +62,16 @@ impl DevicePlan {
     pub fn topic(&self) -> String {
         format!("tenant/{}/device/{}/data", self.tenant, self.id)
     }
+
+    /// Topic of commands to it.
+    pub fn command_topic(&self) -> String {
+        format!("tenant/{}/device/{}/command", self.tenant, self.id)
+    }
+
+    /// Whether it subscribes to its commands.
+    pub fn hears_commands(&self) -> bool {
+        self.shadow || self.session == SessionKind::Persistent
+    }
 }
 
 /// What one device measures.
@@ -67,6 +86,8 @@ pub enum ModelPlan {
         /// The rows.
         series: Arc<Series>,
     },
+    /// Values from physics.
+    Twin(Arc<TwinSpec>),
 }
 
 /// Fleets that cannot exist. Scenarios are refused before they come to this, with the place in their file.
@@ -131,6 +152,9 @@ pub fn plan(specs: &[FleetSpec], seed: Seed) -> Result<Vec<DevicePlan>, PlanErro
                 kind: spec.model.kind(),
                 units,
                 network: spec.network,
+                session: spec.session,
+                disconnects: spec.disconnects,
+                shadow: spec.shadow,
                 model,
             });
         }
@@ -147,6 +171,12 @@ fn members(spec: &FleetSpec) -> Vec<Member> {
             let declared = synthetic.metrics.iter().filter_map(|m| Some((m.name.clone(), m.unit.clone()?)));
             let units: Vec<_> = declared.collect();
             let member = |n: u32| (format!("{n:05}"), ModelPlan::Synthetic(shared.clone()), units.clone());
+            (1..=spec.devices).map(member).collect()
+        }
+        ModelSpec::Twin(twin) => {
+            let shared = Arc::new(twin.clone());
+            let units = Twin::units(twin.kind, twin.power);
+            let member = |n: u32| (format!("{n:05}"), ModelPlan::Twin(shared.clone()), units.clone());
             (1..=spec.devices).map(member).collect()
         }
         ModelSpec::Replay(replay) => {
@@ -169,8 +199,6 @@ fn certificate_id(device: Seed) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::super::spec::{MetricSpec, ReplaySpec, SeriesRow};
     use super::*;
 
@@ -194,6 +222,9 @@ mod tests {
             tenants: tenants.iter().map(|t| (*t).to_owned()).collect(),
             devices,
             network: Network::Lte,
+            session: SessionKind::Clean,
+            disconnects: None,
+            shadow: false,
             model: ModelSpec::Synthetic(SyntheticSpec {
                 publish_every: Duration::from_secs(10),
                 metrics: vec![metric("temp", Some("celsius")), metric("count", None)],
@@ -209,6 +240,9 @@ mod tests {
             tenants: vec!["nab".to_owned()],
             devices: 0,
             network: Network::Ethernet,
+            session: SessionKind::Clean,
+            disconnects: None,
+            shadow: false,
             model: ModelSpec::Replay(ReplaySpec { pace: Pace::Recorded, series: series.collect() }),
         }
     }

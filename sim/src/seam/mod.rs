@@ -19,7 +19,7 @@ mod watch;
 pub use boot::{
     BootError, Deployed, boot, enable_registry_events, oracle, register_device, session_credential, upload_packages,
 };
-pub use broker::{BROKER, serve};
+pub use broker::{BROKER, WireTamper, serve};
 pub use functions::{FunctionFactory, Functions};
 pub use handle::Cloud;
 pub use http_client::sdk_config;

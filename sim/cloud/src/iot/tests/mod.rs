@@ -2,7 +2,9 @@
 
 mod broker;
 mod certificates;
+mod data;
 mod fleet;
 mod registry;
 mod rules;
+mod shadows;
 mod speed;
