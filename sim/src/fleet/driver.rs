@@ -16,6 +16,7 @@ use super::content::Content;
 use super::duties::Duties;
 use super::fates::Fates;
 use super::habits::Habits;
+use super::joining::{Joining, rest};
 use super::malformed::Malformed;
 use super::model::Model;
 use super::network::Line;
@@ -33,8 +34,8 @@ use crate::world::trace::{Field, Level};
 
 /// What survives a restart of the device: its memory that needs no power.
 pub(super) struct Device {
-    index: u32,
-    id: Box<str>,
+    pub(super) index: u32,
+    pub(super) id: Box<str>,
     topic: Box<str>,
     certificate_id: Box<str>,
     line: Line,
@@ -52,6 +53,7 @@ pub(super) struct Device {
     is_online: bool,
     offline_since: Time,
     turned_at: Time,
+    pub(super) joining: Option<Box<Joining>>,
 }
 
 impl Device {
@@ -92,6 +94,7 @@ impl Device {
             is_online: false,
             offline_since: start,
             turned_at: start,
+            joining: Joining::of(plan, connect_at),
         }
     }
 
@@ -169,19 +172,36 @@ impl Device {
     }
 
     fn step(&mut self, now: Time, shared: &Shared, input: Input<'_>, out: &mut Outputs) {
-        self.session.step(&shared.settings, now, &mut self.session_rng, input, out);
+        let Some(joining) = self.joining.as_mut().filter(|joining| joining.join.joined().is_none()) else {
+            return self.session.step(&shared.settings, now, &mut self.session_rng, input, out);
+        };
+        joining.join.step(&shared.settings, now, &mut self.session_rng, input, out);
+        if let Some(certificate_id) = joining.join.joined() {
+            self.certificate_id = certificate_id.into();
+            self.session.connect_from(now + rest(&mut self.session_rng));
+        }
+    }
+
+    /// When the session, or the joining before it, wants a tick.
+    fn wake_at(&self, shared: &Shared) -> Time {
+        match &self.joining {
+            Some(joining) if joining.join.joined().is_none() => joining.join.wake_at(),
+            _ => self.session.wake_at(&shared.settings),
+        }
     }
 
     fn connect(&mut self, shared: &Shared) -> Connecting {
         let rng = self.seed.child("network").nth("connection", self.connects).rng();
         self.connects += 1;
-        let (broker, line, certificate_id) = (shared.broker, self.line.clone(), self.certificate_id.clone());
+        let claim = self.joining.as_ref().map(|joining| joining.join.certificate_id());
+        let certificate_id = Box::<str>::from(claim.unwrap_or(&self.certificate_id));
+        let (broker, line) = (shared.broker, self.line.clone());
         let fates = self.fates.clone();
         Box::pin(async move { Conn::connect(broker, &certificate_id, line, rng, fates).await })
     }
 
     /// Writes what the session reports into the trace, the truth and the counters.
-    fn report(&self, now: Time, shared: &Shared, event: &SessionEvent) {
+    fn report(&mut self, now: Time, shared: &Shared, event: &SessionEvent) {
         let (level, kind, fields): (_, _, &[(&'static str, Field<'_>)]) = match event {
             SessionEvent::Accepted { .. } => {
                 shared.accepted.add(1);
@@ -192,6 +212,7 @@ impl Device {
                 shared.lost.add(1);
                 (Level::Call, "disconnect", &[("reason", (*reason).into())])
             }
+            SessionEvent::Joining(step) => return self.joined(now, shared, step),
             SessionEvent::Sent { message, payload } => {
                 (Level::Message, "publish", &[named(message), ("payload", Field::Bytes(payload))])
             }
@@ -317,6 +338,9 @@ fn begin_anew(device: &mut Device, shared: &Shared, now: Time, at: Time, out: &m
         shared.trace.mark(now, mark::RESTARTED_IN_FLIGHT, &device.id);
     }
     device.session.restart(at, out);
+    if let Some(joining) = &mut device.joining {
+        joining.join.restart(at);
+    }
     device.restarts(now, shared, out);
     device.report_all(now, shared, out);
 }
@@ -358,7 +382,7 @@ fn turn(cx: &mut Context<'_>, device: &mut Device, wire: &mut Wire, alarm: &mut 
     let due = if publishing { device.model.due().unwrap_or(Time::MAX) } else { Time::MAX };
     let due = due.min(device.says_at());
     let due = due.min(device.model.settles_at().unwrap_or(Time::MAX));
-    alarm.wake_at(cx, now, due.min(device.session.wake_at(&shared.settings)));
+    alarm.wake_at(cx, now, due.min(device.wake_at(shared)));
 }
 
 fn poll_link(

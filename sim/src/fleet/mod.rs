@@ -8,6 +8,7 @@
 //! - `shadow`, `duties`: what a device does beside its readings: it follows its shadow, and takes commands.
 //! - `network`: what access networks do to packets and connections.
 //! - `conn`, `access`: simulated TCP over them, what goes wrong there, and a simulated TLS handshake.
+//! - `join`: how a device with a claim certificate gets one of its own, as a pure step; `joins`: what that came to.
 //! - `driver`, `runner`: one task and one node a device, which turn these steps.
 //! - `fates`, `habits`, `malformed`, `acts`: the faults of a device, how it misbehaves, and what is done to it.
 //! - `intruder`: somebody who has devices' certificates and means harm.
@@ -34,6 +35,9 @@ mod duties;
 mod fates;
 mod habits;
 mod intruder;
+pub mod join;
+mod joining;
+mod joins;
 mod malformed;
 pub mod model;
 pub mod network;
@@ -57,8 +61,9 @@ mod tests;
 pub use commands::{Command as Ordered, Commands, End, Foreign, Spell};
 pub use content::Content;
 pub use intruder::Intrusions;
+pub use joins::Joins;
 pub use payload::Reading;
-pub use plan::{DevicePlan, PlanError, plan};
+pub use plan::{DevicePlan, JoinPlan, PlanError, plan};
 pub use runner::{Fleet, OwnState, Stats};
 pub use session::{Command, Input, Message, Outputs, Session, SessionEvent, Settings};
 pub use shadow::MEASURED;

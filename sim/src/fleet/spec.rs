@@ -28,6 +28,20 @@ pub struct FleetSpec {
     pub shadow: bool,
     /// What the devices measure and when they publish.
     pub model: ModelSpec,
+    /// Whether the devices hold a claim certificate and join by themselves. Otherwise their owner has registered them.
+    pub by_claim: bool,
+    /// Within how long after the start the devices get power, when that is said. See [`FleetSpec::powers_within`].
+    pub joins_within: Option<Duration>,
+}
+
+/// See [`FleetSpec::powers_within`].
+const JOINS_WITHIN: Duration = Duration::from_secs(20 * 60);
+
+impl FleetSpec {
+    /// Within how long after the start the devices get power: those that join within 20 min unless something else is said.
+    pub fn powers_within(&self) -> Option<Duration> {
+        self.joins_within.or(self.by_claim.then_some(JOINS_WITHIN))
+    }
 }
 
 /// What becomes of a session when its connection ends.

@@ -172,6 +172,8 @@ pub(super) fn pumps(devices: u32, publish_every: Duration, network: Network) -> 
         session: SessionKind::Clean,
         disconnects: None,
         shadow: false,
+        by_claim: false,
+        joins_within: None,
         model: ModelSpec::Synthetic(SyntheticSpec {
             publish_every,
             metrics: vec![metric("temp", 0.2), metric("housing", 0.0)],
@@ -194,6 +196,8 @@ pub(super) fn recorded(pace: Pace, rows: u32) -> FleetSpec {
         session: SessionKind::Clean,
         disconnects: None,
         shadow: false,
+        by_claim: false,
+        joins_within: None,
         model: ModelSpec::Replay(ReplaySpec { pace, series: vec![series("speed_6005"), series("rds_cpu")] }),
     }
 }

@@ -87,6 +87,14 @@ impl Scenario {
             ));
         }
         self.check_failures(i, fleet)?;
+        if let Some(within) = fleet.joins_within.filter(|within| *within > self.phase.hardship) {
+            return Err(self.located_error(
+                &format!("fleet[{i}].joins_within"),
+                format!("is {}, longer than phase.hardship", format(within)),
+                format!("at most {}", format(self.phase.hardship)),
+                "a device that gets power later publishes nothing",
+            ));
+        }
         let (key, interval) = interval(fleet);
         if self.phase.hardship < interval {
             return Err(self.located_error(

@@ -54,7 +54,9 @@ pub(super) fn read(table: &Table<'_>) -> Result<FleetSpec, ScenarioError> {
         None if name_of_kind == SYNTHETIC => synthetic(table)?,
         None => replay(table, &name)?,
     };
-    Ok(FleetSpec { name, tenants, devices, network, session, disconnects, shadow, model })
+    let by_claim = table.get("joins").map_or(Ok(0), |joins| joins.choice())? == 1;
+    let joins_within = table.get("joins_within").map(|within| within.duration()).transpose()?;
+    Ok(FleetSpec { name, tenants, devices, network, session, disconnects, shadow, model, by_claim, joins_within })
 }
 
 fn devices(table: &Table<'_>) -> Result<u32, ScenarioError> {

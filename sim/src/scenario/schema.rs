@@ -177,6 +177,11 @@ pub const SYNTHETIC: &str = "synthetic";
 /// See [`SYNTHETIC`].
 pub const REPLAY: &str = "replay";
 
+/// How devices come into the registry.
+pub const REGISTERED: &str = "registered";
+/// See [`REGISTERED`].
+pub const BY_CLAIM: &str = "by-claim";
+
 const ANY: &[&str] = &[];
 const SYN: &[&str] = &[SYNTHETIC];
 const REP: &[&str] = &[REPLAY];
@@ -243,6 +248,10 @@ pub const KEYS: &[Key] = &[
         "Mean time until the network drops a connection: the device notices at once and connects again, the broker hears nothing."),
     key("fleet", "shadow", ANY, Takes::Flag, Absent::Words("`true` for twins, `false` for the others"), "true",
         "Whether each device follows its classic shadow (it asks for what is desired of it, applies it and reports), and takes commands."),
+    key("fleet", "joins", ANY, Takes::Choice(joins), Absent::Toml("\"registered\""), "\"by-claim\"",
+        "How the devices come into the registry: `registered` by their owner before the run, or `by-claim`: each holds a claim certificate of its tenant, gets power during the run and registers itself. The tenants must be among `platform.iot.claims`."),
+    key("fleet", "joins_within", ANY, Takes::Duration { min: "1s", max: "1d" }, Absent::Words("20min with `joins = \"by-claim\"`, otherwise devices have power from the start"), "\"5min\"",
+        "Within how long after the start the devices get power, each at an instant that is drawn."),
     key("fleet", "devices", NUMBERED, Takes::Whole { min: 1, max: DEVICES_MAX }, Absent::Required, "3",
         "Number of devices; all fleets together have at most as many."),
     key("fleet", "publish_every", NUMBERED, Takes::Duration { min: PUBLISH_EVERY_MIN, max: "7d" }, Absent::Words("required; of a twin: see below"), "\"20s\"",
@@ -428,6 +437,10 @@ fn failures() -> Vec<&'static str> {
 
 fn streams() -> Vec<&'static str> {
     fault::STREAMS.to_vec()
+}
+
+fn joins() -> Vec<&'static str> {
+    vec![REGISTERED, BY_CLAIM]
 }
 
 fn networks() -> Vec<&'static str> {

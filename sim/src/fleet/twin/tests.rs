@@ -12,7 +12,7 @@ use crate::fault::Probability;
 use crate::fleet::Labelled;
 use crate::fleet::model::Model;
 use crate::fleet::plan::ModelPlan;
-use crate::fleet::spec::{FleetSpec, ModelSpec, Network};
+use crate::fleet::spec::{FleetSpec, ModelSpec, Network, SessionKind};
 use crate::fleet::tests::{Play, START};
 use crate::world::seed::Rng;
 
@@ -377,7 +377,18 @@ fn a_battery_drains_with_each_message_is_reported_and_ends_the_readings() {
 fn fleet(kind: TwinKind, devices: u32, failures: Vec<FailureSpec>) -> FleetSpec {
     let model = ModelSpec::Twin(TwinSpec { failures, publish_every: secs(2), ..spec(kind) });
     let (name, tenants) = (kind.name().to_owned(), vec!["acme".to_owned()]);
-    FleetSpec { name, tenants, devices, network: Network::Lte, disconnects: None, shadow: false, model }
+    FleetSpec {
+        name,
+        tenants,
+        devices,
+        network: Network::Lte,
+        session: SessionKind::Clean,
+        disconnects: None,
+        shadow: false,
+        by_claim: false,
+        joins_within: None,
+        model,
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@ mod broker;
 mod certificates;
 mod data;
 mod fleet;
+mod provisioning;
 mod registry;
 mod rules;
 mod shadows;
