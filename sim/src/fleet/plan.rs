@@ -35,10 +35,9 @@ pub struct DevicePlan {
     pub network: Network,
     /// What becomes of its session when a connection ends.
     pub session: SessionKind,
-    /// Whether it follows its shadow.
     /// Mean time between drops of its connection; that of the network when it is absent.
     pub disconnects: Option<Duration>,
-    /// Whether it keeps a shadow.
+    /// Whether it follows its shadow.
     pub shadow: bool,
     /// What it measures.
     pub model: ModelPlan,
