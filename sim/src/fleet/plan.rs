@@ -8,7 +8,8 @@ use std::time::Duration;
 use rand::RngExt as _;
 
 use super::join::Claim;
-use super::spec::{FleetSpec, ModelSpec, Network, Pace, Series, SyntheticSpec};
+use super::spec::{FleetSpec, ModelSpec, Network, Pace, Series, SessionKind, SyntheticSpec, TwinSpec};
+use super::twin::Twin;
 use crate::world::seed::Seed;
 
 /// Longest name of a thing, in bytes (AWS IoT API Reference, `CreateThing`).
@@ -32,6 +33,13 @@ pub struct DevicePlan {
     pub units: Vec<(String, String)>,
     /// Access network.
     pub network: Network,
+    /// What becomes of its session when a connection ends.
+    pub session: SessionKind,
+    /// Whether it follows its shadow.
+    /// Mean time between drops of its connection; that of the network when it is absent.
+    pub disconnects: Option<Duration>,
+    /// Whether it keeps a shadow.
+    pub shadow: bool,
     /// What it measures.
     pub model: ModelPlan,
     /// How long after the start of the run the device gets power, when that is not at once.
@@ -68,6 +76,16 @@ impl DevicePlan {
     pub fn topic(&self) -> String {
         format!("tenant/{}/device/{}/data", self.tenant, self.id)
     }
+
+    /// Topic of commands to it.
+    pub fn command_topic(&self) -> String {
+        format!("tenant/{}/device/{}/command", self.tenant, self.id)
+    }
+
+    /// Whether it subscribes to its commands.
+    pub fn hears_commands(&self) -> bool {
+        self.shadow || self.session == SessionKind::Persistent
+    }
 }
 
 /// What one device measures.
@@ -82,6 +100,8 @@ pub enum ModelPlan {
         /// The rows.
         series: Arc<Series>,
     },
+    /// Values from physics.
+    Twin(Arc<TwinSpec>),
 }
 
 /// Fleets that cannot exist. Scenarios are refused before they come to this, with the place in their file.
@@ -151,6 +171,9 @@ pub fn plan(specs: &[FleetSpec], seed: Seed) -> Result<Vec<DevicePlan>, PlanErro
                 // The directory learns of a device that joins from its thing, which says nothing of units.
                 units: if join.is_some() { Vec::new() } else { units },
                 network: spec.network,
+                session: spec.session,
+                disconnects: spec.disconnects,
+                shadow: spec.shadow,
                 model,
                 power_after: spec.powers_within().map(part),
                 join,
@@ -169,6 +192,12 @@ fn members(spec: &FleetSpec) -> Vec<Member> {
             let declared = synthetic.metrics.iter().filter_map(|m| Some((m.name.clone(), m.unit.clone()?)));
             let units: Vec<_> = declared.collect();
             let member = |n: u32| (format!("{n:05}"), ModelPlan::Synthetic(shared.clone()), units.clone());
+            (1..=spec.devices).map(member).collect()
+        }
+        ModelSpec::Twin(twin) => {
+            let shared = Arc::new(twin.clone());
+            let units = Twin::units(twin.kind, twin.power);
+            let member = |n: u32| (format!("{n:05}"), ModelPlan::Twin(shared.clone()), units.clone());
             (1..=spec.devices).map(member).collect()
         }
         ModelSpec::Replay(replay) => {
@@ -219,6 +248,9 @@ mod tests {
             tenants: tenants.iter().map(|t| (*t).to_owned()).collect(),
             devices,
             network: Network::Lte,
+            session: SessionKind::Clean,
+            disconnects: None,
+            shadow: false,
             by_claim: false,
             joins_within: None,
             model: ModelSpec::Synthetic(SyntheticSpec {
@@ -236,6 +268,9 @@ mod tests {
             tenants: vec!["nab".to_owned()],
             devices: 0,
             network: Network::Ethernet,
+            session: SessionKind::Clean,
+            disconnects: None,
+            shadow: false,
             by_claim: false,
             joins_within: None,
             model: ModelSpec::Replay(ReplaySpec { pace: Pace::Recorded, series: series.collect() }),

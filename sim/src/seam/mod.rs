@@ -20,7 +20,7 @@ mod watch;
 pub use boot::{
     BootError, Deployed, boot, enable_registry_events, oracle, register_device, session_credential, upload_packages,
 };
-pub use broker::{BROKER, serve};
+pub use broker::{BROKER, WireTamper, serve};
 pub use claims::give_claims;
 pub use functions::{FunctionFactory, Functions};
 pub use handle::Cloud;

@@ -13,8 +13,14 @@ pub const EXCEPTIONS: &[(&str, &str)] = &[
     ("event-twice", EVENTS),
     ("event-overtaken", EVENTS),
     ("stale-read", "the directory does not change while a swarm runs, so that an old answer is the same as a new one"),
+    ("session-expired", SESSIONS),
+    ("stored-delivered", SESSIONS),
+    ("will-published", SESSIONS),
 ];
 
+/// Why no swarm has persistent sessions.
+const SESSIONS: &str =
+    "devices of a swarm have clean sessions and no wills; the unit tests of IoT Core have the others";
 /// Why no swarm has asynchronous events.
 const EVENTS: &str = "a swarm registers its devices before the run begins, so that no registry event comes; tests/suite/faults_services.rs has them";
 

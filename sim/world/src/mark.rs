@@ -30,6 +30,9 @@ marks! {
     PROVISIONING_THROTTLED = "provisioning-throttled": "the account's rate refused the registration of a device that joins by itself";
     DEVICE_PROVISIONED = "device-provisioned": "a device with a claim certificate was registered by a provisioning template";
     KEEP_ALIVE_ENDED = "keep-alive-ended": "the broker ended a session that was silent for one and a half times its keep-alive";
+    SESSION_EXPIRED = "session-expired": "the broker gave up a persistent session whose client had not come back";
+    STORED_DELIVERED = "stored-delivered": "the broker delivered a message that it had stored while the client was away";
+    WILL_PUBLISHED = "will-published": "the broker published the will of a client that was gone without a goodbye";
     TOO_LARGE_FOR_THE_BROKER = "too-large-for-the-broker": "the broker ended a connection because of a message above its limit";
     RULE_FOUND_NO_OBJECT = "rule-found-no-object": "a topic rule dropped an acknowledged message because it is no JSON object";
     REPEATED_AFTER_LOST_RESPONSE = "repeated-after-lost-response":

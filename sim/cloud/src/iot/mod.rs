@@ -8,7 +8,7 @@
 //! creation and description, adding and removing things, ListThingGroupsForThing; events of things on
 //! `$aws/events/thing/...` for rules and subscribers, Update- and DescribeEventConfigurations; rules (`rules`) and their SQL
 //! (`sql`); and of CloudFormation policies, thing types, thing groups, billing groups and rules with their changes and
-//! deletions.
+//! deletions; device shadows over MQTT and REST (`shadow`), and the data plane over HTTPS (`data`).
 //!
 //! Partly modelled: the rate of 512 KiB/s a connection delays what devices send, and is only counted for what they
 //! receive; a delayed connection goes on after at most 50 ms more than its next packet needs. An inbound QoS 1 message
@@ -20,9 +20,9 @@
 //! full window are dropped after an hour (metric `PublishOut.Expired`, a name of this simulator).
 //!
 //! Refused, with a CONNACK or a closed connection and an event that says why: MQTT 5, persistent sessions, wills, QoS
-//! 2, retained messages, reserved topics (Basic Ingest, shadows, jobs), shared subscriptions. Refused with an error:
+//! 2, retained messages, reserved topics (Basic Ingest, jobs), shared subscriptions. Refused with an error:
 //! every other operation of the control plane, events of other things than things, dynamic groups, rules and subscriptions
-//! on other reserved topics. Absent: lifecycle events, HTTPS publish, WebSockets.
+//! on other reserved topics. Absent: WebSockets.
 //!
 //! Not stated by AWS, decided here, and listed in `docs/gaps.md`: an unauthorized publish closes the connection;
 //! CONNACK codes of refusals; how a topic or payload beyond its limit is answered (the connection is closed); the order
@@ -32,6 +32,7 @@
 
 mod broker;
 mod change;
+mod data;
 mod message;
 mod policy;
 mod provision;
@@ -41,6 +42,7 @@ mod registry;
 mod reserved;
 mod rest;
 mod rules;
+mod shadow;
 mod sql;
 mod status;
 mod topic;
@@ -55,6 +57,7 @@ use std::fmt;
 
 use sha2::{Digest as _, Sha256};
 
+pub use self::data::DataRequest;
 pub use self::provisioning::Answered;
 pub use self::registry::x509::signing_request;
 pub use self::registry::{CertificateStatus, certificate_id};
@@ -67,8 +70,9 @@ use self::quotas::Quotas;
 use self::registry::Registry;
 use self::registry::arns::certificate_arn;
 use self::rules::Rules;
+use self::shadow::Shadows;
 use self::wakeup::Wakeup;
-use super::core::{AccountInfo, AwsError, Cx, Outcome};
+use super::core::{AccountInfo, AwsError, Cx, Deferred, Outcome};
 
 /// AWS IoT Core of one account in one region.
 #[derive(Debug, Default)]
@@ -78,6 +82,9 @@ pub struct Iot {
     broker: Broker,
     rules: Rules,
     provisioning: Provisioning,
+    shadows: Shadows,
+    /// What the last request to the data plane waits for.
+    deferred: Option<Deferred>,
 }
 
 /// A connection that the broker does not take: its TLS handshake fails.
@@ -178,6 +185,8 @@ impl Iot {
             Wakeup::Certificate(connection) => self.check_certificate(cx, connection),
             Wakeup::Ownership => self.end_tokens(cx),
             Wakeup::Hook(ticket) => self.end_hook(cx, ticket),
+            Wakeup::Session(session) => self.check_session(cx, session),
+            Wakeup::Shared(group) => self.drain_group(cx, group),
         }
     }
 

@@ -17,6 +17,10 @@ pub enum Wakeup {
     Ownership,
     /// A pre-provisioning hook has had its time.
     Hook(u64),
+    /// Something of an MQTT session may be due: its end, a stored message, a message that is not acknowledged.
+    Session(u64),
+    /// Queued messages of a shared group may go out.
+    Shared(u64),
 }
 
 /// Bits of a token that say the kind.
@@ -33,6 +37,8 @@ impl Wakeup {
             Wakeup::Certificate(connection) => (4, connection),
             Wakeup::Ownership => (8, 0),
             Wakeup::Hook(ticket) => (9, ticket),
+            Wakeup::Session(session) => (5, session),
+            Wakeup::Shared(group) => (6, group),
         };
         (id << KIND_BITS) | kind
     }
@@ -48,6 +54,8 @@ impl Wakeup {
             4 => Wakeup::Certificate(id),
             8 => Wakeup::Ownership,
             9 => Wakeup::Hook(id),
+            5 => Wakeup::Session(id),
+            6 => Wakeup::Shared(id),
             other => unreachable!("the token {token} has the unknown kind {other}"),
         }
     }

@@ -1,83 +1,159 @@
 //! Delivery of accepted messages to subscribers.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use rumqttc::mqttbytes::QoS;
-use rumqttc::mqttbytes::v4::Publish;
 
-use super::session::{Session, Waiting};
-use super::written;
-use crate::core::{Cx, Effect};
+use super::encode;
+use super::packet::{Delivery, Outbound, Version};
+use super::session::{Grant, Kept, Sent, Session, SessionId};
+use crate::core::{Cx, Deferred, Effect, Service};
 use crate::iot::Iot;
 use crate::iot::message::Posted;
 use crate::iot::policy::Action;
 use crate::iot::quotas::Quotas;
 use crate::iot::sql::Segments;
+use crate::iot::topic::matches;
+use crate::iot::wakeup::Wakeup;
+use world::time::Time;
 use world::trace::{Field, Level};
 
+/// What became of a message for one session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Offered {
+    /// Sent, or waiting for its turn.
+    Taken,
+    /// Dropped, and counted.
+    Dropped,
+}
+
+impl Kept {
+    /// A copy of a message that does not keep the buffer of the connection it came on.
+    pub(super) fn of(posted: &Posted, now: Time) -> Kept {
+        let (topic, payload) = (Arc::clone(&posted.topic), Bytes::copy_from_slice(&posted.payload));
+        Kept { since: now, topic, payload, retain: false, properties: posted.properties.clone() }
+    }
+}
+
 impl Iot {
-    /// Delivers a message to every client that subscribed to its topic and may receive it: one copy each.
+    /// Delivers a message to every client that subscribed to its topic and may receive it, one copy each, and to one member
+    /// of each shared group.
     pub(super) fn deliver(&mut self, cx: &mut Cx<'_>, posted: &Posted, segments: &[&str]) {
-        self.deliver_where(cx, posted, segments, None);
-    }
-
-    /// Delivers an answer to the connection that asked, when it subscribed to the answer's topic and may receive it.
-    pub(in crate::iot) fn deliver_to(&mut self, cx: &mut Cx<'_>, connection: u64, posted: &Posted) {
-        let segments = Segments::of(&posted.topic).expect("answers have at most seven slashes");
-        self.deliver_where(cx, posted, segments.as_slice(), Some(connection));
-    }
-
-    fn deliver_where(&mut self, cx: &mut Cx<'_>, posted: &Posted, segments: &[&str], only: Option<u64>) {
-        if self.broker.subscriptions.is_empty() {
+        if self.broker.subscriptions.is_empty() && self.broker.shared.is_empty() {
             return;
         }
-        let quotas = self.quotas.get_or_insert_with(|| Quotas::new(cx));
-        let age_max = Duration::from_secs(quotas.redelivery_s);
         let mut subscribers = BTreeMap::new();
         self.broker.subscriptions.matching(segments, &mut subscribers);
-        for (connection, granted) in subscribers {
-            if only.is_some_and(|only| only != connection) {
+        let groups = self.broker.shared.matching(segments);
+        if subscribers.is_empty() && groups.is_empty() {
+            return;
+        }
+        let message = Kept::of(posted, cx.now);
+        for (owner, bits) in subscribers {
+            let (id, grant) = (to_session(owner), Grant::of(bits));
+            let quotas = self.quotas.get_or_insert_with(|| Quotas::new(cx));
+            let Some(session) = self.broker.sessions.get_mut(id) else { continue };
+            if grant.no_local && posted.client.as_ref() == Some(&session.client) {
                 continue;
             }
-            let state = self.broker.connections.get_mut(&connection);
-            let Some(session) = state.and_then(|state| state.session.as_mut()) else { continue };
-            let metric = if !session.permissions.allows(Action::Receive, &posted.topic) {
-                Some("PublishOut.AuthError")
-            } else if !session.publishes.try_take(cx.now, 1) || !quotas.publishes_out.try_take(cx.now, 1) {
-                Some("PublishOut.Throttle")
-            } else {
-                None
-            };
-            if let Some(metric) = metric {
-                cx.meter.add("iot", metric, 1);
-                let fields = [("client", (&*session.client).into()), ("metric", metric.into())];
-                cx.trace.event(Level::Call, cx.now, "iot", "deliver-refused", &posted.topic, &fields);
-            } else if granted == 0 || posted.qos == 0 {
-                send(cx, connection, session, &posted.topic, &posted.payload, QoS::AtMostOnce);
-            } else if session.outbound.unacknowledged.len() < quotas.outbound_unacked {
-                send(cx, connection, session, &posted.topic, &posted.payload, QoS::AtLeastOnce);
-            } else {
-                drop_expired(cx, session, age_max);
-                let (topic, payload) = (posted.topic.clone(), Bytes::copy_from_slice(&posted.payload));
-                session.outbound.waiting.push_back(Waiting { since: cx.now, topic, payload });
-            }
+            let message = Kept { retain: posted.retain && grant.as_published, ..message.clone() };
+            offer(cx, quotas, (id, session), message, grant.qos.min(posted.qos));
+        }
+        for group in groups {
+            self.deliver_to_group(cx, group, &message, posted.qos);
+        }
+    }
+
+    /// Delivers an answer to the client that asked, when it subscribed to the answer's topic and may receive it.
+    pub(super) fn deliver_to(&mut self, cx: &mut Cx<'_>, client: &str, posted: &Posted) {
+        let Some(asked) = self.broker.clients.get(client).and_then(|client| client.session) else { return };
+        let quotas = self.quotas.get_or_insert_with(|| Quotas::new(cx));
+        let Some(session) = self.broker.sessions.get_mut(asked) else { return };
+        // Thousands may have subscribed to the same answers: only the subscriptions of the one who asked are looked at.
+        let segments = Segments::of(&posted.topic).expect("answers have at most seven slashes");
+        let matching = session.subscriptions.iter().filter(|(filter, _)| matches(filter, segments.as_slice()));
+        if let Some(qos) = matching.map(|(_, grant)| grant.qos).max() {
+            offer(cx, quotas, (asked, session), Kept::of(posted, cx.now), qos.min(posted.qos));
         }
     }
 
     /// A client acknowledged a delivery: what waits behind the window can go.
-    pub(super) fn acknowledged(&mut self, cx: &mut Cx<'_>, connection: u64, packet_id: u16) {
+    pub(super) fn acknowledged(&mut self, cx: &mut Cx<'_>, id: SessionId, packet_id: u16) {
         let quotas = self.quotas.get_or_insert_with(|| Quotas::new(cx));
-        let state = self.broker.connections.get_mut(&connection);
-        let Some(session) = state.and_then(|state| state.session.as_mut()) else { return };
-        session.outbound.unacknowledged.remove(&packet_id);
-        let age_max = Duration::from_secs(quotas.redelivery_s);
-        drop_expired(cx, session, age_max);
-        while session.outbound.unacknowledged.len() < quotas.outbound_unacked {
-            let Some(Waiting { topic, payload, .. }) = session.outbound.waiting.pop_front() else { return };
-            send(cx, connection, session, &topic, &payload, QoS::AtLeastOnce);
+        let Some(session) = self.broker.sessions.get_mut(id) else { return };
+        if let Some(Sent { awaited: Some((ticket, _)), .. }) = session.outbound.unacknowledged.remove(&packet_id) {
+            super::manage::confirm(cx, ticket, true);
         }
+        send_waiting(cx, quotas, (id, session));
+    }
+}
+
+/// The session of an owner in the trie.
+pub(super) fn to_session(owner: u64) -> SessionId {
+    usize::try_from(owner).expect("owners of subscriptions are places of sessions")
+}
+
+/// For how long a connected client is sent a message with QoS 1.
+pub(super) fn age_max(quotas: &Quotas, version: Version) -> Duration {
+    let seconds = match version {
+        Version::V3 => quotas.redelivery_s,
+        Version::V5 => quotas.redelivery_v5_s,
+    };
+    Duration::from_secs(seconds)
+}
+
+fn refused(cx: &mut Cx<'_>, session: &Session, topic: &str, metric: &'static str) -> Offered {
+    cx.meter.add("iot", metric, 1);
+    let fields = [("client", (&*session.client).into()), ("metric", metric.into())];
+    cx.trace.event(Level::Call, cx.now, "iot", "deliver-refused", topic, &fields);
+    Offered::Dropped
+}
+
+/// Gives a message to a session: it is sent, waits behind the window, or is stored while the client is not connected.
+pub(super) fn offer(
+    cx: &mut Cx<'_>,
+    quotas: &mut Quotas,
+    (id, session): (SessionId, &mut Session),
+    message: Kept,
+    qos: u8,
+) -> Offered {
+    let Some(live) = &session.live else { return store(cx, quotas, session, message, qos) };
+    if !live.permissions.allows(Action::Receive, &message.topic) {
+        return refused(cx, session, &message.topic, "PublishOut.AuthError");
+    }
+    if !session.publishes.try_take(cx.now, 1) || !quotas.publishes_out.try_take(cx.now, 1) {
+        return refused(cx, session, &message.topic, "PublishOut.Throttle");
+    }
+    if qos > 0 && session.outbound.unacknowledged.len() >= live.window {
+        drop_expired(cx, session, age_max(quotas, session.version));
+        session.outbound.waiting.push_back(message);
+        return Offered::Taken;
+    }
+    send(cx, (id, session), message, qos, None)
+}
+
+/// Stores a message for a client that is not connected. AWS drops what exceeds the rates of the session and the account.
+fn store(cx: &mut Cx<'_>, quotas: &mut Quotas, session: &mut Session, message: Kept, qos: u8) -> Offered {
+    if qos == 0 {
+        return Offered::Dropped;
+    }
+    if !session.publishes.try_take(cx.now, 1) || !quotas.queued.try_take(cx.now, 1) {
+        return refused(cx, session, &message.topic, "PublishOut.Throttle");
+    }
+    let fields = [("client", (&*session.client).into()), ("payload", Field::Bytes(&message.payload))];
+    cx.trace.event(Level::Message, cx.now, "iot", "store", &message.topic, &fields);
+    session.outbound.stored.push_back(message);
+    Offered::Taken
+}
+
+/// Sends what waits behind the window, as far as the window allows.
+pub(super) fn send_waiting(cx: &mut Cx<'_>, quotas: &Quotas, (id, session): (SessionId, &mut Session)) {
+    drop_expired(cx, session, age_max(quotas, session.version));
+    while session.live.as_ref().is_some_and(|live| session.outbound.unacknowledged.len() < live.window) {
+        let Some(message) = session.outbound.waiting.pop_front() else { return };
+        send(cx, (id, session), message, 1, None);
     }
 }
 
@@ -90,6 +166,11 @@ fn drop_expired(cx: &mut Cx<'_>, session: &mut Session, age_max: Duration) {
         waiting.pop_front();
         expired += 1;
     }
+    count_expired(cx, session, expired);
+}
+
+/// Counts messages that were dropped because of their age.
+pub(super) fn count_expired(cx: &mut Cx<'_>, session: &Session, expired: u64) {
     if expired > 0 {
         cx.meter.add("iot", "PublishOut.Expired", expired);
         let fields = [("messages", expired.into())];
@@ -97,23 +178,65 @@ fn drop_expired(cx: &mut Cx<'_>, session: &mut Session, age_max: Duration) {
     }
 }
 
-fn send(cx: &mut Cx<'_>, connection: u64, session: &mut Session, topic: &str, payload: &Bytes, qos: QoS) {
-    let mut packet = Publish::from_bytes(topic, qos, payload.clone());
-    if qos == QoS::AtLeastOnce {
-        packet.pkid = session.outbound.next_id();
-        session.outbound.unacknowledged.insert(packet.pkid);
+/// Sends a message to a connected client.
+pub(super) fn send(
+    cx: &mut Cx<'_>,
+    (id, session): (SessionId, &mut Session),
+    message: Kept,
+    qos: u8,
+    awaited: Option<(Deferred, Time)>,
+) -> Offered {
+    if message.has_expired(cx.now) {
+        count_expired(cx, session, 1);
+        return Offered::Dropped;
     }
-    let mut bytes = BytesMut::with_capacity(packet.size());
-    written(packet.write(&mut bytes));
+    let packet_id = if qos == 0 { 0 } else { session.outbound.next_id() };
+    if !write(cx, session, &message, packet_id) {
+        // MQTT 5 has the broker behave as if it had been sent.
+        return refused(cx, session, &message.topic, "PublishOut.ClientError");
+    }
+    if qos > 0 {
+        let sent = Sent { message, first: cx.now, last: cx.now, awaited };
+        session.outbound.unacknowledged.insert(packet_id, sent);
+        super::store::look_later(cx, (id, session));
+    }
+    Offered::Taken
+}
+
+/// Writes a PUBLISH; answers whether the client takes one of its size.
+pub(super) fn write(cx: &mut Cx<'_>, session: &mut Session, message: &Kept, packet_id: u16) -> bool {
+    let Some(live) = &mut session.live else { return false };
+    // What is left is told in whole seconds: 999 ms and less are 0.
+    let left = message.expires().map(|expires| expires.since(cx.now).as_secs());
+    let delivery = Delivery {
+        topic: &message.topic,
+        payload: &message.payload,
+        retain: message.retain,
+        id: packet_id,
+        properties: message.properties.as_deref(),
+        expiry_s: left.map(|left| u32::try_from(left).unwrap_or(u32::MAX)),
+    };
+    let size = encode::publish_size(&delivery, session.version);
+    if size > live.packet_max {
+        return false;
+    }
+    let mut bytes = BytesMut::with_capacity(size);
+    encode::packet(&Outbound::Publish(delivery), session.version, &mut bytes);
     // Outgoing bytes count for the connection's rate and are not themselves delayed by it.
-    let counted = session.throughput.available(cx.now).min(bytes.len() as u64);
-    session.throughput.try_take(cx.now, counted);
+    let counted = live.throughput.available(cx.now).min(bytes.len() as u64);
+    live.throughput.try_take(cx.now, counted);
     cx.meter.add("iot", "PublishOut.Success", 1);
     let fields = [
         ("client", (&*session.client).into()),
-        ("packet", u64::from(packet.pkid).into()),
-        ("payload", Field::Bytes(payload)),
+        ("packet", u64::from(packet_id).into()),
+        ("payload", Field::Bytes(&message.payload)),
     ];
-    cx.trace.event(Level::Message, cx.now, "iot", "deliver", topic, &fields);
-    cx.effects.push(Effect::MqttSend { connection, bytes: bytes.freeze() });
+    cx.trace.event(Level::Message, cx.now, "iot", "deliver", &message.topic, &fields);
+    cx.effects.push(Effect::MqttSend { connection: live.connection, bytes: bytes.freeze() });
+    true
+}
+
+/// Asks to be woken for a session.
+pub(super) fn wake_at(cx: &mut Cx<'_>, at: Time, id: SessionId) {
+    cx.timers.at(at, Service::Iot, Wakeup::Session(id as u64).token());
 }

@@ -1,25 +1,36 @@
 //! The MQTT broker: connections, and the packets that arrive on them in any fragmentation.
 
 mod connect;
+mod decode;
 mod delivery;
+mod encode;
+mod lifecycle;
+mod manage;
+mod packet;
 mod publish;
+mod retained;
 mod session;
+mod shared;
+mod store;
 mod subscribe;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use rumqttc::mqttbytes::v4::{Packet, PingResp};
-use rumqttc::mqttbytes::{Error, check};
 
-use self::session::{Client, Connection, Disconnect};
+pub use self::manage::{ConnectionInfo, DirectMessage};
+pub use self::retained::Retained;
+
+use self::packet::{Inbound, Outbound, Version, reason};
+use self::session::{Client, Connection, Disconnect, SessionId, Sessions};
+use super::message::Outbox;
 use super::registry::CertificateRefusal;
 use super::rules::Ports;
 use super::trie::FilterTrie;
 use super::wakeup::Wakeup;
 use super::{Iot, Refused};
-use crate::core::{Cx, Effect, Service};
+use crate::core::{Cx, Effect, Service, TokenBucket};
 use world::mark;
 use world::time::Time;
 use world::trace::Level;
@@ -31,17 +42,28 @@ const BACKLOG_S: u64 = 16;
 /// A delayed connection waits for at least this part of a second's bytes, if that much waits: one wake-up works on many
 /// packets.
 const WAITS_A_SECOND: u64 = 20;
-/// Client ids that are remembered before those without a connection are looked through.
+/// Client ids that are remembered before those without a session are looked through.
 const CLIENTS_MIN: usize = 4096;
+/// How long a client id without a session is remembered, for its version number and for GetConnection, in seconds.
+/// Sources: "Lifecycle events" and "Connection management" of the IoT Core guide (about an hour; 30 minutes).
+const REMEMBERED_S: u64 = 3_600;
 
-/// Connections, clients and subscriptions.
+/// Connections, sessions, subscriptions and retained messages.
 #[derive(Debug, Default)]
 pub struct Broker {
     connections: BTreeMap<u64, Connection>,
     clients: BTreeMap<Arc<str>, Client>,
     /// Number of client ids at which they are looked through again.
     clients_limit: usize,
+    sessions: Sessions,
+    /// Filters by session.
     subscriptions: FilterTrie,
+    shared: shared::Groups,
+    retained: retained::Store,
+    /// Lifecycle events and wills that are not published yet.
+    outbox: Outbox,
+    /// Tickets given to calls that wait for an acknowledgement.
+    tickets: u64,
     /// Reused for the bytes that are worked on.
     input: BytesMut,
     /// Reused for the answers to them.
@@ -49,14 +71,17 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// Forgets client ids without a connection whose rate of connects is untouched: nothing is lost with them. Happens
-    /// whenever their number has doubled.
+    /// Forgets client ids without a session whose rate of connects is untouched and that left long ago: nothing is lost
+    /// with them. Happens whenever their number has doubled.
     fn forget_idle_clients(&mut self, now: Time, connects_per_second: u64) {
         if self.clients.len() < self.clients_limit.max(CLIENTS_MIN) {
             return;
         }
-        self.clients
-            .retain(|_, client| client.connection.is_some() || client.connects.available(now) < connects_per_second);
+        self.clients.retain(|_, client| {
+            client.session.is_some()
+                || client.connects.available(now) < connects_per_second
+                || client.left.as_ref().is_some_and(|left| now.since(left.at).as_secs() < REMEMBERED_S)
+        });
         self.clients_limit = self.clients.len() * 2;
     }
 
@@ -65,11 +90,30 @@ impl Broker {
     pub(super) fn clients_len(&self) -> usize {
         self.clients.len()
     }
+
+    /// What is known of a client id; it is remembered from now on.
+    fn client(&mut self, now: Time, name: &Arc<str>, connects_per_second: u64, calls_per_second: u64) -> &mut Client {
+        self.clients.entry(name.clone()).or_insert_with(|| Client {
+            session: None,
+            connects: TokenBucket::per_second(connects_per_second, now),
+            calls: TokenBucket::per_second(calls_per_second, now),
+            version_number: None,
+            left: None,
+        })
+    }
+}
+
+/// What the handling of a packet needs to know of its connection.
+#[derive(Clone, Copy)]
+struct Link {
+    connection: u64,
+    /// With its protocol level, once CONNECT was accepted.
+    session: Option<(SessionId, Version)>,
 }
 
 /// What the bytes of a connection begin with.
 enum Next {
-    Packet(Packet),
+    Packet(Inbound),
     /// Nothing yet.
     Wait,
     Broken(Disconnect),
@@ -109,15 +153,16 @@ impl Iot {
         if state.paused {
             if (state.pending.len() + bytes.len()) as u64 > backlog_max {
                 let why = "the connection sends faster than its rate of bytes for too long";
-                return self.disconnect(cx, connection, &Disconnect::Throttled(why));
+                return self.disconnect(cx, connection, Disconnect::Throttled(why));
             }
             state.pending.extend_from_slice(bytes);
             return;
         }
         if state.pending.is_empty() {
+            let session = state.session;
             let mut input = std::mem::take(&mut self.broker.input);
             input.extend_from_slice(bytes);
-            self.work(cx, ports, connection, &mut input);
+            self.work(cx, ports, connection, session, &mut input);
             if !input.is_empty()
                 && let Some(state) = self.broker.connections.get_mut(&connection)
             {
@@ -140,19 +185,20 @@ impl Iot {
 
     /// The connection is gone without a goodbye.
     pub fn closed(&mut self, cx: &mut Cx<'_>, connection: u64) {
-        self.remove(cx, connection, &Disconnect::ConnectionLost);
+        self.remove(cx, connection, Disconnect::ConnectionLost);
     }
 
     /// Closes a connection that was silent for one and a half times its keep-alive; otherwise looks again later.
     pub(super) fn check_keep_alive(&mut self, cx: &mut Cx<'_>, connection: u64) {
-        let session = self.broker.connections.get(&connection).and_then(|state| state.session.as_ref());
-        let Some(session) = session else { return };
-        let deadline = session.last_packet + session.silence_max;
+        let session = self.broker.connections.get(&connection).and_then(|state| state.session);
+        let session = session.and_then(|id| self.broker.sessions.get(id));
+        let Some((session, live)) = session.and_then(|session| Some((session, session.live.as_ref()?))) else { return };
+        let deadline = live.last_packet + live.silence_max;
         if deadline > cx.now {
             cx.timers.at(deadline, Service::Iot, Wakeup::KeepAlive(connection).token());
         } else {
             cx.trace.mark(cx.now, mark::KEEP_ALIVE_ENDED, &session.client);
-            self.disconnect(cx, connection, &Disconnect::KeepAliveTimeout);
+            self.disconnect(cx, connection, Disconnect::KeepAliveTimeout);
         }
     }
 
@@ -160,7 +206,7 @@ impl Iot {
     pub(super) fn check_certificate(&mut self, cx: &mut Cx<'_>, connection: u64) {
         if self.broker.connections.contains_key(&connection) && !self.has_active_certificate(connection) {
             let why = "the certificate is not active any more";
-            self.disconnect(cx, connection, &Disconnect::AuthError(why));
+            self.disconnect(cx, connection, Disconnect::AuthError(why));
         }
     }
 
@@ -180,8 +226,9 @@ impl Iot {
     /// Works on what is kept with the connection, in place: what is left stays where it is and is not copied.
     fn work_on_pending(&mut self, cx: &mut Cx<'_>, ports: &mut Ports<'_>, connection: u64) {
         let Some(state) = self.broker.connections.get_mut(&connection) else { return };
+        let session = state.session;
         let mut input = std::mem::take(&mut state.pending);
-        self.work(cx, ports, connection, &mut input);
+        self.work(cx, ports, connection, session, &mut input);
         if !input.is_empty()
             && let Some(state) = self.broker.connections.get_mut(&connection)
         {
@@ -191,60 +238,81 @@ impl Iot {
 
     /// Works on the complete packets of `input` and takes them from it, until the rate of the connection's bytes is used
     /// up.
-    fn work(&mut self, cx: &mut Cx<'_>, ports: &mut Ports<'_>, connection: u64, input: &mut BytesMut) {
+    fn work(
+        &mut self,
+        cx: &mut Cx<'_>,
+        ports: &mut Ports<'_>,
+        connection: u64,
+        session: Option<SessionId>,
+        input: &mut BytesMut,
+    ) {
+        let session = session.and_then(|id| Some((id, self.broker.sessions.get(id)?.version)));
+        let mut link = Link { connection, session };
         let mut output = std::mem::take(&mut self.broker.output);
         let end = loop {
-            match self.next(cx, connection, input) {
+            match self.next(cx, link, input) {
                 Next::Wait => break None,
                 Next::Broken(reason) => break Some(reason),
                 Next::Packet(packet) => {
-                    if let Err(reason) = self.handle(cx, ports, connection, packet, &mut output) {
+                    if let Err(reason) = self.handle(cx, ports, &mut link, packet, &mut output) {
                         break Some(reason);
                     }
                 }
             }
         };
-        if !output.is_empty() {
-            cx.effects.push(Effect::MqttSend { connection, bytes: Bytes::copy_from_slice(&output) });
-            output.clear();
+        if link.session.is_none()
+            && let Some(Disconnect::ClientError(code, why)) = end
+        {
+            cx.meter.add("iot", "Connect.ClientError", 1);
+            if code == reason::UNSUPPORTED_VERSION {
+                // The answer has the form of MQTT 3.1.1, which every client knows.
+                let refusal = Outbound::ConnAck { session_present: false, code: 1, accepted: None };
+                encode::packet(&refusal, Version::V3, &mut output);
+            }
+            let fields = [("reason", why.into())];
+            cx.trace.event(Level::Call, cx.now, "iot", "connect-malformed", &connection.to_string(), &fields);
         }
+        flush(cx, connection, &mut output);
         self.broker.output = output;
         if let Some(reason) = end {
-            self.disconnect(cx, connection, &reason);
+            self.disconnect(cx, connection, reason);
         }
     }
 
-    fn next(&mut self, cx: &mut Cx<'_>, connection: u64, input: &mut BytesMut) -> Next {
+    fn next(&mut self, cx: &mut Cx<'_>, link: Link, input: &mut BytesMut) -> Next {
         let quotas = self.quotas(cx);
         let (packet_size, bytes_per_second) = (quotas.packet_size, quotas.bytes_per_connection);
-        let Some(state) = self.broker.connections.get_mut(&connection) else { return Next::Wait };
-        let length = match check(input.iter(), packet_size) {
-            Ok(header) => header.frame_length(),
-            Err(Error::InsufficientBytes(_)) => return Next::Wait,
+        let frame = match decode::frame(input, packet_size) {
+            Ok(Some(frame)) if frame.length <= input.len() => frame,
+            Ok(_) => return Next::Wait,
             Err(error) => {
-                if matches!(error, Error::PayloadSizeLimitExceeded(_)) {
+                if error.code == reason::QUOTA_EXCEEDED
+                    && let Some(state) = self.broker.connections.get(&link.connection)
+                {
                     cx.trace.mark(cx.now, mark::TOO_LARGE_FOR_THE_BROKER, &state.certificate);
                 }
-                return Next::Broken(Disconnect::ClientError(error.to_string()));
+                return Next::Broken(Disconnect::ClientError(error.code, error.what));
             }
         };
-        if let Some(session) = &mut state.session {
-            let size = length as u64;
-            if !session.throughput.try_take(cx.now, size) {
+        if let Some((id, _)) = link.session {
+            let live = self.broker.sessions.get_mut(id).and_then(|session| session.live.as_mut());
+            let Some(live) = live else { return Next::Wait };
+            let size = frame.length as u64;
+            if !live.throughput.try_take(cx.now, size) {
                 let wanted = size.max((bytes_per_second / WAITS_A_SECOND).min(input.len() as u64));
-                let wait =
-                    session.throughput.wait_for(cx.now, wanted).expect("no packet is larger than a second's bytes");
-                cx.timers.at(cx.now + wait, Service::Iot, Wakeup::Resume(connection).token());
-                state.paused = true;
+                let wait = live.throughput.wait_for(cx.now, wanted).expect("no packet is larger than a second's bytes");
+                cx.timers.at(cx.now + wait, Service::Iot, Wakeup::Resume(link.connection).token());
+                if let Some(state) = self.broker.connections.get_mut(&link.connection) {
+                    state.paused = true;
+                }
                 return Next::Wait;
             }
-            session.last_packet = cx.now;
-        } else if connect::asks_for_mqtt_5(input) {
-            return Next::Broken(Disconnect::NotModelled("MQTT 5"));
+            live.last_packet = cx.now;
         }
-        match Packet::read(input, packet_size) {
+        let bytes = input.split_to(frame.length).freeze();
+        match decode::packet(&bytes, frame, link.session.map(|(_, version)| version)) {
             Ok(packet) => Next::Packet(packet),
-            Err(error) => Next::Broken(Disconnect::ClientError(error.to_string())),
+            Err(error) => Next::Broken(Disconnect::ClientError(error.code, error.what)),
         }
     }
 
@@ -252,65 +320,75 @@ impl Iot {
         &mut self,
         cx: &mut Cx<'_>,
         ports: &mut Ports<'_>,
-        connection: u64,
-        packet: Packet,
+        link: &mut Link,
+        packet: Inbound,
         output: &mut BytesMut,
     ) -> Result<(), Disconnect> {
-        let connected = self.broker.connections.get(&connection).is_some_and(|state| state.session.is_some());
+        if let Inbound::Connect(packet) = packet {
+            let id = self.connect(cx, link.connection, &packet, output)?;
+            link.session = Some((id, packet.version));
+            // Nothing may come before a CONNACK.
+            flush(cx, link.connection, output);
+            return Ok(());
+        }
+        let Some((id, version)) = link.session else {
+            return Err(Disconnect::ClientError(reason::PROTOCOL_ERROR, "the first packet is no CONNECT"));
+        };
         match packet {
-            Packet::Connect(packet) if !connected => self.connect(cx, connection, &packet, output),
-            Packet::Connect(_) => Err(Disconnect::client_error("a second CONNECT")),
-            _ if !connected => Err(Disconnect::client_error("the first packet is no CONNECT")),
-            Packet::Publish(packet) => self.publish(cx, ports, connection, &packet, output),
-            Packet::PubAck(packet) => {
-                self.acknowledged(cx, connection, packet.pkid);
+            Inbound::Connect(_) => unreachable!("it was handled above"),
+            Inbound::Publish(packet) => self.publish(cx, ports, (id, version), packet, output),
+            Inbound::PubAck { id: packet_id } => {
+                self.acknowledged(cx, id, packet_id);
                 Ok(())
             }
-            Packet::PingReq => {
+            Inbound::PingReq => {
                 cx.meter.add("iot", "Ping.Success", 1);
-                written(PingResp.write(output));
+                encode::packet(&Outbound::PingResp, version, output);
                 Ok(())
             }
-            Packet::Subscribe(packet) => self.subscribe(cx, connection, &packet, output),
-            Packet::Unsubscribe(packet) => {
-                self.unsubscribe(cx, connection, &packet, output);
+            Inbound::Subscribe(packet) => self.subscribe(cx, id, &packet, output),
+            Inbound::Unsubscribe(packet) => {
+                self.unsubscribe(cx, id, &packet, output);
                 Ok(())
             }
-            Packet::Disconnect => Err(Disconnect::ClientInitiated),
-            _ => Err(Disconnect::client_error("a packet that a client does not send, or one of QoS 2")),
+            Inbound::Disconnect { code, expiry_s } => Err(self.goodbye(cx, id, code, expiry_s)),
+            Inbound::Unsupported(what) => Err(Disconnect::ClientError(reason::PROTOCOL_ERROR, what)),
         }
     }
 
-    /// Closes a connection from this side.
-    fn disconnect(&mut self, cx: &mut Cx<'_>, connection: u64, reason: &Disconnect) {
+    /// Closes a connection from this side, with a goodbye where the protocol has one.
+    fn disconnect(&mut self, cx: &mut Cx<'_>, connection: u64, reason: Disconnect) {
+        let session = self.broker.connections.get(&connection).and_then(|state| state.session);
+        let version = session.and_then(|id| self.broker.sessions.get(id)).map(|session| session.version);
         if self.remove(cx, connection, reason) {
+            if let (Some(Version::V5), Some(code)) = (version, reason.code()) {
+                let mut goodbye = BytesMut::with_capacity(4);
+                encode::packet(&Outbound::Disconnect { code }, Version::V5, &mut goodbye);
+                cx.effects.push(Effect::MqttSend { connection, bytes: goodbye.freeze() });
+            }
             cx.effects.push(Effect::MqttClose { connection });
         }
     }
 
     /// Forgets a connection; answers whether there was one.
-    fn remove(&mut self, cx: &mut Cx<'_>, connection: u64, reason: &Disconnect) -> bool {
+    fn remove(&mut self, cx: &mut Cx<'_>, connection: u64, reason: Disconnect) -> bool {
         let Some(state) = self.broker.connections.remove(&connection) else { return false };
-        let detail = reason.detail();
-        let fields = [("reason", reason.name().into()), ("detail", detail.into()), ("connection", connection.into())];
-        let Some(session) = state.session else {
-            cx.trace.event(Level::Call, cx.now, "iot", "close", &state.certificate, &fields);
-            return true;
-        };
-        cx.trace.event(Level::Call, cx.now, "iot", "disconnect", &session.client, &fields);
-        for filter in session.subscriptions.keys() {
-            self.broker.subscriptions.remove(filter, connection);
-        }
-        if let Some(client) = self.broker.clients.get_mut(&session.client)
-            && client.connection == Some(connection)
-        {
-            client.connection = None;
+        let fields =
+            [("reason", reason.name().into()), ("detail", reason.detail().into()), ("connection", connection.into())];
+        let client = state.session.and_then(|id| self.broker.sessions.get(id)).map(|session| session.client.clone());
+        let (kind, subject) = client.map_or(("close", state.certificate), |client| ("disconnect", client));
+        cx.trace.event(Level::Call, cx.now, "iot", kind, &subject, &fields);
+        if let Some(id) = state.session {
+            self.leave(cx, id, reason);
         }
         true
     }
 }
 
-/// Writing to memory fails only when a packet is larger than MQTT allows, which no answer is.
-fn written(result: Result<usize, Error>) {
-    result.expect("an answer of the broker fits in an MQTT packet");
+/// Sends the answers that were gathered.
+fn flush(cx: &mut Cx<'_>, connection: u64, output: &mut BytesMut) {
+    if !output.is_empty() {
+        cx.effects.push(Effect::MqttSend { connection, bytes: Bytes::copy_from_slice(output) });
+        output.clear();
+    }
 }

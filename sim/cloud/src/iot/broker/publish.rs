@@ -1,16 +1,15 @@
-//! PUBLISH from clients.
+//! Publishes: of clients, over HTTPS, and of IoT Core itself.
 
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use rumqttc::mqttbytes::QoS;
-use rumqttc::mqttbytes::v4::{PubAck, Publish};
 
-use super::session::Disconnect;
-use super::written;
-use crate::core::Cx;
+use super::encode;
+use super::packet::{Outbound, Publish, Version, reason};
+use super::session::{Disconnect, Live, SessionId};
+use crate::core::{AwsError, Cx};
 use crate::iot::Iot;
-use crate::iot::message::Posted;
+use crate::iot::message::{Posted, Properties};
 use crate::iot::policy::Action;
 use crate::iot::quotas::Quotas;
 use crate::iot::reserved::{self, Request};
@@ -20,71 +19,226 @@ use crate::iot::topic::check_topic;
 use world::mark;
 use world::trace::{Field, Level};
 
+/// What follows for a publish that is not accepted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Consequence {
+    /// It is discarded.
+    Discarded,
+    /// The client is told where MQTT 5 has a PUBACK for that; otherwise its connection ends.
+    Refused,
+    /// The connection ends.
+    Ended,
+}
+
+/// A check that a publish does not pass.
+#[derive(Clone, Copy)]
+struct Failed {
+    metric: &'static str,
+    why: &'static str,
+    /// Reason code of MQTT 5.
+    code: u8,
+    consequence: Consequence,
+}
+
+impl Failed {
+    fn client_error(code: u8, why: &'static str) -> Self {
+        Failed { metric: "PublishIn.ClientError", why, code, consequence: Consequence::Refused }
+    }
+
+    fn not_authorized(metric: &'static str, why: &'static str) -> Self {
+        Failed { metric, why, code: reason::NOT_AUTHORIZED, consequence: Consequence::Refused }
+    }
+
+    fn throttled(metric: &'static str, why: &'static str) -> Self {
+        Failed { metric, why, code: reason::QUOTA_EXCEEDED, consequence: Consequence::Discarded }
+    }
+
+    fn is_throttle(self) -> bool {
+        self.consequence == Consequence::Discarded
+    }
+}
+
 impl Iot {
     /// Accepts a message, runs the rules on it, delivers it to subscribers, acknowledges it.
     pub(super) fn publish(
         &mut self,
         cx: &mut Cx<'_>,
         ports: &mut Ports<'_>,
-        connection: u64,
-        packet: &Publish,
+        (id, version): (SessionId, Version),
+        packet: Publish,
         output: &mut BytesMut,
     ) -> Result<(), Disconnect> {
-        let Some(client) = self.accept(cx, connection, packet)? else { return Ok(()) };
+        let (qos, packet_id) = (packet.qos, packet.id);
+        if qos == 2 {
+            return self.ignore_qos_2(cx, id, version, &packet.topic);
+        }
+        let posted = match self.accept(cx, id, packet)? {
+            Ok(posted) => posted,
+            Err((failed, topic)) => {
+                self.refuse_publish(cx, id, (&topic, packet_id), failed);
+                let tells = version == Version::V5 && qos == 1;
+                return match failed.consequence {
+                    Consequence::Discarded | Consequence::Refused if tells => {
+                        encode::packet(&Outbound::PubAck { id: packet_id, code: failed.code }, version, output);
+                        Ok(())
+                    }
+                    Consequence::Discarded => Ok(()),
+                    _ if failed.code == reason::NOT_AUTHORIZED => Err(Disconnect::AuthError(failed.why)),
+                    _ => Err(Disconnect::ClientError(failed.code, failed.why)),
+                };
+            }
+        };
         cx.meter.add("iot", "PublishIn.Success", 1);
         let fields = [
-            ("client", (&*client).into()),
-            ("packet", u64::from(packet.pkid).into()),
-            ("payload", Field::Bytes(&packet.payload)),
+            ("client", posted.client.as_deref().unwrap_or("").into()),
+            ("packet", u64::from(packet_id).into()),
+            ("payload", Field::Bytes(&posted.payload)),
         ];
-        cx.trace.event(Level::Message, cx.now, "iot", "publish", &packet.topic, &fields);
-        let posted = Posted {
-            topic: packet.topic.as_str().into(),
-            payload: packet.payload.clone(),
-            qos: packet.qos as u8,
-            retain: packet.retain,
-            properties: None,
-            client: Some(client),
-            principal: self.broker.connections.get(&connection).map(|state| state.certificate.clone()),
-        };
+        cx.trace.event(Level::Message, cx.now, "iot", "publish", &posted.topic, &fields);
         match reserved::request(&posted.topic) {
             None => self.route(cx, ports, &posted),
-            Some(request) => self.ask(cx, ports, (connection, &posted), request)?,
+            Some(request) => self.ask(cx, ports, request, &posted).map_err(Disconnect::NotModelled)?,
         }
-        if packet.qos == QoS::AtLeastOnce {
-            written(PubAck::new(packet.pkid).write(output));
+        if qos == 1 {
+            encode::packet(&Outbound::PubAck { id: packet_id, code: reason::SUCCESS }, version, output);
         }
         Ok(())
     }
 
-    /// Hands a publish to a reserved topic to the service that it asks.
+    /// AWS answers a PUBLISH with QoS 2 with nothing. A client of MQTT 5 was told the Maximum QoS, so that it is at fault.
+    fn ignore_qos_2(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: SessionId,
+        version: Version,
+        topic: &str,
+    ) -> Result<(), Disconnect> {
+        let why = "QoS 2 is not supported";
+        self.refuse_publish(cx, id, (topic, 0), Failed::client_error(reason::QOS_NOT_SUPPORTED, why));
+        match version {
+            Version::V3 => Ok(()),
+            Version::V5 => Err(Disconnect::ClientError(reason::QOS_NOT_SUPPORTED, why)),
+        }
+    }
+
+    fn refuse_publish(&mut self, cx: &mut Cx<'_>, id: SessionId, (topic, packet_id): (&str, u16), failed: Failed) {
+        let Some(session) = self.broker.sessions.get(id) else { return };
+        cx.meter.add("iot", failed.metric, 1);
+        let kind = if failed.is_throttle() { "publish-throttled" } else { "publish-refused" };
+        let fields = [
+            ("client", (&*session.client).into()),
+            ("packet", u64::from(packet_id).into()),
+            ("reason", failed.why.into()),
+        ];
+        cx.trace.event(Level::Call, cx.now, "iot", kind, topic, &fields);
+        if failed.consequence == Consequence::Ended {
+            cx.trace.mark(cx.now, mark::TOO_LARGE_FOR_THE_BROKER, &session.client);
+        }
+    }
+
+    /// Checks a message. Answers it, or what it does not pass, or why the connection ends whatever the QoS.
+    fn accept(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: SessionId,
+        packet: Publish,
+    ) -> Result<Result<Posted, (Failed, Arc<str>)>, Disconnect> {
+        let quotas = self.quotas.get_or_insert_with(|| Quotas::new(cx));
+        let Some(session) = self.broker.sessions.get_mut(id) else { return Err(Disconnect::ConnectionLost) };
+        let Some(live) = &mut session.live else { return Err(Disconnect::ConnectionLost) };
+        let topic = match packet.alias {
+            None => packet.topic,
+            Some(alias) => resolve(live, quotas.topic_aliases, alias, packet.topic)?,
+        };
+        let posted = Posted {
+            topic,
+            payload: packet.payload,
+            qos: packet.qos,
+            retain: packet.retain,
+            properties: packet.properties.map(|properties| within_expiry(properties, quotas.message_expiry_max_s)),
+            client: Some(session.client.clone()),
+            principal: Some(live.certificate.clone()),
+        };
+        if let Err(failed) = check_message(&posted, quotas) {
+            return Ok(Err((failed, posted.topic)));
+        }
+        let topic = &*posted.topic;
+        let failed = if !live.permissions.allows(Action::Publish, topic) {
+            // That a connection of MQTT 3.1.1 ends is unverified.
+            Some(Failed::not_authorized("PublishIn.AuthError", "the policies do not allow iot:Publish"))
+        } else if posted.retain && !live.permissions.allows(Action::RetainPublish, topic) {
+            Some(Failed::not_authorized("PublishRetained.AuthError", "the policies do not allow iot:RetainPublish"))
+        } else if !session.publishes.try_take(cx.now, 1) {
+            Some(Failed::throttled("PublishIn.Throttle", "the connection publishes too often"))
+        } else {
+            self.take_publish(cx, &posted).err()
+        };
+        Ok(match failed {
+            Some(failed) => Err((failed, posted.topic)),
+            None => Ok(posted),
+        })
+    }
+
+    /// Takes a publish from the rates of the account. Outbound publishes are checked here, too: while they exceed their
+    /// rate, inbound ones are throttled.
+    fn take_publish(&mut self, cx: &mut Cx<'_>, posted: &Posted) -> Result<(), Failed> {
+        let quotas = self.quotas.get_or_insert_with(|| Quotas::new(cx));
+        if !quotas.publishes_in.try_take(cx.now, 1) {
+            return Err(Failed::throttled("PublishIn.Throttle", "the account publishes too often"));
+        }
+        if !(self.broker.subscriptions.is_empty() && self.broker.shared.is_empty())
+            && quotas.publishes_out.available(cx.now) == 0
+        {
+            return Err(Failed::throttled("PublishIn.Throttle", "the account is delivered to too often"));
+        }
+        if posted.retain {
+            let taken = self.broker.retained.take(cx.now, quotas, &posted.topic);
+            return taken.map_err(|why| Failed::throttled("PublishRetained.Throttle", why));
+        }
+        Ok(())
+    }
+
+    /// Takes `n` messages from the account's rate of inbound publishes, or says that they exceed it. An update of a shadow
+    /// counts four: the one that was published is taken already.
+    pub(in crate::iot) fn take_inbound(&mut self, cx: &Cx<'_>, n: u64) -> bool {
+        self.quotas(cx).publishes_in.try_take(cx.now, n)
+    }
+
+    /// Hands a publish to a reserved topic to the service that it asks, or says what is not modelled.
     fn ask(
         &mut self,
         cx: &mut Cx<'_>,
         ports: &mut Ports<'_>,
-        (connection, posted): (u64, &Posted),
         request: Request<'_>,
-    ) -> Result<(), Disconnect> {
+        posted: &Posted,
+    ) -> Result<(), &'static str> {
         match request {
-            Request::BasicIngest { .. } => return Err(Disconnect::NotModelled("Basic Ingest")),
-            Request::Shadow { .. } => return Err(Disconnect::NotModelled("shadows over MQTT")),
-            Request::CreateCertificate { from_csr } => self.ask_for_certificate(cx, connection, posted, from_csr),
-            Request::Provision { template } => self.ask_to_provision(cx, ports, connection, posted, template),
+            Request::BasicIngest { .. } => return Err("Basic Ingest"),
+            Request::Shadow { thing, name, verb } => {
+                // Rules and subscribers hear of the request, too.
+                self.route(cx, ports, posted);
+                self.shadow_request(cx, thing, name, verb, posted);
+            }
+            Request::CreateCertificate { from_csr } => self.ask_for_certificate(cx, posted, from_csr),
+            Request::Provision { template } => self.ask_to_provision(cx, ports, posted, template),
         }
         Ok(())
     }
 
-    /// Runs the rules on a message that is accepted, and delivers it to subscribers.
+    /// Runs the rules on a message that is accepted, keeps it when it is to be retained, and delivers it to subscribers.
     pub(in crate::iot) fn route(&mut self, cx: &mut Cx<'_>, ports: &mut Ports<'_>, posted: &Posted) {
         let segments = Segments::of(&posted.topic).expect("the number of slashes is checked");
         let message = Message::new(posted, &posted.topic, segments, cx.now);
         let quotas = self.quotas.get_or_insert_with(|| Quotas::new(cx));
         self.rules.dispatch(cx, quotas, ports, &message);
+        if posted.retain {
+            self.retain(cx, posted);
+        }
         self.deliver(cx, posted, segments.as_slice());
     }
 
     /// Publishes what services of IoT Core have to publish. The service itself publishes: no policy and no rate of a
-    /// connection applies.
+    /// connection applies. A will counts for the account's rate.
     pub(in crate::iot) fn publish_outbox(&mut self, cx: &mut Cx<'_>, ports: &mut Ports<'_>) {
         while let Some(posted) = self.registry.outbox.pop() {
             cx.meter.add("iot", "RegistryEvents", 1);
@@ -92,62 +246,127 @@ impl Iot {
             cx.trace.event(Level::Call, cx.now, "iot", "registry-event", &posted.topic, &fields);
             self.route(cx, ports, &posted);
         }
-        while let Some((connection, posted)) = self.provisioning.pop_answer() {
-            self.deliver_to(cx, connection, &posted);
+        while let Some(posted) = self.shadows.outbox.pop() {
+            let fields = [("payload", Field::Bytes(&posted.payload))];
+            cx.trace.event(Level::Message, cx.now, "iot", "shadow-answer", &posted.topic, &fields);
+            self.route(cx, ports, &posted);
+        }
+        while let Some((client, posted)) = self.provisioning.pop_answer() {
+            self.deliver_to(cx, &client, &posted);
+        }
+        while let Some(posted) = self.broker.outbox.pop() {
+            let fields = [("payload", Field::Bytes(&posted.payload))];
+            let kind = if posted.client.is_some() { "will" } else { "lifecycle-event" };
+            cx.trace.event(Level::Call, cx.now, "iot", kind, &posted.topic, &fields);
+            if posted.client.is_some() {
+                if let Err(failed) = self.take_publish(cx, &posted) {
+                    cx.meter.add("iot", failed.metric, 1);
+                    continue;
+                }
+                cx.meter.add("iot", "PublishIn.Success", 1);
+                cx.trace.mark(cx.now, mark::WILL_PUBLISHED, &posted.topic);
+            }
+            self.route(cx, ports, &posted);
         }
     }
 
-    /// Checks a message. Answers the client's id, nothing for a message that is dropped because of a rate, or why the
-    /// connection ends.
-    fn accept(&mut self, cx: &mut Cx<'_>, connection: u64, packet: &Publish) -> Result<Option<Arc<str>>, Disconnect> {
+    /// A publish over HTTPS. The caller has checked iot:Publish, and iot:RetainPublish where it is retained.
+    pub(in crate::iot) fn publish_http(
+        &mut self,
+        cx: &mut Cx<'_>,
+        ports: &mut Ports<'_>,
+        principal: Arc<str>,
+        message: Posted,
+    ) -> Result<(), AwsError> {
         let quotas = self.quotas.get_or_insert_with(|| Quotas::new(cx));
-        let session = self.broker.connections.get_mut(&connection).and_then(|state| state.session.as_mut());
-        let Some(session) = session else { return Ok(None) };
-        let topic = packet.topic.as_str();
-        let mut refuse = |metric: &'static str, reason: &'static str, end: Disconnect| {
-            cx.meter.add("iot", metric, 1);
-            let fields = [("client", (&*session.client).into()), ("reason", reason.into())];
-            cx.trace.event(Level::Call, cx.now, "iot", "publish-refused", topic, &fields);
-            Err(end)
-        };
-        let client_error = "PublishIn.ClientError";
-        if packet.qos == QoS::ExactlyOnce {
-            return refuse(client_error, "QoS 2 is not supported", Disconnect::client_error("QoS 2 is not supported"));
+        let longest_s = quotas.message_expiry_max_s;
+        let properties = message.properties.map(|properties| within_expiry(properties, longest_s));
+        let posted = Posted { client: None, principal: Some(principal), properties, ..message };
+        let checked = check_message(&posted, quotas).and_then(|()| self.take_publish(cx, &posted));
+        if let Err(failed) = checked {
+            cx.meter.add("iot", failed.metric, 1);
+            return Err(match failed.is_throttle() {
+                true => AwsError::new("ThrottlingException", failed.why).status(429),
+                false => AwsError::new("InvalidRequestException", failed.why),
+            });
         }
-        if let Err(why) = check_topic(topic) {
-            return refuse(client_error, why, Disconnect::client_error(why));
-        }
-        if packet.payload.len() > quotas.payload_size {
-            let why = "a payload has at most 128 KiB";
-            cx.trace.mark(cx.now, mark::TOO_LARGE_FOR_THE_BROKER, &session.client);
-            return refuse(client_error, why, Disconnect::client_error(why));
-        }
-        if topic.starts_with('$') && reserved::request(topic).is_none() {
-            let why = "no service of AWS IoT Core takes publishes to this reserved topic";
-            return refuse(client_error, why, Disconnect::client_error(why));
-        }
-        if packet.retain {
-            return refuse(client_error, "retained messages", Disconnect::NotModelled("retained messages"));
-        }
-        if !session.permissions.allows(Action::Publish, topic) {
-            // That the connection ends is unverified.
-            let why = "the policies do not allow iot:Publish";
-            return refuse("PublishIn.AuthError", why, Disconnect::AuthError(why));
-        }
-        let reason = if !session.publishes.try_take(cx.now, 1) {
-            "the connection publishes too often"
-        } else if !quotas.publishes_in.try_take(cx.now, 1) {
-            "the account publishes too often"
-        } else {
-            return Ok(Some(session.client.clone()));
-        };
-        cx.meter.add("iot", "PublishIn.Throttle", 1);
+        cx.meter.add("iot", "PublishIn.Success", 1);
         let fields = [
-            ("client", (&*session.client).into()),
-            ("packet", u64::from(packet.pkid).into()),
-            ("reason", reason.into()),
+            ("principal", posted.principal.as_deref().unwrap_or("").into()),
+            ("payload", Field::Bytes(&posted.payload)),
         ];
-        cx.trace.event(Level::Call, cx.now, "iot", "publish-throttled", topic, &fields);
-        Ok(None)
+        cx.trace.event(Level::Message, cx.now, "iot", "publish-http", &posted.topic, &fields);
+        match reserved::request(&posted.topic) {
+            None => {
+                self.route(cx, ports, &posted);
+                Ok(())
+            }
+            Some(request) => self.ask(cx, ports, request, &posted).map_err(AwsError::not_modelled),
+        }
     }
+}
+
+/// The topic that an alias stands for; a topic beside it gives it its meaning.
+fn resolve(live: &mut Live, aliases: usize, alias: u16, topic: Arc<str>) -> Result<Arc<str>, Disconnect> {
+    let why = "a topic alias is 0, above the Topic Alias Maximum, or stands for nothing";
+    let invalid = Disconnect::ClientError(reason::TOPIC_ALIAS_INVALID, why);
+    let position = usize::from(alias).checked_sub(1).filter(|position| *position < aliases).ok_or(invalid)?;
+    if live.aliases.len() <= position {
+        live.aliases.resize(position + 1, None);
+    }
+    let known = &mut live.aliases[position];
+    if topic.is_empty() {
+        return known.clone().ok_or(invalid);
+    }
+    *known = Some(topic.clone());
+    Ok(topic)
+}
+
+/// A Message Expiry Interval of 0 becomes 1 second, one above the longest becomes that.
+fn within_expiry(mut properties: Arc<Properties>, longest_s: u64) -> Arc<Properties> {
+    let longest = u32::try_from(longest_s).unwrap_or(u32::MAX);
+    if properties.expiry_s.is_some_and(|asked| asked != asked.clamp(1, longest)) {
+        let changed = Arc::make_mut(&mut properties);
+        changed.expiry_s = changed.expiry_s.map(|asked| asked.clamp(1, longest));
+    }
+    properties
+}
+
+/// Checks what does not depend on the publisher.
+fn check_message(posted: &Posted, quotas: &Quotas) -> Result<(), Failed> {
+    let invalid = |why| Failed::client_error(reason::TOPIC_NAME_INVALID, why);
+    check_topic(&posted.topic).map_err(invalid)?;
+    if posted.payload.len() > quotas.payload_size {
+        // That the connection ends whatever its protocol level is unverified.
+        let why = "a payload has at most 128 KiB";
+        let consequence = Consequence::Ended;
+        return Err(Failed { metric: "PublishIn.ClientError", why, code: reason::QUOTA_EXCEEDED, consequence });
+    }
+    if let Some(properties) = &posted.properties {
+        check_properties(properties, quotas)?;
+    }
+    if posted.topic.starts_with('$') {
+        if reserved::request(&posted.topic).is_none() {
+            return Err(invalid("no service of AWS IoT Core takes publishes to this reserved topic"));
+        }
+        if posted.retain {
+            return Err(invalid("messages of reserved topics are not retained"));
+        }
+    }
+    Ok(())
+}
+
+fn check_properties(properties: &Properties, quotas: &Quotas) -> Result<(), Failed> {
+    let exceeded = |why| Err(Failed::client_error(reason::QUOTA_EXCEEDED, why));
+    let user: usize = properties.user.iter().map(|(key, value)| key.len() + value.len()).sum();
+    if user > quotas.user_properties_size {
+        return exceeded("user properties have at most 8 KiB");
+    }
+    if properties.content_type.as_ref().is_some_and(|text| text.len() > quotas.content_type_size) {
+        return exceeded("a content type has at most 256 bytes");
+    }
+    if properties.correlation_data.as_ref().is_some_and(|data| data.len() > quotas.correlation_data_size) {
+        return exceeded("correlation data have at most 8 KiB");
+    }
+    Ok(())
 }

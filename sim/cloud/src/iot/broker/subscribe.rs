@@ -1,102 +1,165 @@
 //! SUBSCRIBE and UNSUBSCRIBE.
 
-use bytes::BytesMut;
-use rumqttc::mqttbytes::QoS;
-use rumqttc::mqttbytes::v4::{SubAck, Subscribe, SubscribeReasonCode, UnsubAck, Unsubscribe};
+use std::sync::Arc;
 
-use super::session::Disconnect;
-use super::written;
+use bytes::BytesMut;
+
+use super::encode;
+use super::packet::{Outbound, Requested, Subscribe, Unsubscribe, Version, reason};
+use super::session::{Disconnect, Grant, SessionId};
+use super::shared::{self, PREFIX};
 use crate::core::Cx;
 use crate::iot::Iot;
 use crate::iot::policy::Action;
 use crate::iot::quotas::Quotas;
-use crate::iot::topic::{check_filter, is_of_provisioning, is_of_thing_events};
+use crate::iot::topic::{check_filter, is_known_reserved};
 use world::trace::Level;
+
+/// Why a filter is refused.
+struct Refusal {
+    metric: &'static str,
+    /// Reason code of MQTT 5.
+    code: u8,
+    why: &'static str,
+}
+
+impl Refusal {
+    fn invalid(why: &'static str) -> Self {
+        Refusal { metric: "Subscribe.ClientError", code: reason::TOPIC_FILTER_INVALID, why }
+    }
+
+    fn throttled(why: &'static str) -> Self {
+        Refusal { metric: "Subscribe.Throttle", code: reason::QUOTA_EXCEEDED, why }
+    }
+}
 
 impl Iot {
     pub(super) fn subscribe(
         &mut self,
         cx: &mut Cx<'_>,
-        connection: u64,
+        id: SessionId,
         packet: &Subscribe,
         output: &mut BytesMut,
     ) -> Result<(), Disconnect> {
-        if packet.filters.iter().any(|filter| filter.qos == QoS::ExactlyOnce) {
+        let Some(session) = self.broker.sessions.get(id) else { return Ok(()) };
+        let (version, client) = (session.version, session.client.clone());
+        let Some(connection) = session.live.as_ref().map(|live| live.connection) else { return Ok(()) };
+        if packet.has_identifier {
+            let why = "Subscription Identifiers are not supported";
+            return Err(Disconnect::ClientError(reason::NO_SUBSCRIPTION_IDENTIFIERS, why));
+        }
+        if packet.filters.iter().any(|filter| filter.qos == 2) {
+            // AWS answers with nothing.
             cx.meter.add("iot", "Subscribe.ClientError", 1);
-            return Err(Disconnect::client_error("QoS 2 is not supported"));
+            let fields = [("refused", "QoS 2 is not supported".into())];
+            cx.trace.event(Level::Call, cx.now, "iot", "subscribe", &client, &fields);
+            return Ok(());
         }
         let too_many = packet.filters.len() > self.quotas(cx).subscriptions_per_packet;
         let mut codes = Vec::with_capacity(packet.filters.len());
-        for filter in &packet.filters {
+        let (mut told, mut exact) = (Vec::new(), Vec::new());
+        for requested in &packet.filters {
             let granted = if too_many {
-                Err(("Subscribe.ClientError", "a SUBSCRIBE has at most 8 filters"))
+                Err(Refusal::throttled("a SUBSCRIBE has at most 8 filters"))
             } else {
-                self.grant(cx, connection, &filter.path, filter.qos as u8)
+                self.grant(cx, id, requested)
             };
-            let (metric, reason) = granted.err().unwrap_or(("Subscribe.Success", ""));
+            let metric = granted.as_ref().err().map_or("Subscribe.Success", |refusal| refusal.metric);
             cx.meter.add("iot", metric, 1);
-            let fields = [("connection", connection.into()), ("refused", reason.into())];
-            cx.trace.event(Level::Call, cx.now, "iot", "subscribe", &filter.path, &fields);
-            codes.push(if granted.is_ok() {
-                SubscribeReasonCode::Success(filter.qos)
-            } else {
-                SubscribeReasonCode::Failure
+            let why = granted.as_ref().err().map_or("", |refusal| refusal.why);
+            let fields = [("client", (&*client).into()), ("connection", connection.into()), ("refused", why.into())];
+            cx.trace.event(Level::Call, cx.now, "iot", "subscribe", &requested.filter, &fields);
+            codes.push(match granted {
+                Ok((grant, is_new)) => {
+                    told.push(&*requested.filter);
+                    let wants = requested.retain_handling == 0 || (requested.retain_handling == 1 && is_new);
+                    if wants && !requested.filter.contains(['+', '#']) && !requested.filter.starts_with('$') {
+                        exact.push((&*requested.filter, grant));
+                    }
+                    requested.qos
+                }
+                Err(refusal) if version == Version::V5 => refusal.code,
+                Err(_) => reason::UNSPECIFIED,
             });
         }
-        written(SubAck::new(packet.pkid, codes).write(output));
+        encode::packet(&Outbound::SubAck { id: packet.id, codes: &codes }, version, output);
+        super::flush(cx, connection, output);
+        self.tell_subscriptions(cx, id, "subscribed", &told);
+        for (topic, grant) in exact {
+            self.send_retained(cx, id, topic, grant);
+        }
         Ok(())
     }
 
-    /// Adds one subscription, or says which metric counts its refusal and why it is refused.
-    fn grant(
-        &mut self,
-        cx: &Cx<'_>,
-        connection: u64,
-        filter: &str,
-        qos: u8,
-    ) -> Result<(), (&'static str, &'static str)> {
+    /// Adds one subscription. Answers what is granted and whether the subscription is new.
+    fn grant(&mut self, cx: &mut Cx<'_>, id: SessionId, requested: &Requested) -> Result<(Grant, bool), Refusal> {
         let quotas = self.quotas.get_or_insert_with(|| Quotas::new(cx));
-        let session = self.broker.connections.get_mut(&connection).and_then(|state| state.session.as_mut());
-        let Some(session) = session else { return Err(("Subscribe.ServerError", "there is no session")) };
-        check_filter(filter).map_err(|why| ("Subscribe.ClientError", why))?;
-        if filter.starts_with('$') && !is_of_thing_events(filter) && !is_of_provisioning(filter) {
-            return Err(("Subscribe.ClientError", "not modelled: reserved topics and shared subscriptions"));
-        }
-        if !session.permissions.allows(Action::Subscribe, filter) {
-            return Err(("Subscribe.AuthError", "the policies do not allow iot:Subscribe"));
-        }
-        if !session.subscriptions.contains_key(filter) {
-            if session.subscriptions.len() >= quotas.subscriptions_per_connection {
-                return Err(("Subscribe.Throttle", "a connection has at most 50 subscriptions"));
+        let missing = || Refusal { metric: "Subscribe.ServerError", code: reason::UNSPECIFIED, why: "no session" };
+        let session = self.broker.sessions.get_mut(id).ok_or_else(missing)?;
+        let live = session.live.as_ref().ok_or_else(missing)?;
+        let Requested { filter, qos, no_local, as_published, .. } = requested;
+        let is_shared = filter.starts_with(PREFIX);
+        if is_shared {
+            shared::topic_filter(filter, quotas.share_name_length).map_err(Refusal::invalid)?;
+            if *no_local {
+                return Err(Refusal::invalid("a shared subscription has no No Local"));
             }
-            if self.broker.subscriptions.len() >= quotas.subscriptions_per_account {
-                return Err(("Subscribe.Throttle", "the account has too many subscriptions"));
+        } else {
+            check_filter(filter).map_err(Refusal::invalid)?;
+            if filter.starts_with('$') && !is_known_reserved(filter) {
+                return Err(Refusal::invalid("there is no such reserved topic, or it is not modelled"));
+            }
+        }
+        if !live.permissions.allows(Action::Subscribe, filter) {
+            let why = "the policies do not allow iot:Subscribe";
+            return Err(Refusal { metric: "Subscribe.AuthError", code: reason::NOT_AUTHORIZED, why });
+        }
+        let is_new = !session.subscriptions.contains_key(&**filter);
+        if is_new {
+            if session.subscriptions.len() >= quotas.subscriptions_per_connection {
+                return Err(Refusal::throttled("a connection has at most 50 subscriptions"));
+            }
+            if self.broker.subscriptions.len() + self.broker.shared.len() >= quotas.subscriptions_per_account {
+                return Err(Refusal::throttled("the account has too many subscriptions"));
             }
             if !quotas.subscribes.try_take(cx.now, 1) {
-                return Err(("Subscribe.Throttle", "the account subscribes too often"));
+                return Err(Refusal::throttled("the account subscribes too often"));
             }
         }
-        session.subscriptions.insert(filter.into(), qos);
-        self.broker.subscriptions.insert(filter, connection, qos);
-        Ok(())
+        let grant = Grant { qos: *qos, no_local: *no_local, as_published: *as_published };
+        let filter: Arc<str> = (&**filter).into();
+        if is_shared {
+            self.broker.shared.join(cx.now, quotas, &filter, id, grant).map_err(Refusal::throttled)?;
+            self.broker.shared.wake(cx, &filter);
+        } else {
+            self.broker.subscriptions.insert(&filter, id as u64, grant.bits());
+        }
+        session.subscriptions.insert(filter, grant);
+        Ok((grant, is_new))
     }
 
-    pub(super) fn unsubscribe(
-        &mut self,
-        cx: &mut Cx<'_>,
-        connection: u64,
-        packet: &Unsubscribe,
-        output: &mut BytesMut,
-    ) {
-        let session = self.broker.connections.get_mut(&connection).and_then(|state| state.session.as_mut());
-        let Some(session) = session else { return };
-        for filter in &packet.topics {
-            if session.subscriptions.remove(filter.as_str()).is_some() {
-                self.broker.subscriptions.remove(filter, connection);
+    pub(super) fn unsubscribe(&mut self, cx: &mut Cx<'_>, id: SessionId, packet: &Unsubscribe, output: &mut BytesMut) {
+        let Some(session) = self.broker.sessions.get_mut(id) else { return };
+        let (version, client) = (session.version, session.client.clone());
+        let (mut codes, mut told) = (Vec::with_capacity(packet.filters.len()), Vec::new());
+        for filter in &packet.filters {
+            let known = session.subscriptions.contains_key(&**filter);
+            let throttled = known && filter.starts_with(PREFIX) && !self.broker.shared.may_change(cx.now, filter);
+            if known && !throttled {
+                session.subscriptions.remove(&**filter);
+                told.push(&**filter);
             }
-            cx.meter.add("iot", "Unsubscribe.Success", 1);
-            cx.trace.event(Level::Call, cx.now, "iot", "unsubscribe", filter, &[("connection", connection.into())]);
+            let metric = if throttled { "Unsubscribe.Throttle" } else { "Unsubscribe.Success" };
+            cx.meter.add("iot", metric, 1);
+            let refused = if throttled { "the shared group is changed too often" } else { "" };
+            let fields = [("client", (&*client).into()), ("refused", refused.into())];
+            cx.trace.event(Level::Call, cx.now, "iot", "unsubscribe", filter, &fields);
+            codes.push(if throttled { reason::UNSPECIFIED } else { reason::SUCCESS });
         }
-        written(UnsubAck::new(packet.pkid).write(output));
+        for filter in &told {
+            self.broker.forget_filter(id, filter);
+        }
+        encode::packet(&Outbound::UnsubAck { id: packet.id, codes: &codes }, version, output);
+        self.tell_subscriptions(cx, id, "unsubscribed", &told);
     }
 }

@@ -259,7 +259,7 @@ fn what_is_no_sql_is_refused_with_its_position() {
         ("SELECT 'a\\n' AS x FROM 'x'", 9, true),
         ("SET @a = 1 SELECT * FROM 'x'", 0, true),
         ("SELECT @a AS x FROM 'x'", 7, true),
-        ("SELECT * FROM '$aws/things/+/shadow/update'", 14, true),
+        ("SELECT * FROM '$aws/things/+/jobs/get'", 14, true),
     ] {
         let error = Statement::parse(sql).expect_err(sql);
         assert_eq!((error.position, error.not_modelled), (position, not_modelled), "{sql}: {error}");

@@ -2,8 +2,10 @@
 
 mod broker;
 mod certificates;
+mod data;
 mod fleet;
 mod provisioning;
 mod registry;
 mod rules;
+mod shadows;
 mod speed;
