@@ -183,7 +183,7 @@ pub const KEYS: &[Key] = &[
     key("fleet", "shadow", ANY, Takes::Flag, Absent::Words("`true` for twins, `false` for the others"), "true",
         "Whether each device follows its classic shadow (it asks for what is desired of it, applies it and reports), and takes commands."),
     key("fleet", "joins", ANY, Takes::Choice(joins), Absent::Toml("\"registered\""), "\"by-claim\"",
-        "How the devices come into the registry: `registered` by their owner before the run, or `by-claim`: each holds a claim certificate of its tenant, gets power during the run and registers itself. The tenants must be among `platform.iot.claims`."),
+        "How the devices come into the registry: `registered` by their owner before the run, or `by-claim`: each holds a claim certificate of its tenant, gets power during the run and registers itself. The platform must take claims: `platform.iot.fleet_provisioning`."),
     key("fleet", "joins_within", ANY, Takes::Duration { min: "1s", max: "1d" }, Absent::Words("20min with `joins = \"by-claim\"`, otherwise devices have power from the start"), "\"5min\"",
         "Within how long after the start the devices get power, each at an instant that is drawn."),
     key("fleet", "devices", NUMBERED, Takes::Whole { min: 1, max: DEVICES_MAX }, Absent::Required, "3",

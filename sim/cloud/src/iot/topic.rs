@@ -28,22 +28,30 @@ impl Filter {
         self.0.starts_with('$') && !is_known_reserved(&self.0)
     }
 
-    /// Whether the filter matches a topic with these segments: the plain form of what the trie answers. `#` stands for
-    /// one level or more; unlike the standard it does not match the parent.
+    /// See [`matches`].
     #[cfg(test)]
     pub fn matches(&self, segments: &[&str]) -> bool {
-        let mut rest = segments;
-        for level in self.0.split('/') {
-            let Some((first, others)) = rest.split_first() else { return false };
-            match level {
-                "#" => return true,
-                "+" => rest = others,
-                exact if exact == *first => rest = others,
-                _ => return false,
-            }
-        }
-        rest.is_empty()
+        matches(&self.0, segments)
     }
+}
+
+/// Whether a filter matches a topic with these segments: the plain form of what the trie answers. `#` stands for one level
+/// or more; unlike the standard it does not match the parent. No wildcard stands for the first level of a reserved topic.
+pub fn matches(filter: &str, segments: &[&str]) -> bool {
+    if filter.starts_with(['#', '+']) && segments.first().is_some_and(|first| first.starts_with('$')) {
+        return false;
+    }
+    let mut rest = segments;
+    for level in filter.split('/') {
+        let Some((first, others)) = rest.split_first() else { return false };
+        match level {
+            "#" => return true,
+            "+" => rest = others,
+            exact if exact == *first => rest = others,
+            _ => return false,
+        }
+    }
+    rest.is_empty()
 }
 
 /// Reserved topics on which the simulated services publish or are asked: `*` stands for one level. Sources: "Reserved

@@ -15,6 +15,7 @@ use crate::iot::message::Posted;
 use crate::iot::policy::Action;
 use crate::iot::quotas::Quotas;
 use crate::iot::sql::Segments;
+use crate::iot::topic::matches;
 use crate::iot::wakeup::Wakeup;
 use world::time::Time;
 use world::trace::{Field, Level};
@@ -68,13 +69,13 @@ impl Iot {
     /// Delivers an answer to the client that asked, when it subscribed to the answer's topic and may receive it.
     pub(super) fn deliver_to(&mut self, cx: &mut Cx<'_>, client: &str, posted: &Posted) {
         let Some(asked) = self.broker.clients.get(client).and_then(|client| client.session) else { return };
-        let segments = Segments::of(&posted.topic).expect("answers have at most seven slashes");
-        let mut subscribers = BTreeMap::new();
-        self.broker.subscriptions.matching(segments.as_slice(), &mut subscribers);
-        let granted = subscribers.into_iter().find(|(owner, _)| to_session(*owner) == asked);
         let quotas = self.quotas.get_or_insert_with(|| Quotas::new(cx));
-        if let (Some((_, bits)), Some(session)) = (granted, self.broker.sessions.get_mut(asked)) {
-            offer(cx, quotas, (asked, session), Kept::of(posted, cx.now), Grant::of(bits).qos.min(posted.qos));
+        let Some(session) = self.broker.sessions.get_mut(asked) else { return };
+        // Thousands may have subscribed to the same answers: only the subscriptions of the one who asked are looked at.
+        let segments = Segments::of(&posted.topic).expect("answers have at most seven slashes");
+        let matching = session.subscriptions.iter().filter(|(filter, _)| matches(filter, segments.as_slice()));
+        if let Some(qos) = matching.map(|(_, grant)| grant.qos).max() {
+            offer(cx, quotas, (asked, session), Kept::of(posted, cx.now), qos.min(posted.qos));
         }
     }
 

@@ -56,7 +56,7 @@ fn with(template: &Value) -> World {
     let arn = |rest: &str| format!("arn:aws:iot:eu-west-1:123456789012:{rest}");
     let both = |kind: &str| [CREATE, PROVISION].map(|topic| arn(&format!("{kind}/{topic}*")));
     let document = json!({ "Version": "2012-10-17", "Statement": [
-        { "Effect": "Allow", "Action": "iot:Connect", "Resource": arn("client/claim:*") },
+        { "Effect": "Allow", "Action": "iot:Connect", "Resource": arn("client/claim-*") },
         { "Effect": "Allow", "Action": ["iot:Publish", "iot:Receive"], "Resource": both("topic") },
         { "Effect": "Allow", "Action": "iot:Subscribe", "Resource": both("topicfilter") },
     ] });
@@ -79,11 +79,13 @@ fn open(world: &mut World, connection: u64, certificate: &str, client: &str) -> 
 
 /// Connects with the claim and subscribes to the answers.
 fn claim(world: &mut World, connection: u64) {
-    open(world, connection, &certificate_id(b"claim"), &format!("claim:{connection}"));
+    open(world, connection, &certificate_id(b"claim"), &format!("claim-{connection}"));
     let answers =
         [CREATE, PROVISION].into_iter().flat_map(|topic| ["accepted", "rejected"].map(|e| format!("{topic}/{e}")));
     let filters = answers.map(|path| SubscribeFilter::new(path, QoS::AtLeastOnce));
-    world.send(connection, &Packet::Subscribe(Subscribe::new_many(filters)));
+    let mut subscribe = Subscribe::new_many(filters);
+    subscribe.pkid = 1;
+    world.send(connection, &Packet::Subscribe(subscribe));
     world.answers();
 }
 
@@ -167,7 +169,7 @@ fn answers_go_to_the_connection_that_asked_and_to_nobody_who_did_not_subscribe()
     }
     let answers = ask(&mut world, 2, CREATE, &json!({}));
     assert_eq!(answers.iter().map(|(connection, ..)| *connection).collect::<Vec<_>>(), [2]);
-    open(&mut world, 3, &certificate_id(b"claim"), "claim:3");
+    open(&mut world, 3, &certificate_id(b"claim"), "claim-3");
     assert_eq!(ask(&mut world, 3, CREATE, &json!({})), []);
 }
 
@@ -276,7 +278,7 @@ fn hooked() -> (World, String) {
     let event: Value = serde_json::from_slice(&event).unwrap();
     assert_eq!(
         (&event["claimCertificateId"], &event["clientId"]),
-        (&certificate_id(b"claim").into(), &"claim:1".into())
+        (&certificate_id(b"claim").into(), &"claim-1".into())
     );
     assert_eq!(event["parameters"], json!({ "Device": "d1" }));
     (world, token)

@@ -299,6 +299,10 @@ impl Account {
         let (operation, body) = match act {
             Act::Split { place, part } => {
                 let (index, range) = open[place % open.len()];
+                // UpdateShardCount may leave shards that are too narrow to be split at a part of their range.
+                if range.end - range.start < 512 {
+                    return;
+                }
                 ("SplitShard", split(index, range.start + (range.end - range.start) / 256 * u128::from(*part)))
             }
             Act::Merge { place } if open.len() > 1 => {
