@@ -49,6 +49,9 @@ pub fn request(topic: &str) -> Option<Request<'_>> {
         let (rule, topic) = rest.split_once('/').unwrap_or((rest, ""));
         return (!rule.is_empty()).then_some(Request::BasicIngest { rule, topic });
     }
+    if !topic.starts_with("$aws/") {
+        return None;
+    }
     let levels: Vec<&str> = topic.split('/').collect();
     match levels.as_slice() {
         ["$aws", "things", thing, "shadow", verb] => shadow(thing, None, verb),
@@ -57,6 +60,14 @@ pub fn request(topic: &str) -> Option<Request<'_>> {
         ["$aws", "certificates", "create-from-csr", "json"] => Some(Request::CreateCertificate { from_csr: true }),
         ["$aws", "provisioning-templates", template, "provision", "json"] => Some(Request::Provision { template }),
         _ => None,
+    }
+}
+
+/// The part of a topic that its limits count: of Basic Ingest, what follows the rule's name.
+pub fn counted(topic: &str) -> &str {
+    match topic.strip_prefix("$aws/rules/").and_then(|rest| rest.split_once('/')) {
+        Some((_, rest)) if !rest.is_empty() => rest,
+        _ => topic,
     }
 }
 
@@ -73,6 +84,18 @@ fn shadow<'t>(thing: &'t str, name: Option<&'t str>, verb: &str) -> Option<Reque
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_prefix_of_basic_ingest_does_not_count() {
+        for (topic, expected) in [
+            ("$aws/rules/r/a/b", "a/b"),
+            ("$aws/rules/r/", "$aws/rules/r/"),
+            ("$aws/rules/r", "$aws/rules/r"),
+            ("a/b", "a/b"),
+        ] {
+            assert_eq!(counted(topic), expected, "{topic}");
+        }
+    }
 
     #[test]
     fn publishes_to_reserved_topics_find_their_service() {

@@ -7,13 +7,13 @@ use bytes::BytesMut;
 
 use super::encode;
 use super::packet::{Accepted, Connect, Outbound, Version, Will, reason};
+use super::publish::{check_message, within_expiry};
 use super::session::{Disconnect, Live, Outbound as Sending, Session, SessionId};
 use crate::core::{Cx, Service, TokenBucket};
 use crate::iot::Iot;
 use crate::iot::message::Posted;
 use crate::iot::policy::{Action, ConnectAttributes, Permissions};
 use crate::iot::quotas::Quotas;
-use crate::iot::topic::check_topic;
 use crate::iot::wakeup::Wakeup;
 use world::mark;
 use world::trace::Level;
@@ -127,14 +127,15 @@ impl Iot {
         if !self.has_active_certificate(connection) {
             return Err(Refusal::not_authorized("the certificate is not active any more"));
         }
-        if let Some(will) = &packet.will {
-            check_will(will)?;
-        }
+        let client: Arc<str> = name.into();
+        let will = packet.will.as_ref().map(|will| self.posted_will(connection, &client, will));
         let quotas = self.quotas.get_or_insert_with(|| Quotas::new(cx));
+        if let (Some(will), Some(asked)) = (&will, &packet.will) {
+            check_will(will, asked.delay_s, quotas)?;
+        }
         if !quotas.connects.try_take(cx.now, 1) {
             return Err(Refusal::throttled(CONNECT_THROTTLE, "the account connects too often"));
         }
-        let client: Arc<str> = name.into();
         let (rate, calls) = (quotas.connects_per_client, quotas.connection_calls_per_client);
         self.broker.forget_idle_clients(cx.now, rate);
         if !self.broker.client(cx.now, &client, rate, calls).connects.try_take(cx.now, 1) {
@@ -148,7 +149,6 @@ impl Iot {
             return Err(Refusal::not_authorized("the policies do not allow iot:Connect"));
         }
         permissions.forget_connect();
-        let will = packet.will.as_ref().map(|will| self.posted_will(connection, &client, will));
         if let Some(will) = &will
             && (!permissions.allows(Action::Publish, &will.topic)
                 || (will.retain && !permissions.allows(Action::RetainPublish, &will.topic)))
@@ -159,12 +159,13 @@ impl Iot {
     }
 
     fn posted_will(&self, connection: u64, client: &Arc<str>, will: &Will) -> Box<Posted> {
+        let longest_s = self.quotas.as_ref().map_or(u64::MAX, |quotas| quotas.message_expiry_max_s);
         Box::new(Posted {
             topic: will.topic.clone(),
             payload: bytes::Bytes::copy_from_slice(&will.payload),
             qos: will.qos,
             retain: will.retain,
-            properties: will.properties.clone(),
+            properties: will.properties.clone().map(|properties| within_expiry(properties, longest_s)),
             client: Some(client.clone()),
             principal: self.broker.connections.get(&connection).map(|state| state.certificate.clone()),
         })
@@ -214,17 +215,9 @@ impl Iot {
         state.session = Some(id);
         let certificate = self.registry.certificates.get(&state.certificate).filter(|known| known.exclusive);
         let thing = certificate.and_then(|certificate| certificate.things.first().cloned());
-        let version_number = {
-            let known = self.broker.clients.get_mut(&client).expect("it was let in");
-            known.session = Some(id);
-            let forgotten = known
-                .left
-                .take()
-                .is_some_and(|left| cx.now.since(left.at).as_secs() >= super::REMEMBERED_S && kept.is_none());
-            let number = known.version_number.filter(|_| !forgotten).map_or(0, |number| number + 1);
-            known.version_number = Some(number);
-            number
-        };
+        let known = self.broker.clients.get_mut(&client).expect("it was let in");
+        known.session = Some(id);
+        let version_number = known.next_version(cx.now, kept.is_some());
         let session = self.broker.sessions.get_mut(id).expect("it is new or was found");
         session.expiry = Duration::from_secs(expiry_s);
         session.ends = None;
@@ -245,20 +238,9 @@ impl Iot {
             version_number,
             thing,
         }));
-        cx.timers.at(
-            cx.now + Duration::from_millis(keep_alive_s * 1_500),
-            Service::Iot,
-            Wakeup::KeepAlive(connection).token(),
-        );
-        let announced = Accepted {
-            expiry_s: u32::try_from(expiry_s).unwrap_or(u32::MAX),
-            receive_max: u16::try_from(quotas.inbound_unacked).unwrap_or(u16::MAX),
-            packet_max: u32::try_from(quotas.packet_size).unwrap_or(u32::MAX),
-            alias_max: u16::try_from(quotas.topic_aliases).unwrap_or(u16::MAX),
-            keep_alive_s: u16::try_from(keep_alive_s).unwrap_or(u16::MAX),
-            assigned_client_id: None,
-        };
-        (id, kept.is_some(), announced)
+        let silent = cx.now + Duration::from_millis(keep_alive_s * 1_500);
+        cx.timers.at(silent, Service::Iot, Wakeup::KeepAlive(connection).token());
+        (id, kept.is_some(), announced(quotas, expiry_s, keep_alive_s))
     }
 
     /// Works out again what connections may do whose certificates, policies or things changed.
@@ -284,15 +266,29 @@ impl Iot {
     }
 }
 
-/// Checks a will. Its retain is checked with the policies.
-fn check_will(will: &Will) -> Result<(), Refusal> {
+/// What a CONNACK of MQTT 5 announces.
+fn announced(quotas: &Quotas, expiry_s: u64, keep_alive_s: u64) -> Accepted {
+    Accepted {
+        expiry_s: u32::try_from(expiry_s).unwrap_or(u32::MAX),
+        receive_max: u16::try_from(quotas.inbound_unacked).unwrap_or(u16::MAX),
+        packet_max: u32::try_from(quotas.packet_size).unwrap_or(u32::MAX),
+        alias_max: u16::try_from(quotas.topic_aliases).unwrap_or(u16::MAX),
+        keep_alive_s: u16::try_from(keep_alive_s).unwrap_or(u16::MAX),
+        assigned_client_id: None,
+    }
+}
+
+/// Checks a will like the publish that it becomes. Its permissions are checked with the policies.
+fn check_will(will: &Posted, delay_s: u32, quotas: &Quotas) -> Result<(), Refusal> {
     if will.qos == 2 {
         return Err(Refusal::client_error(reason::QOS_NOT_SUPPORTED, "a will with QoS 2 is not supported"));
     }
-    if check_topic(&will.topic).is_err() || will.topic.starts_with('$') {
-        return Err(Refusal::client_error(reason::TOPIC_NAME_INVALID, "the topic of the will is none"));
+    if will.topic.starts_with('$') {
+        // That AWS takes no will for Basic Ingest is unverified.
+        return Err(Refusal::client_error(reason::TOPIC_NAME_INVALID, "a will goes to no reserved topic"));
     }
-    if will.delay_s > 0 {
+    check_message(will, quotas).map_err(|failed| Refusal::client_error(failed.code, failed.why))?;
+    if delay_s > 0 {
         // Nothing that AWS writes says whether it honours the property (unverified).
         return Err(Refusal::client_error(reason::UNSPECIFIED, "not modelled: Will Delay Interval"));
     }

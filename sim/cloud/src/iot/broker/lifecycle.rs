@@ -1,5 +1,6 @@
 //! Lifecycle events: what `$aws/events/presence/...` and `$aws/events/subscriptions/...` say. Source: "Lifecycle events" of
-//! the IoT Core guide. They are published after the step that they tell of; AWS may also repeat and reorder them.
+//! the IoT Core guide. They are published with QoS 1 (unverified) after the step that they tell of; AWS may also repeat and
+//! reorder them.
 
 use std::sync::Arc;
 
@@ -64,7 +65,7 @@ impl Iot {
             return;
         }
         let topic = format!("$aws/events/{kind}/{client}");
-        self.broker.outbox.post(cx, Posted::by_service(topic, 0, Value::Object(event).to_string()));
+        self.broker.outbox.post(cx, Posted::by_service(topic, 1, Value::Object(event).to_string()));
     }
 }
 

@@ -210,6 +210,17 @@ pub(super) struct Client {
     pub(super) left: Option<Left>,
 }
 
+impl Client {
+    /// The version number of a new connection: it grows, and begins again after about an hour without one.
+    pub(super) fn next_version(&mut self, now: Time, resumes: bool) -> u64 {
+        let since = self.left.take().map_or(0, |left| now.since(left.at).as_secs());
+        let forgotten = since >= super::REMEMBERED_S && !resumes;
+        let number = self.version_number.filter(|_| !forgotten).map_or(0, |number| number + 1);
+        self.version_number = Some(number);
+        number
+    }
+}
+
 /// How the latest connection of a client ended.
 #[derive(Debug)]
 pub(super) struct Left {
@@ -238,8 +249,6 @@ pub(super) enum Disconnect {
     },
     /// The CONNECT was refused; the event of the refusal says why.
     Refused,
-    /// AWS can do this and the simulator cannot.
-    NotModelled(&'static str),
 }
 
 impl Disconnect {
@@ -254,16 +263,14 @@ impl Disconnect {
             Disconnect::Throttled(_) => "THROTTLED",
             Disconnect::ApiInitiated { .. } => "API_INITIATED_DISCONNECT",
             Disconnect::Refused => "refused",
-            Disconnect::NotModelled(_) => "SERVER_ERROR",
         }
     }
 
     pub(super) fn detail(self) -> &'static str {
         match self {
-            Disconnect::ClientError(_, detail)
-            | Disconnect::AuthError(detail)
-            | Disconnect::Throttled(detail)
-            | Disconnect::NotModelled(detail) => detail,
+            Disconnect::ClientError(_, detail) | Disconnect::AuthError(detail) | Disconnect::Throttled(detail) => {
+                detail
+            }
             _ => "",
         }
     }
@@ -286,7 +293,6 @@ impl Disconnect {
             Disconnect::AuthError(_) => reason::NOT_AUTHORIZED,
             Disconnect::Throttled(_) => reason::QUOTA_EXCEEDED,
             Disconnect::ApiInitiated { .. } => reason::ADMINISTRATIVE,
-            Disconnect::NotModelled(_) => reason::NOT_MODELLED,
         })
     }
 }

@@ -149,12 +149,18 @@ impl Iot {
                 session.subscriptions.remove(&**filter);
                 told.push(&**filter);
             }
-            let metric = if throttled { "Unsubscribe.Throttle" } else { "Unsubscribe.Success" };
+            let invalid = !known && !filter.starts_with(PREFIX) && check_filter(filter).is_err();
+            let (metric, code, refused) = if throttled {
+                ("Unsubscribe.Throttle", reason::UNSPECIFIED, "the shared group is changed too often")
+            } else if invalid {
+                ("Unsubscribe.ClientError", reason::TOPIC_FILTER_INVALID, "this is no topic filter")
+            } else {
+                ("Unsubscribe.Success", reason::SUCCESS, "")
+            };
             cx.meter.add("iot", metric, 1);
-            let refused = if throttled { "the shared group is changed too often" } else { "" };
             let fields = [("client", (&*client).into()), ("refused", refused.into())];
             cx.trace.event(Level::Call, cx.now, "iot", "unsubscribe", filter, &fields);
-            codes.push(if throttled { reason::UNSPECIFIED } else { reason::SUCCESS });
+            codes.push(code);
         }
         for filter in &told {
             self.broker.forget_filter(id, filter);

@@ -424,20 +424,75 @@ fn two_runs_of_the_same_bytes_have_the_same_digest() {
     assert_eq!(digest(), digest());
 }
 
+/// A client's packets at a protocol level, each valid.
+fn valid_packets(is_v5: bool) -> Vec<Vec<u8>> {
+    use bytes::BytesMut;
+    use rumqttc::v5::mqttbytes::{QoS as QoS5, v5};
+    if !is_v5 {
+        let subscribe = Subscribe { pkid: 1, ..Subscribe::new("tenant/+/device/#", QoS::AtLeastOnce) };
+        let unsubscribe = Unsubscribe { pkid: 2, topics: vec!["a".to_owned()] };
+        let packets = [
+            Packet::Connect(Connect { last_will: will(TOPIC, QoS::AtLeastOnce), ..Connect::new("d1") }),
+            publish(TOPIC, 0, "{}"),
+            publish(TOPIC, 7, r#"{"seq":1}"#),
+            Packet::Subscribe(subscribe),
+            Packet::Unsubscribe(unsubscribe),
+            Packet::PubAck(PubAck::new(1)),
+            Packet::PubRel(PubRel::new(1)),
+            Packet::PingReq,
+            Packet::Disconnect,
+        ];
+        return packets.iter().map(encode).collect();
+    }
+    let properties = v5::PublishProperties {
+        payload_format_indicator: Some(1),
+        message_expiry_interval: Some(9),
+        topic_alias: Some(2),
+        response_topic: Some("a/b".to_owned()),
+        correlation_data: Some("c".into()),
+        user_properties: vec![("k".to_owned(), "v".to_owned())],
+        content_type: Some("text".to_owned()),
+        ..v5::PublishProperties::default()
+    };
+    let mut hello = v5::ConnectProperties::new();
+    hello.session_expiry_interval = Some(60);
+    hello.receive_maximum = Some(3);
+    let connect = v5::Connect { keep_alive: 30, client_id: "d1".into(), clean_start: false, properties: Some(hello) };
+    let will = v5::LastWill::new(TOPIC, "gone", QoS5::AtLeastOnce, false, None);
+    let publish = v5::Publish { pkid: 3, ..v5::Publish::new(TOPIC, QoS5::AtLeastOnce, "{}", Some(properties)) };
+    let filter = v5::Filter::new("$share/g/a/#", QoS5::AtLeastOnce);
+    let packets = [
+        v5::Packet::Connect(connect, Some(will), None),
+        v5::Packet::Publish(publish),
+        v5::Packet::Subscribe(v5::Subscribe { pkid: 4, ..v5::Subscribe::new(filter, None) }),
+        v5::Packet::Unsubscribe(v5::Unsubscribe { pkid: 5, ..v5::Unsubscribe::new("a", None) }),
+        v5::Packet::PubAck(v5::PubAck::new(1, None)),
+        v5::Packet::PingReq(v5::PingReq),
+    ];
+    let mut encoded: Vec<Vec<u8>> = Vec::new();
+    for packet in packets {
+        let mut bytes = BytesMut::new();
+        packet.write(&mut bytes, None).unwrap();
+        encoded.push(bytes.to_vec());
+    }
+    encoded.push(b"\xe0\x07\x04\x05\x11\0\0\0\x05".to_vec());
+    encoded
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
+    #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
     fn no_bytes_make_the_broker_panic(
         packets in proptest::collection::vec((any::<u8>(), proptest::collection::vec(any::<u8>(), 0..40)), 0..6),
         raw in proptest::collection::vec(any::<u8>(), 0..60),
         cut in 1..20_usize,
-        first_connects in any::<bool>(),
+        first in 0..3_usize,
     ) {
         let mut world = device();
         world.open(1, "d1");
-        if first_connects {
-            world.send(1, &Packet::Connect(Connect::new("d1")));
+        if first > 0 {
+            world.bytes(1, &valid_packets(first == 2)[0]);
         }
         let mut bytes = Vec::new();
         for (kind, body) in packets {
@@ -451,6 +506,54 @@ proptest! {
         }
         world.pass(Duration::from_secs(4_000));
         world.closed(1);
+        world.pass(Duration::from_secs(8_000));
+    }
+
+    #[test]
+    fn mutated_packets_in_any_fragmentation_make_the_broker_neither_panic_nor_speak_after_the_end(
+        is_v5 in any::<bool>(),
+        order in proptest::collection::vec(any::<prop::sample::Index>(), 1..12),
+        mutations in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..4_u8), 0..4),
+        cuts in proptest::collection::vec(1..50_usize, 1..8),
+        seconds in 0..3_000_u64,
+    ) {
+        let mut world = device();
+        world.allow_all();
+        world.register("s", "acme", "all");
+        world.connect(2, "s");
+        world.send(2, &Packet::Subscribe(Subscribe { pkid: 1, ..Subscribe::new("#", QoS::AtLeastOnce) }));
+        let valid = valid_packets(is_v5);
+        let mut bytes = valid[0].clone();
+        bytes.extend(order.iter().flat_map(|index| index.get(&valid)).copied());
+        for (at, byte, kind) in mutations {
+            let at = at.index(bytes.len());
+            match kind {
+                0 => bytes[at] = byte,
+                1 => bytes.insert(at, byte),
+                2 if bytes.len() > 1 => drop(bytes.remove(at)),
+                _ => bytes[at] ^= 1 << (byte & 7),
+            }
+        }
+        world.open(1, "d1");
+        let (mut rest, mut cuts) = (&bytes[..], cuts.into_iter().cycle());
+        while !rest.is_empty() {
+            let (part, later) = rest.split_at(cuts.next().unwrap().min(rest.len()));
+            world.bytes(1, part);
+            rest = later;
+        }
+        world.pass(Duration::from_secs(seconds));
+        world.closed(1);
+        world.pass(Duration::from_secs(8_000));
+        let mut ended = false;
+        for effect in &world.parts.effects {
+            match effect {
+                crate::core::Effect::MqttSend { connection: 1, bytes } => {
+                    prop_assert!(!ended, "{:?} after the end", bytes);
+                }
+                crate::core::Effect::MqttClose { connection: 1 } => ended = true,
+                _ => {}
+            }
+        }
     }
 
     #[test]
