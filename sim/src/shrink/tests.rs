@@ -176,6 +176,9 @@ fn every_pass_offers_scenarios_that_are_smaller_and_parse() {
         "[[fleet]]\nkind = \"pump\"\ntenant = \"t\"\ndevices = 2\ndisconnects = \"1min\"\n\
          [[fleet.failure]]\nkind = \"dropout\"\nfrom = \"9min\"\n[[fleet.failure]]\nkind = \"dropout\"\n",
     );
+    text.push_str(
+        "[[rollout]]\nfrom = \"9min\"\ndesired = { firmware = \"2\" }\n[[command]]\nevery = \"5s\"\nfrom = \"1min\"\n",
+    );
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios/many.toml");
     let scenario = Scenario::parse(&text, &root).unwrap_or_else(|error| panic!("{error}"));
     let wants = Signature { verdict: Verdict::Violated, invariant: None, waiting: None };
