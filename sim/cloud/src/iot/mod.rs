@@ -4,7 +4,7 @@
 //! SUBSCRIBE and UNSUBSCRIBE, PINGREQ, DISCONNECT; keep-alive; takeover of client ids; the quotas of connections and of
 //! the account; policies with their variables (`policy`); CreateThing, UpdateThing, DeleteThing, DescribeThing, ListThings,
 //! CreateThingType, DescribeThingType, RegisterCertificateWithoutCA, UpdateCertificate, AttachPolicy, AttachThingPrincipal, CreatePolicy,
-//! GetPolicy, DescribeEndpoint (iot:Data-ATS), CreateTopicRule, GetTopicRule; thing groups and billing groups: their
+//! GetPolicy, DescribeEndpoint (iot:Data-ATS), topic rules (create, replace, get, list, enable, disable, delete) and Basic Ingest; thing groups and billing groups: their
 //! creation and description, adding and removing things, ListThingGroupsForThing; events of things on
 //! `$aws/events/thing/...` for rules and subscribers, Update- and DescribeEventConfigurations; rules (`rules`) and their SQL
 //! (`sql`); and of CloudFormation policies, thing types, thing groups, billing groups and rules with their changes and
@@ -20,7 +20,7 @@
 //! full window are dropped after an hour (metric `PublishOut.Expired`, a name of this simulator).
 //!
 //! Refused, with a CONNACK or a closed connection and an event that says why: MQTT 5, persistent sessions, wills, QoS
-//! 2, retained messages, reserved topics (Basic Ingest, jobs), shared subscriptions. Refused with an error:
+//! 2, retained messages, reserved topics of jobs, shared subscriptions. Refused with an error:
 //! every other operation of the control plane, events of other things than things, dynamic groups, rules and subscriptions
 //! on other reserved topics. Absent: WebSockets.
 //!
