@@ -8,6 +8,7 @@ mod cli;
 mod cloudformation;
 mod coverage;
 mod devices;
+mod enrolment;
 mod explore;
 mod faults_devices;
 mod faults_operators;

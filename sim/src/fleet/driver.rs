@@ -11,17 +11,20 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 
 use super::alarm::Alarm;
-use super::conn::{Conn, Ghost, NetworkProfile};
+use super::conn::{Conn, Ghost};
 use super::content::Content;
 use super::duties::Duties;
 use super::fates::Fates;
 use super::habits::Habits;
+use super::joining::{Joining, rest};
 use super::malformed::Malformed;
 use super::model::Model;
+use super::network::Line;
 use super::plan::DevicePlan;
 use super::runner::{Shared, lock};
 use super::session::{Command, Input, Message, Outputs, Session, SessionEvent};
 use super::spec::SessionKind;
+use super::twin::Label;
 use crate::world::clock;
 use crate::world::mark;
 use crate::world::seed::{Rng, Seed};
@@ -31,11 +34,11 @@ use crate::world::trace::{Field, Level};
 
 /// What survives a restart of the device: its memory that needs no power.
 pub(super) struct Device {
-    index: u32,
-    id: Box<str>,
+    pub(super) index: u32,
+    pub(super) id: Box<str>,
     topic: Box<str>,
     certificate_id: Box<str>,
-    profile: NetworkProfile,
+    line: Line,
     seed: Seed,
     model: Model,
     model_rng: Rng,
@@ -50,6 +53,7 @@ pub(super) struct Device {
     is_online: bool,
     offline_since: Time,
     turned_at: Time,
+    pub(super) joining: Option<Box<Joining>>,
 }
 
 impl Device {
@@ -70,15 +74,16 @@ impl Device {
         if let Some(duties) = &duties {
             session = session.subscribing(duties.filters());
         }
+        let model = Model::new(&plan.model, start, &mut model_rng);
         Device {
             index,
             id: plan.id.as_str().into(),
             session,
             topic: topic.into(),
             certificate_id: plan.certificate_id.as_str().into(),
-            profile: NetworkProfile::of(plan.network),
+            line: Line::of(plan, model.coverage()),
             seed,
-            model: Model::new(&plan.model, start, &mut model_rng),
+            model,
             units: plan.units.as_slice().into(),
             model_rng,
             session_rng: seed.child("session").rng(),
@@ -89,12 +94,18 @@ impl Device {
             is_online: false,
             offline_since: start,
             turned_at: start,
+            joining: Joining::of(plan, connect_at),
         }
     }
 
     /// Whether the device still has rows of a series to play.
     pub(super) fn is_playing(&self) -> bool {
         self.model.is_replay() && self.model.due().is_some()
+    }
+
+    /// What is known beforehand of how the device fails.
+    pub(super) fn planned_labels(&self) -> Vec<Label> {
+        self.model.planned_labels()
     }
 
     /// Takes the readings that are due, and queues them.
@@ -113,6 +124,9 @@ impl Device {
             let unit = |metric: &str| self.units.iter().find(|(name, _)| name == metric).map(|(_, unit)| unit.as_str());
             let content = Content::measured(reading.recorded_at, &reading.metrics, unit);
             lock(&shared.truth).published(self.index, seq, now, ts_ms, content);
+            for label in self.model.labels() {
+                lock(&shared.truth).labelled(self.index, seq, label);
+            }
             for metric in self.model.plain_spikes() {
                 lock(&shared.truth).spiked(self.index, seq, metric);
             }
@@ -158,19 +172,36 @@ impl Device {
     }
 
     fn step(&mut self, now: Time, shared: &Shared, input: Input<'_>, out: &mut Outputs) {
-        self.session.step(&shared.settings, now, &mut self.session_rng, input, out);
+        let Some(joining) = self.joining.as_mut().filter(|joining| joining.join.joined().is_none()) else {
+            return self.session.step(&shared.settings, now, &mut self.session_rng, input, out);
+        };
+        joining.join.step(&shared.settings, now, &mut self.session_rng, input, out);
+        if let Some(certificate_id) = joining.join.joined() {
+            self.certificate_id = certificate_id.into();
+            self.session.connect_from(now + rest(&mut self.session_rng));
+        }
+    }
+
+    /// When the session, or the joining before it, wants a tick.
+    fn wake_at(&self, shared: &Shared) -> Time {
+        match &self.joining {
+            Some(joining) if joining.join.joined().is_none() => joining.join.wake_at(),
+            _ => self.session.wake_at(&shared.settings),
+        }
     }
 
     fn connect(&mut self, shared: &Shared) -> Connecting {
         let rng = self.seed.child("network").nth("connection", self.connects).rng();
         self.connects += 1;
-        let (broker, profile, certificate_id) = (shared.broker, self.profile, self.certificate_id.clone());
+        let claim = self.joining.as_ref().map(|joining| joining.join.certificate_id());
+        let certificate_id = Box::<str>::from(claim.unwrap_or(&self.certificate_id));
+        let (broker, line) = (shared.broker, self.line.clone());
         let fates = self.fates.clone();
-        Box::pin(async move { Conn::connect(broker, &certificate_id, profile, rng, fates).await })
+        Box::pin(async move { Conn::connect(broker, &certificate_id, line, rng, fates).await })
     }
 
     /// Writes what the session reports into the trace, the truth and the counters.
-    fn report(&self, now: Time, shared: &Shared, event: &SessionEvent) {
+    fn report(&mut self, now: Time, shared: &Shared, event: &SessionEvent) {
         let (level, kind, fields): (_, _, &[(&'static str, Field<'_>)]) = match event {
             SessionEvent::Accepted { .. } => {
                 shared.accepted.add(1);
@@ -181,6 +212,7 @@ impl Device {
                 shared.lost.add(1);
                 (Level::Call, "disconnect", &[("reason", (*reason).into())])
             }
+            SessionEvent::Joining(step) => return self.joined(now, shared, step),
             SessionEvent::Sent { message, payload } => {
                 (Level::Message, "publish", &[named(message), ("payload", Field::Bytes(payload))])
             }
@@ -296,7 +328,8 @@ fn restart(device: &mut Device, wire: &mut Wire, shared: &Shared) {
     let (now, out) = (clock::now(), &mut lock(&shared.scratch).out);
     wire.die();
     wire.link = Link::Down;
-    begin_anew(device, shared, now, now, out);
+    let back = device.model.gone_until().unwrap_or(now).max(now);
+    begin_anew(device, shared, now, back, out);
 }
 
 /// The device has restarted, and connects at `at` at the earliest.
@@ -305,6 +338,9 @@ fn begin_anew(device: &mut Device, shared: &Shared, now: Time, at: Time, out: &m
         shared.trace.mark(now, mark::RESTARTED_IN_FLIGHT, &device.id);
     }
     device.session.restart(at, out);
+    if let Some(joining) = &mut device.joining {
+        joining.join.restart(at);
+    }
     device.restarts(now, shared, out);
     device.report_all(now, shared, out);
 }
@@ -312,7 +348,10 @@ fn begin_anew(device: &mut Device, shared: &Shared, now: Time, at: Time, out: &m
 /// Does what comes of itself, such as the end of an update of the firmware, with which the device restarts.
 fn settle(device: &mut Device, wire: &mut Wire, shared: &Shared, now: Time, out: &mut Outputs) {
     while device.model.settles_at().is_some_and(|at| at <= now) {
-        if let Some(back) = device.model.settle(now) {
+        let back = device.model.settle(now);
+        let fields = [("firmware", device.model.firmware().into()), ("restarts", u64::from(back.is_some()).into())];
+        shared.trace.event(Level::Call, now, &device.id, "update", &device.topic, &fields);
+        if let Some(back) = back {
             wire.close();
             begin_anew(device, shared, now, back, out);
         }
@@ -331,7 +370,7 @@ fn turn(cx: &mut Context<'_>, device: &mut Device, wire: &mut Wire, alarm: &mut 
     }
     let out = &mut scratch.out;
     loop {
-        poll_link(cx, device, &mut wire.link, shared, now, out);
+        poll_link(cx, device, wire, shared, now, out);
         device.report_all(now, shared, out);
         device.say(now, shared);
         device.step(now, shared, Input::Tick, out);
@@ -343,17 +382,18 @@ fn turn(cx: &mut Context<'_>, device: &mut Device, wire: &mut Wire, alarm: &mut 
     let due = if publishing { device.model.due().unwrap_or(Time::MAX) } else { Time::MAX };
     let due = due.min(device.says_at());
     let due = due.min(device.model.settles_at().unwrap_or(Time::MAX));
-    alarm.wake_at(cx, now, due.min(device.session.wake_at(&shared.settings)));
+    alarm.wake_at(cx, now, due.min(device.wake_at(shared)));
 }
 
 fn poll_link(
     cx: &mut Context<'_>,
     device: &mut Device,
-    link: &mut Link,
+    wire: &mut Wire,
     shared: &Shared,
     now: Time,
     out: &mut Outputs,
 ) {
+    let link = &mut wire.link;
     if let Link::Dead = link {
         *link = Link::Down;
         device.step(now, shared, Input::Disconnected, out);
@@ -367,7 +407,12 @@ fn poll_link(
     if let Link::Up(conn) = link {
         let ended = conn.poll_receive(cx, |bytes| device.step(now, shared, Input::Bytes(bytes), out)).is_ready();
         if ended {
-            *link = Link::Down;
+            // The broker does not hear of it when the network has dropped the connection.
+            if conn.is_dropped() {
+                wire.close();
+            } else {
+                *link = Link::Down;
+            }
             device.step(now, shared, Input::Disconnected, out);
         }
     }

@@ -184,7 +184,7 @@ impl Broker {
                 let mut published = lock(&self.published);
                 *published += 1;
                 // Now and then one is not acknowledged.
-                if *published % 11 == 0 && !publish.dup {
+                if published.is_multiple_of(11) && !publish.dup {
                     client.withheld.insert(publish.pkid);
                     return;
                 }

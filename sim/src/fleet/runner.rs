@@ -20,6 +20,7 @@ use super::acts::{Acts, Body};
 use super::driver::{Device, Scratch, Wire, drive};
 use super::fates::Fates;
 use super::intruder;
+use super::joins::Joins;
 use super::outage::Outage;
 use super::plan::{DevicePlan, device_seed};
 use super::session::Settings;
@@ -107,6 +108,7 @@ pub(super) struct Shared {
     pub(super) accepted: Counter,
     pub(super) lost: Counter,
     pub(super) outage: Outage,
+    pub(super) joins: Mutex<Joins>,
 }
 
 impl Shared {
@@ -198,6 +200,7 @@ impl Fleet {
         for device in &plan {
             truth.add_device(&device.tenant, &device.id);
         }
+        let joining = plan.iter().filter(|device| device.join.is_some()).count() as u64;
         let connect_gap = Duration::from_secs(1) / settings.connects_per_second;
         let shared = Arc::new(Shared {
             settings,
@@ -215,16 +218,20 @@ impl Fleet {
             accepted: Counter::default(),
             lost: Counter::default(),
             outage: Outage::new(plan.len()),
+            joins: Mutex::new(Joins { devices: joining, ..Joins::default() }),
         });
         let striking: Vec<Kind> = STRIKING.into_iter().filter(|kind| shared.faults.has(*kind)).collect();
         let mut shadowed = Vec::new();
         let started = (0u32..).zip(&plan).map(|(index, device)| {
             let seed = device_seed(seed, index as usize);
             let within = seed.child("connect").rng().random_range(0.0..1.0);
-            let connect_at = start + connect_gap * index + connect_gap.mul_f64(within);
+            // A device that gets power connects and measures at once.
+            let power_at = device.power_after.map(|after| start + after);
+            let connect_at = power_at.unwrap_or(start + connect_gap * index + connect_gap.mul_f64(within));
             let fates = Fates::of(&shared.faults, &striking, &device.fleet, index, &device.id);
             let has_shadow = device.shadow;
-            let device = Device::new(index, device, seed, (start, connect_at), fates);
+            let device = Device::new(index, device, seed, (power_at.unwrap_or(start), connect_at), fates);
+            device.planned_labels().into_iter().for_each(|label| lock(&shared.truth).planned(index, label));
             let device = Arc::new(Mutex::new(device));
             if has_shadow {
                 shadowed.push((index, device.clone()));
@@ -292,6 +299,11 @@ impl Fleet {
     /// counts from its return.
     pub fn longest_outage(&self) -> Duration {
         self.shared.outage.longest()
+    }
+
+    /// How the devices joined that do so by themselves.
+    pub fn joins(&self) -> Joins {
+        lock(&self.shared.joins).clone()
     }
 
     /// Counts at this instant.

@@ -128,6 +128,13 @@ impl Session {
         }
     }
 
+    /// The first connect is not before `at`: the device has just joined.
+    pub(super) fn connect_from(&mut self, at: Time) {
+        if let Phase::Waiting { until } = &mut self.phase {
+            *until = at.max(*until);
+        }
+    }
+
     /// Queues a message where there is room for `room` of them. A [`Input::Tick`] sends it when the connection allows.
     /// Answers whether it is queued.
     pub fn enqueue(&mut self, room: usize, message: Message, payload: Bytes, out: &mut Outputs) -> bool {

@@ -14,7 +14,7 @@ use super::deployment::{Deployments, Ended};
 use super::devices::DeviceOracles;
 use super::operator::Operator;
 use super::promises::{owes_outliers, storms};
-use super::{Harness, Outcome, OwnersAct, RunError, RunOptions, Status, measure, service_acts};
+use super::{Harness, Outcome, OwnersAct, RunError, RunOptions, Status, labels, measure, service_acts};
 use crate::cloud::account::Account;
 use crate::cloud::core::access::Denial;
 use crate::fault::{Faults, InnerFaults};
@@ -112,11 +112,9 @@ impl World {
             seam::upload_packages(&mut account, now, &Plan::of(settings)).map_err(RunError::failed)?;
         }
         let deployed = seam::boot(&mut account, now, (&settings, &plan), change).map_err(RunError::failed)?;
-        let plan = fleet::plan(&scenario.fleets, seed)
+        let mut plan = fleet::plan(&scenario.fleets_in_hardship(), seed)
             .map_err(|error| RunError { message: error.to_string(), usage: true })?;
-        for device in &plan {
-            seam::register_device(&mut account, now, &deployed, device).map_err(RunError::failed)?;
-        }
+        register(&mut account, (&settings, &deployed), &mut plan)?;
         seam::enable_registry_events(&mut account, now).map_err(RunError::failed)?;
         let oracle = seam::oracle(&mut account, now, &settings, &deployed).map_err(RunError::failed)?;
         let faults = Faults::new(&scenario.faults, seed, now, trace.clone());
@@ -294,6 +292,12 @@ impl World {
         }
     }
 
+    fn tell_of_devices(&self, summary: &mut Summary) {
+        measure::joins(summary, &self.fleet.joins());
+        let end = self.scenario.start + self.scenario.phase.hardship;
+        labels::tell(&self.fleet.truth(), end, self.options.record.as_ref(), summary);
+    }
+
     fn outcome(self, settled: bool, checked: Checked) -> Outcome {
         let now = clock::now();
         let mut summary = Summary::new(&self.scenario.source.name, self.options.seed);
@@ -334,6 +338,7 @@ impl World {
             }
         }
         self.count_devices(&mut summary, &checked.devices);
+        self.tell_of_devices(&mut summary);
         for (mark, count) in
             [(mark::DUPLICATE_DELIVERED, checked.tally.duplicates), (mark::MESSAGE_QUARANTINED, checked.strays.0)]
         {
@@ -365,6 +370,18 @@ impl World {
         summary.digest = Digest(self.trace.digest());
         Outcome { manifest: manifest(&self.scenario, &self.options), summary }
     }
+}
+
+/// Registers the devices that do not join by themselves, and gives the others what they join with.
+fn register(
+    account: &mut Account,
+    (settings, deployed): (&Settings, &Deployed),
+    plan: &mut [fleet::DevicePlan],
+) -> Result<(), RunError> {
+    let now = clock::now();
+    seam::give_claims(account, now, settings, plan).map_err(RunError::failed)?;
+    let mut owners = plan.iter().filter(|device| device.join.is_none());
+    owners.try_for_each(|device| seam::register_device(account, now, deployed, device).map_err(RunError::failed))
 }
 
 /// Batching window, delivery buffer, and some seconds of polls and calls.

@@ -4,6 +4,7 @@ mod change;
 mod check;
 pub mod duration;
 mod error;
+mod failure;
 mod fault;
 mod fleet;
 mod operator;

@@ -6,7 +6,6 @@ use std::time::Duration;
 use toml_edit::{ArrayOfTables, DocumentMut, Item, Table, TableLike, Value};
 
 use super::series;
-use crate::fleet::spec::ModelSpec;
 use crate::scenario::{Scenario, ScenarioError, duration};
 
 /// The document of a scenario's text.
@@ -54,9 +53,9 @@ fn write_values(doc: &mut DocumentMut, scenario: &Scenario) {
     keep_first(tables(doc, "change"), scenario.changes.len());
     keep_first(tables(doc, "fleet"), scenario.fleets.len());
     for (table, fleet) in tables(doc, "fleet").into_iter().flat_map(ArrayOfTables::iter_mut).zip(&scenario.fleets) {
-        let ModelSpec::Synthetic(model) = &fleet.model else { continue };
+        let Some(publish_every) = fleet.model.publish_every() else { continue };
         set(table, "devices", i64::from(fleet.devices));
-        set(table, "publish_every", text_of(model.publish_every));
+        set(table, "publish_every", text_of(publish_every));
         // One tenant is called after its stem alone: where several became one, the one keeps its number.
         match fleet.tenants.as_slice() {
             [only] => {

@@ -165,6 +165,16 @@ impl Iot {
         metered(cx, "AttachThingPrincipal", attached)
     }
 
+    /// Registers a claim certificate as the account's owner would, for devices that join by themselves.
+    pub fn register_claim(&mut self, cx: &mut Cx<'_>, certificate_id: &str, policy: &str) -> Result<(), AwsError> {
+        let registered = self.registry.register_certificate(cx, certificate_id, CertificateStatus::Active).map(drop);
+        metered(cx, "RegisterCertificateWithoutCA", registered)?;
+        let principal = certificate_arn(cx, certificate_id);
+        let (registry, quotas) = self.registry_and_quotas(cx);
+        let attached = registry.attach_policy(cx, quotas, policy, &principal);
+        metered(cx, "AttachPolicy", attached)
+    }
+
     /// A wake-up that the service asked for.
     pub fn wake(&mut self, cx: &mut Cx<'_>, ports: &mut Ports<'_>, token: u64) {
         match Wakeup::of(token) {

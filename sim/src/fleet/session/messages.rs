@@ -2,6 +2,8 @@
 
 use bytes::{Bytes, BytesMut};
 
+use super::super::join::Step;
+
 /// What happens to a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Input<'a> {
@@ -49,6 +51,8 @@ pub enum SessionEvent {
         /// Payload.
         payload: Bytes,
     },
+    /// A device that joins by itself took a step.
+    Joining(Step),
     /// A connect failed, or a connection was lost.
     Lost {
         /// Why, in plain words.

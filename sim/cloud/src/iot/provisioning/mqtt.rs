@@ -82,10 +82,13 @@ impl Iot {
         };
         let made = self.make_certificate(cx, &posted.payload, from_csr);
         cx.meter.call("iot", operation, made.as_ref().err().map_or(Outcome::Ok, Outcome::from));
-        if made.is_err() {
-            cx.meter.add("iot", failed, 1);
-        }
         let asked = Asked::new(posted);
+        if let Err(error) = &made {
+            cx.meter.add("iot", failed, 1);
+            if error.is_throttle() {
+                cx.trace.mark(cx.now, mark::PROVISIONING_THROTTLED, &asked.client);
+            }
+        }
         let (kind, certificate, why) = match &made {
             Ok(answer) => ("certificate-created", answer["certificateId"].as_str().unwrap_or(""), ""),
             Err(error) => ("certificate-refused", "", error.message.as_str()),

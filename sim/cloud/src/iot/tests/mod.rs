@@ -6,6 +6,7 @@ mod certificates;
 mod data;
 mod fleet;
 mod ingest;
+mod provisioning;
 mod registry;
 mod roles;
 mod rules;
