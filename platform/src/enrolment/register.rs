@@ -206,6 +206,14 @@ impl<'a> Registrar<'a> {
         let describe = || self.api.iot.describe_thing().thing_name(&row.device).send();
         let found = self.api.call("DescribeThing", describe).await.map_err(failed("DescribeThing"))?;
         let attribute = |name: &str| found.attributes().and_then(|all| all.get(name)).map_or("none", String::as_str);
+        // An earlier run has made it, and what has happened to it since, such as its billing group, makes it another one to
+        // CreateThing.
+        let is_it = attribute(TENANT_ATTRIBUTE) == row.tenant
+            && attribute(DEVICE_TYPE_ATTRIBUTE) == row.device_type.as_deref().unwrap_or("none")
+            && found.thing_type_name() == Some(&self.thing_type);
+        if is_it {
+            return Ok(());
+        }
         Err(format!(
             "there is another thing of this name: tenant {}, device_type {}, thing type {}",
             attribute(TENANT_ATTRIBUTE),

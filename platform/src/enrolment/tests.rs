@@ -126,8 +126,9 @@ impl Services for Registry {
             ("POST", ["things", name]) => self.thing(request, name),
             ("GET", ["things", name]) => {
                 let thing = &self.things[*name];
-                let attributes = &thing["attributePayload"]["attributes"];
-                Reply::ok(json!({ "thingName": name, "attributes": attributes, "version": 1 }).to_string())
+                let (attributes, kind) = (&thing["attributePayload"]["attributes"], &thing["thingTypeName"]);
+                let found = json!({ "thingName": name, "attributes": attributes, "thingTypeName": kind, "version": 1 });
+                Reply::ok(found.to_string())
             }
             ("GET", ["things"]) => self.list(request),
             ("PUT", ["things", name, "principals"]) => {
@@ -257,6 +258,10 @@ fn what_cannot_be_registered_is_reported_by_line_and_tried_again_by_the_next_run
     let (account, file) = (account(), fleet(folder.path(), 9));
     let other = json!({ "attributePayload": { "attributes": { "tenant": "globex" } } });
     account.state().things.insert("d4".to_owned(), other);
+    // This one was made before, and something else has happened to it since.
+    let same = json!({ "attributePayload": { "attributes": { "tenant": "acme", "device_type": "pump" } },
+                       "thingTypeName": "iot-platform-sim-device", "billingGroupName": "b" });
+    account.state().things.insert("d5".to_owned(), same);
     account
         .fail_calls(|call| (call == "PUT things/d7/principals").then_some(Fault::Answer(403, "AccessDeniedException")));
     let outcome = run(&account, &file).unwrap();
