@@ -13,6 +13,7 @@ pub mod cross_cutting;
 mod declare;
 pub mod deploy;
 mod digest;
+pub mod enrolment;
 pub mod function;
 pub mod ingest;
 pub mod insights;

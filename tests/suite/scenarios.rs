@@ -45,6 +45,36 @@ fn smoke_holds_for_each_of_its_seeds() {
 }
 
 #[test]
+fn twins_hold_over_every_network_and_their_labels_are_kept() {
+    let scenario = scenario("twins");
+    assert!(scenario.seeds.len() >= 3, "twins names at least three seeds");
+    for seed in &scenario.seeds {
+        let folder = tempfile::tempdir().expect("a folder");
+        let run = record::RunFolder::create(&folder.path().join("run")).expect("a free name");
+        let record = Some((run.recorder(), sim::world::trace::Level::Run));
+        let options = sim::run::RunOptions { record, ..sim::run::RunOptions::seeded(*seed) };
+        let outcome = sim::run::run(&scenario, options).expect("it runs");
+        let summary = &outcome.summary;
+        assert_held(summary);
+        assert_eq!(summary.published, summary.acknowledged, "seed {seed}");
+        assert!(summary.counters["fleet:connection_losses"] > 0, "seed {seed}: lines that drop have dropped");
+        let run = run.finish(&outcome.manifest, summary).expect("it is written");
+        let labels = record::RunReader::open(&run).expect("it opens").labels().expect("it has labels");
+        let mut counted = std::collections::BTreeMap::new();
+        for label in labels.map(|label| label.expect("a row")) {
+            assert!(label.from_us <= label.until_us, "seed {seed}: {label:?}");
+            *counted.entry(format!("fleet:labels_{}", label.kind)).or_default() += 1;
+        }
+        let told: std::collections::BTreeMap<String, u64> = summary.counters.clone().into_iter().collect();
+        for contract in &sim::fleet::spec::FAILURES {
+            let name = format!("fleet:labels_{}", contract.id);
+            assert!(counted.get(&name).is_some_and(|n| *n > 0), "seed {seed}: no {}", contract.id);
+            assert_eq!(counted.get(&name), told.get(&name), "seed {seed}");
+        }
+    }
+}
+
+#[test]
 fn every_recorded_row_reaches_the_lake_and_is_counted_by_athena() {
     let mut rows = 0;
     let mut files = 0;

@@ -71,7 +71,7 @@ impl Reporter for Console {
 
 impl Questions {
     /// Whether the person agrees, or has agreed beforehand.
-    fn agrees(&self, what: &str, question: &str) -> bool {
+    pub(super) fn agrees(&self, what: &str, question: &str) -> bool {
         if self.approve {
             tell(format_args!("{what}: approved by --approve"));
             return true;

@@ -4,6 +4,7 @@
 mod commands;
 mod connection;
 mod console;
+mod enrolment;
 mod package;
 
 use std::path::{Path, PathBuf};
@@ -113,6 +114,16 @@ enum Command {
                       Without --binary it builds with cargo-zigbuild, in the repository's folder."
     )]
     Package(package::Request),
+    /// Tenants: those who own devices
+    Tenants {
+        #[command(subcommand)]
+        command: enrolment::Tenants,
+    },
+    /// Devices: their things and certificates in the registry of AWS IoT
+    Devices {
+        #[command(subcommand)]
+        command: enrolment::Devices,
+    },
     /// Serve invocations of the function that the variable _HANDLER names, as Lambda's custom runtime
     Lambda,
 }
@@ -249,6 +260,8 @@ fn run(command: Command) -> Result<ExitCode, Failed> {
         Command::Status { target, format } => commands::status(&target, format),
         Command::Doctor { target } => commands::doctor(&target),
         Command::Package(request) => package::run(&request),
+        Command::Tenants { command } => enrolment::tenants(command),
+        Command::Devices { command } => enrolment::devices(command),
         Command::Lambda => connection::lambda(),
     }
 }
@@ -268,7 +281,8 @@ mod tests {
     fn every_example_of_the_help_can_be_parsed() {
         let mut examples = 0;
         let help = Cli::command();
-        let texts = help.get_subcommands().chain([&help]).filter_map(|command| command.get_after_help());
+        let commands = help.get_subcommands().flat_map(|command| command.get_subcommands().chain([command]));
+        let texts = commands.chain([&help]).filter_map(|command| command.get_after_help());
         for line in texts.flat_map(|text| text.to_string().lines().map(str::to_owned).collect::<Vec<_>>()) {
             if let Some(example) = line.trim().strip_prefix("platform ") {
                 let words = example.split_whitespace();
@@ -277,7 +291,7 @@ mod tests {
                 examples += 1;
             }
         }
-        assert!(examples > 10, "{examples}");
+        assert!(examples > 20, "{examples}");
     }
 
     #[test]

@@ -18,7 +18,7 @@ use super::front::query::{self, Form, Xml};
 use super::front::{Credential, Credentials, Protocol, render_error, sigv4};
 use super::glue::Glue;
 use super::iam::Iam;
-use super::iot::{self, Iot, Refused, RestRequest};
+use super::iot::{self, DataRequest, Iot, Refused, RestRequest};
 use super::kept::Kept;
 use super::kinesis::Kinesis;
 use super::kms::Kms;
@@ -345,7 +345,8 @@ impl Account {
             Ok((status, body)) => {
                 let request_id = self.request_id();
                 let mut response = render(protocol, status, &request_id, body);
-                if let Some(ticket) = self.services.lambda.take_deferred() {
+                let (lambda, iot) = (&mut self.services.lambda, &mut self.services.iot);
+                if let Some(ticket) = lambda.take_deferred().or_else(|| iot.take_deferred()) {
                     response.extensions_mut().insert(ticket);
                 }
                 response
@@ -406,6 +407,12 @@ impl Services {
                 let principal = request.headers().get("x-amzn-principal").and_then(|value| value.to_str().ok());
                 self.iot.rest(cx, &RestRequest { method: request.method().as_str(), path, query, principal, body })
             }
+            "iotdata" | "iotdevicegateway" => {
+                let (path, query) = (request.uri().path(), request.uri().query().unwrap_or(""));
+                let (method, headers) = (request.method().as_str(), request.headers());
+                let request = DataRequest { method, path, query, headers, body };
+                self.with_iot(|iot, ports| iot.data(cx, ports, &request))
+            }
             "lambda" => {
                 let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
                 let call = RestCall { method: request.method().as_str(), target, headers: request.headers(), body };
@@ -435,7 +442,7 @@ pub fn comparable<'b>(service: &str, body: &'b [u8]) -> Cow<'b, [u8]> {
 pub fn protocol_of(service: &str) -> (Protocol, &'static str) {
     match service {
         "dynamodb" => (Protocol::Json10, super::dynamodb::ERROR_NAMESPACE),
-        "iot" | "iotdata" | "lambda" | "scheduler" => (Protocol::RestJson, ""),
+        "iot" | "iotdata" | "iotdevicegateway" | "lambda" | "scheduler" => (Protocol::RestJson, ""),
         _ => (Protocol::Json11, ""),
     }
 }
@@ -505,7 +512,8 @@ mod tests {
 
     #[test]
     fn errors_of_a_signature_have_the_status_of_their_protocol() {
-        for (service, status) in [("kinesis", 400), ("dynamodb", 400), ("iot", 403), ("lambda", 403)] {
+        for (service, status) in [("kinesis", 400), ("dynamodb", 400), ("iot", 403), ("iotdata", 403), ("lambda", 403)]
+        {
             let authorization = format!(
                 "AWS4-HMAC-SHA256 Credential=AKIAUNKNOWN/20260301/eu-west-1/{service}/aws4_request, \
                  SignedHeaders=host, Signature=00"

@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 
 use super::error::RecordError;
 use super::events::{EventReader, EventRow, EventWriter};
+use super::labels::{LabelReader, LabelRow, LabelWriter};
 use super::manifest::{Manifest, SCHEMA_VERSION};
 use super::metrics::{MetricReader, MetricRow, MetricWriter};
 use super::summary::Summary;
@@ -22,10 +23,13 @@ pub const SUMMARY_FILE: &str = "summary.json";
 pub const EVENTS_FILE: &str = "events.parquet";
 /// File name of the metrics.
 pub const METRICS_FILE: &str = "metrics.parquet";
+/// File name of the labels.
+pub const LABELS_FILE: &str = "labels.parquet";
 
 struct Writers {
     events: EventWriter,
     metrics: MetricWriter,
+    labels: LabelWriter,
 }
 
 /// A shared handle through which a run pushes its rows. Cheap to clone.
@@ -49,6 +53,13 @@ impl Recorder {
     pub fn metric(&self, row: &MetricRow) {
         if let Some(writers) = &mut *self.lock() {
             writers.metrics.push(row);
+        }
+    }
+
+    /// Adds one label; errors as for [`Recorder::event`].
+    pub fn label(&self, row: &LabelRow) {
+        if let Some(writers) = &mut *self.lock() {
+            writers.labels.push(row);
         }
     }
 }
@@ -76,8 +87,10 @@ impl RunFolder {
             fs::create_dir_all(parent).map_err(|e| RecordError::write(parent, e))?;
         }
         let partial = create_partial(target)?;
-        let writers = EventWriter::create(partial.join(EVENTS_FILE))
-            .and_then(|events| Ok(Writers { events, metrics: MetricWriter::create(partial.join(METRICS_FILE))? }));
+        let writers = EventWriter::create(partial.join(EVENTS_FILE)).and_then(|events| {
+            let metrics = MetricWriter::create(partial.join(METRICS_FILE))?;
+            Ok(Writers { events, metrics, labels: LabelWriter::create(partial.join(LABELS_FILE))? })
+        });
         let writers = writers.inspect_err(|_| drop(fs::remove_dir_all(&partial)))?;
         Ok(RunFolder {
             target: target.to_owned(),
@@ -105,6 +118,7 @@ impl RunFolder {
         let writers = self.recorder.lock().take().expect("a folder is finished once, and finish consumes it");
         writers.events.close()?;
         writers.metrics.close()?;
+        writers.labels.close()?;
         write_json(&self.partial.join(MANIFEST_FILE), manifest)?;
         write_json(&self.partial.join(SUMMARY_FILE), summary)?;
         check_free(&self.target)?;
@@ -274,6 +288,14 @@ impl RunReader {
     /// When the file is truncated or foreign.
     pub fn metrics(&self) -> Result<MetricReader, RecordError> {
         MetricReader::open(&self.dir.join(METRICS_FILE))
+    }
+
+    /// The labels, in the order in which they became known.
+    ///
+    /// # Errors
+    /// When the file is truncated or foreign, or missing: a folder of a version that wrote none.
+    pub fn labels(&self) -> Result<LabelReader, RecordError> {
+        LabelReader::open(&self.dir.join(LABELS_FILE))
     }
 }
 

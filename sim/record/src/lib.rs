@@ -6,6 +6,7 @@
 //! | `summary.json` | verdict, digest, counts, latency | [`Summary`] |
 //! | `events.parquet` | the kept events of the trace | rows of [`EventRow`] |
 //! | `metrics.parquet` | metrics of the simulated services over simulated time | rows of [`MetricRow`] |
+//! | `labels.parquet` | what is true of the devices' readings: how which device fails when | rows of [`LabelRow`] |
 //!
 //! A folder appears under its name only when it is complete: it is written beside itself, as `<name>.partial-<process>`,
 //! and renamed. Runs that write to one name at the same time do not disturb each other; the first to end has the name.
@@ -16,6 +17,7 @@
 mod error;
 mod events;
 mod folder;
+mod labels;
 mod manifest;
 mod metrics;
 mod summary;
@@ -23,7 +25,8 @@ mod table;
 
 pub use error::RecordError;
 pub use events::{EventReader, EventRow};
-pub use folder::{EVENTS_FILE, MANIFEST_FILE, METRICS_FILE, Recorder, RunFolder, RunReader, SUMMARY_FILE};
+pub use folder::{EVENTS_FILE, LABELS_FILE, MANIFEST_FILE, METRICS_FILE, Recorder, RunFolder, RunReader, SUMMARY_FILE};
+pub use labels::{LabelReader, LabelRow};
 pub use manifest::{Build, Manifest, SCHEMA_VERSION, ScenarioSource, shell_word};
 pub use metrics::{MetricReader, MetricRow};
 pub use summary::{Calls, Digest, LATENCY_MEANING, LatencyMs, ReadingId, Summary, Verdict, Violation, thousands};

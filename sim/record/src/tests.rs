@@ -27,6 +27,19 @@ fn metric(i: i64) -> MetricRow {
     }
 }
 
+fn label(i: u64) -> LabelRow {
+    let from_us = 1_772_323_200_000_000 + i64::try_from(i).expect("small");
+    LabelRow {
+        from_us,
+        until_us: from_us + 60_000_000,
+        tenant: "acme".to_owned(),
+        device: format!("pump-{i:05}"),
+        metric: i.is_multiple_of(2).then(|| "flow".to_owned()),
+        kind: "stuck".to_owned(),
+        readings: (!i.is_multiple_of(3)).then_some((i, i + 5)),
+    }
+}
+
 fn manifest() -> Manifest {
     Manifest {
         schema_version: SCHEMA_VERSION,
@@ -47,6 +60,7 @@ fn write(dir: &Path, events: u64) {
     let recorder = folder.recorder();
     (0..events).for_each(|i| recorder.event(&event(i)));
     (0..10).for_each(|i| recorder.metric(&metric(i)));
+    (0..9_000).for_each(|i| recorder.label(&label(i)));
     folder.finish(&manifest(), &Summary::new("smoke", 7)).expect("finishes");
 }
 
@@ -62,6 +76,8 @@ fn a_folder_reads_back_as_it_was_written() {
     assert_eq!(events, (0..70_000).map(event).collect::<Vec<_>>());
     let metrics: Vec<MetricRow> = run.metrics().expect("metrics").map(|r| r.expect("row")).collect();
     assert_eq!(metrics, (0..10).map(metric).collect::<Vec<_>>());
+    let labels: Vec<LabelRow> = run.labels().expect("labels").map(|r| r.expect("row")).collect();
+    assert_eq!(labels, (0..9_000).map(label).collect::<Vec<_>>());
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The list of planted bugs.
 
-use super::{Bug, Planted, calls, handlers, templates};
+use super::{Bug, Planted, calls, handlers, templates, wire};
 
 macro_rules! bugs {
     ($($id:literal, $planted:ident, [$($by:literal),*], $plant:path, $what:literal;)*) => {
@@ -107,4 +107,12 @@ bugs! {
         "The devices' policy allows every subscription: left from the first trial.";
     "devices-connect-as-any", Template, ["tenant-isolation"], templates::devices_connect_as_any,
         "The devices' policy allows every client id.";
+
+    // What passes between devices and the broker.
+    "sessions-forgotten", Wire, ["session-semantics"], wire::sessions_forgotten,
+        "Every session is taken for a clean one: what was queued for a device that was away is gone. A broker that keeps sessions in memory, or a client library whose default is a clean session.";
+    "desired-firmware-unheard", Wire, ["shadow-convergence", "unsettled"], wire::desired_firmware_unheard,
+        "Devices do not know the key under which a firmware is desired: the rollout reaches their shadows, and not them.";
+    "commands-to-the-neighbour", Wire, ["session-semantics"], wire::commands_to_the_neighbour,
+        "A command says the number of the one before: a device acts on what was meant for its neighbour.";
 }

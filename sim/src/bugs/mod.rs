@@ -1,7 +1,7 @@
 //! Planted bugs: proof that the oracles bite. Each is a bug that real platforms had, planted outside the product (a
 //! wrapped handler, a call that is tampered with, a changed template), and some invariant must find it.
 //!
-//! `catalogue.rs` is the list; `handlers.rs`, `calls.rs` and `templates.rs` plant; `hunt.rs` looks for a seed that finds one.
+//! `catalogue.rs` is the list; `handlers.rs`, `calls.rs`, `templates.rs` and `wire.rs` plant; `hunt.rs` looks for a seed that finds one.
 
 mod calls;
 mod catalogue;
@@ -9,6 +9,7 @@ mod edit;
 mod handlers;
 mod hunt;
 mod templates;
+mod wire;
 
 use std::collections::BTreeMap;
 
@@ -29,6 +30,8 @@ pub enum Planted {
     Call,
     /// A template is changed before it is deployed.
     Template,
+    /// What passes between devices and the broker is changed.
+    Wire,
 }
 
 impl Planted {
@@ -38,6 +41,7 @@ impl Planted {
             Planted::Handler => "handler",
             Planted::Call => "call",
             Planted::Template => "template",
+            Planted::Wire => "wire",
         }
     }
 }

@@ -213,7 +213,7 @@ pub(super) struct BenchArgs {
     /// Scenario file
     #[arg(default_value = "scenarios/fleet-10k.toml")]
     pub(super) file: PathBuf,
-    /// Sizes to measure, in devices of all synthetic fleets
+    /// Sizes to measure, in devices of all fleets but replayed ones
     #[arg(
         long,
         value_name = "N,N,..",
@@ -353,7 +353,7 @@ pub(super) struct OverrideArgs {
     /// How long everything owed may take, in place of the scenario's `phase.peace`
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub(super) peace: Option<Duration>,
-    /// Devices of all synthetic fleets together; each keeps its share
+    /// Devices of all fleets but replayed ones together; each keeps its share
     #[arg(long, value_name = "N", value_parser = parse_devices, allow_negative_numbers = true)]
     pub(super) devices: Option<u32>,
 }

@@ -1,7 +1,11 @@
 //! What a device's end of a connection adds: the access network, and what goes wrong there.
 //!
-//! **Latency.** The device's end holds what it sends, and what it receives, for a time drawn from its profile; messages
-//! never overtake each other. The broker's end adds nothing. Waiting takes no task: the owner's task is woken.
+//! **Latency.** The device's end holds what it sends, and what it receives, for a time drawn from its profile, with the
+//! retransmissions and the bandwidth of its network (`network`); messages never overtake each other. The broker's end adds
+//! nothing. Waiting takes no task: the owner's task is woken.
+//!
+//! **Drops.** A connection may drop after a time that is drawn when it opens: the device notices at once, and the broker does
+//! not hear of it. Where a device has no coverage nothing passes, as in a partition.
 //!
 //! **Faults** keep TCP's promise: bytes arrive in order and whole, or the connection ends. A lost packet is a wait for its
 //! retransmission, and what was sent after it waits behind it. A slow link passes so many bytes a second, and what does not
@@ -24,7 +28,7 @@ use bytes::Bytes;
 use super::alarm::{Alarm, Arrival};
 use super::conn::{CHUNK_BYTES, Link, lock};
 use super::fates::{Counted, Fates};
-use super::network::NetworkProfile;
+use super::network::{Line, Way};
 use crate::fault::Kind;
 use crate::world::clock;
 use crate::world::seed::Rng;
@@ -39,15 +43,6 @@ const RETRANSMISSION: Duration = Duration::from_millis(200);
 const LOSSES_MAX: u32 = 6;
 /// Bytes a second of a slow link unless a fault says how many.
 const SLOW_BYTES_PER_S: f64 = 1_000.0;
-
-/// Which way bytes go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Way {
-    /// From the device to the broker.
-    Up,
-    /// From the broker to the device.
-    Down,
-}
 
 /// The faults of the network on one connection.
 struct Trouble {
@@ -103,7 +98,7 @@ impl Trouble {
 
 /// What a device's end adds.
 pub(super) struct Access {
-    profile: NetworkProfile,
+    line: Line,
     rng: Rng,
     trouble: Option<Box<Trouble>>,
     outbox: VecDeque<(Time, Bytes)>,
@@ -111,17 +106,21 @@ pub(super) struct Access {
     last_out: Time,
     last_in: Time,
     ends_at: Time,
+    /// When the network drops the connection.
+    drops_at: Time,
     alarm: Alarm,
     arrival: Option<(Arc<Arrival>, Waker)>,
 }
 
 impl Access {
-    pub(super) fn new(profile: NetworkProfile, rng: Rng, fates: Option<Arc<Fates>>) -> Self {
+    /// The end of a connection that is opened at `now`.
+    pub(super) fn new(now: Time, line: Line, mut rng: Rng, fates: Option<Arc<Fates>>) -> Self {
         let trouble = |fates| {
             Box::new(Trouble { fates, counted: Counted::default(), free_at: [Time::EPOCH; 2], relieved: false })
         };
         Access {
-            profile,
+            drops_at: line.lasts(&mut rng).map_or(Time::MAX, |lasts| now + lasts),
+            line,
             rng,
             trouble: fates.map(trouble),
             outbox: VecDeque::new(),
@@ -136,7 +135,7 @@ impl Access {
 
     /// How long a round trip takes now that carries no data, such as TCP's handshake.
     pub(super) fn round_trip(&mut self, now: Time) -> Duration {
-        let plain = self.profile.one_way(&mut self.rng) + self.profile.one_way(&mut self.rng);
+        let plain = self.line.takes(now, Way::Up, 0, &mut self.rng) + self.line.takes(now, Way::Down, 0, &mut self.rng);
         let Some(trouble) = &mut self.trouble else { return plain };
         plain + trouble.delay(now, Way::Up, 0) + trouble.delay(now, Way::Down, 0)
     }
@@ -154,8 +153,7 @@ impl Access {
     /// Is ready when both ways are open.
     pub(super) fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let now = clock::now();
-        let Some(trouble) = &mut self.trouble else { return Poll::Ready(()) };
-        match trouble.blocked(now, Way::Up).max(trouble.blocked(now, Way::Down)) {
+        match self.shut(now, Way::Up).max(self.shut(now, Way::Down)) {
             None => Poll::Ready(()),
             Some(until) => {
                 self.alarm.wake_at(cx, now, until);
@@ -166,13 +164,24 @@ impl Access {
 
     /// Whether nothing that the device says reaches the broker now.
     pub(super) fn cut_off(&mut self, now: Time) -> bool {
-        self.trouble.as_mut().is_some_and(|trouble| trouble.blocked(now, Way::Up).is_some())
+        self.is_dropped(now) || self.shut(now, Way::Up).is_some()
+    }
+
+    /// Whether the network has dropped the connection.
+    pub(super) fn is_dropped(&self, now: Time) -> bool {
+        self.drops_at <= now
+    }
+
+    /// Until when nothing passes this way; nothing when it is open.
+    fn shut(&mut self, now: Time, way: Way) -> Option<Time> {
+        let away = self.line.away_until(now);
+        away.max(self.trouble.as_mut().and_then(|trouble| trouble.blocked(now, way)))
     }
 
     /// Sends bytes after the network's latency.
     pub(super) fn send(&mut self, cx: &mut Context<'_>, bytes: Bytes) {
         let now = clock::now();
-        let mut due = now + self.profile.one_way(&mut self.rng);
+        let mut due = now + self.line.takes(now, Way::Up, bytes.len(), &mut self.rng);
         if let Some(trouble) = &mut self.trouble {
             due += trouble.delay(now, Way::Up, bytes.len());
         }
@@ -182,7 +191,7 @@ impl Access {
     }
 
     fn receive_at(&mut self, now: Time, bytes: usize) -> Time {
-        let mut due = now + self.profile.one_way(&mut self.rng);
+        let mut due = now + self.line.takes(now, Way::Down, bytes, &mut self.rng);
         if let Some(trouble) = &mut self.trouble {
             due += trouble.delay(now, Way::Down, bytes);
         }
@@ -215,10 +224,7 @@ impl Access {
 
     /// Until when this way is blocked for what is due; nothing when it is open.
     fn blocked(&mut self, now: Time, way: Way, due: Time) -> Option<Time> {
-        if due > now {
-            return None;
-        }
-        self.trouble.as_mut().and_then(|trouble| trouble.blocked(now, way))
+        if due > now { None } else { self.shut(now, way) }
     }
 
     /// Once hardship is over, what a fault still delays comes at the network's own pace.
@@ -227,7 +233,7 @@ impl Access {
             return;
         };
         trouble.relieved = true;
-        let at_latest = now + self.profile.median;
+        let at_latest = now + self.line.profile.median;
         for (due, _) in self.outbox.iter_mut().chain(&mut self.inbox) {
             *due = (*due).min(at_latest);
         }
@@ -246,6 +252,12 @@ impl Access {
         each: &mut impl FnMut(&[u8]),
     ) -> Poll<io::Result<()>> {
         let now = clock::now();
+        if self.is_dropped(now) {
+            return Poll::Ready(Err(io::Error::new(
+                io::ErrorKind::ConnectionReset,
+                "the network dropped the connection",
+            )));
+        }
         self.relieve(now);
         let next = |queue: &VecDeque<(Time, Bytes)>| queue.front().map_or(Time::MAX, |(due, _)| *due);
         let up = self.blocked(now, Way::Up, next(&self.outbox));
@@ -266,7 +278,7 @@ impl Access {
         }
         let send = up.unwrap_or_else(|| next(&self.outbox));
         let receive = down.unwrap_or_else(|| next(&self.inbox).min(self.ends_at));
-        self.alarm.wake_at(cx, now, send.min(receive));
+        self.alarm.wake_at(cx, now, send.min(receive).min(self.drops_at));
         Poll::Pending
     }
 }

@@ -24,7 +24,7 @@ use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 
 use super::access::Access;
 use super::fates::Fates;
-pub use super::network::NetworkProfile;
+use super::network::Line;
 use crate::world::clock;
 use crate::world::seed::Rng;
 
@@ -131,12 +131,12 @@ impl Conn {
     pub(super) async fn connect(
         broker: SocketAddr,
         certificate_id: &str,
-        profile: NetworkProfile,
+        line: Line,
         rng: Rng,
         fates: Option<Arc<Fates>>,
     ) -> io::Result<Conn> {
-        let mut access = Box::new(Access::new(profile, rng, fates));
         let now = clock::now();
+        let mut access = Box::new(Access::new(now, line, rng, fates));
         clock::sleep(access.round_trip(now)).await;
         if access.nameless(now) {
             return Err(io::Error::new(io::ErrorKind::NotFound, "the broker's name is not found"));
@@ -167,6 +167,11 @@ impl Conn {
         let now = clock::now();
         let cut_off = self.access.as_mut().is_some_and(|access| access.cut_off(now));
         if cut_off { self.abandon() } else { None }
+    }
+
+    /// Whether the network has dropped the connection.
+    pub(super) fn is_dropped(&self) -> bool {
+        self.access.as_ref().is_some_and(|access| access.is_dropped(clock::now()))
     }
 
     /// Leaves the connection as a device without power does: nothing is said any more, not even a goodbye.

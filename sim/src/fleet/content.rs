@@ -65,8 +65,8 @@ impl Content {
     }
 }
 
-/// A value in its canonical unit: temperatures in degrees Celsius, pressures in kilopascal. Not a number for a unit that
-/// is unknown here.
+/// A value in its canonical unit: temperatures in degrees Celsius, pressures in kilopascal, speeds in metres a second. Not a
+/// number for a unit that is unknown here.
 fn convert(unit: &str, value: f64) -> f64 {
     match unit {
         "celsius" | "degC" | "kPa" | "kpa" => value,
@@ -76,6 +76,9 @@ fn convert(unit: &str, value: f64) -> f64 {
         "mbar" | "hPa" => value / 10.0,
         "Pa" => value / 1_000.0,
         "MPa" => value * 1_000.0,
+        "mm/s" => value / 1_000.0,
+        "km/h" => value / 3.6,
+        "m/s" | "l/min" | "kW" | "kWh" | "V" | "deg" | "percent" | "count" => value,
         _ => f64::NAN,
     }
 }

@@ -1,5 +1,7 @@
 //! Turns one device: its model, its session and its connection, in one task on a node of its own.
 
+mod listen;
+
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
@@ -9,15 +11,20 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 
 use super::alarm::Alarm;
-use super::conn::{Conn, Ghost, NetworkProfile};
+use super::conn::{Conn, Ghost};
 use super::content::Content;
+use super::duties::Duties;
 use super::fates::Fates;
 use super::habits::Habits;
+use super::joining::{Joining, rest};
 use super::malformed::Malformed;
 use super::model::Model;
+use super::network::Line;
 use super::plan::DevicePlan;
 use super::runner::{Shared, lock};
 use super::session::{Command, Input, Message, Outputs, Session, SessionEvent};
+use super::spec::SessionKind;
+use super::twin::Label;
 use crate::world::clock;
 use crate::world::mark;
 use crate::world::seed::{Rng, Seed};
@@ -27,11 +34,11 @@ use crate::world::trace::{Field, Level};
 
 /// What survives a restart of the device: its memory that needs no power.
 pub(super) struct Device {
-    index: u32,
-    id: Box<str>,
+    pub(super) index: u32,
+    pub(super) id: Box<str>,
     topic: Box<str>,
     certificate_id: Box<str>,
-    profile: NetworkProfile,
+    line: Line,
     seed: Seed,
     model: Model,
     model_rng: Rng,
@@ -42,6 +49,11 @@ pub(super) struct Device {
     connects: u64,
     fates: Option<Arc<Fates>>,
     habits: Habits,
+    duties: Option<Box<Duties>>,
+    is_online: bool,
+    offline_since: Time,
+    turned_at: Time,
+    pub(super) joining: Option<Box<Joining>>,
 }
 
 impl Device {
@@ -54,27 +66,46 @@ impl Device {
     ) -> Self {
         let mut model_rng = seed.child("model").rng();
         let topic = plan.topic();
+        let duties = Duties::of(plan, seed);
+        let mut session = Session::new(&plan.id, &topic, connect_at);
+        if plan.session == SessionKind::Persistent {
+            session = session.persistent();
+        }
+        if let Some(duties) = &duties {
+            session = session.subscribing(duties.filters());
+        }
+        let model = Model::new(&plan.model, start, &mut model_rng);
         Device {
             index,
             id: plan.id.as_str().into(),
-            session: Session::new(&plan.id, &topic, connect_at),
+            session,
             topic: topic.into(),
             certificate_id: plan.certificate_id.as_str().into(),
-            profile: NetworkProfile::of(plan.network),
+            line: Line::of(plan, model.coverage()),
             seed,
-            model: Model::new(&plan.model, start, &mut model_rng),
+            model,
             units: plan.units.as_slice().into(),
             model_rng,
             session_rng: seed.child("session").rng(),
             connects: 0,
             habits: Habits::new(fates.clone()),
             fates,
+            duties,
+            is_online: false,
+            offline_since: start,
+            turned_at: start,
+            joining: Joining::of(plan, connect_at),
         }
     }
 
     /// Whether the device still has rows of a series to play.
     pub(super) fn is_playing(&self) -> bool {
         self.model.is_replay() && self.model.due().is_some()
+    }
+
+    /// What is known beforehand of how the device fails.
+    pub(super) fn planned_labels(&self) -> Vec<Label> {
+        self.model.planned_labels()
     }
 
     /// Takes the readings that are due, and queues them.
@@ -93,6 +124,9 @@ impl Device {
             let unit = |metric: &str| self.units.iter().find(|(name, _)| name == metric).map(|(_, unit)| unit.as_str());
             let content = Content::measured(reading.recorded_at, &reading.metrics, unit);
             lock(&shared.truth).published(self.index, seq, now, ts_ms, content);
+            for label in self.model.labels() {
+                lock(&shared.truth).labelled(self.index, seq, label);
+            }
             for metric in self.model.plain_spikes() {
                 lock(&shared.truth).spiked(self.index, seq, metric);
             }
@@ -138,21 +172,38 @@ impl Device {
     }
 
     fn step(&mut self, now: Time, shared: &Shared, input: Input<'_>, out: &mut Outputs) {
-        self.session.step(&shared.settings, now, &mut self.session_rng, input, out);
+        let Some(joining) = self.joining.as_mut().filter(|joining| joining.join.joined().is_none()) else {
+            return self.session.step(&shared.settings, now, &mut self.session_rng, input, out);
+        };
+        joining.join.step(&shared.settings, now, &mut self.session_rng, input, out);
+        if let Some(certificate_id) = joining.join.joined() {
+            self.certificate_id = certificate_id.into();
+            self.session.connect_from(now + rest(&mut self.session_rng));
+        }
+    }
+
+    /// When the session, or the joining before it, wants a tick.
+    fn wake_at(&self, shared: &Shared) -> Time {
+        match &self.joining {
+            Some(joining) if joining.join.joined().is_none() => joining.join.wake_at(),
+            _ => self.session.wake_at(&shared.settings),
+        }
     }
 
     fn connect(&mut self, shared: &Shared) -> Connecting {
         let rng = self.seed.child("network").nth("connection", self.connects).rng();
         self.connects += 1;
-        let (broker, profile, certificate_id) = (shared.broker, self.profile, self.certificate_id.clone());
+        let claim = self.joining.as_ref().map(|joining| joining.join.certificate_id());
+        let certificate_id = Box::<str>::from(claim.unwrap_or(&self.certificate_id));
+        let (broker, line) = (shared.broker, self.line.clone());
         let fates = self.fates.clone();
-        Box::pin(async move { Conn::connect(broker, &certificate_id, profile, rng, fates).await })
+        Box::pin(async move { Conn::connect(broker, &certificate_id, line, rng, fates).await })
     }
 
     /// Writes what the session reports into the trace, the truth and the counters.
-    fn report(&self, now: Time, shared: &Shared, event: &SessionEvent) {
+    fn report(&mut self, now: Time, shared: &Shared, event: &SessionEvent) {
         let (level, kind, fields): (_, _, &[(&'static str, Field<'_>)]) = match event {
-            SessionEvent::Accepted => {
+            SessionEvent::Accepted { .. } => {
                 shared.accepted.add(1);
                 let kind = if self.connects > 1 { "reconnect" } else { "connect" };
                 (Level::Call, kind, &[("connects", self.connects.into())])
@@ -161,6 +212,7 @@ impl Device {
                 shared.lost.add(1);
                 (Level::Call, "disconnect", &[("reason", (*reason).into())])
             }
+            SessionEvent::Joining(step) => return self.joined(now, shared, step),
             SessionEvent::Sent { message, payload } => {
                 (Level::Message, "publish", &[named(message), ("payload", Field::Bytes(payload))])
             }
@@ -171,7 +223,7 @@ impl Device {
                         lock(&shared.truth).acknowledged(self.index, *seq, now);
                     }
                     Message::Stray(number) => lock(&shared.truth).stray_acknowledged(*number, now),
-                    Message::Oversized => {}
+                    Message::Oversized | Message::Note(_) => {}
                 }
                 (Level::Message, "puback", &[named(message)])
             }
@@ -188,6 +240,11 @@ impl Device {
                 }
                 (Level::Call, "drop", &[named(message)])
             }
+            SessionEvent::Listening { anew } => (Level::Call, "subscribed", &[("anew", u64::from(*anew).into())]),
+            SessionEvent::NotListening { filter } => (Level::Call, "not-subscribed", &[("filter", (&**filter).into())]),
+            SessionEvent::Received { topic, payload } => {
+                (Level::Message, "receive", &[("from", topic.as_str().into()), ("payload", Field::Bytes(payload))])
+            }
         };
         shared.trace.event(level, now, &self.id, kind, &self.topic, fields);
     }
@@ -200,6 +257,7 @@ fn named(message: &Message) -> (&'static str, Field<'static>) {
         Message::Copy(seq) => ("copy", (*seq).into()),
         Message::Stray(number) => ("stray", u64::from(*number).into()),
         Message::Oversized => ("oversized", 1u64.into()),
+        Message::Note(number) => ("note", (*number).into()),
     }
 }
 
@@ -270,7 +328,8 @@ fn restart(device: &mut Device, wire: &mut Wire, shared: &Shared) {
     let (now, out) = (clock::now(), &mut lock(&shared.scratch).out);
     wire.die();
     wire.link = Link::Down;
-    begin_anew(device, shared, now, now, out);
+    let back = device.model.gone_until().unwrap_or(now).max(now);
+    begin_anew(device, shared, now, back, out);
 }
 
 /// The device has restarted, and connects at `at` at the earliest.
@@ -279,15 +338,20 @@ fn begin_anew(device: &mut Device, shared: &Shared, now: Time, at: Time, out: &m
         shared.trace.mark(now, mark::RESTARTED_IN_FLIGHT, &device.id);
     }
     device.session.restart(at, out);
-    for event in out.events.drain(..) {
-        device.report(now, shared, &event);
+    if let Some(joining) = &mut device.joining {
+        joining.join.restart(at);
     }
+    device.restarts(now, shared, out);
+    device.report_all(now, shared, out);
 }
 
 /// Does what comes of itself, such as the end of an update of the firmware, with which the device restarts.
 fn settle(device: &mut Device, wire: &mut Wire, shared: &Shared, now: Time, out: &mut Outputs) {
     while device.model.settles_at().is_some_and(|at| at <= now) {
-        if let Some(back) = device.model.settle(now) {
+        let back = device.model.settle(now);
+        let fields = [("firmware", device.model.firmware().into()), ("restarts", u64::from(back.is_some()).into())];
+        shared.trace.event(Level::Call, now, &device.id, "update", &device.topic, &fields);
+        if let Some(back) = back {
             wire.close();
             begin_anew(device, shared, now, back, out);
         }
@@ -300,12 +364,15 @@ fn turn(cx: &mut Context<'_>, device: &mut Device, wire: &mut Wire, alarm: &mut 
     let now = clock::now();
     let publishing = !shared.stopped.get();
     settle(device, wire, shared, now, &mut scratch.out);
+    device.turned_at = now;
     if publishing {
         device.measure(now, shared, scratch);
     }
     let out = &mut scratch.out;
     loop {
-        poll_link(cx, device, &mut wire.link, shared, now, out);
+        poll_link(cx, device, wire, shared, now, out);
+        device.report_all(now, shared, out);
+        device.say(now, shared);
         device.step(now, shared, Input::Tick, out);
         let again = carry_out(cx, device, wire, shared, now, out);
         if !again {
@@ -313,18 +380,20 @@ fn turn(cx: &mut Context<'_>, device: &mut Device, wire: &mut Wire, alarm: &mut 
         }
     }
     let due = if publishing { device.model.due().unwrap_or(Time::MAX) } else { Time::MAX };
+    let due = due.min(device.says_at());
     let due = due.min(device.model.settles_at().unwrap_or(Time::MAX));
-    alarm.wake_at(cx, now, due.min(device.session.wake_at(&shared.settings)));
+    alarm.wake_at(cx, now, due.min(device.wake_at(shared)));
 }
 
 fn poll_link(
     cx: &mut Context<'_>,
     device: &mut Device,
-    link: &mut Link,
+    wire: &mut Wire,
     shared: &Shared,
     now: Time,
     out: &mut Outputs,
 ) {
+    let link = &mut wire.link;
     if let Link::Dead = link {
         *link = Link::Down;
         device.step(now, shared, Input::Disconnected, out);
@@ -338,7 +407,12 @@ fn poll_link(
     if let Link::Up(conn) = link {
         let ended = conn.poll_receive(cx, |bytes| device.step(now, shared, Input::Bytes(bytes), out)).is_ready();
         if ended {
-            *link = Link::Down;
+            // The broker does not hear of it when the network has dropped the connection.
+            if conn.is_dropped() {
+                wire.close();
+            } else {
+                *link = Link::Down;
+            }
             device.step(now, shared, Input::Disconnected, out);
         }
     }
@@ -359,9 +433,7 @@ fn carry_out(
         conn.send(cx, Bytes::copy_from_slice(&out.send));
     }
     out.send.clear();
-    for event in out.events.drain(..) {
-        device.report(now, shared, &event);
-    }
+    device.report_all(now, shared, out);
     match out.command.take() {
         Some(Command::Close) => {
             wire.close();

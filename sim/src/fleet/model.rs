@@ -11,16 +11,14 @@ use serde_json::{Map, Value};
 use super::payload::Reading;
 use super::plan::ModelPlan;
 use super::spec::{MetricSpec, Pace, SPIKES_AFTER, SPIKES_APART, Series, SyntheticSpec};
-use super::twin::Managed;
+use super::twin::{Coverage, Label, Managed, Twin, rounded};
 use crate::world::seed::{Rng, Seed};
 use crate::world::time::Time;
 
 /// Name of the one metric of replayed series.
 const REPLAYED_METRIC: &str = "value";
-/// Synthetic values are published with three decimals.
-const DECIMALS: f64 = 1_000.0;
-/// 2^53: doubles from here on are whole numbers already.
-const WHOLE_FROM: f64 = 9_007_199_254_740_992.0;
+/// Synthetic values are published with so many decimals.
+const DECIMALS: i32 = 3;
 const SECONDS_PER_DAY: f64 = 86_400.0;
 /// Replays with recorded intervals start within so much time.
 const RECORDED_START_SPREAD: Duration = Duration::from_secs(1);
@@ -40,6 +38,7 @@ pub struct Model {
 enum Source {
     Synthetic { spec: Arc<SyntheticSpec>, start: Time, season_phase: f64 },
     Replay { pace: Pace, series: Arc<Series>, next_row: usize },
+    Twin(Box<Twin>),
 }
 
 impl Model {
@@ -59,6 +58,10 @@ impl Model {
                 let source = Source::Replay { pace: *pace, series: series.clone(), next_row: 0 };
                 (spread, source, series.rows.is_empty(), None)
             }
+            ModelPlan::Twin(spec) => {
+                let twin = Twin::new(spec, start, Seed::root(rng.random::<u64>()));
+                (spec.publish_every, Source::Twin(Box::new(twin)), false, Some(spec.publish_every))
+            }
         };
         let phase: f64 = rng.random_range(0.0..1.0);
         let first = start + spread.mul_f64(phase);
@@ -73,11 +76,17 @@ impl Model {
     }
 
     /// Applies what the device's shadow desires, as far as the device knows it and can do it: `publish_interval_ms` (not
-    /// for replayed series, whose rows have their own times) and `firmware`. What it cannot do is reported as it is.
+    /// for replayed series, whose rows have their own times), `firmware`, and `setpoint`. What it cannot do is reported as
+    /// it is.
     pub fn desired(&mut self, now: Time, desired: &Map<String, Value>) {
         let before = self.managed.every();
         if self.managed.desired(now, desired) {
             self.due = self.due.map(|due| rescheduled(due, before, self.managed.every(), now, self.next_seq > 1));
+        }
+        if let Source::Twin(twin) = &mut self.source
+            && twin.desired(now, desired)
+        {
+            self.managed.changed();
         }
     }
 
@@ -85,7 +94,25 @@ impl Model {
     pub fn reported(&self) -> Value {
         let mut reported = Map::new();
         self.managed.report(&mut reported);
+        if let Source::Twin(twin) = &self.source {
+            twin.report(&mut reported);
+        }
         Value::Object(reported)
+    }
+
+    /// Where the device has no network, when that is a matter of where it is.
+    pub(super) fn coverage(&self) -> Option<Arc<Coverage>> {
+        if let Source::Twin(twin) = &self.source { twin.coverage() } else { None }
+    }
+
+    /// What is known beforehand of how the device fails.
+    pub fn planned_labels(&self) -> Vec<Label> {
+        if let Source::Twin(twin) = &self.source { twin.planned().collect() } else { Vec::new() }
+    }
+
+    /// What is true of the last reading: the failures that it shows.
+    pub fn labels(&self) -> &[Label] {
+        if let Source::Twin(twin) = &self.source { twin.labels() } else { &[] }
     }
 
     /// How often [`Model::reported`] has changed: the device reports when this is not what it was at the last report.
@@ -97,6 +124,16 @@ impl Model {
     /// the device takes no more readings.
     pub fn settles_at(&self) -> Option<Time> {
         self.managed.settles_at()
+    }
+
+    /// The firmware that runs.
+    pub fn firmware(&self) -> &str {
+        self.managed.firmware()
+    }
+
+    /// Until when the device is gone, because it restarts with another firmware.
+    pub fn gone_until(&self) -> Option<Time> {
+        self.managed.gone_until()
     }
 
     /// Takes the next step of what changes of itself, when it is due. Answers until when the device is gone, when it
@@ -114,11 +151,13 @@ impl Model {
     pub fn plain_spikes(&self) -> impl Iterator<Item = &str> {
         let metrics = match &self.source {
             Source::Synthetic { spec, .. } => spec.metrics.as_slice(),
-            Source::Replay { .. } => &[],
+            Source::Replay { .. } | Source::Twin(_) => &[],
         };
         let last = self.next_seq - 1;
         let now = metrics.iter().zip(&self.spiked).filter(move |(_, spiked)| last > 0 && **spiked == last);
-        now.filter(|(metric, _)| metric.spikes_are_plain()).map(|(metric, _)| metric.name.as_str())
+        let synthetic = now.filter(|(metric, _)| metric.spikes_are_plain()).map(|(metric, _)| metric.name.as_str());
+        let twin = if let Source::Twin(twin) = &self.source { Some(twin.plain_spikes()) } else { None };
+        synthetic.chain(twin.into_iter().flatten())
     }
 
     /// Takes the next reading, when it is due at `now`, with the device's clock at `now`.
@@ -127,6 +166,12 @@ impl Model {
     /// never skipped: those that are overdue follow at once.
     pub fn step(&mut self, now: Time, rng: &mut Rng) -> Option<Reading<'_>> {
         let due = self.due.filter(|due| *due <= now && self.managed.gone_until().is_none())?;
+        if let Source::Twin(twin) = &self.source
+            && let Some(until) = twin.silent_until(now)
+        {
+            self.due = (until < Time::MAX).then(|| following(due, self.managed.every(), until.max(now)));
+            return None;
+        }
         let seq = self.next_seq;
         self.next_seq += 1;
         let ts_ms = now.unix_millis();
@@ -138,7 +183,7 @@ impl Model {
                 let mut value = |metric: &MetricSpec, spiked: &mut u64| {
                     let noise: f64 = rng.sample(StandardNormal);
                     let usual = value(metric, since_start, *season_phase) + metric.noise * noise;
-                    rounded(usual + if spikes(metric, seq, spiked, rng) { metric.spike } else { 0.0 })
+                    rounded(usual + if spikes(metric, seq, spiked, rng) { metric.spike } else { 0.0 }, DECIMALS)
                 };
                 let metrics = spec.metrics.iter().zip(&mut self.spiked);
                 let metrics = metrics.map(|(metric, spiked)| (metric.name.as_str(), value(metric, spiked))).collect();
@@ -154,6 +199,15 @@ impl Model {
                 });
                 let metrics = vec![(REPLAYED_METRIC, row.value)];
                 Some(Reading { seq, ts_ms, metrics, recorded_at: Some(&row.recorded_at) })
+            }
+            Source::Twin(twin) => {
+                self.due = Some(following(due, self.managed.every(), now));
+                let left = twin.battery_percent();
+                let metrics = twin.step(now, seq, rng);
+                if twin.battery_percent() != left {
+                    self.managed.changed();
+                }
+                Some(Reading { seq, ts_ms, metrics, recorded_at: None })
             }
         }
     }
@@ -206,14 +260,6 @@ fn value(metric: &MetricSpec, since_start: Duration, season_phase: f64) -> f64 {
         metric.season_amplitude * (TAU * turns.fract()).sin()
     };
     metric.baseline + season + metric.drift_per_day * seconds / SECONDS_PER_DAY
-}
-
-/// To three decimals, without a negative zero. Numbers that are too large to have decimals stay as they are.
-fn rounded(value: f64) -> f64 {
-    if value.abs() >= WHOLE_FROM {
-        return value;
-    }
-    (value * DECIMALS).round() / DECIMALS + 0.0
 }
 
 #[cfg(test)]
@@ -310,9 +356,9 @@ mod tests {
     #[test]
     fn values_have_three_decimals() {
         for (value, expected) in [(21.500_4, "21.5"), (-0.000_1, "0"), (1e6 + 0.123_6, "1000000.124")] {
-            assert_eq!(rounded(value).to_string(), expected);
+            assert_eq!(rounded(value, DECIMALS).to_string(), expected);
         }
-        assert_eq!((rounded(1e306), rounded(-f64::MAX)), (1e306, -f64::MAX));
+        assert_eq!((rounded(1e306, DECIMALS), rounded(-f64::MAX, DECIMALS)), (1e306, -f64::MAX));
     }
 
     #[test]

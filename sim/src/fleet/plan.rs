@@ -3,10 +3,13 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rand::RngExt as _;
 
-use super::spec::{FleetSpec, ModelSpec, Network, Pace, Series, SyntheticSpec};
+use super::join::Claim;
+use super::spec::{FleetSpec, ModelSpec, Network, Pace, Series, SessionKind, SyntheticSpec, TwinSpec};
+use super::twin::Twin;
 use crate::world::seed::Seed;
 
 /// Longest name of a thing, in bytes (AWS IoT API Reference, `CreateThing`).
@@ -30,8 +33,28 @@ pub struct DevicePlan {
     pub units: Vec<(String, String)>,
     /// Access network.
     pub network: Network,
+    /// What becomes of its session when a connection ends.
+    pub session: SessionKind,
+    /// Whether it follows its shadow.
+    /// Mean time between drops of its connection; that of the network when it is absent.
+    pub disconnects: Option<Duration>,
+    /// Whether it keeps a shadow.
+    pub shadow: bool,
     /// What it measures.
     pub model: ModelPlan,
+    /// How long after the start of the run the device gets power, when that is not at once.
+    pub power_after: Option<Duration>,
+    /// How it joins, when its owner has not registered it.
+    pub join: Option<JoinPlan>,
+}
+
+/// How a device joins by itself.
+#[derive(Clone, Debug, PartialEq)]
+pub struct JoinPlan {
+    /// Id of the claim certificate that the devices of its fleet and tenant share.
+    pub claim_id: String,
+    /// What its installer gave it. Known once the platform is there.
+    pub claim: Option<Claim>,
 }
 
 impl DevicePlan {
@@ -53,6 +76,16 @@ impl DevicePlan {
     pub fn topic(&self) -> String {
         format!("tenant/{}/device/{}/data", self.tenant, self.id)
     }
+
+    /// Topic of commands to it.
+    pub fn command_topic(&self) -> String {
+        format!("tenant/{}/device/{}/command", self.tenant, self.id)
+    }
+
+    /// Whether it subscribes to its commands.
+    pub fn hears_commands(&self) -> bool {
+        self.shadow || self.session == SessionKind::Persistent
+    }
 }
 
 /// What one device measures.
@@ -67,6 +100,8 @@ pub enum ModelPlan {
         /// The rows.
         series: Arc<Series>,
     },
+    /// Values from physics.
+    Twin(Arc<TwinSpec>),
 }
 
 /// Fleets that cannot exist. Scenarios are refused before they come to this, with the place in their file.
@@ -123,15 +158,25 @@ pub fn plan(specs: &[FleetSpec], seed: Seed) -> Result<Vec<DevicePlan>, PlanErro
             if !ids.insert(id.clone()) {
                 return Err(PlanError::DuplicateId { id });
             }
+            let tenant = spec.tenants[n % spec.tenants.len()].clone();
+            let seed_of = device_seed(seed, devices.len());
+            let part = |within: Duration| within.mul_f64(seed_of.child("power").rng().random_range(0.0..1.0));
+            let join = spec.by_claim.then(|| JoinPlan { claim_id: claim_id(seed, &spec.name, &tenant), claim: None });
             devices.push(DevicePlan {
                 fleet: fleet.clone(),
                 id,
-                tenant: spec.tenants[n % spec.tenants.len()].clone(),
-                certificate_id: certificate_id(device_seed(seed, devices.len())),
+                tenant,
+                certificate_id: certificate_id(seed_of),
                 kind: spec.model.kind(),
-                units,
+                // The directory learns of a device that joins from its thing, which says nothing of units.
+                units: if join.is_some() { Vec::new() } else { units },
                 network: spec.network,
+                session: spec.session,
+                disconnects: spec.disconnects,
+                shadow: spec.shadow,
                 model,
+                power_after: spec.powers_within().map(part),
+                join,
             });
         }
     }
@@ -147,6 +192,12 @@ fn members(spec: &FleetSpec) -> Vec<Member> {
             let declared = synthetic.metrics.iter().filter_map(|m| Some((m.name.clone(), m.unit.clone()?)));
             let units: Vec<_> = declared.collect();
             let member = |n: u32| (format!("{n:05}"), ModelPlan::Synthetic(shared.clone()), units.clone());
+            (1..=spec.devices).map(member).collect()
+        }
+        ModelSpec::Twin(twin) => {
+            let shared = Arc::new(twin.clone());
+            let units = Twin::units(twin.kind, twin.power);
+            let member = |n: u32| (format!("{n:05}"), ModelPlan::Twin(shared.clone()), units.clone());
             (1..=spec.devices).map(member).collect()
         }
         ModelSpec::Replay(replay) => {
@@ -167,10 +218,13 @@ fn certificate_id(device: Seed) -> String {
     hex::encode(bytes)
 }
 
+/// The claim certificate of a fleet's devices of one tenant.
+fn claim_id(seed: Seed, fleet: &str, tenant: &str) -> String {
+    certificate_id(seed.child("claim").child(fleet).child(tenant))
+}
+
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::super::spec::{MetricSpec, ReplaySpec, SeriesRow};
     use super::*;
 
@@ -194,6 +248,11 @@ mod tests {
             tenants: tenants.iter().map(|t| (*t).to_owned()).collect(),
             devices,
             network: Network::Lte,
+            session: SessionKind::Clean,
+            disconnects: None,
+            shadow: false,
+            by_claim: false,
+            joins_within: None,
             model: ModelSpec::Synthetic(SyntheticSpec {
                 publish_every: Duration::from_secs(10),
                 metrics: vec![metric("temp", Some("celsius")), metric("count", None)],
@@ -209,6 +268,11 @@ mod tests {
             tenants: vec!["nab".to_owned()],
             devices: 0,
             network: Network::Ethernet,
+            session: SessionKind::Clean,
+            disconnects: None,
+            shadow: false,
+            by_claim: false,
+            joins_within: None,
             model: ModelSpec::Replay(ReplaySpec { pace: Pace::Recorded, series: series.collect() }),
         }
     }

@@ -20,6 +20,8 @@ use super::acts::{Acts, Body};
 use super::driver::{Device, Scratch, Wire, drive};
 use super::fates::Fates;
 use super::intruder;
+use super::joins::Joins;
+use super::outage::Outage;
 use super::plan::{DevicePlan, device_seed};
 use super::session::Settings;
 use super::truth::Truth;
@@ -105,6 +107,8 @@ pub(super) struct Shared {
     pub(super) playing: Counter,
     pub(super) accepted: Counter,
     pub(super) lost: Counter,
+    pub(super) outage: Outage,
+    pub(super) joins: Mutex<Joins>,
 }
 
 impl Shared {
@@ -157,7 +161,12 @@ pub struct Fleet {
     plan: Vec<DevicePlan>,
     nodes: Vec<NodeHandle>,
     acts: Option<Arc<Acts>>,
+    /// Devices with a shadow, by index.
+    shadowed: Vec<(u32, Arc<Mutex<Device>>)>,
 }
+
+/// A device's own settings, by the keys of its shadow.
+pub type OwnState = serde_json::Map<String, serde_json::Value>;
 
 impl Fleet {
     /// Starts all devices with the default [`Settings`]. See [`Fleet::start_with`].
@@ -191,6 +200,7 @@ impl Fleet {
         for device in &plan {
             truth.add_device(&device.tenant, &device.id);
         }
+        let joining = plan.iter().filter(|device| device.join.is_some()).count() as u64;
         let connect_gap = Duration::from_secs(1) / settings.connects_per_second;
         let shared = Arc::new(Shared {
             settings,
@@ -207,19 +217,31 @@ impl Fleet {
             playing: Counter::default(),
             accepted: Counter::default(),
             lost: Counter::default(),
+            outage: Outage::new(plan.len()),
+            joins: Mutex::new(Joins { devices: joining, ..Joins::default() }),
         });
         let striking: Vec<Kind> = STRIKING.into_iter().filter(|kind| shared.faults.has(*kind)).collect();
+        let mut shadowed = Vec::new();
         let started = (0u32..).zip(&plan).map(|(index, device)| {
             let seed = device_seed(seed, index as usize);
             let within = seed.child("connect").rng().random_range(0.0..1.0);
-            let connect_at = start + connect_gap * index + connect_gap.mul_f64(within);
+            // A device that gets power connects and measures at once.
+            let power_at = device.power_after.map(|after| start + after);
+            let connect_at = power_at.unwrap_or(start + connect_gap * index + connect_gap.mul_f64(within));
             let fates = Fates::of(&shared.faults, &striking, &device.fleet, index, &device.id);
-            start_device(&shared, index, Device::new(index, device, seed, (start, connect_at), fates))
+            let has_shadow = device.shadow;
+            let device = Device::new(index, device, seed, (power_at.unwrap_or(start), connect_at), fates);
+            device.planned_labels().into_iter().for_each(|label| lock(&shared.truth).planned(index, label));
+            let device = Arc::new(Mutex::new(device));
+            if has_shadow {
+                shadowed.push((index, device.clone()));
+            }
+            start_device(&shared, index, device)
         });
-        let (nodes, bodies) = started.unzip();
+        let (nodes, bodies): (Vec<NodeHandle>, Vec<Body>) = started.unzip();
         let acts = Acts::start(&shared, &plan, bodies);
         intruder::start(&shared, &plan, seed);
-        Fleet { nodes, plan, acts, shared }
+        Fleet { nodes, plan, acts, shadowed, shared }
     }
 
     /// The truth about the readings. It is complete at any instant.
@@ -262,6 +284,28 @@ impl Fleet {
         self.shared.playing.get() == 0 && self.drained()
     }
 
+    /// Whether every shadow has what its device is, as far as the devices know.
+    pub fn shadows_settled(&self) -> bool {
+        self.shadowed.iter().all(|(_, device)| lock(device).is_settled())
+    }
+
+    /// The settings of every device with a shadow, by the keys of its shadow.
+    pub fn own_states(&self) -> Vec<(u32, OwnState)> {
+        let own = self.shadowed.iter().filter_map(|(index, device)| Some((*index, lock(device).shadow_state()?)));
+        own.collect()
+    }
+
+    /// The longest time from the first loss of a connection until all devices were connected again. A device without power
+    /// counts from its return.
+    pub fn longest_outage(&self) -> Duration {
+        self.shared.outage.longest()
+    }
+
+    /// How the devices joined that do so by themselves.
+    pub fn joins(&self) -> Joins {
+        lock(&self.shared.joins).clone()
+    }
+
     /// Counts at this instant.
     pub fn stats(&self) -> Stats {
         let truth = lock(&self.shared.truth);
@@ -288,11 +332,11 @@ fn oversized() -> Bytes {
     Bytes::from(format!("{begin}{filler}{end}"))
 }
 
-fn start_device(shared: &Arc<Shared>, index: u32, device: Device) -> (NodeHandle, Body) {
-    if device.is_playing() {
+fn start_device(shared: &Arc<Shared>, index: u32, device: Arc<Mutex<Device>>) -> (NodeHandle, Body) {
+    if lock(&device).is_playing() {
         shared.playing.add(1);
     }
-    let (device, shared, wire) = (Arc::new(Mutex::new(device)), shared.clone(), Arc::new(Mutex::new(Wire::new())));
+    let (shared, wire) = (shared.clone(), Arc::new(Mutex::new(Wire::new())));
     let address = IpAddr::V4(Ipv4Addr::from(FIRST_ADDRESS + index));
     let kept = wire.clone();
     let init = move || drive(device.clone(), wire.clone(), shared.clone());

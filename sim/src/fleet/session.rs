@@ -1,150 +1,44 @@
 //! An MQTT 3.1.1 session as a pure step: (state, now, random, input) to outputs. Packet ids, the in-flight window,
 //! collisions and pings are rumqttc's client state; the bytes are rumqttc's codec. Around them: a queue of readings
-//! that survives reconnects, pacing, time-outs, and reconnects with back-off.
+//! that survives reconnects, pacing, time-outs, subscriptions, and reconnects with back-off.
 //!
-//! **Sessions are clean.** After a reconnect neither side remembers packets of the connection before (MQTT 3.1.1,
+//! **Clean sessions** are the rule. After a reconnect neither side remembers packets of the connection before (MQTT 3.1.1,
 //! 3.1.2.4), so an unacknowledged reading is published anew: with a new packet id and DUP 0, because DUP marks a second
 //! delivery of the same packet within a session. Readings keep their order and their sequence numbers.
 //!
-//! **The queue is bounded.** When it is full, the oldest message that is not in flight gives way to the new reading and is
-//! reported; when all are in flight, the new one does. What is no reading never makes another message give way.
+//! **Persistent sessions** ([`Session::persistent`]) outlive their connections, and a loss of power: the device keeps
+//! unacknowledged messages with their packet ids, and its subscriptions, in flash. When the broker says that the session
+//! goes on, they are published again first, in their order, with DUP and the same packet ids (MQTT 3.1.1, 4.4). When it says
+//! that there is none, all is as with a clean session.
+//!
+//! **What arrives** is handed over and acknowledged in the same step. It is delivered at least once: duplicates are the
+//! receiver's to recognise.
+//!
+//! **The queue is bounded.** When it is full, the oldest message that was not sent gives way to the new reading and is
+//! reported; when all were sent, the new one does. What is no reading never makes another message give way.
+
+mod messages;
+mod queue;
+mod settings;
+mod subscriptions;
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use rand::RngExt as _;
 use rumqttc::{Connect, ConnectReturnCode, MqttState, Packet, PingReq, Publish, QoS, Request};
 
+pub use self::messages::{Command, Input, Message, Outputs, SessionEvent};
+use self::queue::Queue;
+pub use self::settings::Settings;
+use self::subscriptions::Subscriptions;
 use crate::world::seed::Rng;
 use crate::world::time::Time;
 
 /// Largest packet in either direction: 128 KiB of payload (AWS IoT Core quotas) and a header.
 const PACKET_BYTES_MAX: usize = 129 * 1024;
-
-/// Numbers of a session. Choices of this simulator unless said otherwise.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Settings {
-    /// Keep-alive that CONNECT announces. AWS IoT Core allows 30 to 1,200 s.
-    pub keep_alive: Duration,
-    /// A connection that has sent nothing for so long sends a PINGREQ. Less than `keep_alive`.
-    pub ping_after: Duration,
-    /// Longest wait for a PINGRESP.
-    pub ping_timeout: Duration,
-    /// Longest wait for a PUBACK. The connection is given up then: MQTT 3.1.1 repeats a packet on a new one only.
-    pub ack_timeout: Duration,
-    /// Longest wait from the start of a connect to its CONNACK.
-    pub connect_timeout: Duration,
-    /// Back-off before the n-th reconnect in a row is drawn from 0 to this times 2^n ("full jitter").
-    pub backoff_base: Duration,
-    /// Largest range of that draw.
-    pub backoff_max: Duration,
-    /// Publishes that may wait for their PUBACK. AWS IoT Core takes up to 100.
-    pub in_flight_max: u16,
-    /// Publishes a second. AWS IoT Core discards what exceeds 100 a second and connection.
-    pub publishes_per_second: u32,
-    /// Publishes that may follow one another without a pause.
-    pub publish_burst: u32,
-    /// Readings that a device keeps until they are acknowledged.
-    pub queue_max: usize,
-    /// First connects of all devices of a run, a second. AWS IoT Core takes 3,000 CONNECTs a second and account in its
-    /// large Regions, and 100 elsewhere.
-    pub connects_per_second: u32,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Settings {
-            keep_alive: Duration::from_secs(60),
-            ping_after: Duration::from_secs(45),
-            ping_timeout: Duration::from_secs(10),
-            ack_timeout: Duration::from_secs(30),
-            connect_timeout: Duration::from_secs(15),
-            backoff_base: Duration::from_secs(1),
-            backoff_max: Duration::from_secs(60),
-            in_flight_max: 20,
-            publishes_per_second: 80,
-            publish_burst: 10,
-            queue_max: 10_000,
-            connects_per_second: 400,
-        }
-    }
-}
-
-/// What happens to a session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Input<'a> {
-    /// The connection that was asked for is open.
-    Connected,
-    /// The connection is gone, or could not be opened.
-    Disconnected,
-    /// Bytes arrived.
-    Bytes(&'a [u8]),
-    /// Time passed, or a reading was queued.
-    Tick,
-}
-
-/// What a session asks of its connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Command {
-    /// Open a connection.
-    Connect,
-    /// Close the connection.
-    Close,
-}
-
-/// What a session reports.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SessionEvent {
-    /// The broker accepted the session.
-    Accepted,
-    /// A connect failed, or a connection was lost.
-    Lost {
-        /// Why, in plain words.
-        reason: &'static str,
-    },
-    /// A message was handed to the connection.
-    Sent {
-        /// Which.
-        message: Message,
-        /// Payload.
-        payload: Bytes,
-    },
-    /// A message was acknowledged, and is forgotten.
-    Acknowledged {
-        /// Which.
-        message: Message,
-    },
-    /// A message was given up: the queue was full, or it is not to be sent again.
-    Dropped {
-        /// Which.
-        message: Message,
-    },
-}
-
-/// What a device publishes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Message {
-    /// A reading, by its sequence number.
-    Reading(u64),
-    /// A reading that is published once more beside itself.
-    Copy(u64),
-    /// A message that is no reading, by its number in the truth.
-    Stray(u32),
-    /// A message above the broker's limit. It is sent once: it goes with its connection.
-    Oversized,
-}
-
-/// Outputs of steps, gathered until they are carried out.
-#[derive(Debug, Default)]
-pub struct Outputs {
-    /// For the connection: what to do. The latest command counts.
-    pub command: Option<Command>,
-    /// Bytes to send, before `command` is carried out.
-    pub send: BytesMut,
-    /// Reports, in order.
-    pub events: Vec<SessionEvent>,
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
@@ -158,15 +52,6 @@ enum Phase {
     Up,
 }
 
-#[derive(Debug)]
-struct Queued {
-    message: Message,
-    payload: Bytes,
-    /// 0 when it is not in flight.
-    packet_id: u16,
-    sent_at: Time,
-}
-
 /// One device's session.
 #[derive(Debug)]
 pub struct Session {
@@ -176,9 +61,9 @@ pub struct Session {
     failures: u32,
     state: Option<Box<MqttState>>,
     inbound: BytesMut,
-    /// Unacknowledged messages, readings by seq; the first `in_flight` of them are in flight.
-    queue: VecDeque<Queued>,
-    in_flight: usize,
+    queue: Queue,
+    is_persistent: bool,
+    subscriptions: Option<Box<Subscriptions>>,
     last_sent: Time,
     ping_sent: Option<Time>,
     /// When the publishes so far would all have been due at an even pace.
@@ -195,12 +80,31 @@ impl Session {
             failures: 0,
             state: None,
             inbound: BytesMut::new(),
-            queue: VecDeque::new(),
-            in_flight: 0,
+            queue: Queue::default(),
+            is_persistent: false,
+            subscriptions: None,
             last_sent: Time::EPOCH,
             ping_sent: None,
             paced_until: Time::EPOCH,
         }
+    }
+
+    /// The same with a session that outlives its connections.
+    pub fn persistent(mut self) -> Self {
+        self.is_persistent = true;
+        self
+    }
+
+    /// The same with subscriptions of QoS 1: one SUBSCRIBE, at most 8 filters (AWS IoT Core quotas). None when there is no
+    /// filter.
+    pub fn subscribing(mut self, filters: Vec<String>) -> Self {
+        self.subscriptions = (!filters.is_empty()).then(|| Box::new(Subscriptions::new(filters)));
+        self
+    }
+
+    /// Whether the session outlives its connections.
+    pub fn is_persistent(&self) -> bool {
+        self.is_persistent
     }
 
     /// Messages that are not acknowledged yet.
@@ -210,7 +114,7 @@ impl Session {
 
     /// Messages that wait for their PUBACK.
     pub fn in_flight(&self) -> usize {
-        self.in_flight
+        self.queue.in_flight()
     }
 
     /// The device starts again after a loss of power: the queue survives, the connection does not.
@@ -224,33 +128,27 @@ impl Session {
         }
     }
 
+    /// The first connect is not before `at`: the device has just joined.
+    pub(super) fn connect_from(&mut self, at: Time) {
+        if let Phase::Waiting { until } = &mut self.phase {
+            *until = at.max(*until);
+        }
+    }
+
     /// Queues a message where there is room for `room` of them. A [`Input::Tick`] sends it when the connection allows.
     /// Answers whether it is queued.
     pub fn enqueue(&mut self, room: usize, message: Message, payload: Bytes, out: &mut Outputs) -> bool {
-        let is_reading = matches!(message, Message::Reading(_));
-        while self.queue.len() >= room {
-            if !is_reading || !self.make_room(out) {
-                if is_reading {
-                    out.events.push(SessionEvent::Dropped { message });
-                }
-                return false;
-            }
-        }
-        self.queue.push_back(Queued { message, payload, packet_id: 0, sent_at: Time::EPOCH });
-        true
+        self.queue.push(room, message, payload, out)
     }
 
-    /// Gives up the oldest message that is not in flight, and with a reading its copy.
-    fn make_room(&mut self, out: &mut Outputs) -> bool {
-        let Some(oldest) = self.queue.remove(self.in_flight) else { return false };
-        out.events.push(SessionEvent::Dropped { message: oldest.message });
-        if let (Message::Reading(seq), Some(next)) = (oldest.message, self.queue.get(self.in_flight))
-            && next.message == Message::Copy(seq)
-        {
-            out.events.push(SessionEvent::Dropped { message: next.message });
-            self.queue.remove(self.in_flight);
-        }
-        true
+    /// Queues a message on a topic of its own, before the readings that were not sent yet.
+    pub fn enqueue_note(&mut self, number: u64, topic: Arc<str>, payload: Bytes) {
+        self.queue.push_note(number, topic, payload);
+    }
+
+    /// Takes notes back that were not sent.
+    pub fn drop_notes(&mut self, out: &mut Outputs) {
+        self.queue.drop_notes(out);
     }
 
     /// Takes one step.
@@ -273,7 +171,9 @@ impl Session {
                 self.or_fail(Err("connect timed out"), settings, now, rng, out);
             }
             (Input::Tick, Phase::Up) => {
-                let kept = self.keep_alive(settings, now, out).and_then(|()| self.publish(settings, now, out));
+                let kept = self.keep_alive(settings, now, out);
+                let kept = kept.and_then(|()| self.subscribe(settings, now, out));
+                let kept = kept.and_then(|()| self.publish(settings, now, out));
                 self.or_fail(kept, settings, now, rng, out);
             }
             (Input::Connected | Input::Bytes(_) | Input::Tick, _) => {}
@@ -290,10 +190,11 @@ impl Session {
                     Some(sent) => sent + settings.ping_timeout,
                     None => self.last_sent + settings.ping_after,
                 };
-                let oldest = self.queue.front().filter(|_| self.in_flight > 0);
+                let oldest = self.queue.oldest_in_flight();
                 let ack = oldest.map_or(Time::MAX, |queued| queued.sent_at + settings.ack_timeout);
                 let publish = if self.may_publish(settings) { self.paced_at(settings) } else { Time::MAX };
-                ping.min(ack).min(publish)
+                let subscribe = self.subscriptions.as_ref().map_or(Time::MAX, |s| s.wake_at(settings));
+                ping.min(ack).min(publish).min(subscribe)
             }
         }
     }
@@ -305,7 +206,7 @@ impl Session {
         self.state = Some(Box::new(state));
         let mut connect = Connect::new(&*self.client_id);
         connect.keep_alive = u16::try_from(settings.keep_alive.as_secs()).unwrap_or(u16::MAX);
-        connect.clean_session = true;
+        connect.clean_session = !self.is_persistent;
         write(&Packet::Connect(connect), &mut out.send);
         self.last_sent = now;
         self.phase = Phase::Greeting { deadline };
@@ -335,9 +236,7 @@ impl Session {
         if let Phase::Greeting { .. } = self.phase {
             return match packet {
                 Packet::ConnAck(ack) if ack.code == ConnectReturnCode::Success => {
-                    self.phase = Phase::Up;
-                    out.events.push(SessionEvent::Accepted);
-                    self.publish(settings, now, out)
+                    self.begin(settings, now, ack.session_present, out)
                 }
                 Packet::ConnAck(_) => Err("refused by the broker"),
                 _ => Err("no CONNACK"),
@@ -347,37 +246,77 @@ impl Session {
             Packet::PubAck(ack) => Some(ack.pkid),
             _ => None,
         };
-        if packet == Packet::PingResp {
-            self.ping_sent = None;
-            self.failures = 0;
+        match &packet {
+            Packet::PingResp => {
+                self.ping_sent = None;
+                self.failures = 0;
+            }
+            Packet::Publish(publish) => {
+                let (topic, payload) = (publish.topic.clone(), publish.payload.clone());
+                out.events.push(SessionEvent::Received { topic, payload });
+            }
+            Packet::SubAck(ack) => {
+                let subscriptions = self.subscriptions.as_mut().ok_or("unexpected SUBACK")?;
+                out.events.push(match subscriptions.answered(ack, now)? {
+                    None => SessionEvent::Listening { anew: true },
+                    Some(filter) => SessionEvent::NotListening { filter },
+                });
+            }
+            _ => {}
         }
         let answer = self.state()?.handle_incoming_packet(packet).map_err(|_| "unexpected packet")?;
         if let Some(packet_id) = acknowledged {
             self.failures = 0;
-            let position = self.queue.range(..self.in_flight).position(|queued| queued.packet_id == packet_id);
-            if let Some(queued) = position.and_then(|position| self.queue.remove(position)) {
-                self.in_flight -= 1;
-                out.events.push(SessionEvent::Acknowledged { message: queued.message });
+            if let Some(message) = self.queue.acknowledged(packet_id) {
+                out.events.push(SessionEvent::Acknowledged { message });
             }
         }
         self.send(now, answer, out);
         if acknowledged.is_some() { self.publish(settings, now, out) } else { Ok(()) }
     }
 
+    /// The broker accepted the session; `present` when it has one of before.
+    fn begin(&mut self, settings: &Settings, now: Time, present: bool, out: &mut Outputs) -> Result<(), &'static str> {
+        let resumed = self.is_persistent && present;
+        self.phase = Phase::Up;
+        if !resumed {
+            self.queue.forget_ids();
+        }
+        out.events.push(SessionEvent::Accepted { resumed });
+        if self.subscriptions.as_mut().is_some_and(|subscriptions| subscriptions.begin(resumed, now)) {
+            out.events.push(SessionEvent::Listening { anew: false });
+        }
+        self.subscribe(settings, now, out)?;
+        self.publish(settings, now, out)
+    }
+
+    fn subscribe(&mut self, settings: &Settings, now: Time, out: &mut Outputs) -> Result<(), &'static str> {
+        let Some(subscriptions) = &mut self.subscriptions else { return Ok(()) };
+        if subscriptions.is_overdue(settings, now) {
+            return Err("no SUBACK");
+        }
+        if let Some(subscribe) = subscriptions.ask(settings, now) {
+            write(&Packet::Subscribe(subscribe), &mut out.send);
+            self.last_sent = now;
+        }
+        Ok(())
+    }
+
     /// Publishes what the window and the pace allow.
     fn publish(&mut self, settings: &Settings, now: Time, out: &mut Outputs) -> Result<(), &'static str> {
         while self.may_publish(settings) && self.paced_at(settings) <= now {
-            let payload = self.queue[self.in_flight].payload.clone();
-            let publish = Publish::from_bytes(&*self.topic, QoS::AtLeastOnce, payload);
+            let Some(next) = self.queue.next() else { break };
+            let topic = next.topic.as_deref().unwrap_or(&self.topic);
+            let mut publish = Publish::from_bytes(topic, QoS::AtLeastOnce, next.payload.clone());
+            // One that has an id already was sent in this session before.
+            publish.pkid = next.packet_id;
+            publish.dup = next.packet_id != 0;
             let state = self.state()?;
             let packet = state.handle_outgoing_packet(Request::Publish(publish)).map_err(|_| "no packet id")?;
             // Without a packet the publish waits in the state: its packet id is still in use.
             let parked = state.collision.as_ref().map_or(0, |publish| publish.pkid);
             let packet_id = if let Some(Packet::Publish(publish)) = &packet { publish.pkid } else { parked };
-            let queued = &mut self.queue[self.in_flight];
-            queued.packet_id = packet_id;
-            queued.sent_at = now;
-            self.in_flight += 1;
+            self.queue.launch(packet_id, now);
             self.paced_until = self.paced_until.max(now) + Duration::from_secs(1) / settings.publishes_per_second;
             self.send(now, packet, out);
         }
@@ -386,7 +325,7 @@ impl Session {
 
     fn may_publish(&self, settings: &Settings) -> bool {
         let parked = self.state.as_ref().is_none_or(|state| state.collision.is_some());
-        self.in_flight < self.queue.len().min(usize::from(settings.in_flight_max)) && !parked
+        self.queue.in_flight() < self.queue.len().min(usize::from(settings.in_flight_max)) && !parked
     }
 
     /// From when on the pace allows the next publish.
@@ -396,7 +335,7 @@ impl Session {
     }
 
     fn keep_alive(&mut self, settings: &Settings, now: Time, out: &mut Outputs) -> Result<(), &'static str> {
-        let oldest = self.queue.front().filter(|_| self.in_flight > 0);
+        let oldest = self.queue.oldest_in_flight();
         if oldest.is_some_and(|queued| now >= queued.sent_at + settings.ack_timeout) {
             return Err("no PUBACK");
         }
@@ -424,13 +363,10 @@ impl Session {
         let Some(packet) = packet else { return };
         write(&packet, &mut out.send);
         self.last_sent = now;
-        if let Packet::Publish(publish) = packet {
-            // The youngest reading with this packet id: an older one with the same id has just been acknowledged.
-            let in_flight = self.queue.range_mut(..self.in_flight);
-            if let Some(queued) = in_flight.rev().find(|queued| queued.packet_id == publish.pkid) {
-                queued.sent_at = now;
-                out.events.push(SessionEvent::Sent { message: queued.message, payload: publish.payload });
-            }
+        if let Packet::Publish(publish) = packet
+            && let Some(message) = self.queue.sent(publish.pkid, now)
+        {
+            out.events.push(SessionEvent::Sent { message, payload: publish.payload });
         }
     }
 
@@ -457,24 +393,10 @@ impl Session {
     }
 
     fn forget_connection(&mut self, out: &mut Outputs) {
-        self.state = None;
+        let parked = self.state.take().and_then(|state| state.collision).map(|publish| publish.pkid);
         self.inbound = BytesMut::new();
         self.ping_sent = None;
-        for queued in self.queue.range_mut(..self.in_flight) {
-            queued.packet_id = 0;
-        }
-        let sent = std::mem::take(&mut self.in_flight);
-        if self.queue.range(..sent).any(|queued| queued.message == Message::Oversized) {
-            let mut position = 0;
-            self.queue.retain(|queued| {
-                position += 1;
-                let goes = position <= sent && queued.message == Message::Oversized;
-                if goes {
-                    out.events.push(SessionEvent::Dropped { message: queued.message });
-                }
-                !goes
-            });
-        }
+        self.queue.land(self.is_persistent, parked, out);
     }
 }
 

@@ -4,6 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use super::twin::spec::{
+    FAILURES, FailureContract, FailureKind, FailureSpec, Power, TwinKind, TwinMetric, TwinSpec, TwinValue,
+};
+
 /// One `[[fleet]]` of a scenario.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FleetSpec {
@@ -15,11 +19,49 @@ pub struct FleetSpec {
     pub devices: u32,
     /// Access network of every device.
     pub network: Network,
+    /// Whether the sessions of the devices outlive their connections.
+    pub session: SessionKind,
+    /// Whether the devices follow their shadows.
+    /// Mean time between drops of a connection; that of the network when it is absent.
+    pub disconnects: Option<Duration>,
+    /// Whether every device keeps a shadow: it asks for what is desired of it, and reports.
+    pub shadow: bool,
     /// What the devices measure and when they publish.
     pub model: ModelSpec,
+    /// Whether the devices hold a claim certificate and join by themselves. Otherwise their owner has registered them.
+    pub by_claim: bool,
+    /// Within how long after the start the devices get power, when that is said. See [`FleetSpec::powers_within`].
+    pub joins_within: Option<Duration>,
+}
+
+/// See [`FleetSpec::powers_within`].
+const JOINS_WITHIN: Duration = Duration::from_secs(20 * 60);
+
+impl FleetSpec {
+    /// Within how long after the start the devices get power: those that join within 20 min unless something else is said.
+    pub fn powers_within(&self) -> Option<Duration> {
+        self.joins_within.or(self.by_claim.then_some(JOINS_WITHIN))
+    }
+}
+
+/// What becomes of a session when its connection ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SessionKind {
+    /// It ends too.
+    #[default]
+    Clean,
+    /// The broker keeps it, with its subscriptions and what arrives for it.
+    Persistent,
+}
+
+impl SessionKind {
+    /// All kinds, with their names in scenario files.
+    pub const ALL: [(&'static str, SessionKind); 2] =
+        [("clean", SessionKind::Clean), ("persistent", SessionKind::Persistent)];
 }
 
 /// Access networks with a profile of latency (`fleet::conn`).
+/// Access networks with a profile (`fleet::network`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Network {
     /// A wired line.
@@ -28,12 +70,21 @@ pub enum Network {
     Wifi,
     /// A 4G mobile network.
     Lte,
+    /// A narrow-band mobile network for small devices (3GPP Cat-NB1).
+    NbIot,
+    /// A geostationary satellite.
+    Satellite,
 }
 
 impl Network {
     /// All networks, with their names in scenario files.
-    pub const ALL: [(&'static str, Network); 3] =
-        [("ethernet", Network::Ethernet), ("wifi", Network::Wifi), ("lte", Network::Lte)];
+    pub const ALL: [(&'static str, Network); 5] = [
+        ("ethernet", Network::Ethernet),
+        ("wifi", Network::Wifi),
+        ("lte", Network::Lte),
+        ("nb-iot", Network::NbIot),
+        ("satellite", Network::Satellite),
+    ];
 }
 
 /// A device model.
@@ -43,6 +94,8 @@ pub enum ModelSpec {
     Synthetic(SyntheticSpec),
     /// Values from recorded series, one device a series.
     Replay(ReplaySpec),
+    /// Values from physics.
+    Twin(TwinSpec),
 }
 
 impl ModelSpec {
@@ -51,6 +104,16 @@ impl ModelSpec {
         match self {
             ModelSpec::Synthetic(_) => "synthetic",
             ModelSpec::Replay(_) => "replay",
+            ModelSpec::Twin(twin) => twin.kind.name(),
+        }
+    }
+
+    /// The interval of publishes of devices that are numbered and have no end; nothing for replayed series.
+    pub fn publish_every(&self) -> Option<Duration> {
+        match self {
+            ModelSpec::Synthetic(model) => Some(model.publish_every),
+            ModelSpec::Twin(model) => Some(model.publish_every),
+            ModelSpec::Replay(_) => None,
         }
     }
 }

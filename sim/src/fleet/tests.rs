@@ -13,7 +13,9 @@ use rumqttc::{ConnAck, ConnectReturnCode, Packet, PubAck};
 
 use super::conn::{Conn, server_handshake};
 use super::runner::lock;
-use super::spec::{FleetSpec, MetricSpec, ModelSpec, Network, Pace, ReplaySpec, Series, SeriesRow, SyntheticSpec};
+use super::spec::{
+    FleetSpec, MetricSpec, ModelSpec, Network, Pace, ReplaySpec, Series, SeriesRow, SessionKind, SyntheticSpec,
+};
 use super::{DevicePlan, Fleet, Settings, Stats, Truth, plan};
 use crate::fault::{FaultSpec, Faults};
 use crate::world::clock;
@@ -167,6 +169,11 @@ pub(super) fn pumps(devices: u32, publish_every: Duration, network: Network) -> 
         tenants: vec!["acme".to_owned(), "globex".to_owned()],
         devices,
         network,
+        session: SessionKind::Clean,
+        disconnects: None,
+        shadow: false,
+        by_claim: false,
+        joins_within: None,
         model: ModelSpec::Synthetic(SyntheticSpec {
             publish_every,
             metrics: vec![metric("temp", 0.2), metric("housing", 0.0)],
@@ -186,6 +193,11 @@ pub(super) fn recorded(pace: Pace, rows: u32) -> FleetSpec {
         tenants: vec!["nab".to_owned()],
         devices: 2,
         network: Network::Ethernet,
+        session: SessionKind::Clean,
+        disconnects: None,
+        shadow: false,
+        by_claim: false,
+        joins_within: None,
         model: ModelSpec::Replay(ReplaySpec { pace, series: vec![series("speed_6005"), series("rds_cpu")] }),
     }
 }
@@ -287,7 +299,10 @@ impl Played {
 #[test]
 fn readings_arrive_once_and_in_order_over_every_network() {
     for (name, network) in Network::ALL {
-        let played = Play::new(vec![pumps(20, Duration::from_secs(10), network)], Duration::from_secs(300)).run(1);
+        // Drops have a test of their own.
+        let never = Some(Duration::from_secs(366 * 86_400));
+        let spec = FleetSpec { disconnects: never, ..pumps(20, Duration::from_secs(10), network) };
+        let played = Play::new(vec![spec], Duration::from_secs(300)).run(1);
         played.assert_all_delivered_in_order();
         assert_eq!(played.stats.published, 20 * 30, "{name}");
         assert_eq!((played.stats.sessions, played.stats.losses), (20, 0), "{name}");

@@ -1,13 +1,17 @@
 //! The truth about a run's readings, as the devices know it: what was published, and what was acknowledged. Beside them
 //! stands what devices published that is no reading.
 
+use std::collections::BTreeMap;
 use std::hash::{BuildHasherDefault, Hash, Hasher};
 
 use indexmap::{Equivalent, IndexSet};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use super::commands::Commands;
 use super::content::Content;
 use super::intruder::Intrusions;
+use super::twin::Label;
+use super::twin::spec::FailureKind;
 use crate::world::time::Time;
 
 /// One reading, as its device knows it.
@@ -105,7 +109,22 @@ pub struct Truth {
     given_up: u64,
     strays: Vec<Stray>,
     spikes: Vec<Spike>,
+    commands: Commands,
+    labels: Vec<Labelled>,
+    /// Positions of labels.
+    label_of: BTreeMap<(u32, FailureKind, Option<&'static str>, Time), usize>,
     intrusions: Intrusions,
+}
+
+/// What is true of a device's readings, as its model knows it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Labelled {
+    /// Device.
+    pub device: u32,
+    /// How, where and when the device fails.
+    pub label: Label,
+    /// First and last reading that shows it; nothing when none does, as while a device is silent.
+    pub readings: Option<(u64, u64)>,
 }
 
 /// An outlier that a detector must find.
@@ -132,8 +151,46 @@ impl Truth {
             given_up: 0,
             strays: Vec::new(),
             spikes: Vec::new(),
+            commands: Commands::default(),
+            labels: Vec::new(),
+            label_of: BTreeMap::new(),
             intrusions: Intrusions::default(),
         }
+    }
+
+    /// Commands to devices, and their sessions.
+    pub fn commands(&self) -> &Commands {
+        &self.commands
+    }
+
+    /// The same, to be added to.
+    pub fn commands_mut(&mut self) -> &mut Commands {
+        &mut self.commands
+    }
+
+    /// It is known beforehand that a label will be true of a device.
+    pub fn planned(&mut self, device: u32, label: Label) {
+        self.label(device, &label);
+    }
+
+    /// The `seq`-th reading of a device shows what a label says.
+    pub fn labelled(&mut self, device: u32, seq: u64, label: &Label) {
+        let readings = &mut self.label(device, label).readings;
+        *readings = Some((readings.map_or(seq, |(first, _)| first), seq));
+    }
+
+    fn label(&mut self, device: u32, label: &Label) -> &mut Labelled {
+        let next = self.labels.len();
+        let known = *self.label_of.entry((device, label.kind, label.metric, label.from)).or_insert(next);
+        if known == next {
+            self.labels.push(Labelled { device, label: *label, readings: None });
+        }
+        &mut self.labels[known]
+    }
+
+    /// What is true of the devices' readings, in the order in which it became known.
+    pub fn labels(&self) -> &[Labelled] {
+        &self.labels
     }
 
     /// What intruders tried.
@@ -383,6 +440,22 @@ mod tests {
         assert_eq!(truth.strays()[1], b);
         assert_eq!((truth.strays()[0].acknowledged_at, truth.strays()[0].passes), (None, true));
         assert_eq!((truth.published_count(), truth.acknowledged_count()), (0, 0));
+    }
+
+    #[test]
+    fn labels_know_the_readings_that_show_them() {
+        let mut truth = truth();
+        let at = Time::from_unix_secs;
+        let stuck = Label { kind: FailureKind::Stuck, metric: Some("flow"), from: at(200), until: at(300) };
+        let other = Label { metric: Some("pressure"), ..stuck };
+        truth.planned(1, stuck);
+        truth.planned(0, stuck);
+        for seq in [7, 8, 12] {
+            truth.labelled(1, seq, &stuck);
+        }
+        truth.labelled(1, 8, &other);
+        let labels: Vec<_> = truth.labels().iter().map(|l| (l.device, l.label, l.readings)).collect();
+        assert_eq!(labels, [(1, stuck, Some((7, 12))), (0, stuck, None), (1, other, Some((8, 8)))]);
     }
 
     #[test]

@@ -20,6 +20,8 @@ mod prefix;
 mod quarantine;
 mod raw;
 mod rule_errors;
+mod sessions;
+mod shadows;
 mod strays;
 
 pub use anomalies::{AnomalyReader, Arrived, Told};
@@ -30,6 +32,8 @@ pub use ledger::{Ledger, Tally};
 pub use quarantine::{QuarantineReader, Refused};
 pub use raw::{RawReader, Whose};
 pub use rule_errors::{RuleError, RuleErrorReader};
+pub use sessions::{SessionLimits, Sessions};
+pub use shadows::{Convergence, ShadowReader, Shadowed};
 pub use strays::Strays;
 
 use record::ReadingId;
@@ -100,6 +104,21 @@ pub const ANOMALIES_TOLD: Invariant = Invariant {
     promise: "every plain outlier of an acknowledged reading in the table, after 36 others of its device there, is told as an anomaly, unless shards changed",
 };
 
+/// Devices become what is desired of them.
+pub const SHADOW_CONVERGENCE: Invariant = Invariant {
+    id: "shadow-convergence",
+    promise: "after peace the shadow of every device that has one reports what is desired, for all desired keys, and what \
+              the device is; and what an operator desired, and AWS accepted, is desired",
+};
+
+/// What a persistent session is for.
+pub const SESSION_SEMANTICS: Invariant = Invariant {
+    id: "session-semantics",
+    promise: "every command that AWS accepted while a persistent session had subscribed to it is received by its device, \
+              at least once, unless a documented limit drops it; no session ends before it can expire; and no device \
+              receives what is for another",
+};
+
 /// No tenant gets at another one's data, wherever it is.
 pub const TENANT_ISOLATION: Invariant = Invariant {
     id: "tenant-isolation",
@@ -115,6 +134,8 @@ pub const ALL: &[Invariant] = &[
     QUARANTINE,
     ANOMALIES_ONCE,
     ANOMALIES_TOLD,
+    SHADOW_CONVERGENCE,
+    SESSION_SEMANTICS,
     TENANT_ISOLATION,
     DEPLOYMENT,
     AUTHORIZATION,

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use record::{LatencyMs, ReadingId};
 
+use super::devices::{DeviceOracles, Devices};
 use super::measure::Latencies;
 use crate::fault::{Faults, Opportunity};
 use crate::fleet::Truth;
 use crate::invariant::{
     AnomalyReader, Arrived, AthenaReader, Hop, INTEGRITY, Isolation, LakeReader, Ledger, QuarantineReader, QueryError,
-    RawReader, Refused, Row, RuleError, RuleErrorReader, Strays, Tally, Violation, Whose,
+    RawReader, Refused, Row, RuleError, RuleErrorReader, Shadowed, Strays, Tally, Violation, Whose,
 };
 use crate::seam::Logs;
 use crate::world::clock;
@@ -27,6 +28,7 @@ pub(super) struct Oracles {
     pub(super) quarantine: QuarantineReader,
     pub(super) rule_errors: RuleErrorReader,
     pub(super) anomalies: AnomalyReader,
+    pub(super) devices: DeviceOracles,
     pub(super) raw: RawReader,
     pub(super) logs: Logs,
     pub(super) table: &'static str,
@@ -71,6 +73,8 @@ pub(super) struct Checked {
     pub anomalies: u64,
     /// Outliers that are owed, and were not told.
     pub untold: u64,
+    /// What devices are and have heard.
+    pub devices: Devices,
     /// The first reading that is owed and has not been seen.
     pub first_missing: Option<ReadingId>,
     /// Broken promises.
@@ -91,7 +95,7 @@ impl Oracles {
     }
 
     /// Reads every row, through Athena and from the lake, and what was set aside on the way.
-    pub async fn check(&self, truth: &Truth, faults: &Faults) -> Result<Checked, QueryError> {
+    pub async fn check(&self, truth: &Truth, faults: &Faults, shadowed: &[Shadowed]) -> Result<Checked, QueryError> {
         let before = self.rows().await?;
         let mut isolation = Isolation::new(truth);
         let mut ledger = Ledger::new(truth);
@@ -133,6 +137,8 @@ impl Oracles {
         let owed = self.outliers_owed.then_some(&arrived as Arrived<'_>);
         violations.extend(told.violations(truth, owed));
         let untold = owed.map_or(0, |arrived| told.untold(truth, arrived).len() as u64);
+        let devices = self.devices.look(truth, shadowed).await?;
+        violations.extend(devices.violations(truth));
         // Once: it walks over every acknowledged reading.
         let tally = ledger.tally();
         let tally = Tally {
@@ -150,6 +156,7 @@ impl Oracles {
             intrusions: truth.intrusions().tried,
             anomalies: told.count() as u64,
             untold,
+            devices,
             first_missing: ledger.first_missing(),
             violations,
         })
@@ -236,6 +243,7 @@ impl Oracles {
             intrusions: 0,
             anomalies: 0,
             untold: 0,
+            devices: Devices::default(),
             first_missing: None,
             violations,
         })

@@ -3,7 +3,7 @@
 use record::{Calls, LatencyMs, MetricRow, Recorder, Summary};
 
 use crate::cloud::core::Meter;
-use crate::fleet::Stats;
+use crate::fleet::{Joins, Stats};
 use crate::world::time::Time;
 
 /// Writes one sample of every counter. Values are totals since the start.
@@ -54,6 +54,26 @@ fn unit(name: &str) -> &'static str {
         "ms"
     } else {
         "count"
+    }
+}
+
+/// Copies what a fleet's joining came to into a summary, when there is any.
+pub(super) fn joins(summary: &mut Summary, joins: &Joins) {
+    if joins.devices == 0 {
+        return;
+    }
+    let ms = |share| joins.quantile(share).map_or(0, |took| u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
+    for (name, count) in [
+        ("join:devices", joins.devices),
+        ("join:joined", joins.took_ms.len() as u64),
+        ("join:took_ms_p50", ms(0.5)),
+        ("join:took_ms_p99", ms(0.99)),
+        ("join:took_ms_max", ms(1.0)),
+        ("join:throttled_requests", joins.throttled),
+        ("join:throttled_devices", joins.throttled_devices),
+        ("join:refused_requests", joins.refused),
+    ] {
+        summary.counters.insert(name.to_owned(), count);
     }
 }
 

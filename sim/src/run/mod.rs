@@ -7,7 +7,10 @@
 mod acts;
 mod check;
 mod deployment;
+mod devices;
+mod labels;
 mod measure;
+mod operator;
 mod promises;
 mod service_acts;
 mod settings;
@@ -23,7 +26,7 @@ use record::{EventRow, Manifest, Recorder, Summary};
 
 use crate::cloud::account::Account;
 use crate::scenario::{Scenario, ScenarioError};
-use crate::seam::{FunctionFactory, Tamper};
+use crate::seam::{FunctionFactory, Tamper, WireTamper};
 use crate::swarm;
 use crate::world::runtime::simulate;
 use crate::world::seed::Seed;
@@ -67,6 +70,8 @@ pub struct Harness {
     pub change_template: Option<TemplateChange>,
     /// Changes the calls of functions and what they are answered.
     pub tamper: Option<Arc<dyn Tamper>>,
+    /// Changes what passes between devices and the broker.
+    pub wire: Option<Arc<dyn WireTamper>>,
     /// What the account's owner does, each so long after the start.
     pub acts: Vec<(Duration, OwnersAct)>,
 }

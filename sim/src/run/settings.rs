@@ -14,7 +14,23 @@ const REGIONS: [&str; 2] = ["us-east-1", "eu-west-1"];
 /// The settings, checked. The lake begins at the hour at which the run starts, unless the scenario says otherwise.
 pub(super) fn of(scenario: &Scenario) -> Result<Settings, RunError> {
     let settings: Settings = scenario.platform_as()?;
-    completed(scenario, settings, "platform")
+    let settings = completed(scenario, settings, "platform")?;
+    check_claims(scenario, &settings)?;
+    Ok(settings)
+}
+
+/// Devices join by themselves only where the platform takes claims.
+fn check_claims(scenario: &Scenario, settings: &Settings) -> Result<(), RunError> {
+    match scenario.fleets.iter().position(|fleet| fleet.by_claim) {
+        Some(i) if !settings.iot.fleet_provisioning => {
+            let key = format!("fleet[{i}].joins");
+            let problem = "is \"by-claim\", and the platform takes no claims";
+            let expected = "`fleet_provisioning = true` in `[platform.iot]`";
+            let hint = "devices register themselves by the platform's provisioning template, which is off by default";
+            Err(scenario.located_error(&key, problem, expected, hint).into())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The settings after each change of the scenario, checked.

@@ -29,6 +29,12 @@ impl World {
         if checked.untold > 0 {
             return format!("{} plain outliers were not told", checked.untold);
         }
+        if let Some(why) = checked.devices.why_unsettled() {
+            return why;
+        }
+        if !self.fleet.shadows_settled() {
+            return "devices still wait for answers of their shadows".to_owned();
+        }
         let after = |time: Time| time.since(self.scenario.start).as_secs();
         format!(
             "the last owed readings reached the lake {} s after the start, and peace had ended after {} s",

@@ -11,8 +11,10 @@ use record::{Build, Digest, Manifest, SCHEMA_VERSION, Summary, Verdict};
 use super::acts::Acts;
 use super::check::{Checked, Oracles};
 use super::deployment::{Deployments, Ended};
+use super::devices::DeviceOracles;
+use super::operator::Operator;
 use super::promises::{owes_outliers, storms};
-use super::{Harness, Outcome, RunError, RunOptions, Status, measure, service_acts};
+use super::{Harness, Outcome, OwnersAct, RunError, RunOptions, Status, labels, measure, service_acts};
 use crate::cloud::account::Account;
 use crate::cloud::core::access::Denial;
 use crate::fault::{Faults, InnerFaults};
@@ -46,6 +48,7 @@ pub(super) struct World {
     oracles: Oracles,
     pub(super) deployments: Deployments,
     pub(super) acts: Acts,
+    pub(super) operator: Operator,
     watch: Watch,
     logs: Logs,
     /// How long a record may lie in the platform's windows and buffers.
@@ -109,11 +112,9 @@ impl World {
             seam::upload_packages(&mut account, now, &Plan::of(settings)).map_err(RunError::failed)?;
         }
         let deployed = seam::boot(&mut account, now, (&settings, &plan), change).map_err(RunError::failed)?;
-        let plan = fleet::plan(&scenario.fleets, seed)
+        let mut plan = fleet::plan(&scenario.fleets_in_hardship(), seed)
             .map_err(|error| RunError { message: error.to_string(), usage: true })?;
-        for device in &plan {
-            seam::register_device(&mut account, now, &deployed, device).map_err(RunError::failed)?;
-        }
+        register(&mut account, (&settings, &deployed), &mut plan)?;
         seam::enable_registry_events(&mut account, now).map_err(RunError::failed)?;
         let oracle = seam::oracle(&mut account, now, &settings, &deployed).map_err(RunError::failed)?;
         let faults = Faults::new(&scenario.faults, seed, now, trace.clone());
@@ -124,11 +125,10 @@ impl World {
         let functions = Functions::new(node("lambda", "10.0.0.2"), harness.wrap_function);
         cloud.set_functions(functions.under(harness.tamper, watch.clone()));
         cloud.spawn_pump(&aws);
-        seam::serve(&cloud, &aws);
+        seam::serve(&cloud, &aws, harness.wire);
         let owed = owes_outliers(&scenario, &faults);
         let logs = Logs::of(plan.iter().map(|device| (device.tenant.as_str(), device.id.as_str())));
         let oracles = oracles(&seam::sdk_config(&cloud, &oracle), &deployed, owed, (trace.clone(), logs.clone()));
-        let broker = BROKER.parse().expect("a constant address");
         let deployer =
             seam::session_credential("deployer", &format!("arn:aws:iam::{}:root", cloud.look(|a| a.id().to_owned())));
         cloud.enter(|account, _| account.add_credential(deployer.clone()));
@@ -137,12 +137,15 @@ impl World {
         service_acts::start(&cloud, &settings, &owner, &trace);
         let deploying = (config.clone(), &owner);
         let deployments = Deployments::start(&scenario, &after_changes, change_template, deploying, trace.clone())?;
-        let acts = Acts::start(&scenario, &settings, (&cloud, &trace), (config, &owner), &plan)?;
-        let fleet = Fleet::start(plan, seed, broker, now, trace.clone(), faults);
+        let acts = Acts::start(&scenario, &settings, (&cloud, &trace), (config.clone(), &owner), &plan)?;
+        let fleet = Fleet::start(plan, seed, BROKER.parse().expect("an address"), now, trace.clone(), faults);
+        let asking = (&config, &owner);
+        let operator = Operator::start(&scenario, asking, fleet.truth(), fleet.devices(), trace.clone());
         let on_its_way = after_changes.iter().chain([&settings]).map(on_its_way).max().unwrap_or_default();
         let world = World {
             deployments,
             acts,
+            operator,
             watch,
             logs,
             scenario,
@@ -156,13 +159,7 @@ impl World {
             phase: "boot",
         };
         let fields = [("scenario", world.scenario.source.name.as_str().into()), ("seed", world.options.seed.into())];
-        for (after, act) in harness.acts {
-            let cloud = world.cloud.clone();
-            owner.spawn(async move {
-                clock::sleep(after).await;
-                cloud.enter(|account, now| act(account, now));
-            });
-        }
+        begin_acts(&owner, &world.cloud, harness.acts);
         world.trace.event(Level::Run, now, "run", "begin", &world.scenario.title, &fields);
         Ok(world)
     }
@@ -216,13 +213,13 @@ impl World {
                 let drained = self.drained();
                 let checked = self.check().await?;
                 // A look takes time: what was written while the oracles read came after the end.
-                let owed = checked.tally.missing + checked.strays.1 + checked.untold;
+                let owed = checked.tally.missing + checked.strays.1 + checked.untold + checked.devices.owed();
                 let settled = drained && owed == 0 && checked.last_written <= end;
                 if settled || now >= end {
                     return Ok((settled, checked));
                 }
-                // An anomaly that is late is no row of the table.
-                rows_at_last_look = rows.filter(|_| checked.untold == 0);
+                // An anomaly that is late is no row of the table, and a command that is late is none either.
+                rows_at_last_look = rows.filter(|_| checked.untold == 0 && checked.devices.owed() == 0);
             }
             clock::sleep_until((clock::now() + SAMPLE_EVERY).min(end)).await;
             self.sample();
@@ -231,7 +228,8 @@ impl World {
 
     /// Whether devices are drained, and nobody is at work on the account.
     fn drained(&self) -> bool {
-        self.fleet.drained() && self.deployments.finished() && self.acts.finished()
+        let asked = self.operator.finished() && self.fleet.shadows_settled();
+        self.fleet.drained() && asked && self.deployments.finished() && self.acts.finished()
     }
 
     /// Messages that error actions of rules have stored.
@@ -260,7 +258,8 @@ impl World {
         self.tell();
         // A copy: devices go on living while the oracles read.
         let truth = self.fleet.truth().lock().expect("one thread runs the simulation").clone();
-        let checked = self.oracles.check(&truth, self.cloud.faults()).await.map_err(|error| self.unanswered(&error))?;
+        let checked = self.oracles.check(&truth, self.cloud.faults(), &self.shadowed()).await;
+        let checked = checked.map_err(|error| self.unanswered(&error))?;
         self.phase = phase;
         Ok(checked)
     }
@@ -291,6 +290,12 @@ impl World {
                 acknowledged: counts.acknowledged,
             });
         }
+    }
+
+    fn tell_of_devices(&self, summary: &mut Summary) {
+        measure::joins(summary, &self.fleet.joins());
+        let end = self.scenario.start + self.scenario.phase.hardship;
+        labels::tell(&self.fleet.truth(), end, self.options.record.as_ref(), summary);
     }
 
     fn outcome(self, settled: bool, checked: Checked) -> Outcome {
@@ -332,6 +337,8 @@ impl World {
                 summary.counters.insert(name.to_owned(), count);
             }
         }
+        self.count_devices(&mut summary, &checked.devices);
+        self.tell_of_devices(&mut summary);
         for (mark, count) in
             [(mark::DUPLICATE_DELIVERED, checked.tally.duplicates), (mark::MESSAGE_QUARANTINED, checked.strays.0)]
         {
@@ -365,10 +372,33 @@ impl World {
     }
 }
 
+/// Registers the devices that do not join by themselves, and gives the others what they join with.
+fn register(
+    account: &mut Account,
+    (settings, deployed): (&Settings, &Deployed),
+    plan: &mut [fleet::DevicePlan],
+) -> Result<(), RunError> {
+    let now = clock::now();
+    seam::give_claims(account, now, settings, plan).map_err(RunError::failed)?;
+    let mut owners = plan.iter().filter(|device| device.join.is_none());
+    owners.try_for_each(|device| seam::register_device(account, now, deployed, device).map_err(RunError::failed))
+}
+
 /// Batching window, delivery buffer, and some seconds of polls and calls.
 fn on_its_way(settings: &Settings) -> Duration {
     let buffered_s = settings.enrichment.batch_window_s + settings.processed_delivery.buffer_interval_s;
     Duration::from_secs(u64::from(buffered_s) + 5)
+}
+
+/// Lets the account's owner act, at the times of a test.
+fn begin_acts(owner: &NodeHandle, cloud: &Cloud, acts: Vec<(Duration, OwnersAct)>) {
+    for (after, act) in acts {
+        let cloud = cloud.clone();
+        owner.spawn(async move {
+            clock::sleep(after).await;
+            cloud.enter(|account, now| act(account, now));
+        });
+    }
 }
 
 fn node(name: &str, ip: &str) -> NodeHandle {
@@ -388,6 +418,7 @@ fn oracles(
         quarantine: QuarantineReader::new(config, &deployed.processed_bucket, "quarantine/"),
         rule_errors: RuleErrorReader::new(config, &deployed.raw_bucket, "rule-errors/readings/"),
         anomalies: AnomalyReader::new(config, &deployed.processed_bucket, "anomalies/"),
+        devices: DeviceOracles::new(config),
         raw: RawReader::new(config, &deployed.raw_bucket, &format!("{RAW_TABLE}/")),
         logs,
         table: PROCESSED_TABLE,

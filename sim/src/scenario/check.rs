@@ -22,6 +22,7 @@ impl Scenario {
         self.check_devices_differ()?;
         self.check_changes()?;
         self.check_faults()?;
+        self.check_operator()?;
         let devices = self.devices();
         if devices > DEVICES_MAX {
             let i = self.fleets.len() - 1;
@@ -85,6 +86,15 @@ impl Scenario {
                 "devices are dealt to the tenants in turn, and each tenant needs one",
             ));
         }
+        self.check_failures(i, fleet)?;
+        if let Some(within) = fleet.joins_within.filter(|within| *within > self.phase.hardship) {
+            return Err(self.located_error(
+                &format!("fleet[{i}].joins_within"),
+                format!("is {}, longer than phase.hardship", format(within)),
+                format!("at most {}", format(self.phase.hardship)),
+                "a device that gets power later publishes nothing",
+            ));
+        }
         let (key, interval) = interval(fleet);
         if self.phase.hardship < interval {
             return Err(self.located_error(
@@ -97,7 +107,7 @@ impl Scenario {
         Ok(())
     }
 
-    /// Refuses two devices of one name. Synthetic ones differ, because their fleets do and the number comes last; the
+    /// Refuses two devices of one name. Numbered ones differ, because their fleets do and the number comes last; the
     /// files of one fleet were compared when they were read.
     fn check_devices_differ(&self) -> Result<(), ScenarioError> {
         let mut replayed: BTreeMap<String, &str> = BTreeMap::new();
@@ -123,9 +133,11 @@ impl Scenario {
     }
 }
 
-/// Whether a name is that of a synthetic fleet's device.
+/// Whether a name is that of a numbered device of a fleet.
 fn has_numbered(fleet: &FleetSpec, id: &str) -> bool {
-    let ModelSpec::Synthetic(_) = &fleet.model else { return false };
+    if let ModelSpec::Replay(_) = &fleet.model {
+        return false;
+    }
     let suffix = id.strip_prefix(&*fleet.name).and_then(|rest| rest.strip_prefix('-')).unwrap_or("");
     suffix.parse::<u32>().is_ok_and(|n| (1..=fleet.devices).contains(&n) && format!("{n:05}") == suffix)
 }
@@ -133,6 +145,7 @@ fn has_numbered(fleet: &FleetSpec, id: &str) -> bool {
 fn interval(fleet: &FleetSpec) -> (&'static str, Duration) {
     match &fleet.model {
         ModelSpec::Synthetic(model) => ("publish_every", model.publish_every),
+        ModelSpec::Twin(model) => ("publish_every", model.publish_every),
         ModelSpec::Replay(model) => match model.pace {
             Pace::Every(every) => ("pace", every),
             Pace::Recorded => ("pace", Duration::ZERO),

@@ -4,8 +4,10 @@ mod change;
 mod check;
 pub mod duration;
 mod error;
+mod failure;
 mod fault;
 mod fleet;
+mod operator;
 mod overrides;
 mod reader;
 mod readme;
@@ -27,6 +29,7 @@ use toml::de::DeTable;
 pub use change::{Change, DeploymentOutcome, Patch};
 pub use error::{Place, ScenarioError};
 pub use fleet::default_metrics;
+pub use operator::{CommandSpec, Rollout};
 pub use overrides::Overrides;
 pub use readme::readme;
 pub use swarm::Swarm;
@@ -67,6 +70,10 @@ pub struct Scenario {
     pub platform: Option<toml::Table>,
     /// What is deployed while devices publish, in the order of time.
     pub changes: Vec<Change>,
+    /// Desired states that an operator sets during hardship.
+    pub rollouts: Vec<Rollout>,
+    /// Commands that an operator sends during hardship.
+    pub commands: Vec<CommandSpec>,
     /// What goes wrong during hardship.
     pub faults: Vec<FaultSpec>,
     /// Bounds within which a run draws what is not in the file ([`crate::swarm::draw`]).
@@ -140,6 +147,8 @@ impl Scenario {
             expect: expect(&root)?,
             platform: platform(&root, text)?,
             changes: changes(&root, text)?,
+            rollouts: all(&root, "rollout", operator::read_rollout)?,
+            commands: all(&root, "command", |table| operator::read_command(table, phase.hardship))?,
             faults: faults(&root, phase)?,
             fleets: fleets(&root, swarm.is_some())?,
             swarm,
@@ -307,6 +316,16 @@ fn changes(root: &Table<'_>, text: &str) -> Result<Vec<Change>, ScenarioError> {
     let whole: toml::Table = text.parse().map_err(|e: toml::de::Error| entry.error("is not TOML", e.message()))?;
     let written = |i: usize| whole.get("change").and_then(|changes| changes.as_array()?.get(i));
     entry.tables()?.iter().enumerate().map(|(i, table)| change::read(table, written(i))).collect()
+}
+
+/// The tables of one name, each as `read` reads it.
+fn all<T>(
+    root: &Table<'_>,
+    name: &str,
+    read: impl Fn(&Table<'_>) -> Result<T, ScenarioError>,
+) -> Result<Vec<T>, ScenarioError> {
+    let Some(entry) = root.get(name) else { return Ok(Vec::new()) };
+    entry.tables()?.iter().map(read).collect()
 }
 
 fn faults(root: &Table<'_>, phase: Phase) -> Result<Vec<FaultSpec>, ScenarioError> {

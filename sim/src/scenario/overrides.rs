@@ -17,7 +17,7 @@ pub struct Overrides {
     pub hardship: Option<Duration>,
     /// In place of `phase.peace`.
     pub peace: Option<Duration>,
-    /// Devices of all synthetic fleets together. Each fleet keeps its share, and at least one device.
+    /// Devices of all fleets but replayed ones together. Each fleet keeps its share, and at least one device.
     pub devices: Option<u32>,
 }
 
@@ -89,29 +89,24 @@ fn in_range(name: &str, value: Duration) -> Result<Duration, ScenarioError> {
     Ok(value)
 }
 
-/// Gives the synthetic fleets `total` devices in the proportions that they have.
+/// Gives the fleets whose devices are numbered `total` devices in the proportions that they have.
 fn rescale(fleets: &mut [FleetSpec], total: u32) -> Result<(), ScenarioError> {
-    let mut synthetic: Vec<&mut FleetSpec> =
-        fleets.iter_mut().filter(|f| matches!(f.model, ModelSpec::Synthetic(_))).collect();
-    let count = synthetic.len() as u64;
+    let mut numbered: Vec<&mut FleetSpec> =
+        fleets.iter_mut().filter(|f| !matches!(f.model, ModelSpec::Replay(_))).collect();
+    let count = numbered.len() as u64;
     if count == 0 {
         let hint = "a replay fleet has one device for each series";
-        return Err(flag_error("devices", "has no fleet to change", "a scenario with a synthetic fleet", hint));
+        return Err(flag_error("devices", "has no fleet to change", "a scenario with a fleet that is no replay", hint));
     }
     if u64::from(total) < count || u64::from(total) > DEVICES_MAX {
         let expected = format!("a whole number from {count} to {DEVICES_MAX}");
-        return Err(flag_error(
-            "devices",
-            format!("is {total}"),
-            expected,
-            "every synthetic fleet keeps at least one device",
-        ));
+        return Err(flag_error("devices", format!("is {total}"), expected, "every fleet keeps at least one device"));
     }
-    let before: u64 = synthetic.iter().map(|f| u64::from(f.devices)).sum();
+    let before: u64 = numbered.iter().map(|f| u64::from(f.devices)).sum();
     // Cumulative rounding spends exactly `total`; a fleet that came away empty takes one from the largest.
     let (mut seen, mut given) = (0, 0);
     let mut shares: Vec<u64> = Vec::new();
-    for fleet in &synthetic {
+    for fleet in &numbered {
         seen += u64::from(fleet.devices);
         let due = u64::from(total) * seen / before;
         shares.push(due - given);
@@ -122,7 +117,7 @@ fn rescale(fleets: &mut [FleetSpec], total: u32) -> Result<(), ScenarioError> {
         shares[largest] -= 1;
         shares[empty] = 1;
     }
-    for (fleet, share) in synthetic.iter_mut().zip(shares) {
+    for (fleet, share) in numbered.iter_mut().zip(shares) {
         fleet.devices = u32::try_from(share).expect("a share is at most the total");
         fleet.tenants.truncate(fleet.devices as usize);
     }

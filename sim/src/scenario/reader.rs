@@ -124,12 +124,15 @@ impl<'a> Table<'a> {
 
     /// Refuses keys that belong to another kind of fleet.
     pub(super) fn only_keys_of(&self, kind: &str) -> Result<(), ScenarioError> {
-        let foreign = schema::keys_of(self.section).filter(|k| k.only.is_some_and(|only| only != kind));
+        let foreign = schema::keys_of(self.section).filter(|k| !k.only.is_empty() && !k.only.contains(&kind));
         let present = foreign.filter_map(|k| Some((k, self.table.get_key_value(k.name)?.0.span())));
         let Some((key, span)) = present.min_by_key(|(_, span)| span.start) else { return Ok(()) };
-        let allowed: Vec<&str> =
-            schema::keys_of(self.section).filter(|k| k.only.is_none_or(|only| only == kind)).map(|k| k.name).collect();
-        let owner = key.only.expect("only keys with an owner are foreign");
+        let allowed: Vec<&str> = schema::keys_of(self.section)
+            .filter(|k| k.only.is_empty() || k.only.contains(&kind))
+            .map(|k| k.name)
+            .collect();
+        let quoted: Vec<String> = key.only.iter().map(|owner| format!("\"{owner}\"")).collect();
+        let (owners, owner) = (quoted.join(", "), key.only.first().expect("only keys with an owner are foreign"));
         let hint = match key.name {
             "devices" => "a replay fleet has one device for each series".to_owned(),
             "publish_every" => "`pace` says how often rows are played".to_owned(),
@@ -139,7 +142,7 @@ impl<'a> Table<'a> {
         Err(self.doc.error(
             span,
             self.path_of(key.name),
-            format!("belongs to fleets of kind \"{owner}\", and this one is \"{kind}\""),
+            format!("belongs to fleets of kind {owners}, and this one is \"{kind}\""),
             format!("one of {}", allowed.join(", ")),
             hint,
         ))
@@ -270,6 +273,12 @@ impl<'a> Entry<'a> {
             return Err(self.error_at(value.span(), problem, "seeds are whole numbers from 0"));
         }
         Ok(seeds)
+    }
+
+    /// A truth value.
+    pub(super) fn flag(&self) -> Result<bool, ScenarioError> {
+        let flag = self.value.get_ref().as_bool();
+        flag.ok_or_else(|| self.wrong_type(self.value, "write true or false, without quotes"))
     }
 
     fn array(&self) -> Result<impl Iterator<Item = &'a Value<'a>>, ScenarioError> {

@@ -4,8 +4,8 @@ use std::fmt::Write;
 
 use super::default_metrics;
 use super::duration::{self, format};
-use super::fault;
 use super::schema::{Absent, DEVICES_MAX, KEYS, Key, READINGS_MAX, SECTIONS, Takes};
+use super::{fault, fleet};
 use crate::invariant;
 
 /// A whole scenario file, as the document shows it.
@@ -65,8 +65,8 @@ cargo sim verify scenarios/smoke.toml --seed 7
 cargo sim bench scenarios/fleet-10k.toml --devices 1000,3000
 ```
 
-`--hardship`, `--peace` and `--devices` change a scenario for one run. `--devices` is the total of all synthetic fleets,
-each of which keeps its share.
+`--hardship`, `--peace` and `--devices` change a scenario for one run. `--devices` is the total of all fleets but
+replayed ones, each of which keeps its share.
 
 Exit codes of a run: 0 held, 1 an invariant was violated or a canary held, 2 usage or scenario file, 3 did not settle,
 4 not deterministic, 101 a bug of the simulator. A scenario whose `expect.verdict` is not `held` is a canary: its exit
@@ -98,7 +98,8 @@ fn row(text: &mut String, key: &Key) {
         Absent::Toml(value) => format!("`{value}`"),
         Absent::Words(words) => words.to_owned(),
     };
-    let only = key.only.map_or(String::new(), |kind| format!("Only `kind = \"{kind}\"`. "));
+    let kinds: Vec<String> = key.only.iter().map(|kind| format!("`\"{kind}\"`")).collect();
+    let only = if kinds.is_empty() { String::new() } else { format!("Only `kind` {}. ", kinds.join(", ")) };
     let example = match key.takes {
         Takes::Choice(_) | Takes::Choices(_) => String::new(),
         _ if key.example.is_empty() => String::new(),
@@ -139,6 +140,7 @@ fn notes(text: &mut String) {
             m.drift_per_day
         );
     }
+    text.push_str(&fleet::document());
     text.push_str(&fault::document());
     text.push_str("\n## Invariants\n\n| id | promise |\n|---|---|\n");
     for invariant in invariant::ALL {

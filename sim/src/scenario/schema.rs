@@ -3,7 +3,7 @@
 
 use super::change::DeploymentOutcome;
 use super::{fault, swarm};
-use crate::fleet::spec::Network;
+use crate::fleet::spec::{FAILURES, Network, Power, SessionKind, TwinKind};
 use crate::invariant;
 
 /// Shortest interval of publishes: a device sends at most 80 publishes a second, because AWS IoT Core takes 100 from one
@@ -55,6 +55,8 @@ pub enum Takes {
     },
     /// A probability or a share.
     Probability,
+    /// True or false.
+    Flag,
     /// One of some words.
     Choice(fn() -> Vec<&'static str>),
     /// A list of some words.
@@ -89,8 +91,8 @@ pub struct Key {
     pub section: &'static str,
     /// Name.
     pub name: &'static str,
-    /// The only `kind` of fleet that has it; absent when all have.
-    pub only: Option<&'static str>,
+    /// The kinds of fleet that have it; empty when all have.
+    pub only: &'static [&'static str],
     /// What it takes.
     pub takes: Takes,
     /// What holds when it is absent.
@@ -125,6 +127,11 @@ pub const SECTIONS: &[Section] = &[
         header: "[[fleet.metric]]",
         about: "One metric of every device of the synthetic fleet above it: `baseline + season_amplitude * sin(2 pi t / season_period + phase) + drift_per_day * days + noise`, where the phase is drawn for each device.",
     },
+    Section {
+        name: "fleet.failure",
+        header: "[[fleet.failure]]",
+        about: "One way in which twins of the fleet above it fail. What fails how and when is written into the run folder, as `labels.parquet`: the truth that detection is judged by. See the table of failures below.",
+    },
     Section { name: "phase", header: "[phase]", about: "How long the run is." },
     Section {
         name: "change",
@@ -135,6 +142,21 @@ pub const SECTIONS: &[Section] = &[
         name: "change.patch",
         header: "[change.patch]",
         about: "One value of one template that is changed in the deployment of the `[[change]]` above it, and in no later one.",
+    },
+    Section {
+        name: "rollout",
+        header: "[[rollout]]",
+        about: "An operator sets the desired state of the shadows of a fleet, one batch of devices after another. The table may be repeated.",
+    },
+    Section {
+        name: "rollout.desired",
+        header: "[rollout.desired]",
+        about: "What is desired of each device by the `[[rollout]]` above it: at least one key.",
+    },
+    Section {
+        name: "command",
+        header: "[[command]]",
+        about: "An operator publishes commands to the devices of a fleet, with QoS 1, on `tenant/{tenant}/device/{device}/command`. The table may be repeated.",
     },
     Section {
         name: "fault",
@@ -155,14 +177,23 @@ pub const SYNTHETIC: &str = "synthetic";
 /// See [`SYNTHETIC`].
 pub const REPLAY: &str = "replay";
 
-const ANY: Option<&str> = None;
-const SYN: Option<&str> = Some(SYNTHETIC);
-const REP: Option<&str> = Some(REPLAY);
+/// How devices come into the registry.
+pub const REGISTERED: &str = "registered";
+/// See [`REGISTERED`].
+pub const BY_CLAIM: &str = "by-claim";
+
+const ANY: &[&str] = &[];
+const SYN: &[&str] = &[SYNTHETIC];
+const REP: &[&str] = &[REPLAY];
+/// All that have physics.
+const TWINS: &[&str] = &["pump", "hvac", "meter", "tracker"];
+/// All whose devices are numbered.
+const NUMBERED: &[&str] = &[SYNTHETIC, "pump", "hvac", "meter", "tracker"];
 
 const fn key(
     section: &'static str,
     name: &'static str,
-    only: Option<&'static str>,
+    only: &'static [&'static str],
     takes: Takes,
     absent: Absent,
     example: &'static str,
@@ -190,6 +221,10 @@ pub const KEYS: &[Key] = &[
         "Settings of the platform, with the keys of its settings file: `raw_shards`, `enriched_shards`, `enrichment.batch_size` and so on."),
     key("", "change", ANY, Takes::Tables("change"), Absent::Words("nothing is deployed while devices publish"), "",
         "Deployments in mid-traffic."),
+    key("", "rollout", ANY, Takes::Tables("rollout"), Absent::Words("nothing is desired"), "",
+        "Desired states that an operator sets."),
+    key("", "command", ANY, Takes::Tables("command"), Absent::Words("no commands"), "",
+        "Commands that an operator sends."),
     key("", "fault", ANY, Takes::Tables("fault"), Absent::Words("nothing goes wrong"), "",
         "What goes wrong during hardship."),
     key("", "swarm", ANY, Takes::Table("swarm"), Absent::Words("nothing is drawn"), "",
@@ -198,18 +233,28 @@ pub const KEYS: &[Key] = &[
         "What the run must come to."),
 
     key("fleet", "kind", ANY, Takes::Choice(kinds), Absent::Required, "",
-        "The device model: values from a formula, or recorded series with one device for each."),
+        "The device model: `synthetic` has values from a formula, `replay` plays recorded series with one device for each, and the others are twins: devices with physics (see the table of twins below)."),
     key("fleet", "name", ANY, Takes::Word, Absent::Words("the kind"), "\"pumps\"",
         "Name of the fleet, unique in the scenario; the stem of the devices' names."),
     key("fleet", "tenant", ANY, Takes::Word, Absent::Required, "\"globex\"",
         "Tenant that owns the devices; the stem of the tenants' names when there are several."),
     key("fleet", "tenants", ANY, Takes::Whole { min: 1, max: 10_000 }, Absent::Toml("1"), "2",
         "Number of tenants. With two or more they are named `{tenant}-01` and so on."),
-    key("fleet", "network", ANY, Takes::Choice(networks), Absent::Toml("\"ethernet\""), "\"lte\"",
-        "Access network of the devices, which decides their latency."),
-    key("fleet", "devices", SYN, Takes::Whole { min: 1, max: DEVICES_MAX }, Absent::Required, "3",
+    key("fleet", "network", ANY, Takes::Choice(networks), Absent::Words("`ethernet`; of a twin: see below"), "\"lte\"",
+        "Access network of the devices, which decides latency, loss, bandwidth and how often connections drop. `ethernet`, `wifi` and `lte` lose nothing, are never full and never drop a connection by themselves: faults do that."),
+    key("fleet", "session", ANY, Takes::Choice(sessions), Absent::Toml("\"clean\""), "\"persistent\"",
+        "Whether the sessions of the devices end with their connections, or outlive them: then the broker keeps what arrives for them. A device with a persistent session subscribes to its commands."),
+    key("fleet", "disconnects", ANY, Takes::Duration { min: "1s", max: "366d" }, Absent::Words("6 hours on `nb-iot`, 2 hours on `satellite`, never on the others"), "\"30min\"",
+        "Mean time until the network drops a connection: the device notices at once and connects again, the broker hears nothing."),
+    key("fleet", "shadow", ANY, Takes::Flag, Absent::Words("`true` for twins, `false` for the others"), "true",
+        "Whether each device follows its classic shadow (it asks for what is desired of it, applies it and reports), and takes commands."),
+    key("fleet", "joins", ANY, Takes::Choice(joins), Absent::Toml("\"registered\""), "\"by-claim\"",
+        "How the devices come into the registry: `registered` by their owner before the run, or `by-claim`: each holds a claim certificate of its tenant, gets power during the run and registers itself. The tenants must be among `platform.iot.claims`."),
+    key("fleet", "joins_within", ANY, Takes::Duration { min: "1s", max: "1d" }, Absent::Words("20min with `joins = \"by-claim\"`, otherwise devices have power from the start"), "\"5min\"",
+        "Within how long after the start the devices get power, each at an instant that is drawn."),
+    key("fleet", "devices", NUMBERED, Takes::Whole { min: 1, max: DEVICES_MAX }, Absent::Required, "3",
         "Number of devices; all fleets together have at most as many."),
-    key("fleet", "publish_every", SYN, Takes::Duration { min: PUBLISH_EVERY_MIN, max: "7d" }, Absent::Required, "\"20s\"",
+    key("fleet", "publish_every", NUMBERED, Takes::Duration { min: PUBLISH_EVERY_MIN, max: "7d" }, Absent::Words("required; of a twin: see below"), "\"20s\"",
         "Interval of a device's readings. The first comes at a phase within the interval that is drawn for each device. A device sends at most 80 a second, because AWS takes at most 100 from one connection: hence the shortest interval."),
     key("fleet", "metric", SYN, Takes::Tables("fleet.metric"), Absent::Words("`temp` and `pressure`, see below"), "",
         "Metrics of every reading, at most 64."),
@@ -217,6 +262,33 @@ pub const KEYS: &[Key] = &[
         "A CSV file, or a folder that is searched with its subfolders for `*.csv`, one device for each file in the order of their paths. Relative to the scenario file."),
     key("fleet", "pace", REP, Takes::Pace, Absent::Toml("\"1s\""), "\"recorded\"",
         "Interval of the rows, or `recorded` for the intervals of their timestamps. Rows that do not fit into `phase.hardship` are not played. The shortest interval is that of `publish_every`."),
+    key("fleet", "power", TWINS, Takes::Choice(powers), Absent::Words("`battery` for trackers, `mains` for the others"), "\"battery\"",
+        "Where the devices have their power from. A battery has from 40 to 100 % when the run begins, lasts five years without a message and for 100,000 messages, and is the metric `battery` (percent); an empty one ends the readings."),
+    key("fleet", "flow", &["pump"], Takes::Number { negative: false }, Absent::Toml("120.0"), "300.0",
+        "Rated flow in l/min, 1 to 100000; each pump has its own within 10 %."),
+    key("fleet", "setpoint", &["hvac"], Takes::Number { negative: false }, Absent::Toml("21.0"), "19.5",
+        "Setpoint in degrees Celsius, 10 to 30; each room has its own within half a degree."),
+    key("fleet", "load", &["meter"], Takes::Number { negative: false }, Absent::Toml("0.5"), "1.5",
+        "Mean load in kW, 0.01 to 1000; each household has its own within 40 %."),
+    key("fleet", "speed", &["tracker"], Takes::Number { negative: false }, Absent::Toml("50.0"), "80.0",
+        "Usual speed in km/h, 20 to 110; each vehicle has its own within 20 %."),
+    key("fleet", "failure", TWINS, Takes::Tables("fleet.failure"), Absent::Words("nothing fails"), "",
+        "How the devices fail."),
+
+    key("fleet.failure", "kind", ANY, Takes::Choice(failures), Absent::Required, "",
+        "How it fails: see the table of failures."),
+    key("fleet.failure", "share", ANY, Takes::Probability, Absent::Toml("1.0"), "0.25",
+        "Part of the devices that fails so; drawn once for each."),
+    key("fleet.failure", "from", ANY, Takes::Duration { min: "0s", max: "366d" }, Absent::Toml("\"0s\""), "\"2min\"",
+        "When it begins, after the start and within `phase.hardship`."),
+    key("fleet.failure", "lasting", ANY, Takes::Duration { min: "1s", max: "366d" }, Absent::Words("until the end of hardship"), "\"3min\"",
+        "How long it lasts; at most until the end of hardship."),
+    key("fleet.failure", "metric", ANY, Takes::Label, Absent::Words("as the kind says"), "\"pressure\"",
+        "The metric that fails."),
+    key("fleet.failure", "amount", ANY, Takes::Number { negative: true }, Absent::Words("as the kind says"), "12.5",
+        "The number of the kinds that have one."),
+    key("fleet.failure", "probability", ANY, Takes::Probability, Absent::Words("as the kind says"), "0.5",
+        "How likely each reading is struck."),
 
     key("fleet.metric", "name", ANY, Takes::Label, Absent::Required, "\"rpm\"",
         "Name of the metric, as in the reading."),
@@ -238,7 +310,7 @@ pub const KEYS: &[Key] = &[
         "How far an outlier is above the value, in the unit. One above 20 times `noise`, 10 times `season_amplitude`, a day's drift and a twentieth of `baseline` together must be told: invariant `anomalies-told`."),
 
     key("phase", "hardship", ANY, Takes::Duration { min: "1s", max: "366d" }, Absent::Required, "\"2h\"",
-        "How long devices publish. At least one interval of every synthetic fleet."),
+        "How long devices publish. At least one interval of every fleet but replayed ones."),
     key("phase", "peace", ANY, Takes::Duration { min: "1s", max: "7d" }, Absent::Required, "\"4min\"",
         "How long the platform may take afterwards until everything owed has arrived. Deliveries buffer for 60 s by default (`platform.processed_delivery.buffer_interval_s`): give that and half a minute more."),
 
@@ -257,6 +329,33 @@ pub const KEYS: &[Key] = &[
         "JSON pointer into the stack's template. Everything around the value must be there."),
     key("change.patch", "value", ANY, Takes::Any, Absent::Required, "20000",
         "The value, as TOML."),
+
+    key("rollout", "fleet", ANY, Takes::Word, Absent::Words("all with `shadow = true`"), "\"synthetic\"",
+        "Fleet whose devices are to change; it needs `shadow = true`."),
+    key("rollout", "from", ANY, Takes::Duration { min: "0s", max: "366d" }, Absent::Toml("\"0s\""), "\"2min\"",
+        "When the first batch begins, after the start and within `phase.hardship`."),
+    key("rollout", "batch", ANY, Takes::Whole { min: 1, max: DEVICES_MAX }, Absent::Words("the whole fleet"), "2",
+        "Devices of a batch, in the order of their names."),
+    key("rollout", "pause", ANY, Takes::Duration { min: "1s", max: "366d" }, Absent::Toml("\"1min\""), "\"30s\"",
+        "Time from the beginning of a batch to that of the next. What does not fit into `phase.hardship` is refused."),
+    key("rollout", "desired", ANY, Takes::Table("rollout.desired"), Absent::Required, "",
+        "What is desired."),
+
+    key("rollout.desired", "firmware", ANY, Takes::Label, Absent::Words("as it is"), "\"1.2.0\"",
+        "Version of the firmware."),
+    key("rollout.desired", "publish_interval", ANY, Takes::Duration { min: "200ms", max: "1d" }, Absent::Words("as it is"), "\"30s\"",
+        "Interval of the readings."),
+    key("rollout.desired", "setpoint", ANY, Takes::Number { negative: true }, Absent::Words("as it is"), "19.5",
+        "Setpoint, in the device's unit."),
+
+    key("command", "fleet", ANY, Takes::Word, Absent::Words("all that take commands"), "\"synthetic\"",
+        "Fleet whose devices get commands; it needs `session = \"persistent\"` or `shadow = true`."),
+    key("command", "every", ANY, Takes::Duration { min: "1s", max: "366d" }, Absent::Required, "\"20s\"",
+        "Interval of the commands to one device. They are spread evenly over the devices of the fleet, one after another."),
+    key("command", "from", ANY, Takes::Duration { min: "0s", max: "366d" }, Absent::Toml("\"0s\""), "\"1min\"",
+        "When the first is sent, after the start."),
+    key("command", "until", ANY, Takes::Duration { min: "1s", max: "366d" }, Absent::Words("the end of hardship"), "\"4min\"",
+        "When no more are sent; not later than `phase.hardship`."),
 
     key("fault", "kind", ANY, Takes::Choice(fault::kinds), Absent::Required, "",
         "What goes wrong: see the table of kinds."),
@@ -311,6 +410,8 @@ pub const KEYS: &[Key] = &[
         "How likely a kind of fault is switched off."),
     key("swarm", "setting_off", ANY, Takes::Probability, Absent::Toml("0.5"), "0.9",
         "How likely a setting of the platform keeps its default."),
+    key("swarm", "twins", ANY, Takes::Probability, Absent::Toml("0.0"), "0.5",
+        "How likely a fleet is one of twins, with a network and failures that are drawn."),
 
     key("expect", "verdict", ANY, Takes::Choice(verdicts), Absent::Toml("\"held\""), "\"unsettled\"",
         "`held`: no invariant is broken, everything owed arrives, and no device gives a reading up. `unsettled`: something owed has not arrived when peace ends, or a device gave a reading up because its queue was full (those that a fault `flash-full` makes it give up are counted apart). `violated`: an invariant is broken. Anything but `held` makes the scenario a canary, and a run of it that holds fails with exit code 1."),
@@ -323,15 +424,31 @@ pub const KEYS: &[Key] = &[
 ];
 
 fn kinds() -> Vec<&'static str> {
-    vec![SYNTHETIC, REPLAY]
+    [SYNTHETIC, REPLAY].into_iter().chain(TwinKind::ALL.iter().map(|(name, _)| *name)).collect()
+}
+
+fn powers() -> Vec<&'static str> {
+    Power::ALL.iter().map(|(name, _)| *name).collect()
+}
+
+fn failures() -> Vec<&'static str> {
+    FAILURES.iter().map(|contract| contract.id).collect()
 }
 
 fn streams() -> Vec<&'static str> {
     fault::STREAMS.to_vec()
 }
 
+fn joins() -> Vec<&'static str> {
+    vec![REGISTERED, BY_CLAIM]
+}
+
 fn networks() -> Vec<&'static str> {
     Network::ALL.iter().map(|(name, _)| *name).collect()
+}
+
+fn sessions() -> Vec<&'static str> {
+    SessionKind::ALL.iter().map(|(name, _)| *name).collect()
 }
 
 fn verdicts() -> Vec<&'static str> {
@@ -385,6 +502,7 @@ impl Takes {
                 format!("a finite number that is not negative, at most {NUMBER_MAX:e}")
             }
             Takes::Probability => "a number from 0 to 1".to_owned(),
+            Takes::Flag => "true or false".to_owned(),
             Takes::Choice(words) => format!("one of {}", quoted(&words())),
             Takes::Choices(words) => format!("a list of at least one of {}", quoted(&words())),
             Takes::Path => "a path, relative to the scenario file".to_owned(),

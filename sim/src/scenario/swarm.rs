@@ -32,6 +32,8 @@ pub struct Swarm {
     pub kind_off: Probability,
     /// How likely a setting of the platform keeps its default.
     pub setting_off: Probability,
+    /// How likely a fleet is one of twins.
+    pub twins: Probability,
 }
 
 /// Reads `[swarm]`.
@@ -64,6 +66,7 @@ pub(super) fn read(table: &Table<'_>) -> Result<Swarm, ScenarioError> {
         family_off: probability("family_off", 0.25)?,
         kind_off: probability("kind_off", 0.5)?,
         setting_off: probability("setting_off", 0.5)?,
+        twins: probability("twins", 0.0)?,
     };
     if swarm.hardship_min > swarm.hardship_max {
         let key = if table.get("hardship_max").is_some() { "hardship_max" } else { "hardship_min" };

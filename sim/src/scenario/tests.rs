@@ -10,7 +10,7 @@ use toml_edit::{DocumentMut, Item};
 use super::schema::{self, Absent, KEYS, Takes};
 use super::*;
 use crate::fault::{Contract, KINDS};
-use crate::fleet::spec::{ModelSpec, Network, Pace};
+use crate::fleet::spec::{ModelSpec, Network, Pace, Power, TwinKind, TwinSpec};
 
 const SYNTHETIC: &str = r#"title = "t"
 why = "w"
@@ -20,6 +20,19 @@ kind = "synthetic"
 tenant = "acme"
 devices = 4
 publish_every = "10s"
+
+[phase]
+hardship = "10min"
+peace = "3min"
+"#;
+
+const PUMP: &str = r#"title = "t"
+why = "w"
+
+[[fleet]]
+kind = "pump"
+tenant = "acme"
+devices = 4
 
 [phase]
 hardship = "10min"
@@ -81,6 +94,104 @@ fn a_short_file_has_the_defaults() {
 }
 
 #[test]
+fn four_lines_make_a_fleet_of_twins_with_the_defaults_of_their_kind() {
+    for (kind, network, every_s, power, value) in [
+        (TwinKind::Pump, Network::Ethernet, 10, Power::Mains, 120.0),
+        (TwinKind::Hvac, Network::Wifi, 30, Power::Mains, 21.0),
+        (TwinKind::Meter, Network::NbIot, 60, Power::Mains, 0.5),
+        (TwinKind::Tracker, Network::Lte, 10, Power::Battery, 50.0),
+    ] {
+        let scenario = parse(&PUMP.replace("pump", kind.name())).unwrap();
+        let [fleet] = scenario.fleets.as_slice() else { panic!("one fleet") };
+        assert_eq!(
+            (fleet.name.as_str(), fleet.network, fleet.disconnects, fleet.shadow),
+            (kind.name(), network, None, true)
+        );
+        let publish_every = Duration::from_secs(every_s);
+        let model = ModelSpec::Twin(TwinSpec { kind, publish_every, power, value, failures: Vec::new() });
+        assert_eq!(fleet.model, model);
+        assert_eq!(scenario.readings_max(), 4 * (600 / every_s + 1));
+    }
+    assert!(!parse(SYNTHETIC).unwrap().fleets[0].shadow);
+    let off = parse(&PUMP.replace("devices", "shadow = false\ndevices")).unwrap();
+    assert!(!off.fleets[0].shadow);
+}
+
+/// Changes to [`PUMP`] and what is said about them: (replace, by, line, key, parts of the message).
+const TWIN_MISTAKES: &[(&str, &str, usize, &str, [&str; 2])] = &[
+    ("devices = 4", "series = \"x\"", 7, "fleet[0].series", ["of kind \"replay\"", "set kind = \"replay\""]),
+    ("devices = 4", "devices = 4\nload = 1.0", 8, "fleet[0].load", ["of kind \"meter\"", "flow"]),
+    ("devices = 4", "devices = 4\nflow = 0.5", 8, "fleet[0].flow", ["is 0.5", "from 1 to 100000"]),
+    ("devices = 4", "devices = 4\nshadow = 1", 8, "fleet[0].shadow", ["is the number 1", "true or false"]),
+    ("devices = 4", "devices = 4\npower = \"sun\"", 8, "fleet[0].power", ["is \"sun\"", "\"battery\""]),
+    ("devices = 4", "flow = 9.0", 4, "fleet[0].devices", ["is missing", "a whole number"]),
+    (
+        "devices = 4",
+        "devices = 4\nmetric = []",
+        8,
+        "fleet[0].metric",
+        ["of kind \"synthetic\"", "this one is \"pump\""],
+    ),
+];
+
+/// Tables `[[fleet.failure]]` of a pump and what is said about them, with the line in the table.
+const FAILURE_MISTAKES: &[(&str, usize, &str, [&str; 2])] = &[
+    ("kind = \"worn\"", 1, "kind", ["is \"worn\"", "\"bearing-wear\""]),
+    ("kind = \"coverage-loss\"", 1, "kind", ["which only a tracker has", "one of stuck, drift"]),
+    ("kind = \"stuck\"", 0, "metric", ["is missing", "The metric that fails"]),
+    ("kind = \"stuck\"\nmetric = \"flwo\"", 2, "metric", ["a pump does not measure", "did you mean `flow`?"]),
+    ("kind = \"drift\"\nmetric = \"flow\"", 0, "amount", ["is missing", "a finite number"]),
+    (
+        "kind = \"stuck\"\nmetric = \"flow\"\namount = 2",
+        3,
+        "amount",
+        ["for the kind \"stuck\"", "this kind has: metric"],
+    ),
+    ("kind = \"bearing-wear\"\namount = -2", 2, "amount", ["is negative", "wear only grows"]),
+    ("kind = \"dropout\"\nfrom = \"10min\"", 2, "from", ["is 10min", "less than phase.hardship"]),
+    ("kind = \"dropout\"\nmetrc = \"flow\"", 2, "metrc", ["is not a key", "did you mean `metric`?"]),
+];
+
+#[test]
+fn mistakes_in_fleets_of_twins_are_found() {
+    let said = |text: &str, line: usize, key: &str, parts: &[&str]| {
+        let error = parse(text).expect_err(key);
+        let shown = error.to_string();
+        assert_eq!((error.key.as_str(), error.place.as_ref().map(|place| place.line)), (key, Some(line)), "{shown}");
+        assert!(parts.iter().all(|part| shown.contains(part)), "{parts:?} in\n{shown}");
+        assert!(!error.expected.is_empty() && !error.hint.is_empty(), "{shown}");
+    };
+    for (replace, by, line, key, parts) in TWIN_MISTAKES {
+        said(&PUMP.replace(replace, by), *line, key, parts);
+    }
+    for (text, line, key, parts) in FAILURE_MISTAKES {
+        let text = PUMP.replace("[phase]", &format!("[[fleet.failure]]\n{text}\n[phase]"));
+        said(&text, 9 + line, &format!("fleet[0].failure[0].{key}"), parts);
+    }
+    let synthetic = SYNTHETIC.replace("devices = 4", "devices = 4\npower = \"mains\"");
+    said(&synthetic, 8, "fleet[0].power", &["\"pump\", \"hvac\"", "this one is \"synthetic\""]);
+    let dropout = |metric: &str| format!("[[fleet.failure]]\nkind = \"dropout\"\nmetric = \"{metric}\"\n");
+    let all: String = ["vibration", "motor_temp", "flow", "pressure"].map(dropout).concat();
+    said(&PUMP.replace("[phase]", &format!("{all}[phase]")), 9, "fleet[0].failure", &["drops every metric"]);
+}
+
+#[test]
+fn failures_of_a_run_end_with_its_hardship() {
+    let failures = "[[fleet.failure]]\nkind = \"dropout\"\nfrom = \"2min\"\n\
+                    [[fleet.failure]]\nkind = \"dropout\"\nfrom = \"8min\"\nlasting = \"1min\"\n";
+    let scenario = parse(&PUMP.replace("[phase]", &format!("{failures}[phase]"))).unwrap();
+    let lasting = |minutes: u64| {
+        let hardship = Some(Duration::from_secs(60 * minutes));
+        let scenario = scenario.with_overrides(&Overrides { hardship, ..Overrides::default() })?;
+        let fleets = scenario.fleets_in_hardship();
+        let ModelSpec::Twin(twin) = &fleets[0].model else { panic!("a twin") };
+        Ok::<_, ScenarioError>(twin.failures.iter().map(|f| f.lasting.unwrap().as_secs()).collect::<Vec<_>>())
+    };
+    assert_eq!((lasting(10).unwrap(), lasting(20).unwrap()), (vec![480, 60], vec![1_080, 60]));
+    assert_eq!(lasting(8).unwrap_err().key, "fleet[0].failure[1].from");
+}
+
+#[test]
 fn a_folder_of_series_is_one_device_for_each_in_the_order_of_their_paths() {
     let folder = folder();
     let scenario = Scenario::parse(REPLAY, &folder.path().join("r.toml")).unwrap();
@@ -122,12 +233,25 @@ fn section<'a>(document: &'a mut DocumentMut, name: &str) -> &'a mut dyn toml_ed
                 metrics.push(toml_edit::Table::from_iter([("name", "flow")]));
                 return Item::ArrayOfTables(metrics);
             }
+            if part == "failure" {
+                let failure = toml_edit::Table::from_iter([("kind", "stuck"), ("metric", "flow")]);
+                return Item::ArrayOfTables(toml_edit::ArrayOfTables::from_iter([failure]));
+            }
             if part == "change" {
                 let mut change = toml_edit::Table::from_iter([("at", "1min")]);
                 change.insert("platform", "{ raw_shards = 3 }".parse::<toml_edit::Value>().unwrap().into());
                 let patch = "{ stack = 'enrichment', path = '/Resources/A', value = 'b' }";
                 change.insert("patch", patch.parse::<toml_edit::Value>().unwrap().into());
                 return Item::ArrayOfTables(toml_edit::ArrayOfTables::from_iter([change]));
+            }
+            if part == "rollout" {
+                let desired = "{ firmware = '1.1.0', setpoint = 21.0 }".parse::<toml_edit::Value>().unwrap();
+                let rollout = toml_edit::Table::from_iter([("desired", desired)]);
+                return Item::ArrayOfTables(toml_edit::ArrayOfTables::from_iter([rollout]));
+            }
+            if part == "command" {
+                let command = toml_edit::Table::from_iter([("every", "1min")]);
+                return Item::ArrayOfTables(toml_edit::ArrayOfTables::from_iter([command]));
             }
             if part == "fault" {
                 let fault = toml_edit::Table::from_iter([("kind", "slow-service")]);
@@ -171,11 +295,33 @@ fn every_key_changes_something_and_has_the_default_that_it_says() {
         if key.name == "kind" {
             // That each kind of fault is another is a test of the kinds.
             assert_ne!(parse(SYNTHETIC), parse(REPLAY));
+            assert_ne!(parse(PUMP), parse(&PUMP.replace("pump", "meter")));
             continue;
         }
-        let base = if key.only == Some(schema::REPLAY) { REPLAY } else { SYNTHETIC };
+        let base = match key.only {
+            _ if key.section == "fleet.failure" => PUMP.to_owned(),
+            [] => SYNTHETIC.to_owned(),
+            many if many.contains(&"pump") => PUMP.to_owned(),
+            [schema::REPLAY, ..] => REPLAY.to_owned(),
+            [schema::SYNTHETIC, ..] => SYNTHETIC.to_owned(),
+            [twin, ..] => PUMP.replace("pump", twin),
+        };
         let mut base: DocumentMut = base.parse().unwrap();
+        if key.section.starts_with("rollout") || key.section == "command" {
+            section(&mut base, "fleet").insert("shadow", Item::Value(true.into()));
+        }
         section(&mut base, key.section);
+        if key.section == "fleet.failure" {
+            let failure = match key.name {
+                "metric" => "{ kind = 'dropout' }",
+                "amount" => "{ kind = 'bearing-wear' }",
+                "probability" => "{ kind = 'spike', metric = 'flow', amount = 90.0 }",
+                _ => "{ kind = 'stuck', metric = 'flow' }",
+            };
+            let failure = failure.parse::<toml_edit::Value>().unwrap().as_inline_table().unwrap().clone().into_table();
+            let fleet = base["fleet"].as_array_of_tables_mut().unwrap().get_mut(0).unwrap();
+            fleet.insert("failure", Item::ArrayOfTables(toml_edit::ArrayOfTables::from_iter([failure])));
+        }
         if key.section == "fault" {
             let has = |contract: &&Contract| contract.keys.iter().any(|has| has.as_str() == key.name);
             let kind = KINDS.iter().find(has).map_or("throttle", |contract| contract.id);
@@ -281,6 +427,43 @@ const MISTAKES: &[(&str, &str, usize, &str, &[&str])] = &[
     ("\"acme\"", "\"acme/+\"", 6, "fleet[0].tenant", &["is \"acme/+\"", "of a-z, 0-9 and -"]),
     ("\"acme\"", "\"Acme\"", 6, "fleet[0].tenant", &["is \"Acme\""]),
     ("devices = 4", "network = \"5g\"\ndevices = 4", 7, "fleet[0].network", &["\"ethernet\", \"wifi\", \"lte\""]),
+    (
+        "peace = \"3min\"",
+        "peace = \"3min\"\n[[rollout]]\ndesired = { firmware = \"2\" }",
+        13,
+        "rollout[0]",
+        &["no such fleet has shadow = true"],
+    ),
+    (
+        "publish_every = \"10s\"",
+        "publish_every = \"10s\"\nshadow = true\n[[rollout]]\nbatch = 1\npause = \"4min\"\ndesired = { firmware = \"2\" }",
+        11,
+        "rollout[0].batch",
+        &["the last batch begins after 12min", "take larger batches"],
+    ),
+    (
+        "publish_every = \"10s\"",
+        "publish_every = \"10s\"\nshadow = true\n[[rollout]]\ndesired = {}",
+        11,
+        "rollout[0].desired",
+        &["desires nothing", "name a firmware"],
+    ),
+    ("devices = 4", "session = \"sticky\"\ndevices = 4", 7, "fleet[0].session", &["\"clean\", \"persistent\""]),
+    ("devices = 4", "shadow = \"yes\"\ndevices = 4", 7, "fleet[0].shadow", &["write true or false"]),
+    (
+        "peace = \"3min\"",
+        "peace = \"3min\"\n[[command]]\nevery = \"5s\"",
+        13,
+        "command[0]",
+        &["no such fleet has session = \"persistent\""],
+    ),
+    (
+        "publish_every = \"10s\"",
+        "publish_every = \"10s\"\nshadow = true\n[[command]]\nevery = \"5s\"\nuntil = \"11min\"",
+        12,
+        "command[0].until",
+        &["ends after 11min", "within phase.hardship (10min)"],
+    ),
     (
         "[phase]",
         "[[fleet.metric]]\nname = \"a\"\nbaseline = nan\n[phase]",
@@ -746,11 +929,14 @@ fn all_scenario_files_of_the_repository_are_valid() {
         "fleet-10k",
         "operator-errors",
         "power-loss",
+        "reconnect-storm",
         "region-outage",
         "replay-nab",
         "reshard-storm",
+        "shadow-rollout",
         "smoke",
         "swarm",
+        "twins",
         "hostile-device",
         "unruly-devices",
         "unwell-services",

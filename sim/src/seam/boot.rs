@@ -171,6 +171,7 @@ fn oracle_policy(account: &Account, deployed: &Deployed, results: &str, key: Opt
                 arn("glue", &format!("table/{database}/*")),
             ],
         ),
+        allow(&["iot:GetThingShadow"], &[arn("iot", "thing/*")]),
         allow(&["s3:ListBucket"], &[bucket(processed), bucket(raw), bucket(results)]),
         allow(
             &["s3:GetObject"],

@@ -5,6 +5,7 @@
 mod boot;
 mod broker;
 mod calls;
+mod claims;
 mod function_faults;
 mod functions;
 mod handle;
@@ -19,7 +20,8 @@ mod watch;
 pub use boot::{
     BootError, Deployed, boot, enable_registry_events, oracle, register_device, session_credential, upload_packages,
 };
-pub use broker::{BROKER, serve};
+pub use broker::{BROKER, WireTamper, serve};
+pub use claims::give_claims;
 pub use functions::{FunctionFactory, Functions};
 pub use handle::Cloud;
 pub use http_client::sdk_config;

@@ -145,6 +145,7 @@ pub(super) fn operation(service: &str, request: &Request<Bytes>) -> String {
     let known = match service {
         "s3" => s3_operation(request),
         "iot" => Iot::operation_of(method, path),
+        "iotdata" | "iotdevicegateway" => Iot::data_operation_of(method, path),
         "lambda" => Lambda::operation_of(method, path),
         _ => None,
     };
@@ -206,6 +207,7 @@ mod tests {
             ("s3", "GET", "https://s3.eu-west-1.amazonaws.com/", &[], b"", "ListBuckets"),
             ("s3", "POST", "https://lake.s3.eu-west-1.amazonaws.com/?delete", &[], b"", "DeleteObjects"),
             ("iot", "GET", "https://iot.eu-west-1.amazonaws.com/things/pump-1", &[], b"", "DescribeThing"),
+            ("iotdata", "POST", "https://data-ats.iot.eu-west-1.amazonaws.com/topics/a%2Fb", &[], b"", "Publish"),
             ("lambda", "POST", "https://lambda.x.com/2015-03-31/functions/f/invocations", &[], b"", "Invoke"),
         ] {
             assert_eq!(operation(service, &request(method, uri, headers, body)), expected, "{service} {method} {uri}");

@@ -45,6 +45,8 @@ pub(super) const ALL: &[Pass] = &[
     pass("fleets", Boldness::Bold, false, fleets),
     pass("devices", Boldness::Bold, true, devices),
     pass("faults", Boldness::Bold, false, |scenario, _| without(scenario, "fault")),
+    pass("rollouts", Boldness::Bold, false, |scenario, _| without(scenario, "rollout")),
+    pass("commands", Boldness::Bold, false, |scenario, _| without(scenario, "command")),
     pass("hardship", Boldness::Bold, true, hardship),
     pass("changes", Boldness::Timid, false, |scenario, _| without(scenario, "change")),
     pass("settings of the platform", Boldness::Timid, false, platform),
@@ -115,8 +117,8 @@ fn without(scenario: &Scenario, list: &str) -> Vec<String> {
     drops(count(scenario, list)).into_iter().filter_map(drop_these).collect()
 }
 
-/// One device a fleet, without faults and changes: a failure that needs none of them is found at once. Then with the
-/// faults.
+/// One device a fleet, without faults, changes and what an operator asks: a failure that needs none of them is found at
+/// once. Then with them.
 fn all_at_once(scenario: &Scenario, _: &Signature) -> Vec<String> {
     let small = |doc: &mut DocumentMut, devices: i64| {
         for fleet in tables(doc, "fleet").into_iter().flat_map(|fleets| fleets.iter_mut()) {
@@ -124,8 +126,7 @@ fn all_at_once(scenario: &Scenario, _: &Signature) -> Vec<String> {
         }
     };
     let bare = edited(scenario, |doc| {
-        doc.remove("fault");
-        doc.remove("change");
+        ["fault", "change", "rollout", "command"].iter().for_each(|list| drop(doc.remove(list)));
         small(doc, 1);
         Some(())
     });

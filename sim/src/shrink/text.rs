@@ -6,7 +6,6 @@ use std::time::Duration;
 use toml_edit::{ArrayOfTables, DocumentMut, Item, Table, TableLike, Value};
 
 use super::series;
-use crate::fleet::spec::ModelSpec;
 use crate::scenario::{Scenario, ScenarioError, duration};
 
 /// The document of a scenario's text.
@@ -19,7 +18,7 @@ pub(super) fn document(scenario: &Scenario) -> DocumentMut {
 pub(super) fn written(scenario: &Scenario) -> Result<Scenario, ScenarioError> {
     let path = Path::new(&scenario.source.path);
     let mut doc = document(scenario);
-    for name in ["fleet", "change", "fault"] {
+    for name in ["fleet", "change", "fault", "rollout", "command"] {
         normalise(&mut doc, name);
     }
     write_values(&mut doc, scenario);
@@ -29,6 +28,9 @@ pub(super) fn written(scenario: &Scenario) -> Result<Scenario, ScenarioError> {
         same.source.text.clear();
         same.faults.retain(|fault| fault.from < same.phase.hardship);
         same.faults.iter_mut().for_each(|fault| fault.until = fault.until.min(same.phase.hardship));
+        same.rollouts.retain(|rollout| rollout.from < same.phase.hardship);
+        same.commands.retain(|command| command.from < same.phase.hardship);
+        same.commands.iter_mut().for_each(|command| command.until = command.until.min(same.phase.hardship));
         same
     };
     if comparable(&written) == comparable(scenario) {
@@ -51,9 +53,9 @@ fn write_values(doc: &mut DocumentMut, scenario: &Scenario) {
     keep_first(tables(doc, "change"), scenario.changes.len());
     keep_first(tables(doc, "fleet"), scenario.fleets.len());
     for (table, fleet) in tables(doc, "fleet").into_iter().flat_map(ArrayOfTables::iter_mut).zip(&scenario.fleets) {
-        let ModelSpec::Synthetic(model) = &fleet.model else { continue };
+        let Some(publish_every) = fleet.model.publish_every() else { continue };
         set(table, "devices", i64::from(fleet.devices));
-        set(table, "publish_every", text_of(model.publish_every));
+        set(table, "publish_every", text_of(publish_every));
         // One tenant is called after its stem alone: where several became one, the one keeps its number.
         match fleet.tenants.as_slice() {
             [only] => {
@@ -78,13 +80,14 @@ fn keep_first(tables: Option<&mut ArrayOfTables>, count: usize) {
     }
 }
 
-/// Ends windows with hardship, and drops faults and changes that would come after it.
+/// Ends windows with hardship, and drops what would come after it.
 pub(super) fn clamp(doc: &mut DocumentMut, hardship: Duration) {
     let after = |table: &Table, key: &str| duration_of(table, key).is_some_and(|at| at >= hardship);
-    if let Some(faults) = tables(doc, "fault") {
-        faults.retain(|fault| !after(fault, "from"));
-        for fault in faults.iter_mut().filter(|fault| after(fault, "until")) {
-            fault.remove("until");
+    for list in ["fault", "rollout", "command"] {
+        let Some(windows) = tables(doc, list) else { continue };
+        windows.retain(|window| !after(window, "from"));
+        for window in windows.iter_mut().filter(|window| after(window, "until")) {
+            window.remove("until");
         }
     }
     if let Some(changes) = tables(doc, "change") {
@@ -95,7 +98,7 @@ pub(super) fn clamp(doc: &mut DocumentMut, hardship: Duration) {
 
 /// Takes away lists of tables that have none left.
 pub(super) fn drop_empty(doc: &mut DocumentMut) {
-    for name in ["change", "fault"] {
+    for name in ["change", "fault", "rollout", "command"] {
         if tables(doc, name).is_some_and(|tables| tables.is_empty()) {
             doc.remove(name);
         }

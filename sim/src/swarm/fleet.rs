@@ -6,7 +6,7 @@ use rand::RngExt as _;
 use toml_edit::{ArrayOfTables, Item, Table, value};
 
 use super::lots::{chance, one_of, rounded};
-use crate::fleet::spec::Network;
+use crate::fleet::spec::{FAILURES, FailureContract, Network, Power, TwinKind};
 use crate::scenario::{Swarm, duration};
 use crate::world::seed::{Rng, Seed};
 
@@ -14,6 +14,8 @@ use crate::world::seed::{Rng, Seed};
 const FLEETS: [&str; 5] = ["pumps", "gateways", "meters", "boilers", "fans"];
 /// Stems of tenants: two fleets may share their tenants.
 const TENANTS: [&str; 3] = ["acme", "globex", "initech"];
+/// Access networks.
+const NETWORKS: [&str; 3] = ["ethernet", "wifi", "lte"];
 /// Intervals of publishes, in milliseconds.
 const EVERY_MS: [u64; 9] = [250, 500, 1_000, 2_000, 5_000, 10_000, 15_000, 20_000, 30_000];
 /// Metrics: name, baseline, noise, and units of which the oracles know the conversion; empty for an undeclared one.
@@ -38,7 +40,13 @@ pub(super) fn draw(swarm: &Swarm, seed: Seed, hardship: Duration) -> ArrayOfTabl
         let size = if others == 0 { left } else { rng.random_range(1..=left - others) };
         left -= size;
         let share = swarm.readings_max * u64::from(size) / u64::from(devices);
-        fleets.push(fleet(n as usize, size, share, hardship, rng));
+        let mut fleet = fleet(n as usize, size, share, hardship, rng);
+        // From a stream of its own: without twins the same is drawn as ever.
+        let twins = &mut seed.nth("twin", u64::from(n)).rng();
+        if chance(twins, swarm.twins.get()) {
+            twin(&mut fleet, hardship, twins);
+        }
+        fleets.push(fleet);
     }
     fleets
 }
@@ -53,9 +61,51 @@ fn fleet(n: usize, devices: u32, readings_max: u64, hardship: Duration, rng: &mu
     table.insert("tenants", value(i64::from(rng.random_range(1..=devices.min(4)))));
     table.insert("devices", value(i64::from(devices)));
     table.insert("publish_every", value(duration::format(interval(devices, readings_max, hardship, rng))));
-    table.insert("network", value(one_of(rng, &Network::ALL).0));
+    table.insert("network", value(one_of(rng, &NETWORKS)));
     if chance(rng, 0.7) {
         table.insert("metric", Item::ArrayOfTables(metrics(rng)));
+    }
+    table
+}
+
+/// Makes a fleet one of twins.
+fn twin(table: &mut Table, hardship: Duration, rng: &mut Rng) {
+    let (name, kind) = one_of(rng, &TwinKind::ALL);
+    table.remove("metric");
+    table.insert("kind", value(name));
+    table.insert("network", value(one_of(rng, &Network::ALL).0));
+    table.insert("power", value(one_of(rng, &Power::ALL).0));
+    if chance(rng, 0.3) {
+        table.insert("disconnects", value(one_of(rng, &["1min", "3min", "10min"])));
+    }
+    let mut failures = ArrayOfTables::new();
+    for _ in 0..rng.random_range(0..=2) {
+        let contract = one_of(rng, &FAILURES);
+        if contract.only.is_none_or(|only| only == kind) {
+            failures.push(failure(contract, kind, hardship, rng));
+        }
+    }
+    if !failures.is_empty() {
+        table.insert("failure", Item::ArrayOfTables(failures));
+    }
+}
+
+fn failure(contract: FailureContract, twin: TwinKind, hardship: Duration, rng: &mut Rng) -> Table {
+    let mut table = Table::new();
+    table.insert("kind", value(contract.id));
+    table.insert("share", value(rounded(rng.random_range(0.2..1.0))));
+    let part = |rng: &mut Rng, most: f64| Duration::from_secs(hardship.mul_f64(rng.random_range(0.0..most)).as_secs());
+    table.insert("from", value(duration::format(part(rng, 0.6))));
+    table.insert("lasting", value(duration::format(part(rng, 0.5).max(Duration::from_secs(1)))));
+    for (key, required) in contract.keys {
+        match *key {
+            "metric" if *required || chance(rng, 0.5) => {
+                let metric = &twin.metrics()[rng.random_range(0..twin.metrics().len())];
+                table.insert("metric", value(metric.name));
+            }
+            "amount" => drop(table.insert("amount", value(rounded(rng.random_range(5.0..100.0))))),
+            _ => {}
+        }
     }
     table
 }

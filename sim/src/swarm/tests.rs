@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
 use crate::fault::{Family, Kind};
-use crate::fleet::spec::ModelSpec;
+use crate::fleet::spec::{FAILURES, ModelSpec, Network, TwinKind};
 
 const SWARM: &str = "title = \"t\"\nwhy = \"w\"\n[swarm]\n";
 
@@ -131,10 +131,34 @@ fn peace_is_long_enough_for_buffers_and_for_the_longest_fault() {
         let longest = drawn.faults.iter().filter_map(|fault| fault.lasting).max().unwrap_or_default();
         assert!(drawn.phase.peace >= PEACE_MARGIN + longest, "seed {seed}");
         for fleet in &drawn.fleets {
-            let ModelSpec::Synthetic(model) = &fleet.model else { panic!("a synthetic fleet") };
-            assert!(model.publish_every <= drawn.phase.hardship, "seed {seed}");
+            let publish_every = fleet.model.publish_every().expect("no series are drawn");
+            assert!(publish_every <= drawn.phase.hardship, "seed {seed}");
         }
     }
+}
+
+#[test]
+fn fleets_of_twins_are_drawn_as_often_as_asked_with_every_kind_network_and_failure() {
+    let text = format!("{SWARM}twins = 0.5\n");
+    let (mut fleets, mut twins, mut seen) = (0, 0, BTreeSet::new());
+    for seed in 0..400 {
+        let (drawn, plain) = (drawn(&text, seed), drawn(SWARM, seed));
+        assert_eq!(drawn.faults, plain.faults, "seed {seed}: faults are the same with and without");
+        for (fleet, plain) in drawn.fleets.iter().zip(&plain.fleets) {
+            fleets += 1;
+            let ModelSpec::Twin(twin) = &fleet.model else {
+                assert_eq!(fleet, plain, "seed {seed}");
+                continue;
+            };
+            twins += 1;
+            assert_eq!((fleet.devices, Some(twin.publish_every)), (plain.devices, plain.model.publish_every()));
+            seen.insert(format!("{:?}", twin.kind));
+            seen.insert(format!("{:?}", fleet.network));
+            seen.extend(twin.failures.iter().map(|failure| failure.kind.contract().id.to_owned()));
+        }
+    }
+    assert!((fleets * 2 / 5..fleets * 3 / 5).contains(&twins), "{twins} of {fleets}");
+    assert_eq!(seen.len(), TwinKind::ALL.len() + Network::ALL.len() + FAILURES.len(), "{seen:?}");
 }
 
 #[test]

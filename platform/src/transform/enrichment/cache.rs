@@ -8,8 +8,9 @@ use super::directory::Device;
 
 /// How long a device's entry is believed.
 pub(super) const KNOWN_FOR: Duration = Duration::from_secs(5 * 60);
-/// How long a device's absence is believed: short, so that a new device leaves quarantine soon.
-pub(super) const UNKNOWN_FOR: Duration = Duration::from_secs(10);
+/// How long a device's absence is believed: very short, because readings of a new device wait for its item, and others
+/// behind them.
+pub(super) const UNKNOWN_FOR: Duration = Duration::from_secs(1);
 
 /// What is remembered of a device: its entry, or that it has none.
 pub(super) type Known = Option<Arc<Device>>;
@@ -82,8 +83,8 @@ mod tests {
         cache.insert("b".to_owned(), None, at(0));
         assert_eq!(cache.get("a", at(299)), Some(device()));
         assert_eq!(cache.get("a", at(300)), None);
-        assert_eq!(cache.get("b", at(9)), Some(None));
-        assert_eq!(cache.get("b", at(10)), None);
+        assert_eq!(cache.get("b", at(0)), Some(None));
+        assert_eq!(cache.get("b", at(1)), None);
         assert_eq!(cache.get("c", at(0)), None);
     }
 

@@ -33,9 +33,15 @@ pub const VARIABLES: [&str; 3] = [DIRECTORY_TABLE, ENRICHED_STREAM, QUARANTINE_B
 /// Kept free before the deadline for the quarantine when something is left for it after the readings are written.
 const QUARANTINE_TIME: Duration = Duration::from_secs(3);
 
+/// So long a reading of a device that the directory does not know waits in its stream, with all that is behind it in its
+/// shard. A device may only publish when the registry names its tenant, so the device tagger is about to write its item: at
+/// once, or at its second attempt, a minute later.
+pub(super) const UNKNOWN_WAITS: Duration = Duration::from_secs(120);
+
 /// The enrichment function.
 #[derive(Debug)]
 pub struct Enrichment {
+    clock: Clock,
     directory: Directory,
     quarantine: Quarantine,
     writer: Writer,
@@ -60,8 +66,21 @@ impl Enrichment {
         Ok(Enrichment {
             directory: Directory::new(client!(aws_sdk_dynamodb, &config), table, clock.clone()),
             quarantine: Quarantine::new(client!(aws_sdk_s3, &config), bucket, clock.clone()),
-            writer: Writer::new(client!(aws_sdk_kinesis, &config), stream, clock),
+            writer: Writer::new(client!(aws_sdk_kinesis, &config), stream, clock.clone()),
+            clock,
         })
+    }
+
+    /// The position of the first reading whose device is not in the directory yet, and may still come: it waits in the stream
+    /// with all that is behind it.
+    fn held(&self, valid: &[(usize, Reading<'_>)], numbered: &[usize], known: &[Known]) -> Option<usize> {
+        let now_ms = self.clock.now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis();
+        let waits = |reading: &Reading<'_>| {
+            let received_ms = u128::try_from(reading.received_at).unwrap_or(0);
+            now_ms.saturating_sub(received_ms) < UNKNOWN_WAITS.as_millis()
+        };
+        let mut unknown = valid.iter().zip(numbered).filter(|(_, device)| known[**device].is_none());
+        unknown.find(|((_, reading), _)| waits(reading)).map(|((position, _), _)| *position)
     }
 
     /// Writes the readings of `device_count` devices and keeps what is refused, both by their positions. Answers from
@@ -102,16 +121,22 @@ impl Function for Enrichment {
         let (devices, numbered) = number_devices(&valid);
         let known = self.directory.resolve(&devices, context.deadline).await?;
         let mut outgoing = Vec::with_capacity(valid.len());
-        for ((position, reading), device) in valid.iter().zip(numbered) {
-            match enrich(reading, &known[device]) {
+        for ((position, reading), device) in valid.iter().zip(&numbered) {
+            match enrich(reading, &known[*device]) {
                 Ok(data) => {
+                    let device = *device;
                     outgoing.push(Outgoing { position: *position, device, key: reading.device_id.as_ref(), data });
                 }
                 Err(rejection) => refused.push((*position, rejection)),
             }
         }
         refused.sort_by_key(|(position, _)| *position);
-        let again_from = self.store(&event, &outgoing, devices.len(), &refused, context.deadline).await;
+        let held = self.held(&valid, &numbered, &known);
+        if let Some(held) = held {
+            outgoing.retain(|reading| reading.position < held);
+            refused.retain(|(position, _)| *position < held);
+        }
+        let again_from = self.store(&event, &outgoing, devices.len(), &refused, context.deadline).await.or(held);
         tracing::debug!(
             request_id = %context.request_id,
             shard = event.shard_id(),

@@ -2,6 +2,9 @@
 //!
 //! What is refused is kept in quarantine with its reason. A batch is done when each of its readings is in the enriched
 //! stream or in quarantine; until then Lambda delivers the rest of it again, from the first reading that is not safe.
+//!
+//! A device that has just registered itself may publish before the device tagger has written its item. Such readings wait
+//! in the stream for two minutes before they are refused.
 
 mod cache;
 mod directory;

@@ -9,6 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use super::handler::UNKNOWN_WAITS;
 use super::*;
 use crate::function::FunctionError;
 use crate::testing::{self, FIRST_SEQUENCE_NUMBER, Fault, Reply, Services};
@@ -205,6 +206,7 @@ fn clocks_that_are_off_are_flagged_and_recorded_timestamps_travel() {
 #[test]
 fn what_is_refused_is_kept_with_its_reason_and_its_bytes() {
     let account = Account::with_devices(&["a"]);
+    account.state().elapsed += UNKNOWN_WAITS;
     let batch = [
         "garbage".to_owned(),
         reading("a", 1),
@@ -373,9 +375,25 @@ fn the_directory_is_asked_in_hundreds_and_remembered() {
 }
 
 #[test]
-fn a_device_that_is_registered_later_leaves_quarantine_soon() {
+fn readings_wait_for_a_device_that_has_just_registered_itself() {
+    let account = Account::with_devices(&["a"]);
+    let function = account.function();
+    let batch = [reading("a", 1), reading("new", 1), "garbage".to_owned(), reading("a", 2)];
+    assert_eq!(account.invoke(&function, &batch).unwrap(), Some(1), "from its reading on the batch comes again");
+    assert_eq!((account.seqs("a"), account.quarantined().len()), (vec![1], 0), "what is before it is written");
+    account.register("new");
+    account.state().elapsed += cache::UNKNOWN_FOR;
+    assert_eq!(account.invoke(&function, &batch[1..]).unwrap(), None);
+    assert_eq!((account.seqs("new"), account.seqs("a")), (vec![1], vec![1, 2]));
+}
+
+#[test]
+fn a_device_that_nobody_registers_is_refused_after_a_while_and_welcome_later() {
     let account = Account::default();
     let function = account.function();
+    account.state().elapsed += UNKNOWN_WAITS - Duration::from_secs(1);
+    assert_eq!(account.invoke(&function, &[reading("new", 1)]).unwrap(), Some(0));
+    account.state().elapsed += Duration::from_secs(2);
     assert_eq!(account.invoke(&function, &[reading("new", 1)]).unwrap(), None);
     assert_eq!(account.quarantined()[0]["reason"], "unknown-device");
     account.register("new");

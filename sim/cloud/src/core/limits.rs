@@ -116,7 +116,7 @@ impl Limits {
 
 /// Whether a service of the table has this signing name.
 fn is_of(name: &str, signing: &str) -> bool {
-    name == "iot-core" && signing == "iot"
+    name == "iot-core" && matches!(signing, "iot" | "iotdata" | "iotdevicegateway")
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //!
 //! Modelled: `AWS::DynamoDB::Table` paid by request, with a partition key and an optional sort key; the operations
 //! GetItem, BatchGetItem, PutItem, UpdateItem (with the expressions that `expression.rs` names), DeleteItem,
-//! DescribeTable and ListTables; all ten types of attribute values with
+//! Scan of a whole table, DescribeTable and ListTables; all ten types of attribute values with
 //! their validation; numbers of 38 digits in their one form; sizes of items and keys; consumed capacity; the quota of a
 //! table's throughput, with unprocessed keys where a batch is throttled in part.
 //!
@@ -23,6 +23,7 @@ mod expression;
 mod number;
 mod permit;
 mod read;
+mod scan;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -41,12 +42,11 @@ use table::Table;
 pub const ERROR_NAMESPACE: &str = "com.amazonaws.dynamodb.v20120810#";
 
 /// Operations of the API that are refused.
-const NOT_MODELLED: [&str; 13] = [
+const NOT_MODELLED: [&str; 12] = [
     "CreateTable",
     "DeleteTable",
     "UpdateTable",
     "Query",
-    "Scan",
     "BatchWriteItem",
     "TransactWriteItems",
     "TransactGetItems",
@@ -78,6 +78,7 @@ impl DynamoDb {
             "PutItem" => ("PutItem", allowed.and_then(|()| self.put_item(cx, body))),
             "UpdateItem" => ("UpdateItem", allowed.and_then(|()| self.update_item(cx, body))),
             "DeleteItem" => ("DeleteItem", allowed.and_then(|()| self.delete_item(cx, body))),
+            "Scan" => ("Scan", allowed.and_then(|()| self.scan(cx, body))),
             "DescribeTable" => ("DescribeTable", allowed.and_then(|()| self.describe_table(cx, body))),
             "ListTables" => ("ListTables", allowed.and_then(|()| self.list_tables(body))),
             other => match NOT_MODELLED.iter().find(|name| **name == other) {

@@ -36,7 +36,7 @@ impl DynamoDb {
         let context: Vec<(&str, &str)> = keys.iter().map(|key| ("dynamodb:LeadingKeys", *key)).collect();
         cx.authorize_in(action, &format!("{own}{name}"), &context)?;
         // Reads and writes of an encrypted table decrypt the table's key in the caller's name.
-        let items = ["GetItem", "BatchGetItem", "PutItem", "UpdateItem", "DeleteItem"];
+        let items = ["GetItem", "BatchGetItem", "PutItem", "UpdateItem", "DeleteItem", "Scan"];
         match self.tables.get(name).and_then(|table| table.key.as_deref()) {
             Some(key) if items.iter().any(|item| action.ends_with(item)) => {
                 let key = key.to_owned();

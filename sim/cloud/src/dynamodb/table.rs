@@ -168,6 +168,16 @@ impl Table {
         self.keys.first().map_or("", |key| &key.name)
     }
 
+    /// The key of an item that is given as JSON, as JSON.
+    pub fn key_in(&self, item: &str) -> Value {
+        let item: Value = serde_json::from_str(item).expect("an item is kept as JSON");
+        self.keys
+            .iter()
+            .map(|key| (key.name.clone(), item[&key.name].clone()))
+            .collect::<serde_json::Map<_, _>>()
+            .into()
+    }
+
     /// The table that `resource` declares.
     pub fn create(cx: &mut Cx<'_>, resource: &Resource) -> Result<Self, AwsError> {
         let properties: Properties = resource.parse()?;

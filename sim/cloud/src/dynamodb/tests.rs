@@ -124,6 +124,49 @@ fn an_item_is_got_as_it_was_put_and_with_its_numbers_in_one_form() {
 }
 
 #[test]
+fn a_scan_gives_every_item_once_page_by_page() {
+    let mut bench = Bench::with_directory();
+    for n in 0..7 {
+        bench.put(json!({ "device": { "S": format!("d{n}") }, "n": { "N": n.to_string() } })).unwrap();
+    }
+    let (mut found, mut start, mut pages) = (Vec::new(), Value::Null, 0);
+    loop {
+        let mut request = json!({ "TableName": "directory", "Limit": 3 });
+        if !start.is_null() {
+            request["ExclusiveStartKey"] = start;
+        }
+        let page = bench.call("Scan", request).unwrap();
+        assert_eq!(page["Count"], page["Items"].as_array().unwrap().len());
+        found.extend(
+            page["Items"].as_array().unwrap().iter().map(|item| item["device"]["S"].as_str().unwrap().to_owned()),
+        );
+        pages += 1;
+        start = page["LastEvaluatedKey"].clone();
+        if start.is_null() {
+            break;
+        }
+        assert_eq!(start.as_object().unwrap().len(), 1, "the key alone: {start}");
+    }
+    found.sort();
+    assert_eq!((found, pages), ((0..7).map(|n| format!("d{n}")).collect(), 3));
+    let big = "x".repeat(300 * 1024);
+    for n in 0..5 {
+        bench.put(json!({ "device": { "S": format!("d{n}") }, "t": { "S": big } })).unwrap();
+    }
+    let page = bench.call("Scan", json!({ "TableName": "directory", "ConsistentRead": true })).unwrap();
+    assert_eq!(
+        (page["Count"].clone(), page["LastEvaluatedKey"].clone()),
+        (json!(4), json!({ "device": { "S": "d3" } }))
+    );
+    for (more, code) in [(json!(0), "ValidationException"), (json!("x"), "SerializationException")] {
+        let error = bench.call("Scan", json!({ "TableName": "directory", "Limit": more })).unwrap_err();
+        assert_eq!(error.code, code, "{error}");
+    }
+    let error = bench.call("Scan", json!({ "TableName": "directory", "FilterExpression": "a" })).unwrap_err();
+    assert_eq!(error.code, "NotImplemented", "{error}");
+}
+
+#[test]
 fn invalid_requests_are_refused_with_awss_words() {
     let mut bench = Bench::with_directory();
     let long = "x".repeat(2049);

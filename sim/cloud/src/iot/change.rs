@@ -6,6 +6,7 @@ use super::Iot;
 use super::provision::{
     BillingGroupResource, PolicyProperties, ThingGroupResource, ThingTypeResource, TopicRuleProperties,
 };
+use super::registry::GroupUpdate;
 use super::registry::arns::{billing_group_arn, policy_arn, thing_group_arn, thing_type_arn};
 use super::rules::rule_arn;
 use crate::core::{AwsError, Cx, Outcome, Provisioned, Resource};
@@ -39,18 +40,20 @@ impl Iot {
         let properties: PolicyProperties = resource.parse()?;
         let (registry, quotas) = self.registry_and_quotas(cx);
         registry.replace_policy(cx, quotas, name, &properties.policy_document.to_string())?;
-        self.follow_policy(cx, name);
+        self.follow_changes(cx);
         Ok(Provisioned::new(name).attribute("Arn", policy_arn(cx, name)).attribute("Id", name))
     }
 
-    /// Only tags of a type can be changed here: AWS changes its searchable attributes and description never.
+    /// Only the deprecation and tags of a type can be changed here: AWS changes its searchable attributes and description
+    /// never.
     fn update_thing_type(&mut self, cx: &mut Cx<'_>, resource: &Resource, name: &str) -> Result<Provisioned, AwsError> {
-        let properties = resource.parse::<ThingTypeResource>()?.thing_type_properties;
+        let ThingTypeResource { thing_type_properties: properties, deprecate_thing_type, .. } = resource.parse()?;
         let existing = self.registry.thing_type(name)?;
         if !properties.describe(existing) {
             return Err(resource.refuse("a change of ThingTypeProperties is not modelled"));
         }
         let id = existing.id.clone();
+        self.registry.deprecate_thing_type(cx, name, deprecate_thing_type != Some(true))?;
         Ok(Provisioned::new(name).attribute("Arn", thing_type_arn(cx, name)).attribute("Id", id))
     }
 
@@ -62,7 +65,7 @@ impl Iot {
     ) -> Result<Provisioned, AwsError> {
         let properties = resource.parse::<ThingGroupResource>()?.properties();
         let (registry, quotas) = self.registry_and_quotas(cx);
-        registry.update_thing_group(quotas, name, properties)?;
+        registry.replace_thing_group(cx, quotas, name, properties)?;
         let id = registry.thing_group(name)?.id.clone();
         Ok(Provisioned::new(name).attribute("Arn", thing_group_arn(cx, name)).attribute("Id", id))
     }
@@ -75,7 +78,8 @@ impl Iot {
     ) -> Result<Provisioned, AwsError> {
         let description = resource.parse::<BillingGroupResource>()?.description();
         let (registry, quotas) = self.registry_and_quotas(cx);
-        registry.update_billing_group(quotas, name, description)?;
+        let description = Some(description.unwrap_or_default());
+        registry.update_billing_group(quotas, name, GroupUpdate { description, ..GroupUpdate::default() })?;
         let id = registry.billing_group(name)?.id.clone();
         Ok(Provisioned::new(name).attribute("Arn", billing_group_arn(cx, name)).attribute("Id", id))
     }
@@ -89,13 +93,10 @@ impl Iot {
     /// Deletes a resource. What is in use stays, and the refusal says so.
     pub fn delete(&mut self, cx: &mut Cx<'_>, resource: &Resource, physical_id: &str) -> Result<(), AwsError> {
         let (operation, result) = match resource.kind.as_str() {
-            "AWS::IoT::Policy" => ("DeletePolicy", self.registry.delete_policy(physical_id)),
-            "AWS::IoT::ThingType" => ("DeleteThingType", self.registry.delete_thing_type(physical_id)),
-            "AWS::IoT::ThingGroup" => ("DeleteThingGroup", self.registry.delete_thing_group(physical_id)),
-            "AWS::IoT::BillingGroup" => {
-                self.registry.delete_billing_group(physical_id);
-                ("DeleteBillingGroup", Ok(()))
-            }
+            "AWS::IoT::Policy" => ("DeletePolicy", self.registry.drop_policy(physical_id)),
+            "AWS::IoT::ThingType" => ("DeleteThingType", self.registry.drop_thing_type(cx, physical_id)),
+            "AWS::IoT::ThingGroup" => ("DeleteThingGroup", self.registry.delete_thing_group(cx, physical_id, None)),
+            "AWS::IoT::BillingGroup" => ("DeleteBillingGroup", self.registry.delete_billing_group(physical_id, None)),
             "AWS::IoT::ProvisioningTemplate" => {
                 self.remove_template(physical_id);
                 ("DeleteProvisioningTemplate", Ok(()))
@@ -107,6 +108,7 @@ impl Iot {
             kind => return Err(AwsError::not_modelled(format!("deleting a resource of type {kind}"))),
         };
         cx.meter.call("iot", operation, result.as_ref().err().map_or(Outcome::Ok, Outcome::from));
+        self.follow_changes(cx);
         result
     }
 }

@@ -7,7 +7,7 @@
 //! creation and description, adding and removing things, ListThingGroupsForThing; events of things on
 //! `$aws/events/thing/...` for rules and subscribers, Update- and DescribeEventConfigurations; rules (`rules`) and their SQL
 //! (`sql`); and of CloudFormation policies, thing types, thing groups, billing groups and rules with their changes and
-//! deletions.
+//! deletions; device shadows over MQTT and REST (`shadow`), and the data plane over HTTPS (`data`).
 //!
 //! Partly modelled: A certificate is ACTIVE or INACTIVE; the connections of one that
 //! is deactivated are closed within two minutes, each at an instant of its own (AWS says "a few minutes"). Permissions are worked out when a client connects;
@@ -16,13 +16,14 @@
 //!
 //! Refused, with a closed connection and an event that says why: publishes to reserved topics of services that are not
 //! modelled. Refused with an error: every other operation of the control plane, events of other things than things, dynamic
-//! groups, rules on other reserved topics.
+//! groups, rules on other reserved topics. Absent: WebSockets.
 //!
 //! Not stated by AWS, decided here, and listed in `docs/gaps.md`: a policy action that matches no name of AWS is refused;
 //! what the broker decides (`broker`).
 
 mod broker;
 mod change;
+mod data;
 mod message;
 mod policy;
 mod provision;
@@ -32,6 +33,7 @@ mod registry;
 mod reserved;
 mod rest;
 mod rules;
+mod shadow;
 mod sql;
 mod status;
 mod topic;
@@ -46,6 +48,7 @@ use std::fmt;
 
 use sha2::{Digest as _, Sha256};
 
+pub use self::data::DataRequest;
 pub use self::provisioning::Answered;
 pub use self::registry::x509::signing_request;
 pub use self::registry::{CertificateStatus, certificate_id};
@@ -58,8 +61,9 @@ use self::quotas::Quotas;
 use self::registry::Registry;
 use self::registry::arns::certificate_arn;
 use self::rules::Rules;
+use self::shadow::Shadows;
 use self::wakeup::Wakeup;
-use super::core::{AccountInfo, AwsError, Cx, Outcome};
+use super::core::{AccountInfo, AwsError, Cx, Deferred, Outcome};
 
 /// AWS IoT Core of one account in one region.
 #[derive(Debug, Default)]
@@ -69,6 +73,9 @@ pub struct Iot {
     broker: Broker,
     rules: Rules,
     provisioning: Provisioning,
+    shadows: Shadows,
+    /// What the last request to the data plane waits for.
+    deferred: Option<Deferred>,
 }
 
 /// A connection that the broker does not take: its TLS handshake fails.
@@ -155,6 +162,16 @@ impl Iot {
         metered(cx, "AttachThingPrincipal", attached)
     }
 
+    /// Registers a claim certificate as the account's owner would, for devices that join by themselves.
+    pub fn register_claim(&mut self, cx: &mut Cx<'_>, certificate_id: &str, policy: &str) -> Result<(), AwsError> {
+        let registered = self.registry.register_certificate(cx, certificate_id, CertificateStatus::Active).map(drop);
+        metered(cx, "RegisterCertificateWithoutCA", registered)?;
+        let principal = certificate_arn(cx, certificate_id);
+        let (registry, quotas) = self.registry_and_quotas(cx);
+        let attached = registry.attach_policy(cx, quotas, policy, &principal);
+        metered(cx, "AttachPolicy", attached)
+    }
+
     /// A wake-up that the service asked for.
     pub fn wake(&mut self, cx: &mut Cx<'_>, ports: &mut Ports<'_>, token: u64) {
         match Wakeup::of(token) {
@@ -163,10 +180,10 @@ impl Iot {
             Wakeup::Retry(queue) => self.rules.retry(cx, ports, queue),
             Wakeup::Outbox => self.publish_outbox(cx, ports),
             Wakeup::Certificate(connection) => self.check_certificate(cx, connection),
-            Wakeup::Session(session) => self.check_session(cx, session),
-            Wakeup::Shared(group) => self.drain_group(cx, group),
             Wakeup::Ownership => self.end_tokens(cx),
             Wakeup::Hook(ticket) => self.end_hook(cx, ticket),
+            Wakeup::Session(session) => self.check_session(cx, session),
+            Wakeup::Shared(group) => self.drain_group(cx, group),
         }
     }
 

@@ -26,7 +26,7 @@ pub(super) struct ThingTypeResource {
     thing_type_name: String,
     #[serde(default)]
     pub(super) thing_type_properties: ThingTypeProperties,
-    deprecate_thing_type: Option<bool>,
+    pub(super) deprecate_thing_type: Option<bool>,
     #[serde(rename = "Tags")]
     _tags: Option<Value>,
 }
@@ -148,12 +148,10 @@ impl Iot {
         let ThingTypeResource {
             thing_type_name: name, thing_type_properties: properties, deprecate_thing_type, ..
         } = resource.parse()?;
-        if deprecate_thing_type == Some(true) {
-            return Err(resource.refuse("DeprecateThingType is not modelled"));
-        }
         let (description, searchable) = (properties.thing_type_description, properties.searchable_attributes);
         let (registry, quotas) = self.registry_and_quotas(cx);
         let id = registry.create_thing_type(cx, quotas, &name, description, searchable)?.id.clone();
+        registry.deprecate_thing_type(cx, &name, deprecate_thing_type != Some(true))?;
         let arn = thing_type_arn(cx, &name);
         Ok(Provisioned::new(name).attribute("Arn", arn).attribute("Id", id))
     }

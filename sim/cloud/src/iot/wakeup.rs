@@ -13,14 +13,14 @@ pub enum Wakeup {
     Outbox,
     /// The certificate of a connection may not be active any more.
     Certificate(u64),
-    /// Something of an MQTT session may be due: its end, a stored message, a message that is not acknowledged.
-    Session(u64),
-    /// Queued messages of a shared group may go out.
-    Shared(u64),
     /// Tokens of ownership of certificates may have ended.
     Ownership,
     /// A pre-provisioning hook has had its time.
     Hook(u64),
+    /// Something of an MQTT session may be due: its end, a stored message, a message that is not acknowledged.
+    Session(u64),
+    /// Queued messages of a shared group may go out.
+    Shared(u64),
 }
 
 /// Bits of a token that say the kind.
@@ -35,10 +35,10 @@ impl Wakeup {
             Wakeup::Retry(queue) => (2, queue),
             Wakeup::Outbox => (3, 0),
             Wakeup::Certificate(connection) => (4, connection),
-            Wakeup::Session(session) => (5, session),
-            Wakeup::Shared(group) => (6, group),
             Wakeup::Ownership => (8, 0),
             Wakeup::Hook(ticket) => (9, ticket),
+            Wakeup::Session(session) => (5, session),
+            Wakeup::Shared(group) => (6, group),
         };
         (id << KIND_BITS) | kind
     }
@@ -52,10 +52,10 @@ impl Wakeup {
             2 => Wakeup::Retry(id),
             3 => Wakeup::Outbox,
             4 => Wakeup::Certificate(id),
-            5 => Wakeup::Session(id),
-            6 => Wakeup::Shared(id),
             8 => Wakeup::Ownership,
             9 => Wakeup::Hook(id),
+            5 => Wakeup::Session(id),
+            6 => Wakeup::Shared(id),
             other => unreachable!("the token {token} has the unknown kind {other}"),
         }
     }

@@ -10,7 +10,8 @@ use bytes::{Bytes, BytesMut};
 use futures::future::{Either, select};
 use rumqttc::{Connect, LastWill, Packet};
 
-use super::super::conn::{Conn, NetworkProfile};
+use super::super::conn::Conn;
+use super::super::network;
 use super::super::spec::Network;
 use crate::world::clock;
 use crate::world::seed::Rng;
@@ -38,8 +39,8 @@ pub(super) struct Line {
 impl Line {
     /// Opens a connection with a certificate; nothing when the handshake is refused.
     pub(super) async fn open(broker: SocketAddr, certificate_id: &str, rng: Rng) -> Option<Line> {
-        let profile = NetworkProfile::of(Network::Ethernet);
-        let conn = Conn::connect(broker, certificate_id, profile, rng, None).await.ok()?;
+        let line = network::Line::plain(Network::Ethernet);
+        let conn = Conn::connect(broker, certificate_id, line, rng, None).await.ok()?;
         Some(Line { conn, inbound: BytesMut::new() })
     }
 

@@ -1,4 +1,4 @@
-use rumqttc::{ConnAck, PubAck};
+use rumqttc::{ConnAck, PubAck, SubAck, SubscribeReasonCode};
 
 use super::*;
 use crate::world::seed::Seed;
@@ -62,7 +62,7 @@ impl Bench {
             other => panic!("expected one CONNECT, got {other:?}"),
         }
         self.receive(Packet::ConnAck(ConnAck::new(ConnectReturnCode::Success, false)));
-        assert_eq!(self.out.events.remove(0), SessionEvent::Accepted);
+        assert_eq!(self.out.events.remove(0), SessionEvent::Accepted { resumed: false });
     }
 
     fn receive(&mut self, packet: Packet) {
@@ -375,4 +375,168 @@ fn what_is_oversized_is_sent_once_and_never_again() {
     bench.session.restart(now, &mut bench.out);
     assert_eq!(bench.dropped(), [Message::Oversized]);
     assert_eq!(bench.session.queued(), 2);
+}
+
+const FILTERS: [&str; 2] = ["a/command", "b/+"];
+
+/// A session that outlives its connections, with two subscriptions.
+fn lasting(settings: Settings) -> Bench {
+    let mut bench = Bench::new(settings);
+    let session = Session::new("pump-1", "tenant/acme/device/pump-1/data", START).persistent();
+    bench.session = session.subscribing(FILTERS.map(str::to_owned).to_vec());
+    bench
+}
+
+impl Bench {
+    /// Connects with a persistent session; the broker says whether it has one.
+    fn resume(&mut self, present: bool) {
+        self.now = self.now.max(self.session.wake_at(&self.settings));
+        self.step(Input::Tick);
+        assert_eq!(self.out.command.take(), Some(Command::Connect));
+        self.step(Input::Connected);
+        assert!(matches!(self.sent().as_slice(), [Packet::Connect(connect)] if !connect.clean_session));
+        self.events();
+        self.receive(Packet::ConnAck(ConnAck::new(ConnectReturnCode::Success, present)));
+        assert_eq!(self.out.events.remove(0), SessionEvent::Accepted { resumed: present });
+    }
+
+    /// Packet id of the one SUBSCRIBE that was sent.
+    fn subscribed(&mut self) -> u16 {
+        match self.sent().as_slice() {
+            [Packet::Subscribe(subscribe)] => {
+                let filters: Vec<&str> = subscribe.filters.iter().map(|filter| filter.path.as_str()).collect();
+                assert_eq!(filters, FILTERS);
+                subscribe.pkid
+            }
+            other => panic!("expected one SUBSCRIBE, got {other:?}"),
+        }
+    }
+
+    fn grant(&mut self, packet_id: u16, codes: [SubscribeReasonCode; 2]) {
+        self.receive(Packet::SubAck(SubAck::new(packet_id, codes.to_vec())));
+    }
+}
+
+const GRANTED: SubscribeReasonCode = SubscribeReasonCode::Success(QoS::AtLeastOnce);
+
+#[test]
+fn a_session_that_goes_on_repeats_what_was_sent_with_its_packet_ids_and_dup() {
+    let mut bench = lasting(window(3));
+    bench.resume(false);
+    let id = bench.subscribed();
+    bench.grant(id, [GRANTED; 2]);
+    bench.enqueue(1..=5);
+    bench.acknowledge(2);
+    assert_eq!(bench.seqs_published(), [1, 2, 3]);
+    bench.step(Input::Disconnected);
+    bench.session.enqueue_note(7, "other".into(), Bytes::from_static(b"0"));
+    bench.resume(true);
+    assert_eq!(bench.out.events[0], SessionEvent::Listening { anew: false });
+    // 4 was parked behind the packet id of 1, and never sent.
+    let again = [(1, true, "1".to_owned()), (3, true, "3".to_owned())];
+    assert_eq!(bench.published(), again, "the note waits for a packet id");
+    // After a loss of power as well.
+    let now = bench.now;
+    bench.session.restart(now, &mut bench.out);
+    bench.out = Outputs::default();
+    bench.resume(true);
+    assert_eq!(bench.published(), again);
+    for packet_id in [1, 3] {
+        bench.acknowledge(packet_id);
+    }
+    let acknowledged: Vec<u64> = bench.events().iter().filter_map(acknowledged_seq).collect();
+    assert_eq!(acknowledged, [1, 3]);
+}
+
+#[test]
+fn without_its_session_at_the_broker_all_begins_anew() {
+    let mut bench = lasting(window(3));
+    bench.resume(false);
+    let id = bench.subscribed();
+    bench.grant(id, [GRANTED; 2]);
+    bench.enqueue(1..=2);
+    bench.sent();
+    bench.step(Input::Disconnected);
+    bench.resume(false);
+    let sent = bench.sent();
+    assert!(matches!(sent[0], Packet::Subscribe(_)), "{sent:?}");
+    let anew: Vec<(u16, bool)> = sent
+        .iter()
+        .filter_map(|packet| match packet {
+            Packet::Publish(publish) => Some((publish.pkid, publish.dup)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(anew, [(1, false), (2, false)]);
+}
+
+#[test]
+fn a_refused_subscription_is_asked_for_again_and_an_unanswered_one_ends_the_connection() {
+    let mut bench = lasting(Settings::default());
+    bench.resume(false);
+    let mut id = bench.subscribed();
+    for wait in [2, 4, 8] {
+        bench.grant(id, [GRANTED, SubscribeReasonCode::Failure]);
+        assert_eq!(bench.events(), [SessionEvent::NotListening { filter: "b/+".into() }]);
+        bench.tick_after(Duration::from_secs(wait) - Duration::from_millis(1));
+        assert_eq!(bench.sent(), []);
+        bench.tick_after(Duration::from_millis(1));
+        let next = bench.subscribed();
+        assert!(next != id && next > bench.settings.in_flight_max, "{next} is no packet id of a publish");
+        id = next;
+    }
+    bench.grant(id, [GRANTED; 2]);
+    assert_eq!(bench.events(), [SessionEvent::Listening { anew: true }]);
+    // A session that is not known to have its subscriptions asks for them, even when it goes on.
+    let mut bench = lasting(Settings::default());
+    bench.resume(false);
+    bench.subscribed();
+    bench.step(Input::Disconnected);
+    bench.resume(true);
+    bench.subscribed();
+    bench.tick_after(Duration::from_secs(30));
+    assert_eq!(bench.lost(), "no SUBACK");
+}
+
+#[test]
+fn what_arrives_is_handed_over_and_acknowledged_at_once() {
+    let mut bench = lasting(Settings::default());
+    bench.resume(false);
+    let id = bench.subscribed();
+    bench.grant(id, [GRANTED; 2]);
+    bench.events();
+    for dup in [false, true] {
+        let mut publish = Publish::new("a/command", QoS::AtLeastOnce, "{}");
+        (publish.pkid, publish.dup) = (9, dup);
+        bench.receive(Packet::Publish(publish));
+        assert_eq!(bench.sent(), [Packet::PubAck(PubAck::new(9))]);
+        let received = SessionEvent::Received { topic: "a/command".to_owned(), payload: Bytes::from_static(b"{}") };
+        assert_eq!(bench.events(), [received]);
+    }
+}
+
+#[test]
+fn notes_go_before_waiting_readings_never_give_way_and_can_be_taken_back() {
+    let mut bench = lasting(Settings { queue_max: 3, ..window(1) });
+    for (seq, payload) in [(1, "1"), (2, "2")] {
+        bench.enqueue_message(Message::Reading(seq), payload);
+    }
+    bench.session.enqueue_note(1, "x".into(), Bytes::from_static(b"100"));
+    bench.session.enqueue_note(2, "y".into(), Bytes::from_static(b"200"));
+    bench.events();
+    bench.enqueue_message(Message::Reading(3), "3");
+    assert_eq!(bench.dropped(), [Message::Reading(1), Message::Reading(2)], "notes take room, and stay");
+    bench.resume(false);
+    let id = {
+        let sent = bench.sent();
+        let [Packet::Subscribe(subscribe), Packet::Publish(first)] = sent.as_slice() else { panic!("{sent:?}") };
+        assert_eq!((first.topic.as_str(), &first.payload[..]), ("x", &b"100"[..]));
+        subscribe.pkid
+    };
+    bench.grant(id, [GRANTED; 2]);
+    bench.events();
+    bench.session.drop_notes(&mut bench.out);
+    assert_eq!(bench.dropped(), [Message::Note(2)], "the first is sent");
+    bench.acknowledge(1);
+    assert_eq!(bench.seqs_published(), [3]);
 }

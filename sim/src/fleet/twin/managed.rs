@@ -64,6 +64,11 @@ impl Managed {
         self.every
     }
 
+    /// The firmware that runs.
+    pub(crate) fn firmware(&self) -> &str {
+        &self.firmware
+    }
+
     /// How often what is reported has changed.
     pub(crate) fn revision(&self) -> u64 {
         self.revision
@@ -214,7 +219,7 @@ mod tests {
         let mut managed = managed(1);
         desire(&mut managed, NOW, &json!({"firmware": "2.1.0"}));
         desire(&mut managed, NOW, &json!({"firmware": "2.1.0"}));
-        assert_eq!((managed.updates, &*managed.firmware, managed.revision()), (1, FIRMWARE, 0));
+        assert_eq!((managed.updates, managed.firmware(), managed.revision()), (1, FIRMWARE, 0));
         let downloaded = managed.settles_at().expect("a download");
         assert!((10.0..=40.0).contains(&downloaded.since(NOW).as_secs_f64()));
         assert_eq!(managed.settle(downloaded - Duration::from_micros(1)), None);
@@ -223,7 +228,7 @@ mod tests {
         // It hears nothing now.
         desire(&mut managed, downloaded, &json!({"firmware": "3.0.0"}));
         assert_eq!(managed.settle(back), None);
-        assert_eq!((&*managed.firmware, managed.revision(), managed.settles_at()), ("2.1.0", 1, None));
+        assert_eq!((managed.firmware(), managed.revision(), managed.settles_at()), ("2.1.0", 1, None));
         assert_eq!(managed.gone_until(), None);
     }
 
@@ -233,7 +238,7 @@ mod tests {
         for seed in 0..400 {
             let mut managed = managed(seed);
             let mut now = NOW;
-            while &*managed.firmware != "2.0.0" {
+            while managed.firmware() != "2.0.0" {
                 let revision = managed.revision();
                 desire(&mut managed, now, &json!({"firmware": "2.0.0"}));
                 while let Some(at) = managed.settles_at() {
@@ -241,7 +246,7 @@ mod tests {
                     managed.settle(at);
                 }
                 assert_eq!(managed.revision(), revision + 1);
-                failures += u32::from(&*managed.firmware == FIRMWARE);
+                failures += u32::from(managed.firmware() == FIRMWARE);
             }
         }
         assert!((20..=70).contains(&failures), "{failures} of about 44");

@@ -41,7 +41,7 @@ pub struct Tagger {
 
 /// What became of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Outcome {
+pub(crate) enum Outcome {
     /// Groups and directory are as the thing says.
     Tagged,
     /// The thing names no tenant that has groups. It is in none of them.
@@ -66,8 +66,24 @@ impl Tagger {
         })
     }
 
+    /// Lets the item expire of a device whose thing with the id `thing_id` was not found among the others. Answers whether it
+    /// is gone; when there is a thing of that name, it is worked on.
+    pub(crate) async fn forget(
+        &self,
+        tenant: &str,
+        name: &str,
+        thing_id: &str,
+        deadline: SystemTime,
+    ) -> Result<bool, FunctionError> {
+        let outcome = self.settle(name, deadline).await?;
+        if outcome == Outcome::Gone {
+            self.items.expire_gone(tenant, name, thing_id, deadline).await?;
+        }
+        Ok(outcome == Outcome::Gone)
+    }
+
     /// Works on a thing until it does not change any more.
-    async fn settle(&self, name: &str, deadline: SystemTime) -> Result<Outcome, FunctionError> {
+    pub(crate) async fn settle(&self, name: &str, deadline: SystemTime) -> Result<Outcome, FunctionError> {
         let mut latest = self.registry.describe(name, deadline).await?;
         for _ in 0..ROUNDS_MAX {
             let Some(thing) = latest else {

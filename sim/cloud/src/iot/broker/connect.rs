@@ -243,13 +243,16 @@ impl Iot {
         (id, kept.is_some(), announced(quotas, expiry_s, keep_alive_s))
     }
 
-    /// Works out again what connections may do whose certificates have this policy.
-    pub(in crate::iot) fn follow_policy(&mut self, cx: &Cx<'_>, policy: &str) {
+    /// Works out again what connections may do whose certificates, policies or things changed.
+    pub(in crate::iot) fn follow_changes(&mut self, cx: &Cx<'_>) {
+        let changed = std::mem::take(&mut self.registry.changed);
+        if changed.is_empty() {
+            return;
+        }
         let Iot { broker, registry, .. } = self;
         for session in broker.sessions.iter_mut() {
             let Some(live) = &mut session.live else { continue };
-            let certificate = registry.certificates.get(&live.certificate);
-            if certificate.is_some_and(|certificate| certificate.policies.contains(policy)) {
+            if changed.contains(&live.certificate) {
                 live.permissions = registry.permissions(cx, &live.certificate, &session.client, &live.ip);
                 live.permissions.forget_connect();
             }

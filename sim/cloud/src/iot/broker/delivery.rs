@@ -65,16 +65,16 @@ impl Iot {
         }
     }
 
-    /// Delivers an answer to the connection that asked, when its session subscribed to the answer's topic and may receive it.
-    pub(in crate::iot) fn deliver_to(&mut self, cx: &mut Cx<'_>, connection: u64, posted: &Posted) {
+    /// Delivers an answer to the client that asked, when it subscribed to the answer's topic and may receive it.
+    pub(super) fn deliver_to(&mut self, cx: &mut Cx<'_>, client: &str, posted: &Posted) {
+        let Some(asked) = self.broker.clients.get(client).and_then(|client| client.session) else { return };
         let segments = Segments::of(&posted.topic).expect("answers have at most seven slashes");
-        let Some(id) = self.broker.connections.get(&connection).and_then(|state| state.session) else { return };
         let mut subscribers = BTreeMap::new();
         self.broker.subscriptions.matching(segments.as_slice(), &mut subscribers);
+        let granted = subscribers.into_iter().find(|(owner, _)| to_session(*owner) == asked);
         let quotas = self.quotas.get_or_insert_with(|| Quotas::new(cx));
-        if let (Some(bits), Some(session)) = (subscribers.get(&(id as u64)), self.broker.sessions.get_mut(id)) {
-            let qos = Grant::of(*bits).qos.min(posted.qos);
-            offer(cx, quotas, (id, session), Kept::of(posted, cx.now), qos);
+        if let (Some((_, bits)), Some(session)) = (granted, self.broker.sessions.get_mut(asked)) {
+            offer(cx, quotas, (asked, session), Kept::of(posted, cx.now), Grant::of(bits).qos.min(posted.qos));
         }
     }
 

@@ -97,11 +97,7 @@ impl Iot {
         cx.trace.event(Level::Message, cx.now, "iot", "publish", &posted.topic, &fields);
         match reserved::request(&posted.topic) {
             None => self.route(cx, ports, &posted),
-            Some(request) => {
-                let live = self.broker.sessions.get(id).and_then(|session| session.live.as_ref());
-                let connection = live.map(|live| live.connection);
-                self.ask(cx, ports, (connection, &posted), request).map_err(Disconnect::NotModelled)?;
-            }
+            Some(request) => self.ask(cx, ports, request, &posted).map_err(Disconnect::NotModelled)?,
         }
         if qos == 1 {
             encode::packet(&Outbound::PubAck { id: packet_id, code: reason::SUCCESS }, version, output);
@@ -208,27 +204,26 @@ impl Iot {
         self.quotas(cx).publishes_in.try_take(cx.now, n)
     }
 
-    /// Hands a publish to a reserved topic to the service that it asks, or says what is not modelled. There is no connection
-    /// when it came over HTTPS.
+    /// Hands a publish to a reserved topic to the service that it asks, or says what is not modelled.
     fn ask(
         &mut self,
         cx: &mut Cx<'_>,
         ports: &mut Ports<'_>,
-        (connection, posted): (Option<u64>, &Posted),
         request: Request<'_>,
+        posted: &Posted,
     ) -> Result<(), &'static str> {
-        match (request, connection) {
-            (Request::BasicIngest { .. }, _) => return Err("Basic Ingest"),
-            (Request::Shadow { .. }, _) => return Err("shadows over MQTT"),
-            (Request::CreateCertificate { from_csr }, Some(connection)) => {
-                self.ask_for_certificate(cx, connection, posted, from_csr);
+        match request {
+            Request::BasicIngest { .. } => return Err("Basic Ingest"),
+            Request::Shadow { thing, name, verb } => {
+                // Rules and subscribers hear of the request, too.
+                self.route(cx, ports, posted);
+                self.shadow_request(cx, thing, name, verb, posted);
             }
-            (Request::Provision { template }, Some(connection)) => {
-                self.ask_to_provision(cx, ports, connection, posted, template);
-            }
-            (Request::CreateCertificate { .. } | Request::Provision { .. }, None) => {
+            Request::CreateCertificate { .. } | Request::Provision { .. } if posted.client.is_none() => {
                 return Err("fleet provisioning over HTTPS");
             }
+            Request::CreateCertificate { from_csr } => self.ask_for_certificate(cx, posted, from_csr),
+            Request::Provision { template } => self.ask_to_provision(cx, ports, posted, template),
         }
         Ok(())
     }
@@ -254,8 +249,13 @@ impl Iot {
             cx.trace.event(Level::Call, cx.now, "iot", "registry-event", &posted.topic, &fields);
             self.route(cx, ports, &posted);
         }
-        while let Some((connection, posted)) = self.provisioning.pop_answer() {
-            self.deliver_to(cx, connection, &posted);
+        while let Some(posted) = self.shadows.outbox.pop() {
+            let fields = [("payload", Field::Bytes(&posted.payload))];
+            cx.trace.event(Level::Message, cx.now, "iot", "shadow-answer", &posted.topic, &fields);
+            self.route(cx, ports, &posted);
+        }
+        while let Some((client, posted)) = self.provisioning.pop_answer() {
+            self.deliver_to(cx, &client, &posted);
         }
         while let Some(posted) = self.broker.outbox.pop() {
             let fields = [("payload", Field::Bytes(&posted.payload))];
@@ -304,7 +304,7 @@ impl Iot {
                 self.route(cx, ports, &posted);
                 Ok(())
             }
-            Some(request) => self.ask(cx, ports, (None, &posted), request).map_err(AwsError::not_modelled),
+            Some(request) => self.ask(cx, ports, request, &posted).map_err(AwsError::not_modelled),
         }
     }
 }

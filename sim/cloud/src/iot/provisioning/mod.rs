@@ -56,8 +56,8 @@ pub struct Provisioning {
     /// Tokens in the order in which they end.
     ending: VecDeque<(Time, Arc<str>)>,
     rates: Option<Rates>,
-    /// Answers with the connections that they go to.
-    answers: VecDeque<(u64, Posted)>,
+    /// Answers with the clients that they go to.
+    answers: VecDeque<(Arc<str>, Posted)>,
     /// Registrations whose hook has not answered, by the ticket of its invocation.
     hooks: BTreeMap<u64, Pending>,
 }
@@ -93,16 +93,16 @@ impl Provisioning {
         self.rates.get_or_insert_with(|| Rates::new(cx))
     }
 
-    /// Sends an answer to a connection after this step.
-    fn answer(&mut self, cx: &mut Cx<'_>, connection: u64, posted: Posted) {
+    /// Sends an answer to a client after this step.
+    fn answer(&mut self, cx: &mut Cx<'_>, client: Arc<str>, posted: Posted) {
         if self.answers.is_empty() {
             cx.timers.at(cx.now, Service::Iot, Wakeup::Outbox.token());
         }
-        self.answers.push_back((connection, posted));
+        self.answers.push_back((client, posted));
     }
 
     /// Takes the next answer.
-    pub(super) fn pop_answer(&mut self) -> Option<(u64, Posted)> {
+    pub(super) fn pop_answer(&mut self) -> Option<(Arc<str>, Posted)> {
         self.answers.pop_front()
     }
 }

@@ -18,7 +18,6 @@ use world::mark;
 /// A request and where its answer goes.
 #[derive(Clone, Debug)]
 pub(super) struct Asked {
-    pub connection: u64,
     pub client: Arc<str>,
     /// Id of the claim certificate.
     pub claim: Arc<str>,
@@ -51,10 +50,9 @@ struct RegisterThing {
 }
 
 impl Asked {
-    pub fn new(connection: u64, posted: &Posted) -> Self {
+    pub fn new(posted: &Posted) -> Self {
         let nobody = || Arc::from("");
         Asked {
-            connection,
             client: posted.client.clone().unwrap_or_else(nobody),
             claim: posted.principal.clone().unwrap_or_else(nobody),
             topic: posted.topic.clone(),
@@ -76,13 +74,7 @@ fn parsed<'p, T: Deserialize<'p>>(payload: &'p [u8]) -> Result<T, AwsError> {
 
 impl Iot {
     /// `$aws/certificates/create/json` and `$aws/certificates/create-from-csr/json`.
-    pub(in crate::iot) fn ask_for_certificate(
-        &mut self,
-        cx: &mut Cx<'_>,
-        connection: u64,
-        posted: &Posted,
-        from_csr: bool,
-    ) {
+    pub(in crate::iot) fn ask_for_certificate(&mut self, cx: &mut Cx<'_>, posted: &Posted, from_csr: bool) {
         let (operation, failed) = if from_csr {
             ("CreateCertificateFromCsr", "CreateCertificateFromCsrFailed")
         } else {
@@ -90,10 +82,13 @@ impl Iot {
         };
         let made = self.make_certificate(cx, &posted.payload, from_csr);
         cx.meter.call("iot", operation, made.as_ref().err().map_or(Outcome::Ok, Outcome::from));
-        if made.is_err() {
+        let asked = Asked::new(posted);
+        if let Err(error) = &made {
             cx.meter.add("iot", failed, 1);
+            if error.is_throttle() {
+                cx.trace.mark(cx.now, mark::PROVISIONING_THROTTLED, &asked.client);
+            }
         }
-        let asked = Asked::new(connection, posted);
         let (kind, certificate, why) = match &made {
             Ok(answer) => ("certificate-created", answer["certificateId"].as_str().unwrap_or(""), ""),
             Err(error) => ("certificate-refused", "", error.message.as_str()),
@@ -127,11 +122,10 @@ impl Iot {
         &mut self,
         cx: &mut Cx<'_>,
         ports: &mut Ports<'_>,
-        connection: u64,
         posted: &Posted,
         template: &str,
     ) {
-        let asked = Asked::new(connection, posted);
+        let asked = Asked::new(posted);
         match self.checked_registration(cx, &asked, template, &posted.payload) {
             Err(error) => self.registered(cx, &asked, template, "", Err(error)),
             Ok(registration) => match self.template(template).map(|(_, template)| template.hook.clone()) {
@@ -228,14 +222,14 @@ impl Iot {
         self.answer(cx, asked, result);
     }
 
-    /// Answers on the connection that asked.
+    /// Answers the client that asked.
     fn answer(&mut self, cx: &mut Cx<'_>, asked: &Asked, result: Result<Value, AwsError>) {
         let (level, payload) = match result {
             Ok(answer) => ("accepted", answer),
             Err(error) => ("rejected", refusal(&error)),
         };
         let posted = Posted::by_service(format!("{}/{level}", asked.topic), 1, payload.to_string());
-        self.provisioning.answer(cx, asked.connection, posted);
+        self.provisioning.answer(cx, asked.client.clone(), posted);
     }
 }
 

@@ -165,13 +165,13 @@ impl Iot {
             let others = self.registry.thing(&wish.name)?.groups.clone();
             for other in others.iter().filter(|other| !wish.groups.iter().any(|group| **group == ***other)) {
                 cx.authorize("iot:RemoveThingFromThingGroup", &thing_group_arn(cx, other))?;
-                self.registry.remove_from_thing_group(&wish.name, other)?;
+                self.registry.remove_from_thing_group(cx, &wish.name, other)?;
                 done(cx, "RemoveThingFromThingGroup");
             }
         }
         for group in &wish.groups {
             let (registry, quotas) = self.registry_and_quotas(cx);
-            registry.add_to_thing_group(quotas, &wish.name, group)?;
+            registry.add_to_thing_group(cx, quotas, &wish.name, group)?;
             done(cx, "AddThingToThingGroup");
         }
         Ok(())

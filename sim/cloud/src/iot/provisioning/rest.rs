@@ -13,7 +13,7 @@ use super::template::{Hook, Wanted, check_type, described, described_in_full, te
 use crate::core::{AwsError, Cx};
 use crate::iot::Iot;
 use crate::iot::registry::arns::{certificate_arn, policy_arn, thing_arn};
-use crate::iot::registry::{CertificateStatus, invalid};
+use crate::iot::registry::invalid;
 use crate::iot::rest::{RestRequest, parse, query};
 
 /// Templates of a page of `ListProvisioningTemplates` unless asked otherwise: the default is unverified, the largest is the
@@ -57,53 +57,7 @@ struct RegisterThing {
     parameters: BTreeMap<String, String>,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct FromCsr {
-    certificate_signing_request: String,
-}
-
-/// The status that `setAsActive` asks for.
-fn set_as_active(text: &str) -> Result<CertificateStatus, AwsError> {
-    match query(text)?.get("setAsActive").map(String::as_str) {
-        None | Some("false") => Ok(CertificateStatus::Inactive),
-        Some("true") => Ok(CertificateStatus::Active),
-        Some(_) => Err(invalid("setAsActive is true or false")),
-    }
-}
-
 impl Iot {
-    pub(in crate::iot) fn rest_create_keys(
-        &mut self,
-        cx: &mut Cx<'_>,
-        _: &str,
-        r: &RestRequest<'_>,
-    ) -> Result<Value, AwsError> {
-        let issued = self.issue(cx, None, set_as_active(r.query)?)?;
-        let (public, private) = issued.keys.unwrap_or_default();
-        Ok(json!({
-            "certificateArn": issued.arn,
-            "certificateId": issued.id,
-            "certificatePem": issued.pem,
-            "keyPair": { "PublicKey": public, "PrivateKey": private },
-        }))
-    }
-
-    pub(in crate::iot) fn rest_create_from_csr(
-        &mut self,
-        cx: &mut Cx<'_>,
-        _: &str,
-        r: &RestRequest<'_>,
-    ) -> Result<Value, AwsError> {
-        let csr = parse::<FromCsr>(r.body)?.certificate_signing_request;
-        let issued = self.issue(cx, Some(&csr), set_as_active(r.query)?)?;
-        Ok(json!({
-            "certificateArn": issued.arn,
-            "certificateId": issued.id,
-            "certificatePem": issued.pem,
-        }))
-    }
-
     /// `RegisterThing`: a template of the caller's, carried out in his own name.
     pub(in crate::iot) fn rest_register_thing(
         &mut self,

@@ -1,17 +1,14 @@
-//! Certificates and policies, and their attachments.
+//! Certificates: their status, their making and registration. Their attachments are in `principals`.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
-use super::arns::{certificate_arn, policy_arn};
+use super::arns::certificate_arn;
 use super::x509::{self, SigningRequest, X509};
-use super::{Registry, already_exists, check_name, invalid, not_found};
+use super::{Registry, already_exists, invalid, not_found};
 use crate::core::{AwsError, Cx};
-use crate::iot::endpoint;
-use crate::iot::policy::{Context, Document, Permissions};
-use crate::iot::quotas::Quotas;
 use world::time::Time;
 
 /// Status of a certificate (AWS IoT API reference, `CertificateDescription`).
@@ -46,6 +43,11 @@ impl CertificateStatus {
     /// Name in the API.
     pub fn name(self) -> &'static str {
         Self::ALL.into_iter().find(|(status, _)| *status == self).map_or("", |(_, name)| name)
+    }
+
+    /// Whether callers of the API set it: the others are AWS IoT's own, or deprecated.
+    pub fn can_be_set(self) -> bool {
+        matches!(self, CertificateStatus::Active | CertificateStatus::Inactive | CertificateStatus::Revoked)
     }
 
     /// The status of this name.
@@ -112,9 +114,9 @@ pub struct Certificate {
 }
 
 impl Certificate {
-    /// Until when it is valid, if it says so.
-    pub fn not_after(&self) -> Option<Time> {
-        self.x509.as_ref().map(|x509| x509.not_after)
+    /// The generation id: another one after each change.
+    pub fn generation(&self, id: &str) -> String {
+        hex::encode(Sha256::new().chain_update(id).chain_update(self.version.to_be_bytes()).finalize())
     }
 }
 
@@ -130,28 +132,6 @@ pub struct NewCertificate {
     /// The public and the private key in PEM, when AWS IoT made them.
     pub keys: Option<(String, String)>,
 }
-
-/// A policy with its default version.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Policy {
-    /// The document as it was given.
-    pub text: String,
-    /// The document, checked.
-    pub document: Document,
-    /// Number of the default version, from 1.
-    pub version: u64,
-    /// When it was created.
-    pub created: Time,
-    /// When it got its default version.
-    pub modified: Time,
-    /// Changes with each version.
-    pub generation: String,
-}
-
-/// Characters of a policy's name beside letters, digits and underscore.
-const POLICY_NAME: &str = "+=,.@-";
-/// Longest name of a policy, in characters.
-const POLICY_NAME_MAX: usize = 128;
 
 /// The id of a certificate: the SHA-256 of its DER form, in hex (unverified: AWS states the length only).
 pub fn certificate_id(der: &[u8]) -> String {
@@ -297,148 +277,8 @@ impl Registry {
             return Err(AwsError::new("DeleteConflictException", message).status(409));
         }
         self.certificates.remove(id);
+        self.changed.insert(id.into());
         Ok(())
-    }
-
-    /// `CreatePolicy`.
-    pub fn create_policy(
-        &mut self,
-        cx: &mut Cx<'_>,
-        quotas: &Quotas,
-        name: &str,
-        text: &str,
-    ) -> Result<&Policy, AwsError> {
-        check_name("policy name", name, POLICY_NAME_MAX, POLICY_NAME)?;
-        let document = Document::parse(text, quotas.policy_document_size)?;
-        if self.policies.contains_key(name) {
-            return Err(already_exists("the policy", name, policy_arn(cx, name)));
-        }
-        let generation = cx.uuid();
-        let (text, now) = (text.to_owned(), cx.now);
-        let policy = Policy { text, document, version: 1, created: now, modified: now, generation };
-        self.policies.insert(name.into(), policy);
-        self.policy(name)
-    }
-
-    /// `CreatePolicyVersion` of a new default version. Older versions are not kept, so their number is not limited.
-    pub fn replace_policy(
-        &mut self,
-        cx: &mut Cx<'_>,
-        quotas: &Quotas,
-        name: &str,
-        text: &str,
-    ) -> Result<&Policy, AwsError> {
-        let document = Document::parse(text, quotas.policy_document_size)?;
-        let generation = cx.uuid();
-        let missing = || not_found(format!("the policy {name} does not exist"));
-        let policy = self.policies.get_mut(name).ok_or_else(missing)?;
-        policy.text = text.to_owned();
-        policy.document = document;
-        policy.version += 1;
-        policy.modified = cx.now;
-        policy.generation = generation;
-        Ok(policy)
-    }
-
-    /// `DeletePolicy`. One that is attached stays.
-    pub fn delete_policy(&mut self, name: &str) -> Result<(), AwsError> {
-        let targets = self.certificates.values().filter(|certificate| certificate.policies.contains(name)).count();
-        if targets > 0 {
-            let message = format!("Cannot delete the policy {name}: it is attached to {targets} targets");
-            return Err(AwsError::new("DeleteConflictException", message).status(409));
-        }
-        self.policies.remove(name);
-        Ok(())
-    }
-
-    /// A policy by its name.
-    pub fn policy(&self, name: &str) -> Result<&Policy, AwsError> {
-        self.policies.get(name).ok_or_else(|| not_found(format!("the policy {name} does not exist")))
-    }
-
-    /// `AttachPolicy` to a certificate, named by its ARN. The same again is no error.
-    pub fn attach_policy(&mut self, cx: &Cx<'_>, quotas: &Quotas, name: &str, target: &str) -> Result<(), AwsError> {
-        let Some((policy, _)) = self.policies.get_key_value(name) else {
-            return Err(not_found(format!("the policy {name} does not exist")));
-        };
-        let certificate = Self::certificate_mut(&mut self.certificates, cx, target)?;
-        if certificate.policies.len() >= quotas.policies_per_principal && !certificate.policies.contains(name) {
-            let max = quotas.policies_per_principal;
-            return Err(AwsError::new("LimitExceededException", format!("a certificate has at most {max} policies"))
-                .status(410));
-        }
-        certificate.policies.insert(policy.clone());
-        Ok(())
-    }
-
-    /// `DetachPolicy`. One that is not attached is no error.
-    pub fn detach_policy(&mut self, cx: &Cx<'_>, name: &str, target: &str) -> Result<(), AwsError> {
-        Self::certificate_mut(&mut self.certificates, cx, target)?.policies.remove(name);
-        Ok(())
-    }
-
-    /// `AttachThingPrincipal` of a certificate, named by its ARN. The same again is no error. A certificate that is attached
-    /// exclusively is attached to nothing else, and one that is attached becomes no exclusive one of another thing (the code
-    /// of these refusals is unverified).
-    pub fn attach_thing_principal(
-        &mut self,
-        cx: &Cx<'_>,
-        thing: &str,
-        principal: &str,
-        exclusive: bool,
-    ) -> Result<(), AwsError> {
-        let thing = self.thing(thing)?.name.clone();
-        let certificate = Self::certificate_mut(&mut self.certificates, cx, principal)?;
-        let others = certificate.things.iter().any(|other| *other != thing);
-        if others && (exclusive || certificate.exclusive) {
-            return Err(invalid(format!("the certificate {principal} is attached to another thing already")));
-        }
-        certificate.exclusive = exclusive;
-        certificate.things.insert(thing);
-        Ok(())
-    }
-
-    /// `DetachThingPrincipal`. One that is not attached is no error (unverified).
-    pub fn detach_thing_principal(&mut self, cx: &Cx<'_>, thing: &str, principal: &str) -> Result<(), AwsError> {
-        let thing = self.thing(thing)?.name.clone();
-        let certificate = Self::certificate_mut(&mut self.certificates, cx, principal)?;
-        certificate.things.remove(&thing);
-        certificate.exclusive &= !certificate.things.is_empty();
-        Ok(())
-    }
-
-    /// The thing that a connection with this certificate and client id stands for: that of an exclusive attachment, or the
-    /// attached one whose name is the client id.
-    pub fn thing_of_connection(&self, certificate: &Certificate, client: &str) -> Option<&super::Thing> {
-        let attached = if certificate.exclusive { certificate.things.first() } else { certificate.things.get(client) };
-        self.things.get(attached?)
-    }
-
-    /// What the policies of a certificate come to for a connection with this client id from this address.
-    pub fn permissions(&self, cx: &Cx<'_>, id: &str, client: &str, ip: &str) -> Permissions {
-        let Ok(certificate) = self.certificate(id) else { return Permissions::default() };
-        let thing = self.thing_of_connection(certificate, client);
-        let domain = endpoint(cx.account);
-        let x509 = certificate.x509.as_deref();
-        let context = Context { account: cx.account, client, ip, domain: &domain, thing, certificate: id, x509 };
-        let documents = certificate.policies.iter().filter_map(|name| self.policies.get(name));
-        Permissions::compile(documents.map(|policy| &policy.document), &context)
-    }
-
-    fn certificate_mut<'r>(
-        certificates: &'r mut std::collections::BTreeMap<Arc<str>, Certificate>,
-        cx: &Cx<'_>,
-        arn: &str,
-    ) -> Result<&'r mut Certificate, AwsError> {
-        let Some(id) = arn.strip_prefix(&certificate_arn(cx, "")) else {
-            if arn.contains(":thinggroup/") || arn.contains("cognito") || !arn.starts_with("arn:") {
-                return Err(AwsError::not_modelled(format!(
-                    "iot attachment to {arn}: certificates of this account only"
-                )));
-            }
-            return Err(invalid(format!("{arn:?} is no ARN of a certificate of this account")));
-        };
-        certificates.get_mut(id).ok_or_else(|| not_found(format!("the certificate {id} does not exist")))
     }
 }
 

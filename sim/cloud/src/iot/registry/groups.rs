@@ -1,11 +1,11 @@
-//! Thing groups and billing groups, and which things are in them.
+//! Thing groups, and which things are in them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::arns::{billing_group_arn, thing_group_arn};
+use super::arns::thing_group_arn;
 use super::things::{DESCRIPTION_MAX, NAME, check_attribute_texts};
-use super::{Registry, already_exists, check_name, invalid, not_found};
+use super::{Change, Registry, already_exists, check_name, check_version, invalid, merged, not_found};
 use crate::core::{AwsError, Cx};
 use crate::iot::quotas::Quotas;
 use world::time::Time;
@@ -17,6 +17,17 @@ pub struct GroupProperties {
     pub description: Option<String>,
     /// Attributes. Billing groups have none.
     pub attributes: BTreeMap<String, String>,
+}
+
+/// What `UpdateThingGroup` and `UpdateBillingGroup` change. What is absent stays (unverified).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GroupUpdate {
+    /// The version that the group must have.
+    pub expected_version: Option<u64>,
+    /// For people.
+    pub description: Option<String>,
+    /// Attributes, and whether they are merged with those that it has.
+    pub attributes: Option<(BTreeMap<String, String>, bool)>,
 }
 
 /// A thing group or a billing group.
@@ -32,6 +43,23 @@ pub struct Group {
     pub created: Time,
     /// Grows with each change, from 1.
     pub version: u64,
+    /// Names of its policies. Billing groups have none.
+    pub policies: BTreeSet<Arc<str>>,
+}
+
+impl Group {
+    /// A new group.
+    pub(super) fn new(id: String, parent: Option<Arc<str>>, properties: GroupProperties, created: Time) -> Self {
+        Group { id, parent, properties, created, version: 1, policies: BTreeSet::new() }
+    }
+
+    /// Its properties after a change.
+    pub(super) fn updated(&self, update: GroupUpdate) -> GroupProperties {
+        GroupProperties {
+            description: update.description.or_else(|| self.properties.description.clone()),
+            attributes: merged(&self.properties.attributes, update.attributes),
+        }
+    }
 }
 
 impl Registry {
@@ -68,8 +96,12 @@ impl Registry {
                 return Err(invalid(format!("groups are nested at most {} deep", quotas.group_depth)));
             }
         }
-        let group = Group { id: cx.uuid(), parent, properties, created: cx.now, version: 1 };
+        let group = Group::new(cx.uuid(), parent.clone(), properties, cx.now);
         self.thing_groups.insert(name.into(), group);
+        self.tell_group(cx, Change::Created, name);
+        if let Some(parent) = parent {
+            self.tell_hierarchy(cx, true, &parent, name);
+        }
         self.thing_group(name)
     }
 
@@ -78,27 +110,58 @@ impl Registry {
         self.thing_groups.get(name).ok_or_else(|| no_group("thing", name))
     }
 
-    /// `UpdateThingGroup`.
+    /// `UpdateThingGroup`. Answers its new version.
     pub fn update_thing_group(
         &mut self,
+        cx: &mut Cx<'_>,
+        quotas: &Quotas,
+        name: &str,
+        update: GroupUpdate,
+    ) -> Result<u64, AwsError> {
+        let group = self.thing_group(name)?;
+        check_version("thing group", name, group.version, update.expected_version)?;
+        let properties = group.updated(update);
+        self.replace_thing_group(cx, quotas, name, properties)
+    }
+
+    /// Gives a thing group other properties. Answers its new version.
+    pub fn replace_thing_group(
+        &mut self,
+        cx: &mut Cx<'_>,
         quotas: &Quotas,
         name: &str,
         properties: GroupProperties,
-    ) -> Result<(), AwsError> {
+    ) -> Result<u64, AwsError> {
         check_properties(quotas, &properties)?;
         let group = self.thing_groups.get_mut(name).ok_or_else(|| no_group("thing", name))?;
         group.properties = properties;
         group.version += 1;
-        Ok(())
+        let version = group.version;
+        self.tell_group(cx, Change::Updated, name);
+        Ok(version)
     }
 
     /// `DeleteThingGroup`: things in it leave it; one with child groups stays (AWS CLI reference, `delete-thing-group`).
-    pub fn delete_thing_group(&mut self, name: &str) -> Result<(), AwsError> {
+    /// One that does not exist is no error. That a group with policies can be deleted is unverified.
+    pub fn delete_thing_group(
+        &mut self,
+        cx: &mut Cx<'_>,
+        name: &str,
+        expected_version: Option<u64>,
+    ) -> Result<(), AwsError> {
+        let Some(group) = self.thing_groups.get(name) else { return Ok(()) };
+        check_version("thing group", name, group.version, expected_version)?;
+        let parent = group.parent.clone();
         if self.thing_groups.values().any(|group| group.parent.as_deref() == Some(name)) {
             let message =
                 format!("Cannot delete thing group : {name} when there are still child groups attached to it.");
             return Err(invalid(message));
         }
+        self.group_changed(name);
+        if let Some(parent) = parent {
+            self.tell_hierarchy(cx, false, &parent, name);
+        }
+        self.tell_group(cx, Change::Deleted, name);
         self.thing_groups.remove(name);
         for thing in self.things.values_mut() {
             thing.groups.remove(name);
@@ -107,7 +170,13 @@ impl Registry {
     }
 
     /// `AddThingToThingGroup`. The same again is no error.
-    pub fn add_to_thing_group(&mut self, quotas: &Quotas, thing: &str, group: &str) -> Result<(), AwsError> {
+    pub fn add_to_thing_group(
+        &mut self,
+        cx: &mut Cx<'_>,
+        quotas: &Quotas,
+        thing: &str,
+        group: &str,
+    ) -> Result<(), AwsError> {
         let (name, _) = self.thing_groups.get_key_value(group).ok_or_else(|| no_group("thing", group))?;
         let name = name.clone();
         let root = self.path(&name).pop();
@@ -121,15 +190,31 @@ impl Registry {
         if let Some(other) = groups.iter().find(|other| self.path(other).pop() == root) {
             return Err(invalid(format!("the thing {thing} is in the group {other} of the same hierarchy already")));
         }
-        self.thing_mut(thing)?.groups.insert(name);
+        self.thing_mut(thing)?.groups.insert(name.clone());
+        self.membership_changed(thing, &name);
+        self.tell_membership(cx, true, &name, thing);
         Ok(())
     }
 
-    /// `RemoveThingFromThingGroup`.
-    pub fn remove_from_thing_group(&mut self, thing: &str, group: &str) -> Result<(), AwsError> {
+    /// `RemoveThingFromThingGroup`. One that is not in it is no error.
+    pub fn remove_from_thing_group(&mut self, cx: &mut Cx<'_>, thing: &str, group: &str) -> Result<(), AwsError> {
         self.thing_group(group)?;
-        self.thing_mut(thing)?.groups.remove(group);
+        if self.thing_mut(thing)?.groups.remove(group) {
+            self.membership_changed(thing, group);
+            self.tell_membership(cx, false, group, thing);
+        }
         Ok(())
+    }
+
+    /// Notes that the policies of a thing's groups may be others.
+    fn membership_changed(&mut self, thing: &str, group: &str) {
+        let path = self.path(&group.into());
+        let with_policy = |name: &Arc<str>| self.thing_groups.get(name).is_some_and(|group| !group.policies.is_empty());
+        if path.iter().any(with_policy)
+            && let Some(thing) = self.things.get(thing)
+        {
+            self.changed.extend(thing.principals.iter().cloned());
+        }
     }
 
     /// The names from a group to its root.
@@ -142,82 +227,13 @@ impl Registry {
         }
         path
     }
-
-    /// `CreateBillingGroup`. The same again is no error.
-    pub fn create_billing_group(
-        &mut self,
-        cx: &mut Cx<'_>,
-        quotas: &Quotas,
-        name: &str,
-        description: Option<String>,
-    ) -> Result<&Group, AwsError> {
-        check_name("billing group name", name, quotas.thing_name_size, NAME)?;
-        let properties = GroupProperties { description, attributes: BTreeMap::new() };
-        check_properties(quotas, &properties)?;
-        if let Some(existing) = self.billing_groups.get(name) {
-            if existing.properties != properties {
-                return Err(already_exists("the billing group", name, billing_group_arn(cx, name)));
-            }
-        } else {
-            if self.billing_groups.len() >= quotas.billing_groups {
-                return Err(invalid(format!("an account has at most {} billing groups", quotas.billing_groups)));
-            }
-            let group = Group { id: cx.uuid(), parent: None, properties, created: cx.now, version: 1 };
-            self.billing_groups.insert(name.into(), group);
-        }
-        self.billing_group(name)
-    }
-
-    /// A billing group by its name.
-    pub fn billing_group(&self, name: &str) -> Result<&Group, AwsError> {
-        self.billing_groups.get(name).ok_or_else(|| no_group("billing", name))
-    }
-
-    /// `UpdateBillingGroup`.
-    pub fn update_billing_group(
-        &mut self,
-        quotas: &Quotas,
-        name: &str,
-        description: Option<String>,
-    ) -> Result<(), AwsError> {
-        let properties = GroupProperties { description, attributes: BTreeMap::new() };
-        check_properties(quotas, &properties)?;
-        let group = self.billing_groups.get_mut(name).ok_or_else(|| no_group("billing", name))?;
-        group.properties = properties;
-        group.version += 1;
-        Ok(())
-    }
-
-    /// `DeleteBillingGroup`, also of one that holds things (AWS CLI reference, `delete-billing-group`).
-    pub fn delete_billing_group(&mut self, name: &str) {
-        self.billing_groups.remove(name);
-        for thing in self.things.values_mut().filter(|thing| thing.billing_group.as_deref() == Some(name)) {
-            thing.billing_group = None;
-        }
-    }
-
-    /// `AddThingToBillingGroup`: a thing is in one at most, so it leaves another (unverified).
-    pub fn add_to_billing_group(&mut self, thing: &str, group: &str) -> Result<(), AwsError> {
-        let (name, _) = self.billing_groups.get_key_value(group).ok_or_else(|| no_group("billing", group))?;
-        let name = name.clone();
-        self.thing_mut(thing)?.billing_group = Some(name);
-        Ok(())
-    }
-
-    /// `RemoveThingFromBillingGroup`.
-    pub fn remove_from_billing_group(&mut self, thing: &str, group: &str) -> Result<(), AwsError> {
-        self.billing_group(group)?;
-        let thing = self.thing_mut(thing)?;
-        thing.billing_group.take_if(|current| **current == *group);
-        Ok(())
-    }
 }
 
-fn no_group(kind: &str, name: &str) -> AwsError {
+pub(super) fn no_group(kind: &str, name: &str) -> AwsError {
     not_found(format!("the {kind} group {name} does not exist"))
 }
 
-fn check_properties(quotas: &Quotas, properties: &GroupProperties) -> Result<(), AwsError> {
+pub(super) fn check_properties(quotas: &Quotas, properties: &GroupProperties) -> Result<(), AwsError> {
     if properties.description.as_ref().is_some_and(|text| text.chars().count() > DESCRIPTION_MAX) {
         return Err(invalid(format!("a description has at most {DESCRIPTION_MAX} characters")));
     }

@@ -2,18 +2,24 @@
 //! whom, and the events that tell of changes.
 
 pub mod arns;
+mod billing;
 mod certificates;
 mod events;
 mod groups;
+mod policies;
+mod principals;
 mod things;
+mod types;
 pub mod x509;
 
-pub use certificates::{Certificate, CertificateRefusal, CertificateStatus, NewCertificate, Policy, certificate_id};
+pub use certificates::{Certificate, CertificateRefusal, CertificateStatus, NewCertificate, certificate_id};
 pub use events::{Change, Events};
-pub use groups::{Group, GroupProperties};
-pub use things::{Thing, ThingType, ThingUpdate};
+pub use groups::{Group, GroupProperties, GroupUpdate};
+pub use policies::Policy;
+pub use things::{Thing, ThingUpdate, merged};
+pub use types::ThingType;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::core::AwsError;
@@ -31,6 +37,8 @@ pub struct Registry {
     pub(super) events: Events,
     /// Events that are not published yet.
     pub(super) outbox: Outbox,
+    /// Certificates whose permissions may have changed since they were taken from here.
+    pub(super) changed: BTreeSet<Arc<str>>,
 }
 
 pub(super) fn invalid(message: impl Into<String>) -> AwsError {
@@ -46,6 +54,15 @@ pub(super) fn already_exists(kind: &str, name: &str, arn: String) -> AwsError {
         .status(409)
         .with("resourceId", name)
         .with("resourceArn", arn)
+}
+
+/// The refusal of a change that expected another version.
+fn check_version(kind: &str, name: &str, version: u64, expected: Option<u64>) -> Result<(), AwsError> {
+    if expected.is_none_or(|expected| expected == version) {
+        return Ok(());
+    }
+    let message = format!("The version for the {kind} {name} does not match the expected version.");
+    Err(AwsError::new("VersionConflictException", message).status(409))
 }
 
 /// Checks a name against AWS's pattern for it: 1 to `max` characters, ASCII letters, digits, underscore and `others`.

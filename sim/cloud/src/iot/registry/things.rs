@@ -1,13 +1,12 @@
-//! Things and thing types.
+//! Things.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::arns::{thing_arn, thing_type_arn};
-use super::{Change, Registry, already_exists, check_name, invalid, not_found};
+use super::arns::thing_arn;
+use super::{Change, Registry, already_exists, check_name, check_version, invalid, not_found};
 use crate::core::{AwsError, Cx};
 use crate::iot::quotas::Quotas;
-use world::time::Time;
 
 /// A thing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +25,8 @@ pub struct Thing {
     pub groups: BTreeSet<Arc<str>>,
     /// Name of its billing group.
     pub billing_group: Option<Arc<str>>,
+    /// Ids of the certificates that are attached to it.
+    pub principals: BTreeSet<Arc<str>>,
 }
 
 /// What `UpdateThing` changes.
@@ -44,31 +45,17 @@ pub struct ThingUpdate {
 impl Thing {
     /// A thing of version 1.
     pub fn new(name: Arc<str>, thing_type: Option<Arc<str>>, attributes: BTreeMap<String, String>, id: String) -> Self {
-        Thing { name, thing_type, attributes, id, version: 1, groups: BTreeSet::new(), billing_group: None }
+        let (groups, principals) = (BTreeSet::new(), BTreeSet::new());
+        Thing { name, thing_type, attributes, id, version: 1, groups, billing_group: None, principals }
     }
-}
-
-/// A thing type.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ThingType {
-    /// Id: a UUID.
-    pub id: String,
-    /// For people.
-    pub description: Option<String>,
-    /// Attributes by which things can be searched.
-    pub searchable_attributes: Vec<String>,
-    /// When it was created.
-    pub created: Time,
 }
 
 /// Characters of names of things and types beside letters, digits and underscore.
 pub(super) const NAME: &str = ":-";
 /// Characters of names of attributes, likewise.
-const ATTRIBUTE: &str = ".,@/:#-";
+pub(super) const ATTRIBUTE: &str = ".,@/:#-";
 /// Characters of values of attributes, likewise.
 const ATTRIBUTE_VALUE: &str = ".,@/:#=[]-";
-/// Searchable attributes that a type can have.
-const SEARCHABLE_MAX: usize = 3;
 /// Longest description of a type or a group, in characters.
 pub(super) const DESCRIPTION_MAX: usize = 2028;
 
@@ -90,10 +77,16 @@ impl Registry {
                 return Err(already_exists("the thing", name, thing_arn(cx, name)));
             }
         } else {
+            if let Some(wanted) = &thing_type {
+                self.check_in_use(wanted)?;
+            }
             let name: Arc<str> = name.into();
             let id = cx.uuid();
-            self.things.insert(name.clone(), Thing::new(name.clone(), thing_type, attributes, id));
-            self.tell(cx, Change::Created, &name);
+            self.things.insert(name.clone(), Thing::new(name.clone(), thing_type.clone(), attributes, id));
+            self.tell_thing(cx, Change::Created, &name);
+            if let Some(thing_type) = thing_type {
+                self.tell_type_of(cx, true, &name, &thing_type);
+            }
         }
         self.thing(name)
     }
@@ -107,11 +100,6 @@ impl Registry {
         self.things.get_mut(name).ok_or_else(|| not_found(format!("the thing {name} does not exist")))
     }
 
-    fn type_name(&self, wanted: &str) -> Result<Arc<str>, AwsError> {
-        let found = self.thing_types.get_key_value(wanted);
-        found.map(|(name, _)| name.clone()).ok_or_else(|| not_found(format!("the thing type {wanted} does not exist")))
-    }
-
     /// `UpdateThing`.
     pub fn update_thing(
         &mut self,
@@ -121,99 +109,73 @@ impl Registry {
         update: ThingUpdate,
     ) -> Result<(), AwsError> {
         let thing = self.thing(name)?;
-        check_version(thing, update.expected_version)?;
+        check_version("thing", name, thing.version, update.expected_version)?;
         if update.remove_type && update.thing_type.is_some() {
             return Err(invalid("a thing's type is either set or removed"));
         }
         let thing_type = match update.thing_type.as_deref() {
-            Some(wanted) => Some(self.type_name(wanted)?),
+            Some(wanted) if thing.thing_type.as_deref() != Some(wanted) => {
+                let wanted = self.type_name(wanted)?;
+                self.check_in_use(&wanted)?;
+                Some(wanted)
+            }
+            Some(_) => thing.thing_type.clone(),
             None if update.remove_type => None,
             None => thing.thing_type.clone(),
         };
-        let attributes = match update.attributes {
-            None => thing.attributes.clone(),
-            Some((attributes, false)) => attributes,
-            Some((new, true)) => {
-                let mut attributes = thing.attributes.clone();
-                attributes.extend(new);
-                attributes.retain(|_, value| !value.is_empty());
-                attributes
-            }
-        };
+        let attributes = merged(&thing.attributes, update.attributes);
         check_attributes(quotas, &attributes, thing_type.is_some())?;
         let thing = self.thing_mut(name)?;
-        thing.thing_type = thing_type;
+        let before = std::mem::replace(&mut thing.thing_type, thing_type.clone());
         thing.attributes = attributes;
         thing.version += 1;
-        self.tell(cx, Change::Updated, name);
+        let principals: Vec<Arc<str>> = thing.principals.iter().cloned().collect();
+        self.changed.extend(principals);
+        self.tell_thing(cx, Change::Updated, name);
+        if before != thing_type {
+            for (added, thing_type) in [(false, before), (true, thing_type)] {
+                if let Some(thing_type) = thing_type {
+                    self.tell_type_of(cx, added, name, &thing_type);
+                }
+            }
+        }
         Ok(())
     }
 
     /// `DeleteThing`. Deleting what does not exist succeeds; one that a certificate is attached to stays.
     pub fn delete_thing(&mut self, cx: &mut Cx<'_>, name: &str, expected_version: Option<u64>) -> Result<(), AwsError> {
         let Some(thing) = self.things.get(name) else { return Ok(()) };
-        check_version(thing, expected_version)?;
-        if self.certificates.values().any(|certificate| certificate.things.contains(name)) {
+        check_version("thing", name, thing.version, expected_version)?;
+        if !thing.principals.is_empty() {
             let message = format!("Cannot delete. Thing {name} is still attached to one or more principals");
             return Err(invalid(message));
         }
-        self.tell(cx, Change::Deleted, name);
+        let thing_type = thing.thing_type.clone();
+        self.tell_thing(cx, Change::Deleted, name);
+        if let Some(thing_type) = thing_type {
+            self.tell_type_of(cx, false, name, &thing_type);
+        }
         self.things.remove(name);
         Ok(())
     }
-
-    /// `DeleteThingType`, when no thing has it. That a type is deprecated five minutes before is not asked for.
-    pub fn delete_thing_type(&mut self, name: &str) -> Result<(), AwsError> {
-        if self.things.values().any(|thing| thing.thing_type.as_deref() == Some(name)) {
-            return Err(invalid(format!("Cannot delete thing type {name}: things are still associated with it")));
-        }
-        self.thing_types.remove(name);
-        Ok(())
-    }
-
-    /// `CreateThingType`. The same again is no error.
-    pub fn create_thing_type(
-        &mut self,
-        cx: &mut Cx<'_>,
-        quotas: &Quotas,
-        name: &str,
-        description: Option<String>,
-        searchable_attributes: Vec<String>,
-    ) -> Result<&ThingType, AwsError> {
-        check_name("thing type name", name, quotas.thing_name_size, NAME)?;
-        if searchable_attributes.len() > SEARCHABLE_MAX {
-            return Err(invalid(format!("a thing type has at most {SEARCHABLE_MAX} searchable attributes")));
-        }
-        for attribute in &searchable_attributes {
-            check_name("searchable attribute", attribute, quotas.attribute_name_size, ATTRIBUTE)?;
-        }
-        if description.as_ref().is_some_and(|text| text.chars().count() > DESCRIPTION_MAX) {
-            return Err(invalid(format!("a description has at most {DESCRIPTION_MAX} characters")));
-        }
-        if let Some(existing) = self.thing_types.get(name) {
-            if existing.description != description || existing.searchable_attributes != searchable_attributes {
-                return Err(already_exists("the thing type", name, thing_type_arn(cx, name)));
-            }
-        } else {
-            let id = cx.uuid();
-            let thing_type = ThingType { id, description, searchable_attributes, created: cx.now };
-            self.thing_types.insert(name.into(), thing_type);
-        }
-        self.thing_type(name)
-    }
-
-    /// A thing type by its name.
-    pub fn thing_type(&self, name: &str) -> Result<&ThingType, AwsError> {
-        self.thing_types.get(name).ok_or_else(|| not_found(format!("the thing type {name} does not exist")))
-    }
 }
 
-fn check_version(thing: &Thing, expected: Option<u64>) -> Result<(), AwsError> {
-    if expected.is_none_or(|expected| expected == thing.version) {
-        return Ok(());
+/// Attributes after a change: the new ones, or those that there were with the new ones over them. Merged ones without a
+/// value are removed.
+pub fn merged(
+    old: &BTreeMap<String, String>,
+    new: Option<(BTreeMap<String, String>, bool)>,
+) -> BTreeMap<String, String> {
+    match new {
+        None => old.clone(),
+        Some((attributes, false)) => attributes,
+        Some((new, true)) => {
+            let mut attributes = old.clone();
+            attributes.extend(new);
+            attributes.retain(|_, value| !value.is_empty());
+            attributes
+        }
     }
-    let message = format!("The version for the thing {} does not match the expected version.", thing.name);
-    Err(AwsError::new("VersionConflictException", message).status(409))
 }
 
 fn check_attributes(quotas: &Quotas, attributes: &BTreeMap<String, String>, typed: bool) -> Result<(), AwsError> {

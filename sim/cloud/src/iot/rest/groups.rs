@@ -1,13 +1,16 @@
-//! Operations on thing groups and billing groups.
+//! Operations on thing groups.
+
+use std::sync::Arc;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{AttributePayload, RestRequest, parse, query, timestamp};
+use super::page::Page;
+use super::{AttributePayload, RestRequest, expected_version, parse, query, timestamp};
 use crate::core::{AwsError, Cx};
 use crate::iot::Iot;
-use crate::iot::registry::arns::{billing_group_arn, thing_arn, thing_group_arn};
-use crate::iot::registry::{Group, GroupProperties, invalid};
+use crate::iot::registry::arns::thing_group_arn;
+use crate::iot::registry::{Group, GroupProperties, GroupUpdate, invalid};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -28,77 +31,9 @@ struct ThingGroupProperties {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct CreateBillingGroup {
-    #[serde(default)]
-    billing_group_properties: BillingGroupProperties,
-    #[serde(rename = "tags")]
-    _tags: Option<Value>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct BillingGroupProperties {
-    billing_group_description: Option<String>,
-}
-
-/// Which thing enters or leaves which group; each is named by its name or its ARN.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Membership {
-    thing_name: Option<String>,
-    thing_arn: Option<String>,
-    thing_group_name: Option<String>,
-    thing_group_arn: Option<String>,
-    billing_group_name: Option<String>,
-    billing_group_arn: Option<String>,
-    /// There are no dynamic groups.
-    #[serde(rename = "overrideDynamicGroups")]
-    _override_dynamic_groups: Option<bool>,
-}
-
-impl Membership {
-    /// Names of the thing and of the thing group, once the caller may do `action` on both.
-    fn in_thing_group(self, cx: &mut Cx<'_>, action: &str) -> Result<(String, String), AwsError> {
-        if self.billing_group_name.is_some() || self.billing_group_arn.is_some() {
-            return Err(invalid(format!("{action} takes a thing group")));
-        }
-        let thing = named(self.thing_name, self.thing_arn, &thing_arn(cx, ""), "thing")?;
-        let group = named(self.thing_group_name, self.thing_group_arn, &thing_group_arn(cx, ""), "thing group")?;
-        cx.authorize(action, &thing_group_arn(cx, &group))?;
-        cx.authorize(action, &thing_arn(cx, &thing))?;
-        Ok((thing, group))
-    }
-
-    /// The same for a billing group.
-    fn in_billing_group(self, cx: &mut Cx<'_>, action: &str) -> Result<(String, String), AwsError> {
-        if self.thing_group_name.is_some() || self.thing_group_arn.is_some() {
-            return Err(invalid(format!("{action} takes a billing group")));
-        }
-        let thing = named(self.thing_name, self.thing_arn, &thing_arn(cx, ""), "thing")?;
-        let arns = billing_group_arn(cx, "");
-        let group = named(self.billing_group_name, self.billing_group_arn, &arns, "billing group")?;
-        cx.authorize(action, &billing_group_arn(cx, &group))?;
-        cx.authorize(action, &thing_arn(cx, &thing))?;
-        Ok((thing, group))
-    }
-}
-
-/// The name that is given as itself or behind the start of an ARN. Both must agree.
-fn named(name: Option<String>, arn: Option<String>, arns: &str, kind: &str) -> Result<String, AwsError> {
-    let of_arn = match arn {
-        None => None,
-        Some(arn) => {
-            let rest = arn.strip_prefix(arns).map(str::to_owned);
-            Some(rest.ok_or_else(|| invalid(format!("{arn:?} is no ARN of a {kind} of this account")))?)
-        }
-    };
-    match (name, of_arn) {
-        (Some(name), Some(other)) if name != other => {
-            Err(invalid(format!("name and ARN of the {kind} do not agree: {name}, {other}")))
-        }
-        (Some(name), _) | (None, Some(name)) => Ok(name),
-        (None, None) => Err(invalid(format!("the {kind} is not named"))),
-    }
+struct UpdateThingGroup {
+    thing_group_properties: ThingGroupProperties,
+    expected_version: Option<u64>,
 }
 
 impl Iot {
@@ -131,9 +66,8 @@ impl Iot {
         name: &str,
         _: &RestRequest<'_>,
     ) -> Result<Value, AwsError> {
-        let (found, group) = self.registry.thing_groups.get_key_value(name).ok_or_else(|| missing(name))?;
-        let Group { id, parent, properties, created, version } = group;
-        let mut ancestors = self.registry.path(found);
+        let Group { id, parent, properties, created, version, .. } = self.registry.thing_group(name)?;
+        let mut ancestors = self.registry.path(&name.into());
         ancestors.remove(0);
         ancestors.reverse();
         let mut metadata = json!({
@@ -160,121 +94,73 @@ impl Iot {
         }))
     }
 
-    pub(super) fn rest_add_to_thing_group(
-        &mut self,
-        cx: &mut Cx<'_>,
-        _: &str,
-        request: &RestRequest<'_>,
-    ) -> Result<Value, AwsError> {
-        let body: Membership = parse(request.body)?;
-        let (thing, group) = body.in_thing_group(cx, "iot:AddThingToThingGroup")?;
-        let (registry, quotas) = self.registry_and_quotas(cx);
-        registry.add_to_thing_group(quotas, &thing, &group)?;
-        Ok(json!({}))
-    }
-
-    pub(super) fn rest_remove_from_thing_group(
-        &mut self,
-        cx: &mut Cx<'_>,
-        _: &str,
-        request: &RestRequest<'_>,
-    ) -> Result<Value, AwsError> {
-        let body: Membership = parse(request.body)?;
-        let (thing, group) = body.in_thing_group(cx, "iot:RemoveThingFromThingGroup")?;
-        self.registry.remove_from_thing_group(&thing, &group)?;
-        Ok(json!({}))
-    }
-
-    pub(super) fn rest_create_billing_group(
+    pub(super) fn rest_update_thing_group(
         &mut self,
         cx: &mut Cx<'_>,
         name: &str,
         request: &RestRequest<'_>,
     ) -> Result<Value, AwsError> {
-        let body: CreateBillingGroup = parse(request.body)?;
-        let description = body.billing_group_properties.billing_group_description;
+        let UpdateThingGroup { thing_group_properties: properties, expected_version } = parse(request.body)?;
+        let update = GroupUpdate {
+            expected_version,
+            description: properties.thing_group_description,
+            attributes: properties.attribute_payload.map(AttributePayload::change),
+        };
         let (registry, quotas) = self.registry_and_quotas(cx);
-        let group = registry.create_billing_group(cx, quotas, name, description)?;
-        Ok(json!({
-            "billingGroupName": name,
-            "billingGroupArn": billing_group_arn(cx, name),
-            "billingGroupId": group.id,
-        }))
+        let version = registry.update_thing_group(cx, quotas, name, update)?;
+        Ok(json!({ "version": version }))
     }
 
-    pub(super) fn rest_describe_billing_group(
+    pub(super) fn rest_delete_thing_group(
         &mut self,
         cx: &mut Cx<'_>,
         name: &str,
-        _: &RestRequest<'_>,
+        request: &RestRequest<'_>,
     ) -> Result<Value, AwsError> {
-        let Group { id, properties, created, version, .. } = self.registry.billing_group(name)?;
-        let mut described = json!({});
-        if let Some(text) = &properties.description {
-            described["billingGroupDescription"] = text.as_str().into();
+        self.registry.delete_thing_group(cx, name, expected_version(&query(request.query)?)?)?;
+        Ok(json!({}))
+    }
+
+    /// Without `recursive` all groups below are listed (unverified), with `recursive=false` the roots or the direct children.
+    pub(super) fn rest_list_thing_groups(
+        &mut self,
+        cx: &mut Cx<'_>,
+        _: &str,
+        request: &RestRequest<'_>,
+    ) -> Result<Value, AwsError> {
+        let query = query(request.query)?;
+        let recursive = match query.get("recursive").map(String::as_str) {
+            None | Some("true") => true,
+            Some("false") => false,
+            Some(other) => return Err(invalid(format!("recursive is true or false, not {other:?}"))),
+        };
+        let above = query.get("parentGroup").map(String::as_str);
+        if let Some(name) = above {
+            self.registry.thing_group(name)?;
         }
-        Ok(json!({
-            "billingGroupName": name,
-            "billingGroupId": id,
-            "billingGroupArn": billing_group_arn(cx, name),
-            "version": version,
-            "billingGroupProperties": described,
-            "billingGroupMetadata": { "creationDate": timestamp(*created) },
-        }))
+        let prefix = query.get("namePrefixFilter").map_or("", String::as_str);
+        let is_below = |name: &Arc<str>, group: &Group| match above {
+            _ if !recursive => group.parent.as_deref() == above,
+            None => true,
+            Some(above) => self.registry.path(name).iter().skip(1).any(|name| **name == *above),
+        };
+        let found = self.registry.thing_groups.iter();
+        let found = found.filter(|(name, group)| name.starts_with(prefix) && is_below(name, group));
+        Ok(Page::by_token(&query)?.answer("thingGroups", found.map(|(name, _)| listed(cx, name))))
     }
 
-    pub(super) fn rest_add_to_billing_group(
-        &mut self,
-        cx: &mut Cx<'_>,
-        _: &str,
-        request: &RestRequest<'_>,
-    ) -> Result<Value, AwsError> {
-        let body: Membership = parse(request.body)?;
-        let (thing, group) = body.in_billing_group(cx, "iot:AddThingToBillingGroup")?;
-        self.registry.add_to_billing_group(&thing, &group)?;
-        Ok(json!({}))
-    }
-
-    pub(super) fn rest_remove_from_billing_group(
-        &mut self,
-        cx: &mut Cx<'_>,
-        _: &str,
-        request: &RestRequest<'_>,
-    ) -> Result<Value, AwsError> {
-        let body: Membership = parse(request.body)?;
-        let (thing, group) = body.in_billing_group(cx, "iot:RemoveThingFromBillingGroup")?;
-        self.registry.remove_from_billing_group(&thing, &group)?;
-        Ok(json!({}))
-    }
-
-    /// A thing is in ten groups at most: they are one page, whatever maxResults asks for is refused when it is less.
     pub(super) fn rest_list_groups_of_thing(
         &mut self,
         cx: &mut Cx<'_>,
         name: &str,
         request: &RestRequest<'_>,
     ) -> Result<Value, AwsError> {
-        let groups = &self.registry.thing(name)?.groups;
-        let mut query = query(request.query)?;
-        if query.remove("nextToken").is_some() {
-            return Err(invalid("this is no nextToken of ListThingGroupsForThing"));
-        }
-        let max: Option<usize> = query.remove("maxResults").map(|text| text.parse().unwrap_or(0));
-        match max {
-            Some(0 | 251..) => return Err(invalid("maxResults is 1 to 250")),
-            Some(max) if max < groups.len() => {
-                return Err(AwsError::not_modelled("iot ListThingGroupsForThing in several pages"));
-            }
-            _ => {}
-        }
-        let listed: Vec<Value> = groups
-            .iter()
-            .map(|group| json!({ "groupName": &**group, "groupArn": thing_group_arn(cx, group) }))
-            .collect();
-        Ok(json!({ "thingGroups": listed }))
+        let groups = self.registry.thing(name)?.groups.iter();
+        Ok(Page::by_token(&query(request.query)?)?.answer("thingGroups", groups.map(|name| listed(cx, name))))
     }
 }
 
-fn missing(name: &str) -> AwsError {
-    crate::iot::registry::not_found(format!("the thing group {name} does not exist"))
+/// An entry of a list of groups, with its key.
+fn listed(cx: &Cx<'_>, name: &str) -> (String, Value) {
+    (name.to_owned(), json!({ "groupName": name, "groupArn": thing_group_arn(cx, name) }))
 }

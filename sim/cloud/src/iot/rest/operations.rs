@@ -1,7 +1,7 @@
 //! The operations of the control plane: which call is which.
 
 /// Operation, method and path, as the service's model gives them. `{name}` stands for one segment.
-const OPERATIONS: [(&str, &str, &str); 94] = [
+const OPERATIONS: &[(&str, &str, &str)] = &[
     ("CreateThing", "POST", "/things/{thingName}"),
     ("UpdateThing", "PATCH", "/things/{thingName}"),
     ("DescribeThing", "GET", "/things/{thingName}"),
@@ -39,6 +39,7 @@ const OPERATIONS: [(&str, &str, &str); 94] = [
     ("CreatePolicy", "POST", "/policies/{policyName}"),
     ("CreatePolicyVersion", "POST", "/policies/{policyName}/version"),
     ("GetPolicy", "GET", "/policies/{policyName}"),
+    ("GetPolicyVersion", "GET", "/policies/{policyName}/version/{policyVersionId}"),
     ("DeletePolicy", "DELETE", "/policies/{policyName}"),
     ("DeletePolicyVersion", "DELETE", "/policies/{policyName}/version/{policyVersionId}"),
     ("SetDefaultPolicyVersion", "PATCH", "/policies/{policyName}/version/{policyVersionId}"),
@@ -102,7 +103,7 @@ const OPERATIONS: [(&str, &str, &str); 94] = [
 pub(super) fn find(method: &str, path: &str) -> Option<(&'static str, Vec<String>)> {
     let literal_first = |template: &str| template.matches('{').count();
     let mut found: Option<(&'static str, &'static str, Vec<String>)> = None;
-    for (operation, verb, template) in OPERATIONS {
+    for (operation, verb, template) in OPERATIONS.iter().copied() {
         if verb == method
             && let Some(parameters) = capture(template, path)
             && found.as_ref().is_none_or(|(_, other, _)| literal_first(template) < literal_first(other))
@@ -131,7 +132,7 @@ fn capture(template: &str, path: &str) -> Option<Vec<String>> {
 }
 
 /// Undoes percent-encoding; `None` when it is malformed.
-pub(super) fn decode(text: &str) -> Option<String> {
+pub(in crate::iot) fn decode(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {

@@ -4,8 +4,13 @@ use super::RestRequest;
 use crate::core::{AwsError, Cx};
 
 /// Operations whose bodies name what they act on. They ask themselves, once they have read it.
-const NAMED_IN_BODIES: [&str; 4] =
-    ["AddThingToThingGroup", "RemoveThingFromThingGroup", "AddThingToBillingGroup", "RemoveThingFromBillingGroup"];
+const NAMED_IN_BODIES: [&str; 5] = [
+    "AddThingToThingGroup",
+    "RemoveThingFromThingGroup",
+    "AddThingToBillingGroup",
+    "RemoveThingFromBillingGroup",
+    "UpdateThingGroupsForThing",
+];
 
 /// Whether the caller may run an operation. `parameters` are those of the path. Which operations are granted on which kind
 /// of resource is in the Service Authorization Reference of AWS IoT (unverified: those without a resource here).
@@ -28,7 +33,9 @@ pub(super) fn permit(
         _ if request.path.starts_with("/thing-types/") => of_kind("thingtype"),
         _ if request.path.starts_with("/thing-groups/") => of_kind("thinggroup"),
         _ if request.path.starts_with("/billing-groups/") => of_kind("billinggroup"),
-        _ if request.path.starts_with("/policies/") => of_kind("policy"),
+        _ if request.path.starts_with("/policies/") || request.path.starts_with("/policy-targets/") => {
+            of_kind("policy")
+        }
         _ if request.path.starts_with("/certificates/") => of_kind("cert"),
         _ if request.path.starts_with("/rules/") => of_kind("rule"),
         _ if request.path.starts_with("/provisioning-templates/") => of_kind("provisioningtemplate"),

@@ -121,6 +121,18 @@ impl Invocations for FakeFunctions {
         Ok(())
     }
 
+    fn invoke_for_answer(
+        &mut self,
+        cx: &mut Cx<'_>,
+        function: &str,
+        service: &str,
+        source_arn: &str,
+        payload: Bytes,
+    ) -> Result<u64, AwsError> {
+        self.invoke_for_service(cx, function, service, source_arn, payload)?;
+        Ok(self.invoked.len() as u64)
+    }
+
     fn invoke_event(&mut self, _: &mut Cx<'_>, _: &str, _: Bytes) -> Result<(), AwsError> {
         unreachable!("rules invoke as a service")
     }

@@ -3,14 +3,17 @@
 mod broker;
 mod certificates;
 mod connections;
+mod data;
 mod fleet;
 mod lifecycle;
 mod limits;
 mod mqtt;
 mod mqtt5;
+mod provisioning;
 mod registry;
 mod retained;
 mod rules;
 mod sessions;
+mod shadows;
 mod shared;
 mod speed;

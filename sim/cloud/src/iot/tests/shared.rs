@@ -48,7 +48,7 @@ fn each_message_goes_to_one_random_member_of_each_group() {
 #[test]
 fn messages_wait_for_a_persistent_member_and_no_other() {
     for (kept, waits) in [(v3("a").kept(), true), (v5("a").kept(), true), (v3("a"), false)] {
-        let mut mqtt = group(&[kept.clone()]);
+        let mut mqtt = group(std::slice::from_ref(&kept));
         mqtt.closed(2);
         publish(&mut mqtt, 0..30);
         mqtt.post(1, "t/x", 0, "with QoS 0");
@@ -99,7 +99,7 @@ fn members_that_have_no_room_leave_messages_to_others_or_to_the_queue() {
 #[test]
 fn what_has_waited_for_the_session_expiry_is_dropped() {
     let kept = v3("a").kept();
-    let mut mqtt = group(&[kept.clone()]);
+    let mut mqtt = group(std::slice::from_ref(&kept));
     mqtt.closed(2);
     publish(&mut mqtt, 0..2);
     // The session may last for half an hour longer than the messages.
