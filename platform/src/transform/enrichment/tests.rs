@@ -206,7 +206,7 @@ fn clocks_that_are_off_are_flagged_and_recorded_timestamps_travel() {
 #[test]
 fn what_is_refused_is_kept_with_its_reason_and_its_bytes() {
     let account = Account::with_devices(&["a"]);
-    account.state().elapsed += UNKNOWN_WAITS;
+    account.state().elapsed += UNKNOWN_WAITS + Duration::from_secs(1);
     let batch = [
         "garbage".to_owned(),
         reading("a", 1),

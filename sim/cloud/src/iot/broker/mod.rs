@@ -49,7 +49,6 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 
 pub use self::manage::{ConnectionInfo, DirectMessage};
-pub use self::retained::Retained;
 
 use self::packet::{Inbound, Outbound, Version, reason};
 use self::session::{Client, Connection, Disconnect, SessionId, Sessions};

@@ -299,6 +299,10 @@ impl Iot {
         cx.trace.event(Level::Message, cx.now, "iot", "publish-http", &posted.topic, &fields);
         match reserved::request(&posted.topic) {
             None => self.route(cx, ports, &posted),
+            // Its answers go to the client that asked, and there is none.
+            Some(Request::CreateCertificate { .. } | Request::Provision { .. }) => {
+                return Err(AwsError::not_modelled("fleet provisioning over HTTPS"));
+            }
             Some(request) => self.ask(cx, ports, request, &posted),
         }
         Ok(())
