@@ -72,6 +72,8 @@ impl Bench {
         self.wait();
         assert_eq!(self.out.command.take(), Some(Command::Connect));
         let certificate = self.join.certificate_id().to_owned();
+        // What was written for the connection before went with it.
+        self.out.send.clear();
         self.step(Input::Connected);
         let [Packet::Connect(connect)] = &self.sent()[..] else { panic!("no CONNECT") };
         (connect.client_id.clone(), certificate)
