@@ -261,7 +261,7 @@ fn retained_messages_are_read_and_listed() {
         assert!(wrong.is_invalid_request_exception());
         let calls = (0..20).map(|_| client.list_retained_messages().send());
         let answers = futures::future::join_all(calls).await;
-        let throttled = answers.into_iter().filter_map(Result::err);
+        let mut throttled = answers.into_iter().filter_map(Result::err);
         assert!(throttled.any(|error| error.into_service_error().is_throttling_exception()));
         assert_eq!(outcome(stranger.get_retained_message().topic("r/1").send().await).0, "ForbiddenException");
         assert_eq!(outcome(stranger.list_retained_messages().send().await).0, "ForbiddenException");

@@ -132,9 +132,28 @@ tenant = "globex"
 series = "../data/nab/data/artificialWithAnomaly/art_daily_jumpsup.csv"
 pace = "20ms"
 
+[[fleet]]
+name = "asked"
+kind = "synthetic"
+tenant = "initech"
+devices = 1
+publish_every = "500ms"
+shadow = true
+
+[[fleet.metric]]
+name = "temp"
+unit = "celsius"
+baseline = 20.0
+noise = 0.5
+spike_probability = 0.1
+spike = 40.0
+
 [phase]
 hardship = "82s"
 peace = "2min"
+
+[platform]
+anomaly_detection = { attention = { interval_min_ms = 100 } }
 "#;
 
 const SHORT: &str = r#"
@@ -273,8 +292,6 @@ const UNNOTICED: &[(&str, &str, &str, &str)] = &[
     ("data-lake", "CurationFunctionRole", "s3:ListBucketMultipartUploads", ATHENA_GUIDE),
     ("data-lake", "CurationFunctionRole", "s3:AbortMultipartUpload", ATHENA_GUIDE),
     ("data-lake", "CurationFunctionRole", "s3:ListMultipartUploadParts", ATHENA_GUIDE),
-    ("anomaly-detection", "FunctionRole", "iot:GetThingShadow", SHADOWS),
-    ("anomaly-detection", "FunctionRole", "iot:UpdateThingShadow", SHADOWS),
     (
         "device-registry",
         "TaggerFunctionRole",
@@ -289,7 +306,6 @@ const UNNOTICED: &[(&str, &str, &str, &str)] = &[
     ),
 ];
 
-const SHADOWS: &str = "the devices of these runs have no shadow";
 const LAMBDA_GUIDE: &str = "Lambda's guide names it among what an event source mapping of a stream needs";
 const FIREHOSE_GUIDE: &str = "Firehose's guide names it for its destination; objects are written in one piece here, and schemas read by two calls";
 const ATHENA_GUIDE: &str = "Athena's guide names it; results and new files are written in one piece here";

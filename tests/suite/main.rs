@@ -1,6 +1,7 @@
 //! The suites: scenarios with their verdicts, canaries that must fail, wire tests with the real SDK, permissions,
 //! the command line, and tidiness. One binary, so that the simulator is linked once.
 
+mod attention;
 mod batch;
 mod bugs;
 mod canary;
@@ -15,6 +16,7 @@ mod faults_operators;
 mod faults_services;
 mod hostile;
 mod iotdata;
+mod isolation;
 mod least_privilege;
 mod permissions;
 mod resharding;

@@ -106,6 +106,22 @@ fn a_large_fleet_holds_when_it_is_shortened() {
 }
 
 #[test]
+fn devices_with_a_claim_join_by_themselves_at_the_rate_of_the_account() {
+    // As many in a second as in the scenario, and no more than the suite has time for.
+    let mut scenario = scenario("provisioning-wave");
+    let fleet = &mut scenario.fleets[0];
+    (fleet.devices, fleet.joins_within) = (500, Some(Duration::from_secs(30)));
+    scenario.phase.hardship = Duration::from_secs(12 * 60);
+    let summary = summary(&scenario, 7);
+    assert_held(&summary);
+    let of = |name: &str| summary.counters[&format!("join:{name}")];
+    assert_eq!((of("devices"), of("joined")), (500, 500));
+    assert_eq!(summary.calls["iot:RegisterThing"].ok, 500, "each is registered once");
+    assert!(of("throttled_requests") > 0 && of("took_ms_max") > 20_000, "ten a second are let in: {summary:?}");
+    assert_eq!(summary.counters["iot:RegistryEvents"], 500, "the device tagger heard of each");
+}
+
+#[test]
 fn deployments_in_mid_traffic_end_as_they_should_and_lose_nothing() {
     let scenario = scenario("deploy-midflight");
     assert!(scenario.seeds.len() >= 3, "the scenario names at least three seeds");

@@ -6,6 +6,7 @@ use aws_types::SdkConfig;
 use super::api::{Api, EXISTS, NOT_FOUND};
 use super::claims;
 use super::error::EnrolError;
+use crate::calls::CallError;
 use crate::ingest::device_registry::tagger::TENANT_TAG;
 use crate::ingest::device_registry::{DEVICE_TYPE_ATTRIBUTE, TENANT_ATTRIBUTE, group_prefix, names};
 use crate::naming::Naming;
@@ -55,26 +56,26 @@ impl Tenant {
     }
 }
 
-/// Adds a tenant: its groups, unless they are there. Answers whether anything was made.
+/// Adds a tenant: its groups, unless they are there. Answers whether it is new.
 pub async fn add(config: &SdkConfig, settings: &Settings, name: &str) -> Result<bool, EnrolError> {
     let tenant = Tenant::named(settings, name)?;
     let api = Api::new(config)?;
     api.environment(settings).await?;
+    let is_there = tenant.exists(&api).await?;
     // The billing group first: the thing group is what says that a tenant is there.
     let tag = Tag::builder().key(TENANT_TAG).value(name).build().expect("a key is set");
     let create = || api.iot.create_billing_group().billing_group_name(&tenant.group).tags(tag.clone()).send();
-    let billing = made(api.call("CreateBillingGroup", create).await.map(drop), "billing group", &tenant)?;
+    made(api.call("CreateBillingGroup", create).await, "billing group", &tenant)?;
     let create = || api.iot.create_thing_group().thing_group_name(&tenant.group).send();
-    let things = made(api.call("CreateThingGroup", create).await.map(drop), "thing group", &tenant)?;
-    Ok(billing || things)
+    made(api.call("CreateThingGroup", create).await, "thing group", &tenant)?;
+    Ok(!is_there)
 }
 
-/// Whether something was made now.
-fn made(answer: Result<(), crate::calls::CallError>, what: &str, tenant: &Tenant) -> Result<bool, EnrolError> {
+/// A group that is there already is as good as one that was made.
+fn made<T>(answer: Result<T, CallError>, what: &str, tenant: &Tenant) -> Result<(), EnrolError> {
     match answer {
-        Ok(()) => Ok(true),
-        Err(error) if error.is(EXISTS) => Ok(false),
-        Err(error) => Err(EnrolError::call(format!("making the {what} {}", tenant.group))(error)),
+        Err(error) if !error.is(EXISTS) => Err(EnrolError::call(format!("making the {what} {}", tenant.group))(error)),
+        _ => Ok(()),
     }
 }
 
@@ -118,7 +119,7 @@ pub async fn remove(config: &SdkConfig, settings: &Settings, name: &str) -> Resu
     gone(api.call("DeleteBillingGroup", delete).await.map(drop), &tenant)
 }
 
-fn gone(answer: Result<(), crate::calls::CallError>, tenant: &Tenant) -> Result<(), EnrolError> {
+fn gone(answer: Result<(), CallError>, tenant: &Tenant) -> Result<(), EnrolError> {
     match answer {
         Err(error) if !error.is(NOT_FOUND) => {
             Err(EnrolError::call(format!("deleting the group {}", tenant.group))(error))

@@ -359,7 +359,15 @@ impl Account {
 impl Services {
     /// Lets IoT Core act, with the services that its rules use.
     pub fn with_iot<T>(&mut self, act: impl FnOnce(&mut Iot, &mut iot::Ports<'_>) -> T) -> T {
-        let mut ports = iot::Ports { streams: &mut self.kinesis, objects: &mut self.s3, functions: &mut self.lambda };
+        let mut ports = iot::Ports {
+            streams: &mut self.kinesis,
+            objects: &mut self.s3,
+            functions: &mut self.lambda,
+            deliveries: &mut self.firehose,
+            catalog: &mut self.glue,
+            notifications: &mut self.sns,
+            items: &mut self.dynamodb,
+        };
         act(&mut self.iot, &mut ports)
     }
 

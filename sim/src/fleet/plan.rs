@@ -35,10 +35,9 @@ pub struct DevicePlan {
     pub network: Network,
     /// What becomes of its session when a connection ends.
     pub session: SessionKind,
-    /// Whether it follows its shadow.
     /// Mean time between drops of its connection; that of the network when it is absent.
     pub disconnects: Option<Duration>,
-    /// Whether it keeps a shadow.
+    /// Whether it follows its shadow.
     pub shadow: bool,
     /// What it measures.
     pub model: ModelPlan,
@@ -322,5 +321,24 @@ mod tests {
             let error = plan(&fleets, Seed::root(1)).expect_err(expected).to_string();
             assert!(error.contains(expected), "{error}");
         }
+    }
+
+    #[test]
+    fn devices_that_join_share_a_claim_by_tenant_and_get_power_within_their_window() {
+        let mut fleet = pumps("p", 60, &["acme", "globex"]);
+        fleet.by_claim = true;
+        let of = |fleet: &FleetSpec| plan(std::slice::from_ref(fleet), Seed::root(1)).unwrap();
+        let claims: BTreeSet<_> =
+            of(&fleet).iter().map(|d| (d.tenant.clone(), d.join.as_ref().unwrap().claim_id.clone())).collect();
+        let distinct: BTreeSet<_> = claims.iter().map(|(_, claim)| claim).collect();
+        assert_eq!((claims.len(), distinct.len()), (2, 2), "{claims:?}");
+        for (within, least_s, most_s) in [(None, 600, 1_200), (Some(Duration::from_secs(10)), 5, 10)] {
+            fleet.joins_within = within;
+            let latest = of(&fleet).iter().filter_map(|device| device.power_after).max().unwrap().as_secs();
+            assert!((least_s..=most_s).contains(&latest), "{within:?}: {latest} s");
+        }
+        assert!(of(&fleet).iter().all(|device| device.units.is_empty()), "nobody declares units of theirs");
+        let owned = of(&pumps("p", 2, &["acme"]));
+        assert!(owned.iter().all(|device| device.join.is_none() && device.power_after.is_none()));
     }
 }

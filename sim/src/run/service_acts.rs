@@ -6,6 +6,7 @@
 //! themselves.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use madsim::runtime::NodeHandle;
 use platform::Settings;
@@ -13,6 +14,7 @@ use platform::naming::Naming;
 use platform::transform::streaming;
 use serde_json::{Value, json};
 
+use super::OwnersAct;
 use crate::cloud::account::Account;
 use crate::cloud::core::AwsError;
 use crate::fault::{FaultSpec, Faults, Kind, Opportunity};
@@ -45,6 +47,17 @@ pub(super) fn start(cloud: &Cloud, settings: &Settings, owner: &NodeHandle, trac
             let function = handler.unwrap_or_default();
             let at = Opportunity { service: "lambda", function, subject: function, ..Opportunity::default() };
             cloud.faults().struck(now, spec, &at);
+        });
+    }
+}
+
+/// Lets the account's owner act, at the times of a test.
+pub(super) fn begin(owner: &NodeHandle, cloud: &Cloud, acts: Vec<(Duration, OwnersAct)>) {
+    for (after, act) in acts {
+        let cloud = cloud.clone();
+        owner.spawn(async move {
+            clock::sleep(after).await;
+            cloud.enter(|account, now| act(account, now));
         });
     }
 }

@@ -14,7 +14,7 @@ use super::deployment::{Deployments, Ended};
 use super::devices::DeviceOracles;
 use super::operator::Operator;
 use super::promises::{owes_outliers, storms};
-use super::{Harness, Outcome, OwnersAct, RunError, RunOptions, Status, labels, measure, service_acts};
+use super::{Harness, Outcome, RunError, RunOptions, Status, labels, measure, service_acts};
 use crate::cloud::account::Account;
 use crate::cloud::core::access::Denial;
 use crate::fault::{Faults, InnerFaults};
@@ -159,7 +159,7 @@ impl World {
             phase: "boot",
         };
         let fields = [("scenario", world.scenario.source.name.as_str().into()), ("seed", world.options.seed.into())];
-        begin_acts(&owner, &world.cloud, harness.acts);
+        service_acts::begin(&owner, &world.cloud, harness.acts);
         world.trace.event(Level::Run, now, "run", "begin", &world.scenario.title, &fields);
         Ok(world)
     }
@@ -388,17 +388,6 @@ fn register(
 fn on_its_way(settings: &Settings) -> Duration {
     let buffered_s = settings.enrichment.batch_window_s + settings.processed_delivery.buffer_interval_s;
     Duration::from_secs(u64::from(buffered_s) + 5)
-}
-
-/// Lets the account's owner act, at the times of a test.
-fn begin_acts(owner: &NodeHandle, cloud: &Cloud, acts: Vec<(Duration, OwnersAct)>) {
-    for (after, act) in acts {
-        let cloud = cloud.clone();
-        owner.spawn(async move {
-            clock::sleep(after).await;
-            cloud.enter(|account, now| act(account, now));
-        });
-    }
 }
 
 fn node(name: &str, ip: &str) -> NodeHandle {

@@ -127,7 +127,7 @@ const TWIN_MISTAKES: &[(&str, &str, usize, &str, [&str; 2])] = &[
     ("devices = 4", "flow = 9.0", 4, "fleet[0].devices", ["is missing", "a whole number"]),
     (
         "devices = 4",
-        "devices = 4\nmetric = []",
+        "devices = 4\nmetric = [{ name = \"a\" }]",
         8,
         "fleet[0].metric",
         ["of kind \"synthetic\"", "this one is \"pump\""],
@@ -921,6 +921,7 @@ fn all_scenario_files_of_the_repository_are_valid() {
         }
     }
     for kept in [
+        "attention",
         "bad-network",
         "canary-retention-loss",
         "canary-short-peace",
@@ -930,6 +931,7 @@ fn all_scenario_files_of_the_repository_are_valid() {
         "operator-errors",
         "power-loss",
         "reconnect-storm",
+        "provisioning-wave",
         "region-outage",
         "replay-nab",
         "reshard-storm",

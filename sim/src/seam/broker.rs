@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use madsim::net::{TcpListener, TcpStream};
 use madsim::runtime::NodeHandle;
@@ -12,6 +13,10 @@ use crate::fleet::conn::{Conn, ConnWriter, server_handshake};
 
 /// Where devices find the broker: `{prefix}-ats.iot.{region}.amazonaws.com`, port 8883.
 pub const BROKER: &str = "10.0.0.1:8883";
+
+/// Tasks that accept connections. madsim takes about a millisecond for each, and AWS takes far more than a thousand a second:
+/// what bounds a storm of connects is the account's rate, not the listener.
+const ACCEPTORS: usize = 32;
 
 /// A hand on the wire between devices and the broker: whoever plants a bug sees all bytes, and may change them.
 pub trait WireTamper: Send + Sync {
@@ -50,13 +55,27 @@ impl Writer {
 pub fn serve(cloud: &Cloud, node: &NodeHandle, tamper: Option<Arc<dyn WireTamper>>) {
     let cloud = cloud.clone();
     node.spawn(async move {
-        let listener =
-            TcpListener::bind(BROKER).await.expect("the broker's node has the address, and nothing else listens");
-        for connection in 1.. {
-            let (stream, peer) = listener.accept().await.expect("a listener lasts as long as its node");
-            madsim::task::spawn(carry(cloud.clone(), connection, (stream, peer), tamper.clone()));
+        let listener = TcpListener::bind(BROKER).await;
+        let listener = Arc::new(listener.expect("the broker's node has the address, and nothing else listens"));
+        let connections = Arc::new(AtomicU64::new(0));
+        for _ in 0..ACCEPTORS {
+            madsim::task::spawn(accept(cloud.clone(), listener.clone(), connections.clone(), tamper.clone()));
         }
     });
+}
+
+/// Accepts connections for as long as the node runs, and numbers them.
+async fn accept(
+    cloud: Cloud,
+    listener: Arc<TcpListener>,
+    connections: Arc<AtomicU64>,
+    tamper: Option<Arc<dyn WireTamper>>,
+) {
+    loop {
+        let from = listener.accept().await.expect("a listener lasts as long as its node");
+        let connection = connections.fetch_add(1, Ordering::Relaxed) + 1;
+        madsim::task::spawn(carry(cloud.clone(), connection, from, tamper.clone()));
+    }
 }
 
 /// Carries one connection from its handshake to its end. IoT Core hears of a connection once its certificate is known,

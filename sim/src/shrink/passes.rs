@@ -53,6 +53,7 @@ pub(super) const ALL: &[Pass] = &[
     pass("settings of changes", Boldness::Timid, false, change_settings),
     pass("tenants", Boldness::Timid, true, tenants),
     pass("metrics", Boldness::Timid, true, metrics),
+    pass("failures of twins", Boldness::Timid, true, failures),
     pass("networks", Boldness::Timid, false, networks),
     pass("recorded series", Boldness::Timid, false, recorded),
     pass("readings", Boldness::Timid, true, intervals),
@@ -304,10 +305,30 @@ fn metrics(scenario: &Scenario, _: &Signature) -> Vec<String> {
     texts
 }
 
-/// The simplest network.
+/// Some failures of a fleet of twins less.
+fn failures(scenario: &Scenario, _: &Signature) -> Vec<String> {
+    let mut doc = document(scenario);
+    let mut texts = Vec::new();
+    for (i, fleet) in tables(&mut doc, "fleet").into_iter().flat_map(|fleets| fleets.iter()).enumerate() {
+        let n = fleet.get("failure").and_then(Item::as_array_of_tables).map_or(0, |failures| failures.len());
+        texts.extend(drops(n).into_iter().filter_map(|dropped| {
+            at(scenario, "fleet", i, |fleet| {
+                let failures = fleet.get_mut("failure")?.as_array_of_tables_mut()?;
+                dropped.iter().rev().for_each(|at| drop(failures.remove(*at)));
+                Some(())
+            })
+        }));
+    }
+    texts
+}
+
+/// The simplest network, and connections that drop as its connections do.
 fn networks(scenario: &Scenario, _: &Signature) -> Vec<String> {
-    let fleets = 0..scenario.fleets.len();
-    fleets.filter_map(|i| at(scenario, "fleet", i, |fleet| fleet.remove("network").map(drop))).collect()
+    let without = |key: &'static str| {
+        let fleets = 0..scenario.fleets.len();
+        fleets.filter_map(move |i| at(scenario, "fleet", i, |fleet| fleet.remove(key).map(drop)))
+    };
+    without("network").chain(without("disconnects")).collect()
 }
 
 /// One recorded series in place of a folder.

@@ -5,6 +5,7 @@ use async_trait::async_trait;
 use platform::function::{Function, FunctionError, InvocationContext};
 
 use super::*;
+use crate::fleet::spec::ModelSpec;
 use crate::run::{RunOptions, run_with};
 use crate::scenario::Overrides;
 
@@ -171,6 +172,10 @@ fn every_pass_offers_scenarios_that_are_smaller_and_parse() {
         "[[fleet]] # the second",
         "[[fleet]]\nkind = \"replay\"\ntenant = \"nab\"\nseries = \"../data/nab/data/realTraffic\"\n[[fleet]]",
     );
+    text.push_str(
+        "[[fleet]]\nkind = \"pump\"\ntenant = \"t\"\ndevices = 2\ndisconnects = \"1min\"\n\
+         [[fleet.failure]]\nkind = \"dropout\"\nfrom = \"9min\"\n[[fleet.failure]]\nkind = \"dropout\"\n",
+    );
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios/many.toml");
     let scenario = Scenario::parse(&text, &root).unwrap_or_else(|error| panic!("{error}"));
     let wants = Signature { verdict: Verdict::Violated, invariant: None, waiting: None };
@@ -179,6 +184,13 @@ fn every_pass_offers_scenarios_that_are_smaller_and_parse() {
         let parsed = candidates.iter().filter_map(|text| Scenario::parse(text, &root).ok());
         let smaller = parsed.filter(|candidate| *candidate != scenario).count();
         assert!(smaller > 0, "{}: none of {} candidates is a scenario", pass.name, candidates.len());
+    }
+    let hardship = passes::ALL.iter().find(|pass| pass.name == "hardship").expect("hardship may be shorter");
+    for text in (hardship.candidates)(&scenario, &wants) {
+        let shorter = Scenario::parse(&text, &root).unwrap_or_else(|error| panic!("{error}"));
+        let ModelSpec::Twin(twin) = &shorter.fleets[3].model else { panic!("a twin") };
+        let kept = 1 + usize::from(shorter.phase.hardship > Duration::from_secs(540));
+        assert_eq!(twin.failures.len(), kept, "failures after hardship are dropped");
     }
     let unsettled = Signature { verdict: Verdict::Unsettled, ..wants };
     let peace = passes::ALL.iter().find(|pass| pass.name == "peace").expect("peace may be shorter");

@@ -80,7 +80,7 @@ fn keep_first(tables: Option<&mut ArrayOfTables>, count: usize) {
     }
 }
 
-/// Ends windows with hardship, and drops what would come after it.
+/// Ends windows with hardship, and drops faults, failures and changes that would come after it.
 pub(super) fn clamp(doc: &mut DocumentMut, hardship: Duration) {
     let after = |table: &Table, key: &str| duration_of(table, key).is_some_and(|at| at >= hardship);
     for list in ["fault", "rollout", "command"] {
@@ -88,6 +88,11 @@ pub(super) fn clamp(doc: &mut DocumentMut, hardship: Duration) {
         windows.retain(|window| !after(window, "from"));
         for window in windows.iter_mut().filter(|window| after(window, "until")) {
             window.remove("until");
+        }
+    }
+    for fleet in tables(doc, "fleet").into_iter().flat_map(ArrayOfTables::iter_mut) {
+        if let Some(failures) = fleet.get_mut("failure").and_then(Item::as_array_of_tables_mut) {
+            failures.retain(|failure| !after(failure, "from"));
         }
     }
     if let Some(changes) = tables(doc, "change") {
@@ -101,6 +106,11 @@ pub(super) fn drop_empty(doc: &mut DocumentMut) {
     for name in ["change", "fault", "rollout", "command"] {
         if tables(doc, name).is_some_and(|tables| tables.is_empty()) {
             doc.remove(name);
+        }
+    }
+    for fleet in tables(doc, "fleet").into_iter().flat_map(ArrayOfTables::iter_mut) {
+        if fleet.get("failure").and_then(Item::as_array_of_tables).is_some_and(ArrayOfTables::is_empty) {
+            fleet.remove("failure");
         }
     }
 }

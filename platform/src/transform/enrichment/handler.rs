@@ -35,8 +35,8 @@ const QUARANTINE_TIME: Duration = Duration::from_secs(3);
 
 /// So long a reading of a device that the directory does not know waits in its stream, with all that is behind it in its
 /// shard. A device may only publish when the registry names its tenant, so the device tagger is about to write its item: at
-/// once, or at its second attempt, a minute later.
-pub(super) const UNKNOWN_WAITS: Duration = Duration::from_secs(120);
+/// once, or at its second or third attempt, which Lambda makes after one and two minutes more.
+pub(super) const UNKNOWN_WAITS: Duration = Duration::from_secs(4 * 60);
 
 /// The enrichment function.
 #[derive(Debug)]

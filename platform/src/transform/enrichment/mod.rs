@@ -4,7 +4,7 @@
 //! stream or in quarantine; until then Lambda delivers the rest of it again, from the first reading that is not safe.
 //!
 //! A device that has just registered itself may publish before the device tagger has written its item. Such readings wait
-//! in the stream for two minutes before they are refused.
+//! in the stream for four minutes before they are refused.
 
 mod cache;
 mod directory;

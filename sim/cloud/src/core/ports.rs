@@ -200,3 +200,39 @@ pub trait LogGroups {
     /// Whether a log group exists.
     fn has_group(&self, name: &str) -> bool;
 }
+
+/// What a delivery stream uses while it takes records.
+pub struct Stores<'a> {
+    /// Kinesis.
+    pub streams: &'a mut dyn Streams,
+    /// S3.
+    pub objects: &'a mut dyn Objects,
+    /// The Glue Data Catalog.
+    pub catalog: &'a mut dyn Catalog,
+}
+
+/// Firehose as the services that put records directly use it. Limits and metering apply as for any caller.
+pub trait Deliveries {
+    /// `PutRecord`.
+    fn put_record(&mut self, cx: &mut Cx<'_>, stores: Stores<'_>, stream: &str, data: &[u8]) -> Result<(), AwsError>;
+    /// `PutRecordBatch`. Answers the places of the records that were not taken.
+    fn put_records(
+        &mut self,
+        cx: &mut Cx<'_>,
+        stores: Stores<'_>,
+        stream: &str,
+        records: &[Bytes],
+    ) -> Result<Vec<usize>, AwsError>;
+}
+
+/// SNS as the services that publish use it.
+pub trait Notifications {
+    /// `Publish` to a topic. With `json` the message holds one text for each protocol.
+    fn publish(&mut self, cx: &mut Cx<'_>, target: &str, message: &str, json: bool) -> Result<(), AwsError>;
+}
+
+/// DynamoDB as the services that store items use it.
+pub trait Items {
+    /// `PutItem`: attributes as they stand on the wire, such as `{"id": {"S": "x"}}`.
+    fn put_item(&mut self, cx: &mut Cx<'_>, table: &str, item: serde_json::Value) -> Result<(), AwsError>;
+}

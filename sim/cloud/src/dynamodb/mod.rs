@@ -22,6 +22,7 @@ mod change;
 mod expression;
 mod number;
 mod permit;
+mod port;
 mod read;
 mod scan;
 mod table;

@@ -30,6 +30,7 @@ mod convert;
 mod delivery;
 mod encode;
 mod manage;
+mod port;
 mod prefix;
 mod properties;
 mod source;

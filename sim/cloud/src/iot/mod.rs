@@ -1,22 +1,22 @@
 //! AWS IoT Core: the MQTT broker, policies, the registry as far as devices need it, and topic rules with SQL.
 //!
 //! Modelled: the message broker for MQTT 3.1.1 and MQTT 5 with X.509 certificates, and its quotas (`broker`, which says
-//! what of it is modelled); policies with their variables (`policy`); CreateThing, UpdateThing, DeleteThing, DescribeThing, ListThings,
-//! CreateThingType, DescribeThingType, RegisterCertificateWithoutCA, UpdateCertificate, AttachPolicy, AttachThingPrincipal, CreatePolicy,
-//! GetPolicy, DescribeEndpoint (iot:Data-ATS), CreateTopicRule, GetTopicRule; thing groups and billing groups: their
-//! creation and description, adding and removing things, ListThingGroupsForThing; events of things on
-//! `$aws/events/thing/...` for rules and subscribers, Update- and DescribeEventConfigurations; rules (`rules`) and their SQL
+//! what of it is modelled); policies with all elements and conditions (`policy`), their versions, and their inheritance by
+//! thing groups; the registry (`registry`) of things, thing types with their deprecation, thing groups, billing groups,
+//! certificates with all statuses, principals and policies, with versions, limits and pages, and with its events on
+//! `$aws/events/...`; fleet provisioning (`provisioning`); DescribeEndpoint (iot:Data-ATS); rules (`rules`) and their SQL
 //! (`sql`); and of CloudFormation policies, thing types, thing groups, billing groups and rules with their changes and
 //! deletions; device shadows over MQTT and REST (`shadow`), and the data plane over HTTPS (`data`).
 //!
-//! Partly modelled: A certificate is ACTIVE or INACTIVE; the connections of one that
-//! is deactivated are closed within two minutes, each at an instant of its own (AWS says "a few minutes"). Permissions are worked out when a client connects;
-//! a policy that is attached later counts from the next connection on, a new version of an attached one at once. Older
-//! versions of a policy are not kept. A thing type can be deleted without being deprecated.
+//! Partly modelled: the connections of a certificate that is ACTIVE no more are closed within two minutes, each at an instant
+//! of its own (AWS says "a few minutes"). Permissions are worked out when a client connects, and at once when its policies,
+//! its certificate, its thing or its groups change (AWS says that it takes minutes). CloudFormation deletes a thing type
+//! without the wait of five minutes.
 //!
 //! Refused, with a closed connection and an event that says why: publishes to reserved topics of services that are not
-//! modelled. Refused with an error: every other operation of the control plane, events of other things than things, dynamic
-//! groups, rules on other reserved topics. Absent: WebSockets.
+//! modelled (jobs). Refused with an error: every other operation of the control plane (jobs, fleet indexing, CA certificates,
+//! transfers of certificates, Cognito identities), events of policies, certificates and jobs, dynamic groups, rules and
+//! subscriptions on other reserved topics. Absent: WebSockets.
 //!
 //! Not stated by AWS, decided here, and listed in `docs/gaps.md`: a policy action that matches no name of AWS is refused;
 //! what the broker decides (`broker`).
@@ -177,7 +177,10 @@ impl Iot {
         match Wakeup::of(token) {
             Wakeup::KeepAlive(connection) => self.check_keep_alive(cx, connection),
             Wakeup::Resume(connection) => self.resume(cx, ports, connection),
-            Wakeup::Retry(queue) => self.rules.retry(cx, ports, queue),
+            Wakeup::Retry(queue) => {
+                let quotas = self.quotas.get_or_insert_with(|| Quotas::new(cx));
+                self.rules.retry(cx, quotas, ports, queue);
+            }
             Wakeup::Outbox => self.publish_outbox(cx, ports),
             Wakeup::Certificate(connection) => self.check_certificate(cx, connection),
             Wakeup::Ownership => self.end_tokens(cx),

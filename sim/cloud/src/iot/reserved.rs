@@ -63,6 +63,14 @@ pub fn request(topic: &str) -> Option<Request<'_>> {
     }
 }
 
+/// The part of a topic that its limits count: of Basic Ingest, what follows the rule's name.
+pub fn counted(topic: &str) -> &str {
+    match topic.strip_prefix("$aws/rules/").and_then(|rest| rest.split_once('/')) {
+        Some((_, rest)) if !rest.is_empty() => rest,
+        _ => topic,
+    }
+}
+
 fn shadow<'t>(thing: &'t str, name: Option<&'t str>, verb: &str) -> Option<Request<'t>> {
     let verb = match verb {
         "get" => ShadowVerb::Get,
@@ -76,6 +84,18 @@ fn shadow<'t>(thing: &'t str, name: Option<&'t str>, verb: &str) -> Option<Reque
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_prefix_of_basic_ingest_does_not_count() {
+        for (topic, expected) in [
+            ("$aws/rules/r/a/b", "a/b"),
+            ("$aws/rules/r/", "$aws/rules/r/"),
+            ("$aws/rules/r", "$aws/rules/r"),
+            ("a/b", "a/b"),
+        ] {
+            assert_eq!(counted(topic), expected, "{topic}");
+        }
+    }
 
     #[test]
     fn publishes_to_reserved_topics_find_their_service() {

@@ -13,6 +13,7 @@
 //! Not stated by AWS, decided here: the code for a topic that CloudFormation creates a second time; that a lower-case
 //! letter, digit or punctuation mark may begin a subject.
 
+mod port;
 mod provision;
 mod publish;
 #[cfg(test)]

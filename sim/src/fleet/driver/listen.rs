@@ -90,9 +90,9 @@ impl Device {
         self.duties.as_ref().map_or(Time::MAX, |duties| duties.wake_at(&self.model))
     }
 
-    /// Whether the device's shadow has what the device is, as far as the device knows.
+    /// Whether the device's shadow has what the device is, as far as the device knows, and nothing changes of itself.
     pub(in super::super) fn is_settled(&self) -> bool {
-        self.duties.as_ref().is_none_or(|duties| duties.is_settled(&self.model))
+        self.model.settles_at().is_none() && self.duties.as_ref().is_none_or(|duties| duties.is_settled(&self.model))
     }
 
     /// The settings of the device, by the keys of its shadow; nothing when it has no shadow.

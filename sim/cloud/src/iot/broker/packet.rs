@@ -24,8 +24,6 @@ pub(super) mod reason {
     pub(in crate::iot::broker) const UNSPECIFIED: u8 = 0x80;
     pub(in crate::iot::broker) const MALFORMED: u8 = 0x81;
     pub(in crate::iot::broker) const PROTOCOL_ERROR: u8 = 0x82;
-    /// The simulator's own: AWS can do this and the simulator cannot.
-    pub(in crate::iot::broker) const NOT_MODELLED: u8 = 0x83;
     pub(in crate::iot::broker) const UNSUPPORTED_VERSION: u8 = 0x84;
     pub(in crate::iot::broker) const CLIENT_ID_INVALID: u8 = 0x85;
     pub(in crate::iot::broker) const NOT_AUTHORIZED: u8 = 0x87;

@@ -13,7 +13,7 @@ use crate::iot::message::{Posted, Properties};
 use crate::iot::policy::Action;
 use crate::iot::quotas::Quotas;
 use crate::iot::reserved::{self, Request};
-use crate::iot::rules::Ports;
+use crate::iot::rules::{Around, Ports};
 use crate::iot::sql::{Message, Segments};
 use crate::iot::topic::check_topic;
 use world::mark;
@@ -97,7 +97,7 @@ impl Iot {
         cx.trace.event(Level::Message, cx.now, "iot", "publish", &posted.topic, &fields);
         match reserved::request(&posted.topic) {
             None => self.route(cx, ports, &posted),
-            Some(request) => self.ask(cx, ports, request, &posted).map_err(Disconnect::NotModelled)?,
+            Some(request) => self.ask(cx, ports, request, &posted),
         }
         if qos == 1 {
             encode::packet(&Outbound::PubAck { id: packet_id, code: reason::SUCCESS }, version, output);
@@ -204,28 +204,24 @@ impl Iot {
         self.quotas(cx).publishes_in.try_take(cx.now, n)
     }
 
-    /// Hands a publish to a reserved topic to the service that it asks, or says what is not modelled.
-    fn ask(
+    /// Hands a publish to a reserved topic to the service that it asks.
+    pub(in crate::iot) fn ask(
         &mut self,
         cx: &mut Cx<'_>,
         ports: &mut Ports<'_>,
         request: Request<'_>,
         posted: &Posted,
-    ) -> Result<(), &'static str> {
+    ) {
         match request {
-            Request::BasicIngest { .. } => return Err("Basic Ingest"),
+            Request::BasicIngest { rule, topic } => self.ingest(cx, ports, rule, topic, posted),
             Request::Shadow { thing, name, verb } => {
                 // Rules and subscribers hear of the request, too.
                 self.route(cx, ports, posted);
                 self.shadow_request(cx, thing, name, verb, posted);
             }
-            Request::CreateCertificate { .. } | Request::Provision { .. } if posted.client.is_none() => {
-                return Err("fleet provisioning over HTTPS");
-            }
             Request::CreateCertificate { from_csr } => self.ask_for_certificate(cx, posted, from_csr),
             Request::Provision { template } => self.ask_to_provision(cx, ports, posted, template),
         }
-        Ok(())
     }
 
     /// Runs the rules on a message that is accepted, keeps it when it is to be retained, and delivers it to subscribers.
@@ -233,7 +229,8 @@ impl Iot {
         let segments = Segments::of(&posted.topic).expect("the number of slashes is checked");
         let message = Message::new(posted, &posted.topic, segments, cx.now);
         let quotas = self.quotas.get_or_insert_with(|| Quotas::new(cx));
-        self.rules.dispatch(cx, quotas, ports, &message);
+        let around = &mut Around { quotas, ports, shadows: &mut self.shadows };
+        self.rules.dispatch(cx, around, &message);
         if posted.retain {
             self.retain(cx, posted);
         }
@@ -249,6 +246,7 @@ impl Iot {
             cx.trace.event(Level::Call, cx.now, "iot", "registry-event", &posted.topic, &fields);
             self.route(cx, ports, &posted);
         }
+        self.publish_republished(cx, ports);
         while let Some(posted) = self.shadows.outbox.pop() {
             let fields = [("payload", Field::Bytes(&posted.payload))];
             cx.trace.event(Level::Message, cx.now, "iot", "shadow-answer", &posted.topic, &fields);
@@ -300,12 +298,13 @@ impl Iot {
         ];
         cx.trace.event(Level::Message, cx.now, "iot", "publish-http", &posted.topic, &fields);
         match reserved::request(&posted.topic) {
-            None => {
-                self.route(cx, ports, &posted);
-                Ok(())
+            None => self.route(cx, ports, &posted),
+            Some(Request::CreateCertificate { .. } | Request::Provision { .. }) => {
+                return Err(AwsError::not_modelled("fleet provisioning over HTTPS"));
             }
-            Some(request) => self.ask(cx, ports, request, &posted).map_err(AwsError::not_modelled),
+            Some(request) => self.ask(cx, ports, request, &posted),
         }
+        Ok(())
     }
 }
 
@@ -338,7 +337,7 @@ pub(super) fn within_expiry(mut properties: Arc<Properties>, longest_s: u64) -> 
 /// Checks what does not depend on the publisher.
 pub(super) fn check_message(posted: &Posted, quotas: &Quotas) -> Result<(), Failed> {
     let invalid = |why| Failed::client_error(reason::TOPIC_NAME_INVALID, why);
-    check_topic(&posted.topic).map_err(invalid)?;
+    check_topic(reserved::counted(&posted.topic)).map_err(invalid)?;
     if posted.payload.len() > quotas.payload_size {
         // That the connection ends whatever its protocol level is unverified.
         let why = "a payload has at most 128 KiB";

@@ -249,8 +249,6 @@ pub(super) enum Disconnect {
     },
     /// The CONNECT was refused; the event of the refusal says why.
     Refused,
-    /// AWS can do this and the simulator cannot.
-    NotModelled(&'static str),
 }
 
 impl Disconnect {
@@ -265,16 +263,14 @@ impl Disconnect {
             Disconnect::Throttled(_) => "THROTTLED",
             Disconnect::ApiInitiated { .. } => "API_INITIATED_DISCONNECT",
             Disconnect::Refused => "refused",
-            Disconnect::NotModelled(_) => "SERVER_ERROR",
         }
     }
 
     pub(super) fn detail(self) -> &'static str {
         match self {
-            Disconnect::ClientError(_, detail)
-            | Disconnect::AuthError(detail)
-            | Disconnect::Throttled(detail)
-            | Disconnect::NotModelled(detail) => detail,
+            Disconnect::ClientError(_, detail) | Disconnect::AuthError(detail) | Disconnect::Throttled(detail) => {
+                detail
+            }
             _ => "",
         }
     }
@@ -297,7 +293,6 @@ impl Disconnect {
             Disconnect::AuthError(_) => reason::NOT_AUTHORIZED,
             Disconnect::Throttled(_) => reason::QUOTA_EXCEEDED,
             Disconnect::ApiInitiated { .. } => reason::ADMINISTRATIVE,
-            Disconnect::NotModelled(_) => reason::NOT_MODELLED,
         })
     }
 }

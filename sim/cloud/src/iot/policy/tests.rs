@@ -443,70 +443,71 @@ fn plain_keys(client: &str, thing: Option<&Thing>, has_x509: bool) -> Keys {
     keys
 }
 
+const ACTIONS: &[&str] = &[
+    "iot:Connect",
+    "iot:Publish",
+    "iot:Subscribe",
+    "iot:Receive",
+    "iot:RetainPublish",
+    "iot:*",
+    "*",
+    "iot:*ublish",
+    "iot:GetThingShadow",
+    "IOT:PUBLISH",
+];
+const RESOURCES: &[&str] = &[
+    "*",
+    "arn:aws:iot:*",
+    "arn:aws:iot:*:*:topic/acme/*",
+    "A:client/${iot:ClientId}",
+    "A:topic/${iot:ClientId}",
+    "A:client/${iot:Connection.Thing.ThingName}",
+    "A:topic/${iot:Connection.Thing.Attributes[tenant]}/d1",
+    "A:topicfilter/${iot:Connection.Thing.Attributes[tenant]}/*",
+    "A:t*/acme/d?",
+    "A:topic/${*}",
+    "A:topic/#",
+    "A:topicfilter/+",
+    "A:topic/${iot:Certificate.Subject.CommonName}*",
+    "A:topic/${iot:Certificate.Subject.Country}",
+    "A:*/bulb",
+    "A:client/d1",
+    "A:topic/${iot:Certificate.Subject.Organization.7}",
+];
+const CONDITIONS: &[&str] = &[
+    r#"{"Bool":{"iot:Connection.Thing.IsAttached":"true"}}"#,
+    r#"{"StringEquals":{"iot:Connection.Thing.Attributes[tenant]":["acme","beta"]}}"#,
+    r#"{"StringNotEquals":{"iot:Connection.Thing.Attributes[tenant]":"acme"}}"#,
+    r#"{"StringLikeIfExists":{"iot:Connection.Thing.ThingName":"d?"}}"#,
+    r#"{"StringEqualsIgnoreCase":{"iot:ClientId":"D1"}}"#,
+    r#"{"StringEquals":{"iot:ClientId":"${iot:Connection.Thing.ThingName}"}}"#,
+    r#"{"StringNotEquals":{"iot:ClientId":["x","${iot:Connection.Thing.ThingName}"]}}"#,
+    r#"{"IpAddress":{"aws:SourceIp":"10.1.0.0/16"}}"#,
+    r#"{"NotIpAddress":{"aws:SourceIp":["10.2.0.0/16","10.1.2.3"]}}"#,
+    r#"{"ForAllValues:StringEquals":{"iot:ConnectAttributes":["PersistentConnect"]}}"#,
+    r#"{"ForAllValues:StringEquals":{"iot:ConnectAttributes":[]}}"#,
+    r#"{"ForAllValues:StringNotEquals":{"iot:ConnectAttributes":"PersistentConnect"}}"#,
+    r#"{"ForAnyValue:StringEquals":{"iot:ConnectAttributes":["PersistentConnect","LastWill"]}}"#,
+    r#"{"ArnEquals":{"iot:LastWillTopic":"A:topic/${iot:Connection.Thing.Attributes[tenant]}/will"}}"#,
+    r#"{"ForAllValues:StringEquals":{"iot:Certificate.Subject.Organization.List":["IoT Devices","a\\=b"]}}"#,
+    r#"{"ForAnyValue:StringLike":{"iot:Certificate.Subject.Organization.List":"IoT*"}}"#,
+    r#"{"Null":{"iot:Certificate.SerialNumber":"false"}}"#,
+    r#"{"Null":{"iot:Connection.Thing.ThingName":true},"NumericLessThan":{"iot:Certificate.SerialNumber":7}}"#,
+    r#"{"StringEquals":{"iot:Certificate.Subject.Organization.1":"a\\=b"}}"#,
+];
+
 /// Policies of pieces that meet each other often.
 fn document() -> impl Strategy<Value = serde_json::Value> {
-    let actions = [
-        "iot:Connect",
-        "iot:Publish",
-        "iot:Subscribe",
-        "iot:Receive",
-        "iot:RetainPublish",
-        "iot:*",
-        "*",
-        "iot:*ublish",
-        "iot:GetThingShadow",
-        "IOT:PUBLISH",
-    ];
-    let resources = [
-        "*",
-        "arn:aws:iot:*",
-        "arn:aws:iot:*:*:topic/acme/*",
-        "A:client/${iot:ClientId}",
-        "A:topic/${iot:ClientId}",
-        "A:client/${iot:Connection.Thing.ThingName}",
-        "A:topic/${iot:Connection.Thing.Attributes[tenant]}/d1",
-        "A:topicfilter/${iot:Connection.Thing.Attributes[tenant]}/*",
-        "A:t*/acme/d?",
-        "A:topic/${*}",
-        "A:topic/#",
-        "A:topicfilter/+",
-        "A:topic/${iot:Certificate.Subject.CommonName}*",
-        "A:topic/${iot:Certificate.Subject.Country}",
-        "A:*/bulb",
-        "A:client/d1",
-        "A:topic/${iot:Certificate.Subject.Organization.7}",
-    ];
-    let conditions = [
-        r#"{"Bool":{"iot:Connection.Thing.IsAttached":"true"}}"#,
-        r#"{"StringEquals":{"iot:Connection.Thing.Attributes[tenant]":["acme","beta"]}}"#,
-        r#"{"StringNotEquals":{"iot:Connection.Thing.Attributes[tenant]":"acme"}}"#,
-        r#"{"StringLikeIfExists":{"iot:Connection.Thing.ThingName":"d?"}}"#,
-        r#"{"StringEqualsIgnoreCase":{"iot:ClientId":"D1"}}"#,
-        r#"{"StringEquals":{"iot:ClientId":"${iot:Connection.Thing.ThingName}"}}"#,
-        r#"{"StringNotEquals":{"iot:ClientId":["x","${iot:Connection.Thing.ThingName}"]}}"#,
-        r#"{"IpAddress":{"aws:SourceIp":"10.1.0.0/16"}}"#,
-        r#"{"NotIpAddress":{"aws:SourceIp":["10.2.0.0/16","10.1.2.3"]}}"#,
-        r#"{"ForAllValues:StringEquals":{"iot:ConnectAttributes":["PersistentConnect"]}}"#,
-        r#"{"ForAllValues:StringEquals":{"iot:ConnectAttributes":[]}}"#,
-        r#"{"ForAllValues:StringNotEquals":{"iot:ConnectAttributes":"PersistentConnect"}}"#,
-        r#"{"ForAnyValue:StringEquals":{"iot:ConnectAttributes":["PersistentConnect","LastWill"]}}"#,
-        r#"{"ArnEquals":{"iot:LastWillTopic":"A:topic/${iot:Connection.Thing.Attributes[tenant]}/will"}}"#,
-        r#"{"ForAllValues:StringEquals":{"iot:Certificate.Subject.Organization.List":["IoT Devices","a\\=b"]}}"#,
-        r#"{"ForAnyValue:StringLike":{"iot:Certificate.Subject.Organization.List":"IoT*"}}"#,
-        r#"{"Null":{"iot:Certificate.SerialNumber":"false"}}"#,
-        r#"{"Null":{"iot:Connection.Thing.ThingName":true},"NumericLessThan":{"iot:Certificate.SerialNumber":7}}"#,
-        r#"{"StringEquals":{"iot:Certificate.Subject.Organization.1":"a\\=b"}}"#,
-    ];
-    fn some(words: &[&'static str]) -> impl Strategy<Value = serde_json::Value> + use<> {
+    fn some(words: &'static [&'static str]) -> impl Strategy<Value = serde_json::Value> + use<> {
         proptest::collection::vec(proptest::sample::select(words.to_vec()), 1..4).prop_map(serde_json::Value::from)
     }
     let statement = (
         proptest::bool::weighted(0.75),
         proptest::bool::weighted(0.8),
-        some(&actions),
+        some(ACTIONS),
         proptest::bool::weighted(0.85),
-        some(&resources),
-        proptest::option::weighted(0.4, proptest::sample::select(conditions.to_vec())),
+        some(RESOURCES),
+        proptest::option::weighted(0.4, proptest::sample::select(CONDITIONS.to_vec())),
     );
     let statement = statement.prop_map(|(allow, action, actions, resource, resources, condition)| {
         let mut statement = serde_json::json!({ "Effect": if allow { "Allow" } else { "Deny" } });

@@ -40,6 +40,7 @@ use self::hook::Pending;
 use self::template::Template;
 use super::Iot;
 use super::message::Posted;
+use super::registry::CertificateStatus;
 use super::wakeup::Wakeup;
 use crate::core::{Cx, Service, TokenBucket};
 use world::time::Time;
@@ -112,6 +113,13 @@ impl Iot {
     pub(super) fn end_tokens(&mut self, cx: &mut Cx<'_>) {
         while let Some((_, token)) = self.provisioning.ending.pop_front_if(|(ends, _)| *ends <= cx.now) {
             let Some(Ownership { certificate, .. }) = self.provisioning.tokens.remove(&token) else { continue };
+            let is_used = self.registry.certificates.get(&certificate).is_none_or(|certificate| {
+                let attached = !certificate.policies.is_empty() || !certificate.things.is_empty();
+                certificate.status == CertificateStatus::Active && attached
+            });
+            if is_used {
+                continue;
+            }
             self.registry.certificates.remove(&certificate);
             cx.trace.event(Level::Call, cx.now, "iot", "certificate-unused", &certificate, &[]);
         }

@@ -23,6 +23,7 @@ struct CreateCertificateFromCsr {
     certificate_signing_request: String,
 }
 
+/// The status of a certificate that a call makes.
 fn status_of(set_as_active: bool) -> CertificateStatus {
     if set_as_active { CertificateStatus::Active } else { CertificateStatus::Inactive }
 }

@@ -11,9 +11,12 @@ mod permit;
 mod policies;
 mod principals;
 mod registry;
+mod rules;
 mod things;
 mod types;
 
+#[cfg(test)]
+mod registry_tests;
 #[cfg(test)]
 mod tests;
 
@@ -96,6 +99,11 @@ impl Iot {
             "DescribeEndpoint" => Iot::rest_describe_endpoint,
             "CreateTopicRule" => Iot::rest_create_topic_rule,
             "GetTopicRule" => Iot::rest_get_topic_rule,
+            "ReplaceTopicRule" => Iot::rest_replace_topic_rule,
+            "DeleteTopicRule" => Iot::rest_delete_topic_rule,
+            "EnableTopicRule" => Iot::rest_enable_topic_rule,
+            "DisableTopicRule" => Iot::rest_disable_topic_rule,
+            "ListTopicRules" => Iot::rest_list_topic_rules,
             "RegisterThing" => Iot::rest_register_thing,
             "CreateProvisioningTemplate" => Iot::rest_create_template,
             "DescribeProvisioningTemplate" => Iot::rest_describe_template,
@@ -134,15 +142,13 @@ impl Iot {
 
     fn rest_create_topic_rule(&mut self, cx: &mut Cx<'_>, name: &str, r: &RestRequest<'_>) -> Result<Value, AwsError> {
         let payload: RulePayload = parse(r.body)?;
+        rules::pass_roles(cx, &payload)?;
         self.create_rule(cx, name, payload)?;
         Ok(Value::Null)
     }
 
     fn rest_get_topic_rule(&mut self, cx: &mut Cx<'_>, name: &str, _: &RestRequest<'_>) -> Result<Value, AwsError> {
-        // The service's model has no ResourceNotFoundException for this operation.
-        let missing =
-            || AwsError::new("UnauthorizedException", format!("Access to topic rule '{name}' was denied")).status(401);
-        let (payload, created) = self.rules.described(name).ok_or_else(missing)?;
+        let (payload, created) = self.rules.described(name).ok_or_else(|| rules::absent(name))?;
         let mut rule = serde_json::to_value(payload).expect("a rule's payload came from JSON");
         rule["ruleName"] = name.into();
         rule["createdAt"] = timestamp(created);
@@ -159,6 +165,7 @@ fn query_parameters(operation: &str) -> &'static [&'static str] {
     match operation {
         "DescribeEndpoint" => &["endpointType"],
         "ListProvisioningTemplates" => &["nextToken", "maxResults"],
+        "ListTopicRules" => &["nextToken", "maxResults", "ruleDisabled"],
         other => registry::query_parameters(other),
     }
 }

@@ -10,25 +10,25 @@ use world::seed::Seed;
 use world::time::Time;
 use world::trace::Trace;
 
-struct Account {
-    iot: Iot,
-    parts: CxParts,
-    now: Time,
+pub(super) struct Account {
+    pub(super) iot: Iot,
+    pub(super) parts: CxParts,
+    pub(super) now: Time,
 }
 
 impl Account {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let parts = CxParts::new("eu-west-1", Trace::new(), Seed::root(1).rng());
         Account { iot: Iot::new(), parts, now: Time::from_unix_secs(1_772_323_200) }
     }
 
     /// One call, a second after the one before.
-    fn call(&mut self, method: &str, path_and_query: &str, body: Value) -> Result<Value, AwsError> {
+    pub(super) fn call(&mut self, method: &str, path_and_query: &str, body: Value) -> Result<Value, AwsError> {
         self.now += std::time::Duration::from_secs(1);
         self.call_at_once(method, path_and_query, None, body)
     }
 
-    fn call_at_once(
+    pub(super) fn call_at_once(
         &mut self,
         method: &str,
         target: &str,
@@ -149,10 +149,10 @@ fn wrong_requests_are_answered_with_awss_codes() {
         ("POST", "/things/new", json!({ "thingTypeName": "absent" }), "ResourceNotFoundException", 404),
         ("POST", "/things/new", json!({ "attributePayload": { "attributes": many } }), "InvalidRequestException", 400),
         ("POST", "/things/b%20ad", json!({}), "InvalidRequestException", 400),
-        ("POST", "/things/new", json!({ "billingGroupName": "b" }), "NotImplemented", 501),
+        ("POST", "/things/new", json!({ "billingGroupName": "b" }), "ResourceNotFoundException", 404),
         ("POST", "/things/new", json!({ "thingTypeName": 7 }), "SerializationException", 400),
         ("POST", "/policies/p", json!({}), "InvalidRequestException", 400),
-        ("POST", "/policies/p", json!({ "policyDocument": "{}" }), "NotImplemented", 501),
+        ("POST", "/policies/p", json!({ "policyDocument": "{}" }), "MalformedPolicyException", 400),
         ("PUT", "/target-policies/p", json!({ "target": "arn:x" }), "ResourceNotFoundException", 404),
         (
             "POST",
@@ -163,11 +163,11 @@ fn wrong_requests_are_answered_with_awss_codes() {
         ),
         ("GET", "/rules/absent", Value::Null, "UnauthorizedException", 401),
         ("POST", "/rules/r", rule("SELEC", kinesis.clone()), "SqlParseException", 400),
-        ("POST", "/rules/r", rule("SELECT upper(a) AS x FROM 'a'", kinesis.clone()), "NotImplemented", 501),
+        ("POST", "/rules/r", rule("SELECT sourceip() AS x FROM 'a'", kinesis.clone()), "NotImplemented", 501),
         (
             "POST",
             "/rules/r",
-            rule("SELECT * FROM 'a'", json!([{ "republish": { "topic": "t", "roleArn": "r" } }])),
+            rule("SELECT * FROM 'a'", json!([{ "sqs": { "queueUrl": "t", "roleArn": "r" } }])),
             "NotImplemented",
             501,
         ),
@@ -185,16 +185,19 @@ fn wrong_requests_are_answered_with_awss_codes() {
         ("GET", "/endpoint?endpointType=iot%3AData-ATS&x=1", Value::Null, "NotImplemented", 501),
         ("GET", "/things/taken?version=1", Value::Null, "NotImplemented", 501),
         ("PUT", "/things/taken/principals?x=1", Value::Null, "NotImplemented", 501),
-        ("GET", "/things?usePrefixAttributeValue=true", Value::Null, "NotImplemented", 501),
+        ("GET", "/things?usePrefixAttributeValue=maybe", Value::Null, "InvalidRequestException", 400),
         ("GET", "/things?attributeValue=v", Value::Null, "InvalidRequestException", 400),
-        ("GET", "/things/taken/principals", Value::Null, "NotImplemented", 501),
+        ("PUT", "/things/taken/principals", Value::Null, "InvalidRequestException", 400),
+        ("GET", "/dynamic-thing-groups/x", Value::Null, "UnknownOperationException", 400),
+        ("POST", "/dynamic-thing-groups/x", json!({}), "NotImplemented", 501),
+        ("POST", "/indices/search", json!({}), "NotImplemented", 501),
         ("GET", "/nothing", Value::Null, "UnknownOperationException", 400),
     ] {
         let error = account.call(method, target, body).expect_err(target);
         assert_eq!((error.code, error.status), (code, status), "{method} {target}: {error}");
     }
-    let error = account.call("GET", "/things/taken/principals", Value::Null).unwrap_err();
-    assert!(error.message.contains("ListThingPrincipals"), "{error}");
+    let error = account.call("POST", "/dynamic-thing-groups/x", json!({})).unwrap_err();
+    assert!(error.message.contains("CreateDynamicThingGroup"), "{error}");
     account.call("POST", "/rules/r", rule("SELECT * FROM 'a'", kinesis.clone())).unwrap();
     let described = account.call("GET", "/rules/r", Value::Null).unwrap();
     assert_eq!((&described["rule"]["sql"], &described["rule"]["actions"]), (&json!("SELECT * FROM 'a'"), &kinesis));

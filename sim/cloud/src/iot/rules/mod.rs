@@ -1,34 +1,52 @@
 //! Topic rules: what messages start, and what happens when that fails.
 //!
-//! Modelled: rules on topics, with the actions Kinesis, S3 and Lambda and one of them as error action; retries; the error
-//! message; rules that are changed, disabled or deleted while messages wait for a retry: what waits is tried in the new
-//! role of its action, and has failed when the rule has no such action any more; what waits for a deleted rule still goes
-//! where it was to go. A function is invoked asynchronously, on behalf of the rule, when its own policy allows that.
-//! Refused by name when a rule is created: every other action, other SQL versions, templates in bucket names.
+//! Modelled: rules on topics and rules for Basic Ingest; the actions kinesis, firehose, s3, republish, lambda, sns,
+//! dynamoDBv2, cloudwatchMetric, each also as error action, with substitution templates; retries; the error message; rules
+//! that are changed, enabled, disabled or deleted while messages wait for a retry: what waits is tried in the new role of its
+//! action, and has failed when the rule has no such action any more; what waits for a deleted rule still goes where it was to
+//! go. Each action acts in its role; a function is invoked asynchronously, on behalf of the rule, when its own policy allows
+//! that.
+//!
+//! Partly modelled: a metric is an event of the trace and nothing else (`metric`). What is republished is a message of the
+//! service, without a client, at the same instant; of reserved topics it reaches Basic Ingest and shadows
+//! (`republish`). The statement can ask for a shadow, in the role that it names; templates cannot.
+//!
+//! Refused by name when a rule is created: every other action, other SQL versions, a kinesis action without partitionKey, a
+//! template as functionArn, canned ACLs other than private.
 //!
 //! AWS retries an action on intermittent errors and publishes neither counts nor delays. Assumed here: throttles and
 //! errors of the server are retried up to 12 times with a delay that doubles from 100 ms to 10 s, half of it drawn; and
-//! messages of one rule action with the same partition key (or object key) wait for one another, so that a retry never
+//! messages of one rule action with the same partition key (object key, topic, stream, table) wait for one another, so that a retry never
 //! lets a later message overtake.
 
 mod action;
 mod dispatch;
+mod fields;
+mod headers;
+mod host;
+mod ingest;
+mod manage;
+mod metric;
+mod republish;
 mod retry;
+mod target;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use self::action::Action;
+pub use self::dispatch::Around;
 use self::retry::Retries;
 use super::Iot;
+use super::message::Outbox;
 use super::quotas::Quotas;
 use super::registry::{already_exists, check_name, invalid, not_found};
 use super::sql::{Statement, VERSION};
 use super::trie::FilterTrie;
-use crate::core::ports::{Invocations, Objects, Streams};
+use crate::core::ports::{Catalog, Deliveries, Invocations, Items, Notifications, Objects, Streams};
 use crate::core::{AwsError, Cx};
 use world::time::Time;
 
@@ -43,6 +61,14 @@ pub struct Ports<'p> {
     pub objects: &'p mut dyn Objects,
     /// Lambda.
     pub functions: &'p mut dyn Invocations,
+    /// Firehose.
+    pub deliveries: &'p mut dyn Deliveries,
+    /// The Glue Data Catalog, for Firehose.
+    pub catalog: &'p mut dyn Catalog,
+    /// SNS.
+    pub notifications: &'p mut dyn Notifications,
+    /// DynamoDB.
+    pub items: &'p mut dyn Items,
 }
 
 /// A rule as it is created and described: `TopicRulePayload`.
@@ -59,6 +85,14 @@ pub struct RulePayload {
     aws_iot_sql_version: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error_action: Option<Map<String, Value>>,
+}
+
+impl RulePayload {
+    /// ARNs of the roles that the actions name.
+    pub fn roles(&self) -> BTreeSet<&str> {
+        let actions = self.actions.iter().chain(&self.error_action);
+        actions.flat_map(|action| action.values()).filter_map(|fields| fields.get("roleArn")?.as_str()).collect()
+    }
 }
 
 #[derive(Debug)]
@@ -79,6 +113,8 @@ pub struct Rules {
     /// Filters of the rules that are not disabled, by position in `rules`.
     filters: FilterTrie,
     retries: Retries,
+    /// What rules republish.
+    pub(super) outbox: Outbox,
     result: Vec<u8>,
 }
 
@@ -110,9 +146,9 @@ impl Iot {
             return Err(invalid(format!("an account has at most {rules_max} rules")));
         }
         let index = rules.rules.len();
-        rules.listen(&rule, index);
         rules.by_name.insert(rule.name.clone(), index);
         rules.rules.push(rule);
+        rules.listen(index);
         Ok(())
     }
 
@@ -129,8 +165,8 @@ impl Iot {
         for (new, old) in rule.actions.iter_mut().zip(&mut old.actions) {
             new.waiting = std::mem::take(&mut old.waiting);
         }
-        rules.listen(&rule, index);
         rules.rules[index] = rule;
+        rules.listen(index);
         Ok(())
     }
 
@@ -144,17 +180,22 @@ impl Iot {
 
 impl Rules {
     /// A rule that is not disabled hears of messages.
-    fn listen(&mut self, rule: &Rule, index: usize) {
-        if !rule.payload.rule_disabled {
-            self.filters.insert(rule.statement.filter().as_str(), index as u64, 0);
+    fn listen(&mut self, index: usize) {
+        let rule = &self.rules[index];
+        if !rule.payload.rule_disabled
+            && let Some(filter) = rule.statement.filter()
+        {
+            self.filters.insert(filter.as_str(), index as u64, 0);
         }
     }
 
     /// A rule hears of no message any more.
     fn silence(&mut self, index: usize) {
         let rule = &self.rules[index];
-        if !rule.payload.rule_disabled {
-            self.filters.remove(rule.statement.filter().as_str(), index as u64);
+        if !rule.payload.rule_disabled
+            && let Some(filter) = rule.statement.filter()
+        {
+            self.filters.remove(filter.as_str(), index as u64);
         }
     }
 }
@@ -181,8 +222,9 @@ impl Rule {
             return Err(invalid(format!("a rule has at most {} actions", quotas.actions_per_rule)));
         }
         let statement = Statement::parse(&payload.sql)?;
-        let actions = payload.actions.iter().map(Action::parse).collect::<Result<_, _>>()?;
-        let error_action = payload.error_action.as_ref().map(Action::parse).transpose()?;
+        let parse = |action| Action::parse(action, statement.variables());
+        let actions = payload.actions.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
+        let error_action = payload.error_action.as_ref().map(parse).transpose()?;
         Ok(Rule { name: name.into(), payload, created: cx.now, statement, actions, error_action })
     }
 }

@@ -7,11 +7,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use rand::RngExt as _;
 
-use super::action::{Failure, Target};
+use super::action::Failure;
+use super::target::{Means, Target};
 use super::{Ports, Rules};
 use crate::core::{AwsError, Cx, Service};
 use crate::iot::message::Posted;
-use crate::iot::sql::{Message, Segments};
+use crate::iot::quotas::Quotas;
+use crate::iot::sql::{Message, Segments, Value};
 use crate::iot::wakeup::Wakeup;
 use world::mark;
 use world::time::Time;
@@ -26,7 +28,7 @@ const DELAY_MAX: Duration = Duration::from_secs(10);
 
 /// Whether AWS would call the error intermittent: a throttle or an error of the server.
 pub(super) fn is_intermittent(error: &AwsError) -> bool {
-    error.is_throttle() || (error.status >= 500 && error.status != 501)
+    error.is_throttle() || error.status == 429 || (error.status >= 500 && error.status != 501)
 }
 
 /// A message of which something waits.
@@ -35,20 +37,23 @@ pub(super) struct StoredMessage {
     posted: Posted,
     topic: Box<str>,
     received: Time,
+    trace_id: Option<Box<str>>,
+    variables: Vec<Value<'static>>,
 }
 
 impl StoredMessage {
-    pub(super) fn of(message: &Message<'_>) -> Self {
+    pub(super) fn of(message: &Message<'_>, variables: Vec<Value<'static>>) -> Self {
         // The payload is a part of what arrived together with others: it is not to keep all of it.
         let payload = Bytes::copy_from_slice(message.payload);
         let posted = Posted { payload, ..message.posted.clone() };
-        StoredMessage { posted, topic: message.topic.into(), received: message.now }
+        let trace_id = message.known_trace_id().map(Into::into);
+        StoredMessage { posted, topic: message.topic.into(), received: message.now, trace_id, variables }
     }
 
     /// The message as rules saw it when it came: `timestamp()` is the instant of its receipt.
     fn as_message(&self) -> Message<'_> {
         let segments = Segments::of(&self.topic).expect("the topic was cut when the message came");
-        Message::new(&self.posted, &self.topic, segments, self.received)
+        Message::new(&self.posted, &self.topic, segments, self.received).traced(self.trace_id.as_deref())
     }
 }
 
@@ -148,14 +153,15 @@ impl Rules {
     }
 
     /// Tries the results of a queue again, in order, until one has to wait once more.
-    pub fn retry(&mut self, cx: &mut Cx<'_>, ports: &mut Ports<'_>, id: u64) {
+    pub fn retry(&mut self, cx: &mut Cx<'_>, quotas: &mut Quotas, ports: &mut Ports<'_>, id: u64) {
         let Some(mut queue) = self.retries.queues.remove(&id) else { return };
         while let Some(head) = queue.pending.front_mut() {
             let rule = &self.rules[queue.rule];
             // An action of another kind at the same place has another role, or none: it is not the one that waits.
-            let action = rule.actions.get(queue.action).filter(|action| head.target.is_of(&action.kind));
+            let action = rule.actions.get(queue.action).filter(|action| head.target.form() == action.kind.form());
+            let means = &mut Means { ports, quotas, outbox: &mut self.outbox };
             let put = match action {
-                Some(action) => head.target.put(cx, ports, &rule.name, action.role.as_ref(), head.data.clone()),
+                Some(action) => head.target.put(cx, means, &rule.name, action.role.as_ref(), &mut head.data),
                 None => Err(AwsError::new("ActionRemoved", "the rule has no such action any more").into()),
             };
             if queue.retries > 0 {
@@ -188,7 +194,7 @@ impl Rules {
             cx.trace.event(Level::Call, cx.now, "iot", kind, &self.rules[queue.rule].name, &fields);
             queue.pending.pop_front();
             queue.retries = 0;
-            self.finish(cx, ports, execution, failure);
+            self.finish(cx, quotas, ports, execution, failure);
         }
         if let Some(action) = self.rules[queue.rule].actions.get_mut(queue.action) {
             action.waiting.remove(&queue.order_key);
@@ -196,7 +202,14 @@ impl Rules {
     }
 
     /// One action of a run has ended.
-    fn finish(&mut self, cx: &mut Cx<'_>, ports: &mut Ports<'_>, id: u64, failure: Option<Failure>) {
+    fn finish(
+        &mut self,
+        cx: &mut Cx<'_>,
+        quotas: &mut Quotas,
+        ports: &mut Ports<'_>,
+        id: u64,
+        failure: Option<Failure>,
+    ) {
         let Some(execution) = self.retries.executions.get_mut(&id) else { return };
         execution.failures.extend(failure);
         execution.waiting -= 1;
@@ -205,7 +218,8 @@ impl Rules {
         }
         let Some(Execution { rule, message, failures, .. }) = self.retries.executions.remove(&id) else { return };
         if !failures.is_empty() {
-            self.rules[rule].fail(cx, ports, &message.as_message(), &failures);
+            let means = &mut Means { ports, quotas, outbox: &mut self.outbox };
+            self.rules[rule].fail(cx, means, &message.as_message(), message.variables.clone(), &failures);
         }
     }
 }

@@ -145,7 +145,7 @@ impl<'m> Reader<'m> {
             self.digits()?;
         }
         let text = &self.text[start..self.at];
-        Some(Number::parse(text).map_or(Value::WideNumber(text), Value::Number))
+        Some(Number::parse(text).map_or(Value::WideNumber(Cow::Borrowed(text)), Value::Number))
     }
 
     fn digits(&mut self) -> Option<()> {
@@ -155,6 +155,13 @@ impl<'m> Reader<'m> {
         }
         (self.at > start).then_some(())
     }
+}
+
+/// The value as JSON text.
+pub(super) fn to_text(value: &Value<'_>) -> String {
+    let mut out = Vec::new();
+    write(value, &mut out);
+    String::from_utf8(out).expect("the writer copies text and writes ASCII")
 }
 
 /// Writes a value; members and items that are undefined are left out.

@@ -1,75 +1,15 @@
-//! The parser: from text to expressions and statements.
+//! The parser of expressions.
 
 use super::SqlError;
+use super::call;
+use super::expr::{Case, Expr, Operator};
 use super::number::Number;
 use super::token::{Lexer, Token};
-use crate::iot::topic::Filter;
 
 /// Nodes that one expression can have: parsing and evaluation recurse, and no rule is that long.
 const NODES_MAX: usize = 500;
-/// How deep parentheses, `NOT` and signs can be nested.
+/// How deep parentheses, literals, calls, `CASE`, `NOT` and signs can be nested.
 const DEPTH_MAX: usize = 32;
-
-/// An expression.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum Expr {
-    /// `NULL`.
-    Null,
-    /// `true` or `false`.
-    Bool(bool),
-    /// A number.
-    Number(Number),
-    /// A text.
-    Text(Box<str>),
-    /// A member of the payload: `a.b.c`.
-    Path(Vec<Box<str>>),
-    /// `topic()`.
-    Topic,
-    /// `topic(n)`, counted from 1.
-    TopicSegment(usize),
-    /// `timestamp()`.
-    Timestamp,
-    /// `clientid()`.
-    ClientId,
-    /// `newuuid()`.
-    NewUuid,
-    /// `-x`.
-    Negate(Box<Expr>),
-    /// `NOT x`.
-    Not(Box<Expr>),
-    /// `x op y`.
-    Binary(Operator, Box<Expr>, Box<Expr>),
-}
-
-impl Expr {
-    /// Whether the value depends on the payload.
-    pub(super) fn reads_payload(&self) -> bool {
-        match self {
-            Expr::Path(_) => true,
-            Expr::Negate(inner) | Expr::Not(inner) => inner.reads_payload(),
-            Expr::Binary(_, left, right) => left.reads_payload() || right.reads_payload(),
-            _ => false,
-        }
-    }
-}
-
-/// An operator between two values.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Operator {
-    Or,
-    And,
-    Equal,
-    NotEqual,
-    Less,
-    LessOrEqual,
-    Greater,
-    GreaterOrEqual,
-    Add,
-    Subtract,
-    Multiply,
-    Divide,
-    Remainder,
-}
 
 /// Operators by how strongly they bind, weakest first. `NOT` stands between `AND` and the comparisons.
 const LEVELS: [&[(&str, Operator)]; 5] = [
@@ -90,183 +30,102 @@ const LEVELS: [&[(&str, Operator)]; 5] = [
 /// Level of the comparisons in [`LEVELS`].
 const COMPARISON: usize = 2;
 
-/// Functions of AWS that are not modelled.
-const OTHER_FUNCTIONS: &str = " abs acos asin atan atan2 ceil cos cosh exp floor ln log mod remainder power round sign sin \
-    sinh sqrt tan tanh trunc bitand bitor bitxor bitnot rand nanvl cast chr concat endswith startswith indexof length lower \
-    upper lpad rpad ltrim rtrim trim numbytes replace regexp_matches regexp_replace regexp_substr substring get isNull \
-    isUndefined md2 md5 sha1 sha224 sha256 sha384 sha512 encode decode parse_time time_to_epoch principal accountid \
-    sql_version traceid get_thing_shadow get_dynamodb get_registry_data get_secret aws_lambda get_mqtt_property \
-    get_user_properties get_or_default transform machinelearning_predict ";
+/// Words that are no names.
+const KEYWORDS: [&str; 16] = [
+    "SELECT", "FROM", "WHERE", "AS", "AND", "OR", "NOT", "NULL", "TRUE", "FALSE", "SET", "CASE", "WHEN", "THEN",
+    "ELSE", "END",
+];
 
-/// A parsed statement.
-pub(super) struct Parsed {
-    /// Whether the list has `*`.
-    pub(super) star: bool,
-    /// The other items: name in the result, and value.
-    pub(super) items: Vec<(Box<str>, Expr)>,
-    /// The topic filter of `FROM`.
-    pub(super) filter: Filter,
-    /// The condition of `WHERE`.
-    pub(super) condition: Option<Expr>,
-}
-
-/// Parses a statement.
-pub(super) fn statement(text: &str) -> Result<Parsed, SqlError> {
-    let mut parser = Parser::new(text, 0)?;
-    if parser.is_word("SET") {
-        return Err(parser.not_modelled("SET"));
-    }
-    parser.keyword("SELECT")?;
-    parser.refuse_select_value()?;
-    let mut star = false;
-    let mut items = Vec::new();
-    loop {
-        if parser.token == Token::Mark("*") {
-            if star {
-                return Err(parser.error("* can stand in the list only once"));
-            }
-            star = true;
-            parser.advance()?;
-        } else {
-            items.push(parser.item()?);
-        }
-        if !parser.mark(",")? {
-            break;
-        }
-    }
-    if !parser.is_word("FROM") && (parser.token == Token::End || parser.is_word("WHERE")) {
-        return Err(parser.not_modelled("a statement without FROM, which only Basic Ingest can use,"));
-    }
-    parser.keyword("FROM")?;
-    let Token::Text(filter) = parser.token else {
-        return Err(parser.error("FROM needs a topic filter in quotes"));
-    };
-    let filter = Filter::parse(filter).map_err(|why| parser.error(why))?;
-    if filter.is_reserved() {
-        return Err(parser.not_modelled("a rule on reserved topics"));
-    }
-    parser.advance()?;
-    let condition = if parser.is_word("WHERE") {
-        parser.advance()?;
-        Some(parser.expression()?)
-    } else {
-        None
-    };
-    match parser.token {
-        Token::End => Ok(Parsed { star, items, filter, condition }),
-        _ => Err(parser.error("the statement should end here")),
-    }
-}
-
-/// Parses the expression of a substitution template that begins at byte `at`; answers it with the byte after its `}`.
-pub(super) fn template(text: &str, at: usize) -> Result<(Expr, usize), SqlError> {
-    let mut parser = Parser::new(text, at)?;
-    let expr = parser.expression()?;
-    match parser.token {
-        Token::Mark("}") => Ok((expr, parser.at + 1)),
-        _ => Err(parser.error("the template should end here with }")),
-    }
-}
-
-struct Parser<'t> {
+/// Reads expressions from a text.
+pub(super) struct Parser<'t> {
     lexer: Lexer<'t>,
-    token: Token<'t>,
-    at: usize,
+    /// The token that is next.
+    pub(super) token: Token<'t>,
+    /// The byte at which it begins.
+    pub(super) at: usize,
+    /// Names of the variables of `SET`, by their place.
+    pub(super) variables: Vec<Box<str>>,
     nodes: usize,
     depth: usize,
+    queries: usize,
 }
 
 impl<'t> Parser<'t> {
-    fn new(text: &'t str, at: usize) -> Result<Self, SqlError> {
+    /// Starts at byte `at` of a text that can use these variables.
+    pub(super) fn new(text: &'t str, at: usize, variables: &[Box<str>]) -> Result<Self, SqlError> {
         let mut lexer = Lexer::new(text, at);
         let (token, at) = lexer.next()?;
-        Ok(Parser { lexer, token, at, nodes: 0, depth: 0 })
+        Ok(Parser { lexer, token, at, variables: variables.to_vec(), nodes: 0, depth: 0, queries: 0 })
     }
 
-    fn error(&self, message: impl Into<String>) -> SqlError {
+    /// What is wrong with the next token.
+    pub(super) fn error(&self, message: impl Into<String>) -> SqlError {
         SqlError::syntax(self.at, message)
     }
 
-    fn not_modelled(&self, what: &str) -> SqlError {
+    /// That AWS has what the next token begins.
+    pub(super) fn not_modelled(&self, what: &str) -> SqlError {
         SqlError::not_modelled(self.at, format!("{what} is not modelled"))
     }
 
-    fn advance(&mut self) -> Result<(), SqlError> {
-        // After the `}` of a template the text is not SQL: the parser stops there and never looks further.
-        if self.token != Token::Mark("}") {
-            (self.token, self.at) = self.lexer.next()?;
-        }
+    /// Goes on to the token after this one. The `}` of a template is never left: behind it the text is not SQL.
+    pub(super) fn advance(&mut self) -> Result<(), SqlError> {
+        (self.token, self.at) = self.lexer.next()?;
         Ok(())
     }
 
-    fn is_word(&self, keyword: &str) -> bool {
+    /// The tokens after this one.
+    pub(super) fn ahead(&self) -> Lexer<'t> {
+        self.lexer.clone()
+    }
+
+    /// Whether the next token is a keyword.
+    pub(super) fn is_word(&self, keyword: &str) -> bool {
         matches!(self.token, Token::Word(word) if word.eq_ignore_ascii_case(keyword))
     }
 
-    fn keyword(&mut self, keyword: &str) -> Result<(), SqlError> {
+    /// Whether the next token is a mark.
+    pub(super) fn is_mark(&self, mark: &str) -> bool {
+        matches!(self.token, Token::Mark(found) if found == mark)
+    }
+
+    /// Whether what is read belongs to a nested query.
+    pub(super) fn is_in_query(&self) -> bool {
+        self.queries > 0
+    }
+
+    /// Takes a keyword that has to stand here.
+    pub(super) fn keyword(&mut self, keyword: &str) -> Result<(), SqlError> {
         if !self.is_word(keyword) {
             return Err(self.error(format!("{keyword} should stand here")));
         }
         self.advance()
     }
 
-    fn mark(&mut self, mark: &str) -> Result<bool, SqlError> {
-        let found = matches!(self.token, Token::Mark(found) if found == mark);
+    /// Takes a mark that may stand here.
+    pub(super) fn mark(&mut self, mark: &str) -> Result<bool, SqlError> {
+        let found = self.is_mark(mark);
         if found {
             self.advance()?;
         }
         Ok(found)
     }
 
-    /// `SELECT VALUE x` is not modelled; a member of the payload can be called `value`.
-    fn refuse_select_value(&self) -> Result<(), SqlError> {
-        if !self.is_word("VALUE") {
-            return Ok(());
-        }
-        let mut ahead = self.lexer.clone();
-        let begins_value = match ahead.next()?.0 {
-            Token::Word(word) => !["FROM", "AS", "AND", "OR"].iter().any(|k| word.eq_ignore_ascii_case(k)),
-            Token::Number(_) | Token::Text(_) | Token::Mark("(" | "{" | "[") => true,
-            Token::Mark("*") => matches!(ahead.next()?.0, Token::Word(word) if word.eq_ignore_ascii_case("FROM")),
-            _ => false,
-        };
-        if begins_value { Err(self.not_modelled("SELECT VALUE")) } else { Ok(()) }
+    /// Takes a mark that has to stand here.
+    pub(super) fn expect(&mut self, mark: &str) -> Result<(), SqlError> {
+        if self.mark(mark)? { Ok(()) } else { Err(self.error(format!("{mark} should stand here"))) }
     }
 
-    fn item(&mut self) -> Result<(Box<str>, Expr), SqlError> {
-        let at = self.at;
-        let expr = self.expression()?;
-        if self.is_word("AS") {
-            self.advance()?;
-            let Token::Word(name) = self.token else {
-                return Err(self.error("AS needs a name"));
-            };
-            self.refuse_keyword(name)?;
-            self.advance()?;
-            if matches!(self.token, Token::Mark(".")) {
-                return Err(self.not_modelled("an alias with a dot"));
-            }
-            return Ok((name.into(), expr));
-        }
-        match &expr {
-            Expr::Path(path) => Ok((path.last().expect("a path has a head").clone(), expr)),
-            _ => Err(SqlError::not_modelled(at, "a value without AS, whose name in the result AWS does not state,")),
-        }
-    }
-
-    fn refuse_keyword(&self, word: &str) -> Result<(), SqlError> {
-        let keywords = ["SELECT", "FROM", "WHERE", "AS", "AND", "OR", "NOT", "NULL", "TRUE", "FALSE", "SET"];
-        let of_case = ["CASE", "WHEN", "THEN", "ELSE", "END"];
-        if of_case.iter().any(|keyword| word.eq_ignore_ascii_case(keyword)) {
-            return Err(self.not_modelled("CASE"));
-        }
-        if keywords.iter().any(|keyword| word.eq_ignore_ascii_case(keyword)) {
+    /// Refuses a keyword where a name should stand.
+    pub(super) fn refuse_keyword(&self, word: &str) -> Result<(), SqlError> {
+        if KEYWORDS.iter().any(|keyword| word.eq_ignore_ascii_case(keyword)) {
             return Err(self.error(format!("{word} is a keyword and cannot stand here")));
         }
         Ok(())
     }
 
-    fn node(&mut self) -> Result<(), SqlError> {
+    /// Counts one more term.
+    pub(super) fn node(&mut self) -> Result<(), SqlError> {
         self.nodes += 1;
         if self.nodes > NODES_MAX {
             return Err(self.not_modelled(&format!("an expression of more than {NODES_MAX} terms")));
@@ -274,7 +133,8 @@ impl<'t> Parser<'t> {
         Ok(())
     }
 
-    fn nested(&mut self, parse: impl FnOnce(&mut Self) -> Result<Expr, SqlError>) -> Result<Expr, SqlError> {
+    /// Reads what lies one level deeper.
+    pub(super) fn nested<T>(&mut self, parse: impl FnOnce(&mut Self) -> Result<T, SqlError>) -> Result<T, SqlError> {
         if self.depth == DEPTH_MAX {
             return Err(self.not_modelled(&format!("an expression nested deeper than {DEPTH_MAX}")));
         }
@@ -284,9 +144,25 @@ impl<'t> Parser<'t> {
         inner
     }
 
-    fn expression(&mut self) -> Result<Expr, SqlError> {
+    /// Reads an expression of its own.
+    pub(super) fn expression(&mut self) -> Result<Expr, SqlError> {
         self.nodes = 0;
         self.level(0)
+    }
+
+    /// Reads an expression that is a part of another one.
+    pub(super) fn inner(&mut self) -> Result<Expr, SqlError> {
+        self.nested(|parser| parser.level(0))
+    }
+
+    /// Reads an argument, an item or a member of a literal: there `*` is the whole payload.
+    pub(super) fn argument(&mut self) -> Result<Expr, SqlError> {
+        if self.is_mark("*") {
+            self.node()?;
+            self.advance()?;
+            return Ok(Expr::Whole);
+        }
+        self.inner()
     }
 
     fn operator(&self, level: usize) -> Option<Operator> {
@@ -333,38 +209,61 @@ impl<'t> Parser<'t> {
             Token::Number(text) => {
                 Expr::Number(Number::parse(text).ok_or_else(|| self.error("not a number of 34 digits"))?)
             }
-            Token::Text(text) => Expr::Text(text.into()),
+            Token::Text(text) => {
+                if let Some(at) = text.find("${") {
+                    let why = "a substitution template in a text of the statement is not modelled";
+                    return Err(SqlError::not_modelled(self.at + 1 + at, why));
+                }
+                Expr::Text(text.into())
+            }
             Token::Word(word) if word.eq_ignore_ascii_case("NULL") => Expr::Null,
             Token::Word(word) if word.eq_ignore_ascii_case("TRUE") => Expr::Bool(true),
             Token::Word(word) if word.eq_ignore_ascii_case("FALSE") => Expr::Bool(false),
+            Token::Word(word) if word.eq_ignore_ascii_case("CASE") => return self.case(),
             Token::Word(word) => return self.path_or_call(word),
+            Token::Variable(name) => return self.variable(name),
             Token::Mark("(") => return self.parenthesis(),
-            Token::Mark("{") => return Err(self.not_modelled("an object literal")),
-            Token::Mark("[") => return Err(self.not_modelled("an array literal")),
-            Token::Mark("*") => return Err(self.not_modelled("* inside of an expression")),
+            Token::Mark("{") => return self.object(),
+            Token::Mark("[") => return self.array(),
+            Token::Mark("*") => return Err(self.error("* cannot stand inside of an expression")),
             Token::Mark(_) | Token::End => return Err(self.error("a value should stand here")),
         };
         self.advance()?;
         Ok(expr)
     }
 
+    fn variable(&mut self, name: &str) -> Result<Expr, SqlError> {
+        let Some(place) = self.variables.iter().position(|known| **known == *name) else {
+            return Err(self.error(format!("there is no variable @{name} that was set before")));
+        };
+        self.advance()?;
+        self.members(Expr::Variable(place))
+    }
+
     fn parenthesis(&mut self) -> Result<Expr, SqlError> {
         self.advance()?;
         if self.is_word("SELECT") {
-            return Err(self.not_modelled("a nested query"));
+            self.queries += 1;
+            let query = self.nested(Parser::query);
+            self.queries -= 1;
+            let query = Expr::Query(Box::new(query?));
+            self.expect(")")?;
+            return self.members(query);
         }
-        let inner = self.nested(|parser| parser.level(0))?;
-        if self.mark(")")? { Ok(inner) } else { Err(self.error(") should stand here")) }
+        let inner = self.inner()?;
+        self.expect(")")?;
+        self.members(inner)
     }
 
-    fn path_or_call(&mut self, head: &'t str) -> Result<Expr, SqlError> {
-        self.refuse_keyword(head)?;
-        let at = self.at;
-        self.advance()?;
-        if self.mark("(")? {
-            return self.call(head, at);
-        }
-        let mut path: Vec<Box<str>> = vec![head.into()];
+    /// What follows a value: the members of it that are meant.
+    fn members(&mut self, value: Expr) -> Result<Expr, SqlError> {
+        let path = self.dots()?;
+        Ok(if path.is_empty() { value } else { Expr::Member(Box::new(value), path) })
+    }
+
+    /// `.a.b`
+    fn dots(&mut self) -> Result<Vec<Box<str>>, SqlError> {
+        let mut path = Vec::new();
         while self.mark(".")? {
             let Token::Word(name) = self.token else {
                 return Err(self.error("a name should follow the dot"));
@@ -373,35 +272,74 @@ impl<'t> Parser<'t> {
             path.push(name.into());
             self.advance()?;
         }
-        if matches!(self.token, Token::Mark("[")) {
+        if self.is_mark("[") {
             return Err(self.error("an item of an array is read with get()"));
         }
-        Ok(Expr::Path(path))
+        Ok(path)
     }
 
-    fn call(&mut self, name: &str, at: usize) -> Result<Expr, SqlError> {
-        let no_arguments = match name {
-            "topic" => Expr::Topic,
-            "timestamp" => Expr::Timestamp,
-            "clientid" => Expr::ClientId,
-            "newuuid" => Expr::NewUuid,
-            other if OTHER_FUNCTIONS.contains(&format!(" {other} ")) => {
-                return Err(SqlError::not_modelled(at, format!("the function {other}() is not modelled")));
-            }
-            other => return Err(SqlError::syntax(at, format!("there is no function {other}()"))),
-        };
-        if self.mark(")")? {
-            return Ok(no_arguments);
-        }
-        let (Expr::Topic, Token::Number(digits)) = (&no_arguments, self.token) else {
-            return Err(match no_arguments {
-                Expr::Topic => self.not_modelled("topic() of anything but a whole number"),
-                _ => self.error(format!("{name}() takes no argument")),
-            });
-        };
-        let segment = digits.parse::<usize>().ok().filter(|n| *n > 0);
-        let segment = segment.ok_or_else(|| self.error("topic(n) counts in whole numbers from 1"))?;
+    fn object(&mut self) -> Result<Expr, SqlError> {
         self.advance()?;
-        if self.mark(")")? { Ok(Expr::TopicSegment(segment)) } else { Err(self.error(") should stand here")) }
+        let mut members = Vec::new();
+        while !self.mark("}")? {
+            if !members.is_empty() {
+                self.expect(",")?;
+            }
+            let Token::Text(name) = self.token else {
+                return Err(self.error("the name of a member should stand here, in quotes"));
+            };
+            self.advance()?;
+            self.expect(":")?;
+            members.push((name.into(), self.argument()?));
+        }
+        self.members(Expr::Object(members))
+    }
+
+    fn array(&mut self) -> Result<Expr, SqlError> {
+        self.advance()?;
+        let mut items = Vec::new();
+        while !self.mark("]")? {
+            if !items.is_empty() {
+                self.expect(",")?;
+            }
+            items.push(self.argument()?);
+        }
+        Ok(Expr::Array(items))
+    }
+
+    fn case(&mut self) -> Result<Expr, SqlError> {
+        self.advance()?;
+        let value = self.inner()?;
+        let mut branches = Vec::new();
+        while branches.is_empty() || self.is_word("WHEN") {
+            self.keyword("WHEN")?;
+            let test = self.inner()?;
+            self.keyword("THEN")?;
+            branches.push((test, self.inner()?));
+        }
+        let mut otherwise = None;
+        if self.is_word("ELSE") {
+            self.advance()?;
+            otherwise = Some(self.inner()?);
+        }
+        self.keyword("END")?;
+        Ok(Expr::Case(Box::new(Case { value, branches, otherwise })))
+    }
+
+    fn path_or_call(&mut self, head: &'t str) -> Result<Expr, SqlError> {
+        self.refuse_keyword(head)?;
+        let at = self.at;
+        self.advance()?;
+        if self.is_mark("(") {
+            if !call::is_known(&head.to_ascii_lowercase()) {
+                return Err(SqlError::syntax(at, format!("there is no function {head}()")));
+            }
+            self.advance()?;
+            let call = self.nested(|parser| call::call(parser, head, at))?;
+            return self.members(call);
+        }
+        let mut path: Vec<Box<str>> = vec![head.into()];
+        path.extend(self.dots()?);
+        Ok(Expr::Path(path))
     }
 }

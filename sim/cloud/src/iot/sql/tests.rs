@@ -1,10 +1,9 @@
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use super::eval::{Message, Segments};
 use super::number::Number;
-use super::statement::{Selected, Statement};
-use super::template::Template;
+use super::statement::Variables;
+use super::{Evaluation, Host, Message, Segments, Selected, Statement, Template};
 use crate::iot::message::Posted;
 use world::time::Time;
 
@@ -20,14 +19,40 @@ fn message(topic: &str, payload: &[u8]) -> Message<'static> {
     Message::new(posted, &posted.topic, Segments::of(&posted.topic).unwrap(), now)
 }
 
+/// Counts its UUIDs, and knows one shadow.
+#[derive(Default)]
+pub(super) struct TestHost {
+    uuids: u32,
+}
+
+impl Host for TestHost {
+    fn uuid(&mut self) -> String {
+        self.uuids += 1;
+        format!("uuid-{}", self.uuids)
+    }
+
+    fn random(&mut self) -> f64 {
+        0.25
+    }
+
+    fn account(&self) -> &str {
+        "123456789012"
+    }
+
+    fn thing_shadow(&mut self, thing: &str, shadow: Option<&str>, role: &str) -> Result<Vec<u8>, String> {
+        assert_eq!(role, "arn:aws:iam::123456789012:role/AllowsThingShadowAccess");
+        match (thing, shadow) {
+            ("MyThing", None) => Ok(br#"{"state":{"reported":{"alarm":"ON"}},"version":3}"#.to_vec()),
+            ("MyThing", Some("MyThingShadow")) => Ok(br#"{"state":{"reported":{"alarm":"OFF"}}}"#.to_vec()),
+            _ => Err(format!("no shadow of {thing}")),
+        }
+    }
+}
+
 fn run(statement: &Statement, payload: &[u8], fast: bool) -> (Selected, String) {
-    let mut count = 0;
-    let mut uuid = || {
-        count += 1;
-        format!("uuid-{count}")
-    };
+    let message = message(TOPIC, payload);
     let mut out = Vec::new();
-    let selected = statement.run(&message(TOPIC, payload), &mut uuid, &mut out, fast);
+    let selected = statement.run(&mut Evaluation::new(&message), &mut TestHost::default(), &mut out, fast);
     (selected, String::from_utf8_lossy(&out).into_owned())
 }
 
@@ -35,13 +60,9 @@ fn run(statement: &Statement, payload: &[u8], fast: bool) -> (Selected, String) 
 fn select(sql: &str, payload: &[u8]) -> (Selected, String) {
     let statement = Statement::parse(sql).unwrap_or_else(|e| panic!("{sql}: {e}"));
     let general = run(&statement, payload, false);
+    let message = message(TOPIC, payload);
     let mut out = Vec::new();
-    let mut count = 0;
-    let mut uuid = || {
-        count += 1;
-        format!("uuid-{count}")
-    };
-    let selected = statement.select(&message(TOPIC, payload), &mut uuid, &mut out);
+    let selected = statement.select(&mut Evaluation::new(&message), &mut TestHost::default(), &mut out);
     assert_eq!((selected, String::from_utf8_lossy(&out).into_owned()), general, "{sql} on {payload:?}");
     general
 }
@@ -79,7 +100,9 @@ fn select_lists() {
         ("*", r#"{"a":10.0,"b":1.50,"c":-0.0,"d":1e2,"e":0.250}"#, r#"{"a":10,"b":1.5,"c":0,"d":100,"e":0.25}"#),
         ("*", r#"{"a":"\u0041\n\"é"}"#, r#"{"a":"A\n\"é"}"#),
         ("*", r#"{"a":12345678901234567890123456789012345}"#, r#"{"a":12345678901234567890123456789012345}"#),
-        ("*", r#"{"a":1e999}"#, r#"{"a":1e999}"#),
+        ("*", r#"{"a":1e999}"#, r#"{"a":1E+999}"#),
+        ("*", r#"{"a":1e1000}"#, r#"{"a":1e1000}"#),
+        ("*", r#"{"a":0.00000000000000000000000000000000012}"#, r#"{"a":0.00000000000000000000000000000000012}"#),
         ("*", r#"{"a":123456789012345678901234567890.1}"#, r#"{"a":123456789012345678901234567890.1}"#),
     ] {
         check(&format!("SELECT {list} FROM 'tenant/#'"), payload, expected);
@@ -214,58 +237,114 @@ fn payloads_that_are_no_objects() {
     assert_eq!(select("SELECT *, 1 AS x FROM '#'", deep.as_bytes()).0, Selected::ParseError);
 }
 
+/// Statements that are refused: at which byte, and whether AWS has what stands there.
+const REFUSED: &[(&str, usize, bool)] = &[
+    ("", 0, false),
+    ("SELECT", 6, false),
+    ("SELECT FROM 'a'", 7, false),
+    ("SELECT * FROM", 13, false),
+    ("SELECT * FROM a", 14, false),
+    ("SELECT * FROM 'a", 14, false),
+    ("SELECT * FROM 'a/#/b'", 14, false),
+    ("SELECT * FROM ''", 14, false),
+    ("SELECT * FROM 'a' 'b'", 18, false),
+    ("SELECT * FROM 'a';", 17, false),
+    ("SELECT * FROM 'a' WHERE", 23, false),
+    ("SELECT *, * FROM 'a'", 10, false),
+    ("SELECT a, FROM 'x'", 10, false),
+    ("SELECT a AS FROM 'x'", 12, false),
+    ("SELECT a.1 FROM 'x'", 9, false),
+    ("SELECT 1a AS x FROM 'x'", 7, false),
+    ("SELECT (1 AS x FROM 'x'", 10, false),
+    ("SELECT 1 + AS x FROM 'x'", 11, false),
+    ("SELECT a ? b AS x FROM 'x'", 9, false),
+    ("SELECT a[0] AS x FROM 'x'", 8, false),
+    ("SELECT topic(0) AS x FROM 'x'", 13, false),
+    ("SELECT topic(1.5) AS x FROM 'x'", 13, false),
+    ("SELECT timestamp(1) AS x FROM 'x'", 17, false),
+    ("SELECT nosuch(1) AS x FROM 'x'", 7, false),
+    ("SELECT * FROM 'a' WHERE a != 1", 26, false),
+    ("DELETE FROM 'a'", 0, false),
+    ("SELECT 1 FROM 'x'", 7, true),
+    ("SELECT upper() AS x FROM 'x'", 13, false),
+    ("SELECT upper(a, b) AS x FROM 'x'", 16, false),
+    ("SELECT substring(a) AS x FROM 'x'", 18, false),
+    ("SELECT topic(1, 2) AS x FROM 'x'", 16, false),
+    ("SELECT sqrt(1 AS x FROM 'x'", 14, false),
+    ("SELECT VALUE a, b FROM 'x'", 14, false),
+    ("SELECT [1 AS x FROM 'x'", 10, false),
+    ("SELECT {a: 1} AS x FROM 'x'", 8, false),
+    ("SELECT {'a' 1} AS x FROM 'x'", 12, false),
+    ("SELECT (SELECT a) AS x FROM 'x'", 16, false),
+    ("SELECT CASE WHEN 1 THEN 2 END AS x FROM 'x'", 12, false),
+    ("SELECT CASE a END AS x FROM 'x'", 14, false),
+    ("SELECT CASE a WHEN 1 THEN 2 AS x FROM 'x'", 28, false),
+    ("SELECT a AS b. FROM 'x'", 20, false),
+    ("SELECT 1 + * AS x FROM 'x'", 11, false),
+    ("SELECT * FROM \"a\"", 14, false),
+    ("SELECT cast(a AS float) AS x FROM 'x'", 17, false),
+    ("SELECT cast(a, 1) AS x FROM 'x'", 13, false),
+    ("SELECT encode(a, 'base32') AS x FROM 'x'", 18, false),
+    ("SELECT encode(a) AS x FROM 'x'", 15, false),
+    ("SELECT get_mqtt_property('topic') AS x FROM 'x'", 26, false),
+    ("SELECT get_thing_shadow('t', a) AS x FROM 'x'", 29, false),
+    ("SELECT get_thing_shadow('t', 'role') AS x FROM 'x'", 29, false),
+    ("SELECT parse_time('yyyy-bb', 1) AS x FROM 'x'", 24, false),
+    ("SELECT parse_time(\"yyyy 'x\", 1) AS x FROM 'x'", 24, false),
+    ("SELECT time_to_epoch(a, 'yyyy-jj') AS x FROM 'x'", 30, false),
+    ("SET @a = 1, @a = 2 SELECT * FROM 'x'", 12, false),
+    ("SET a = 1 SELECT * FROM 'x'", 4, false),
+    ("SET @a 1 SELECT * FROM 'x'", 7, false),
+    ("SET @a = @b SELECT * FROM 'x'", 9, false),
+    ("SET @a = 1 SET @b = 2 SELECT * FROM 'x'", 11, false),
+    ("SELECT @a AS x FROM 'x'", 7, false),
+    ("SELECT @ AS x FROM 'x'", 7, false),
+    ("SELECT a IN (1) AS x FROM 'x'", 9, false),
+    ("SELECT a LIKE 'b' AS x FROM 'x'", 9, false),
+    ("SELECT * AS m FROM 'x'", 9, true),
+    ("SELECT aws_lambda('f', *) AS x FROM 'x'", 7, true),
+    ("SELECT get_dynamodb('t', 'k', k, 'r') AS x FROM 'x'", 7, true),
+    ("SELECT get_secret('s', 'SecretString', 'r') AS x FROM 'x'", 7, true),
+    ("SELECT get_registry_data('DescribeThing', 't', 'r') AS x FROM 'x'", 7, true),
+    ("SELECT machinelearning_predict('m', 'r', *) AS x FROM 'x'", 7, true),
+    ("SELECT sourceip() AS x FROM 'x'", 7, true),
+    ("SELECT decode(a, 'proto', 'b', 'k', 'n', 'm') AS x FROM 'x'", 18, true),
+    ("SELECT decode(*, 'proto', 'b', 'k', 'n', 'm') AS x FROM 'x'", 14, true),
+    ("SELECT regexp_matches(a, b) AS x FROM 'x'", 25, true),
+    ("SELECT regexp_matches(a, 'b' + c) AS x FROM 'x'", 29, true),
+    ("SELECT regexp_matches(a, 'b(?=c)') AS x FROM 'x'", 27, true),
+    ("SELECT parse_time(p, 1) AS x FROM 'x'", 18, true),
+    ("SELECT time_to_epoch(a, 'QQ') AS x FROM 'x'", 25, true),
+    ("SELECT 'a${b}' AS x FROM 'x'", 9, true),
+    ("SELECT 'it''s' AS x FROM 'x'", 10, true),
+    ("SELECT 'a\\n' AS x FROM 'x'", 9, true),
+    ("SELECT * FROM '$aws/things/+/jobs/get'", 14, true),
+];
+
 #[test]
 fn what_is_no_sql_is_refused_with_its_position() {
-    for (sql, position, not_modelled) in [
-        ("", 0, false),
-        ("SELECT", 6, false),
-        ("SELECT FROM 'a'", 7, false),
-        ("SELECT * FROM", 13, false),
-        ("SELECT * FROM a", 14, false),
-        ("SELECT * FROM 'a", 14, false),
-        ("SELECT * FROM 'a/#/b'", 14, false),
-        ("SELECT * FROM ''", 14, false),
-        ("SELECT * FROM 'a' 'b'", 18, false),
-        ("SELECT * FROM 'a';", 17, false),
-        ("SELECT * FROM 'a' WHERE", 23, false),
-        ("SELECT *, * FROM 'a'", 10, false),
-        ("SELECT a, FROM 'x'", 10, false),
-        ("SELECT a AS FROM 'x'", 12, false),
-        ("SELECT a.1 FROM 'x'", 9, false),
-        ("SELECT 1a AS x FROM 'x'", 7, false),
-        ("SELECT (1 AS x FROM 'x'", 10, false),
-        ("SELECT 1 + AS x FROM 'x'", 11, false),
-        ("SELECT a ? b AS x FROM 'x'", 9, false),
-        ("SELECT a[0] AS x FROM 'x'", 8, false),
-        ("SELECT topic(0) AS x FROM 'x'", 13, false),
-        ("SELECT topic(1.5) AS x FROM 'x'", 13, false),
-        ("SELECT timestamp(1) AS x FROM 'x'", 17, false),
-        ("SELECT nosuch(1) AS x FROM 'x'", 7, false),
-        ("SELECT * FROM 'a' WHERE a != 1", 26, false),
-        ("DELETE FROM 'a'", 0, false),
-        ("SELECT *", 8, true),
-        ("SELECT 1 FROM 'x'", 7, true),
-        ("SELECT topic(a) AS x FROM 'x'", 13, true),
-        ("SELECT VALUE a FROM 'x'", 7, true),
-        ("SELECT VALUE * FROM 'x'", 7, true),
-        ("SELECT upper(a) AS x FROM 'x'", 7, true),
-        ("SELECT get(a, 0) AS x FROM 'x'", 7, true),
-        ("SELECT [1] AS x FROM 'x'", 7, true),
-        ("SELECT {'a': 1} AS x FROM 'x'", 7, true),
-        ("SELECT (SELECT a FROM b) AS x FROM 'x'", 8, true),
-        ("SELECT CASE a WHEN 1 THEN 2 END AS x FROM 'x'", 7, true),
-        ("SELECT a AS b.c FROM 'x'", 13, true),
-        ("SELECT 'it''s' AS x FROM 'x'", 10, true),
-        ("SELECT 'a\\n' AS x FROM 'x'", 9, true),
-        ("SET @a = 1 SELECT * FROM 'x'", 0, true),
-        ("SELECT @a AS x FROM 'x'", 7, true),
-        ("SELECT * FROM '$aws/things/+/jobs/get'", 14, true),
-    ] {
+    for (sql, position, not_modelled) in REFUSED {
         let error = Statement::parse(sql).expect_err(sql);
-        assert_eq!((error.position, error.not_modelled), (position, not_modelled), "{sql}: {error}");
+        assert_eq!((error.position, error.not_modelled), (*position, *not_modelled), "{sql}: {error}");
     }
-    let deep = format!("SELECT {}1{} AS x FROM 'x'", "(".repeat(100_000), ")".repeat(100_000));
-    assert!(Statement::parse(&deep).unwrap_err().not_modelled);
+    let eleven: Vec<String> = (0..11).map(|n| format!("@v{n} = {n}")).collect();
+    let error = Statement::parse(&format!("SET {} SELECT * FROM 'x'", eleven.join(", "))).unwrap_err();
+    assert!(error.message.contains("at most 10"), "{error}");
+    assert!(Statement::parse(&format!("SET @{} = 1 SELECT * FROM 'x'", "v".repeat(65))).is_err());
+    for (open, close) in [
+        ("(", ")"),
+        ("[", "]"),
+        ("abs(", ")"),
+        ("{'a':", "}"),
+        ("NOT ", ""),
+        ("- ", ""),
+        ("(SELECT VALUE a FROM ", ")"),
+        ("CASE 1 WHEN 1 THEN ", " END"),
+        ("cast(", " AS Int)"),
+    ] {
+        let deep = format!("SELECT {}1{} AS x FROM 'x'", open.repeat(100_000), close.repeat(100_000));
+        assert!(Statement::parse(&deep).unwrap_err().not_modelled, "{open}");
+    }
     let long = format!("SELECT 1{} AS x FROM 'x'", "+1".repeat(10_000));
     assert!(Statement::parse(&long).unwrap_err().not_modelled);
 }
@@ -276,20 +355,29 @@ fn templates_are_filled_in_from_the_message() {
         ("", Some("")),
         ("plain", Some("plain")),
         ("${topic(4)}", Some("d1")),
-        ("x/${topic(2)}/${topic(4)}/${timestamp()}-${newuuid()}.json", Some("x/acme/d1/1772323200123-u.json")),
+        ("x/${topic(2)}/${topic(4)}/${timestamp()}-${newuuid()}.json", Some("x/acme/d1/1772323200123-uuid-1.json")),
         ("${seq + 1}$", Some("8$")),
         ("${ 'a}b' }", Some("a}b")),
         ("${missing}", None),
         ("a${topic(9)}", None),
         ("${o}", Some(r#"{"k":1}"#)),
+        ("${get({'a': {'b': seq}}, 'a').b}}", Some("7}")),
+        ("${parse_time(\"yyyy/MM/dd\", timestamp())}/x", Some("2026/03/01/x")),
+        ("${encode(*, 'base64')}", Some("eyJzZXEiOjcsIm8iOnsiayI6MS4wfX0=")),
     ] {
-        let parsed = Template::parse(template).unwrap_or_else(|e| panic!("{template}: {e}"));
+        let parsed = Template::parse(template, &Variables::default()).unwrap_or_else(|e| panic!("{template}: {e}"));
         let message = message(TOPIC, br#"{"seq":7,"o":{"k":1.0}}"#);
-        let rendered = parsed.render(&message, &mut || "u".to_owned());
+        let rendered = parsed.render(&mut Evaluation::new(&message), &mut TestHost::default()).unwrap();
         assert_eq!(rendered.as_deref(), expected, "{template}");
     }
-    for (template, position) in [("${", 2), ("a${topic(4)", 11), ("${topic(4) x}", 11), ("${nosuch()}", 2)] {
-        assert_eq!(Template::parse(template).expect_err(template).position, position, "{template}");
+    for (template, position) in
+        [("${", 2), ("a${topic(4)", 11), ("${topic(4) x}", 11), ("${nosuch()}", 2), ("${@v}", 2)]
+    {
+        assert_eq!(
+            Template::parse(template, &Variables::default()).expect_err(template).position,
+            position,
+            "{template}"
+        );
     }
 }
 
@@ -305,10 +393,20 @@ fn numbers_are_exact() {
         ("-12.340", "-12.34"),
         ("0.05", "0.05"),
         ("9999999999999999999999999999999999", "9999999999999999999999999999999999"),
+        ("10000000000000000000000000000000000", "10000000000000000000000000000000000"),
+        ("1e41", "1E+41"),
+        ("-12.5e300", "-1.25E+301"),
+        ("1e-40", "0.0000000000000000000000000000000000000001"),
+        ("1.5e-41", "1.5E-41"),
+        ("9.999e999", "9.999E+999"),
+        ("1e-999", "1E-999"),
+        ("1e0007", "10000000"),
     ] {
         assert_eq!(Number::parse(text).map(|n| n.to_string()).as_deref(), Some(expected), "{text}");
     }
-    for text in ["", "-", "1.", ".5", "1e", "1e12345", "10000000000000000000000000000000000", "1e-41", "x", "1 "] {
+    for text in
+        ["", "-", "1.", ".5", "1e", "1e12345", "12345678901234567890123456789012345", "1e1000", "1e-1000", "x", "1 "]
+    {
         assert_eq!(Number::parse(text), None, "{text}");
     }
 }
@@ -337,6 +435,100 @@ fn json() -> impl Strategy<Value = String> {
             members.into_iter().map(|(name, value)| format!("{name}{space}:{space}{value}")).collect();
         format!("{space}{{{}}}{space}", members.join(","))
     })
+}
+
+/// Expressions that follow the grammar, of all functions with about the right number of arguments.
+fn expression() -> impl Strategy<Value = String> {
+    const FUNCTIONS: &str = "abs acos asin atan atan2 bitand bitor bitxor bitnot ceil chr concat cos cosh exp endswith floor get \
+        get_or_default get_user_properties indexof isNull isUndefined length ln log lower lpad ltrim md2 md5 mod \
+        nanvl numbytes power principal rand remainder replace round rpad rtrim sha1 sha256 sha512 sign sin sinh \
+        sql_version sqrt startswith substring tan tanh topic traceid trim trunc upper clientid";
+    let leaf = prop_oneof![
+        proptest::sample::select(vec![
+            "a",
+            "a.b",
+            "seq",
+            "tenant_id",
+            "@v",
+            "NULL",
+            "true",
+            "FALSE",
+            "''",
+            "\"é\"",
+            "*"
+        ])
+        .prop_map(str::to_owned),
+        "-?[0-9]{1,36}(\\.[0-9]{1,36})?(E-?[0-9]{1,3})?".prop_map(|n| n),
+        "'[a-z0-9 =/:.-]{0,8}'".prop_map(|t| t),
+    ];
+    leaf.prop_recursive(4, 40, 4, |inner| {
+        let operator = proptest::sample::select(vec![
+            "+", "-", "*", "/", "%", "=", "<>", "<", "<=", ">", ">=", "AND", "OR",
+        ]);
+        prop_oneof![
+            3 => (proptest::sample::select(FUNCTIONS.split_whitespace().collect::<Vec<_>>()), proptest::collection::vec(inner.clone(), 0..4))
+                .prop_map(|(name, values)| format!("{name}({})", values.join(", "))),
+            3 => (inner.clone(), operator, inner.clone()).prop_map(|(a, operator, b)| format!("({a} {operator} {b})")),
+            1 => inner.clone().prop_map(|a| format!("NOT {a}")),
+            1 => proptest::collection::vec(inner.clone(), 0..4).prop_map(|items| format!("[{}]", items.join(","))),
+            1 => inner.clone().prop_map(|a| format!("{{'k': {a}, 'l': 1}}")),
+            1 => (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("CASE {a} WHEN {b} THEN {a} ELSE {b} END")),
+            1 => (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("(SELECT k, {a} AS x FROM {b} WHERE {a})")),
+            1 => inner.clone().prop_map(|a| format!("(SELECT VALUE {a} FROM {a})")),
+            1 => (inner.clone(), proptest::sample::select(vec!["Int", "String", "Bool", "Double", "Decimal"]))
+                .prop_map(|(a, to)| format!("cast({a} AS {to})")),
+            1 => inner.clone().prop_map(|a| format!("encode({a}, 'base64')")),
+            1 => inner.clone().prop_map(|a| format!("decode({a}, 'base64')")),
+            1 => (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("regexp_replace({a}, '(.)|b*', {b})")),
+            1 => inner.clone().prop_map(|a| format!("parse_time('YYYY x-w e G C D K k S Z ZZ z a', {a})")),
+            1 => inner.prop_map(|a| format!("time_to_epoch({a}, 'yyyy-MM-dd VV')")),
+        ]
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn no_statement_of_the_grammar_makes_evaluation_panic(payload in json(), a in expression(), b in expression()) {
+        for sql in [
+            format!("SET @v = seq SELECT *, {a} AS x.y, {b} AS x.z FROM 'a' WHERE true"),
+            format!("SET @v = a SELECT VALUE {a} FROM 'a'"),
+            format!("SELECT {b} AS x FROM 'a' WHERE {a}"),
+        ] {
+            let Ok(statement) = Statement::parse(&sql) else { continue };
+            let general = run(&statement, payload.as_bytes(), false);
+            if general.0 == Selected::Yes && !general.1.is_empty() {
+                let value = serde_json::from_str::<serde::de::IgnoredAny>(&general.1);
+                value.map_err(|e| TestCaseError::fail(format!("{sql} on {payload}: {}: {e}", general.1)))?;
+            }
+        }
+        let template = format!("{{}}${{{a}}}${{{b}}}");
+        if let Ok(template) = Template::parse(&template, &Variables::default()) {
+            let message = message(TOPIC, payload.as_bytes());
+            let _ = template.render(&mut Evaluation::new(&message), &mut TestHost::default());
+        }
+    }
+}
+
+/// Work that grows with the message's size to the power of its depth ends with a failure, not with a standstill.
+#[test]
+fn a_statement_that_takes_too_long_fails() {
+    let payload = format!("{{\"a\":[{}0]}}", "0,".repeat(20_000));
+    for expression in [
+        "(SELECT VALUE (SELECT VALUE 1 FROM @a) FROM @a)",
+        "(SELECT VALUE sha512(t) FROM @a)",
+        "(SELECT VALUE @a FROM @a)",
+    ] {
+        let sql = format!("SET @a = a, @t = '{}' SELECT {expression} AS x FROM '#'", "x".repeat(1000))
+            .replace("(t)", "(concat(@a, @t, ''))");
+        let statement = Statement::parse(&sql).unwrap();
+        assert_eq!(run(&statement, payload.as_bytes(), false).0, Selected::Failed, "{sql}");
+    }
+    let sql =
+        format!("SELECT {}a{} AS x FROM '#'", "replace(".repeat(12), ", 'x', 'xxxxxxxxxxxxxxxxxxxxxxxxx')".repeat(12));
+    let statement = Statement::parse(&sql).unwrap();
+    assert_eq!(run(&statement, br#"{"a":"xxxx"}"#, false), (Selected::Yes, "{}".to_owned()));
 }
 
 proptest! {
@@ -382,7 +574,7 @@ proptest! {
         let _ = Statement::parse(&text);
         let _ = Statement::parse(&format!("SELECT {tail} FROM 'a'"));
         let _ = Statement::parse(&format!("SELECT * FROM 'a' WHERE {tail}"));
-        let _ = Template::parse(&format!("${{{tail}}}"));
+        let _ = Template::parse(&format!("${{{tail}}}"), &Variables::default());
     }
 
     #[test]

@@ -11,14 +11,19 @@ pub(super) enum Token<'t> {
     Number(&'t str),
     /// A text between quotes.
     Text(&'t str),
+    /// A variable of `SET`, without its `@`.
+    Variable(&'t str),
     /// An operator or a mark.
     Mark(&'static str),
     /// The end of the text.
     End,
 }
 
-const MARKS: [&str; 19] =
-    ["<>", "<=", ">=", "*", ",", ".", "(", ")", "+", "-", "/", "%", "=", "<", ">", "{", "}", "[", "]"];
+const MARKS: [&str; 20] =
+    [":", "<>", "<=", ">=", "*", ",", ".", "(", ")", "+", "-", "/", "%", "=", "<", ">", "{", "}", "[", "]"];
+
+/// Longest name of a variable of `SET`, in characters.
+const VARIABLE_MAX: usize = 64;
 
 /// Reads tokens.
 #[derive(Clone)]
@@ -49,7 +54,14 @@ impl<'t> Lexer<'t> {
             }
             '0'..='9' => number(trimmed, start)?,
             '\'' | '"' => text(trimmed, first, start)?,
-            '@' => return Err(SqlError::not_modelled(start, "a variable of SET")),
+            '@' => {
+                let length = span(&trimmed[1..], |c| c.is_ascii_alphanumeric() || c == '_');
+                if length == 0 || length > VARIABLE_MAX {
+                    let why = format!("a variable is @ and 1 to {VARIABLE_MAX} letters, digits and underscores");
+                    return Err(SqlError::syntax(start, why));
+                }
+                (Token::Variable(&trimmed[1..=length]), length + 1)
+            }
             _ => match MARKS.iter().find(|mark| trimmed.starts_with(**mark)) {
                 Some(mark) => (Token::Mark(mark), mark.len()),
                 None => return Err(SqlError::syntax(start, format!("unexpected character {first:?}"))),

@@ -17,14 +17,32 @@ pub enum Value<'m> {
     Bool(bool),
     /// A number that the engine computes with: Int or Decimal.
     Number(Number),
-    /// A number of the payload beyond 34 digits. It passes through as written; operations on it are undefined.
-    WideNumber(&'m str),
+    /// A number of the payload beyond 34 digits or out of range. It passes through as written; operations on it are undefined.
+    WideNumber(Cow<'m, str>),
     /// A text.
     Text(Cow<'m, str>),
     /// An array.
     Array(Vec<Value<'m>>),
     /// An object: members as written; a lookup of a repeated name finds the last.
     Object(Vec<(Cow<'m, str>, Value<'m>)>),
+}
+
+impl From<bool> for Value<'_> {
+    fn from(value: bool) -> Self {
+        Value::Bool(value)
+    }
+}
+
+impl From<Number> for Value<'_> {
+    fn from(value: Number) -> Self {
+        Value::Number(value)
+    }
+}
+
+impl From<String> for Value<'_> {
+    fn from(value: String) -> Self {
+        Value::Text(Cow::Owned(value))
+    }
 }
 
 impl<'m> Value<'m> {
@@ -47,6 +65,48 @@ impl<'m> Value<'m> {
         }
     }
 
+    /// Conversion to Int of an argument, as a position or a count: rounded down, and cut to the range of `i64`.
+    pub fn to_index(&self) -> Option<i64> {
+        self.to_number().map(Number::index)
+    }
+
+    /// A text.
+    pub fn text(text: impl Into<Cow<'m, str>>) -> Value<'m> {
+        Value::Text(text.into())
+    }
+
+    /// The value of what can be undefined.
+    pub fn or_undefined(value: Option<impl Into<Value<'m>>>) -> Value<'m> {
+        value.map_or(Value::Undefined, Into::into)
+    }
+
+    /// How much work a copy of the value is: its parts, and a part for each 64 bytes of text.
+    pub(super) fn weight(&self) -> u64 {
+        match self {
+            Value::Text(text) => 1 + text.len() as u64 / 64,
+            Value::Array(items) => 1 + items.iter().map(Value::weight).sum::<u64>(),
+            Value::Object(members) => 1 + members.iter().map(|(_, value)| value.weight()).sum::<u64>(),
+            _ => 1,
+        }
+    }
+
+    /// The value without borrows.
+    pub fn into_owned(self) -> Value<'static> {
+        let owned = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
+        match self {
+            Value::Undefined => Value::Undefined,
+            Value::Null => Value::Null,
+            Value::Bool(value) => Value::Bool(value),
+            Value::Number(number) => Value::Number(number),
+            Value::WideNumber(text) => Value::WideNumber(owned(text)),
+            Value::Text(text) => Value::Text(owned(text)),
+            Value::Array(items) => Value::Array(items.into_iter().map(Value::into_owned).collect()),
+            Value::Object(members) => {
+                Value::Object(members.into_iter().map(|(name, value)| (owned(name), value.into_owned())).collect())
+            }
+        }
+    }
+
     /// Conversion to Boolean. `None` when it is not possible.
     pub fn to_bool(&self) -> Option<bool> {
         match self {
@@ -65,11 +125,7 @@ impl<'m> Value<'m> {
             Value::Number(number) => Some(Cow::Owned(number.to_string())),
             Value::WideNumber(text) => Some(Cow::Borrowed(text)),
             Value::Text(text) => Some(Cow::Borrowed(text)),
-            Value::Array(_) | Value::Object(_) => {
-                let mut out = Vec::new();
-                json::write(self, &mut out);
-                Some(Cow::Owned(String::from_utf8(out).expect("the writer copies text and writes ASCII")))
-            }
+            Value::Array(_) | Value::Object(_) => Some(Cow::Owned(json::to_text(self))),
         }
     }
 

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::fleet::World;
 use super::mqtt::{Delivered, Got, Mqtt, v3, v5};
 use crate::core::{AwsError, Cx};
 use crate::iot::broker::DirectMessage;
@@ -21,9 +20,7 @@ fn call<T>(mqtt: &mut Mqtt, act: impl FnOnce(&mut Iot, &mut Cx<'_>, &mut Ports<'
 }
 
 fn at_once<T>(mqtt: &mut Mqtt, act: impl FnOnce(&mut Iot, &mut Cx<'_>, &mut Ports<'_>) -> T) -> T {
-    let (now, owner) = (mqtt.now, mqtt.owner.clone());
-    let World { iot, streams, objects, functions, parts, .. } = &mut **mqtt;
-    act(iot, &mut parts.cx(now, &owner), &mut Ports { streams, objects, functions })
+    mqtt.with_ports(act)
 }
 
 fn code<T>(result: Result<T, AwsError>) -> (&'static str, u16) {

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::fleet::{Answer, HOT_SQL, World};
 use crate::core::{AwsError, Deferred, Effect};
-use crate::iot::{DataRequest, Ports};
+use crate::iot::DataRequest;
 
 /// A world with one device that hears of everything.
 fn world() -> World {
@@ -40,9 +40,7 @@ fn call(
         .collect();
     let body = Bytes::from(body.to_owned());
     let request = DataRequest { method, path, query, headers: &headers, body: &body };
-    let mut cx = world.parts.cx(world.now, &world.owner);
-    let (streams, objects, functions) = (&mut world.streams, &mut world.objects, &mut world.functions);
-    let (status, body) = world.iot.data(&mut cx, &mut Ports { streams, objects, functions }, &request)?;
+    let (status, body) = world.with_ports(|iot, cx, ports| iot.data(cx, ports, &request))?;
     assert_eq!(status, 200);
     Ok(if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).unwrap() })
 }

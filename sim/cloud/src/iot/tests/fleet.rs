@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 
 use crate::core::cx::CxParts;
 use crate::core::ports::{
-    Invocations, ObjectSummary, Objects, ReadBatch, ShardCursor, ShardInfo, StartingPosition, Streams,
+    Catalog, CatalogTable, Deliveries, Invocations, Items, Notifications, ObjectSummary, Objects, ReadBatch,
+    ShardCursor, ShardInfo, StartingPosition, Stores, Streams,
 };
 use crate::core::{AwsError, Cx, Effect, Principal, Resource};
 use crate::iot::{DeviceRegistration, Iot, Ports, RestRequest, certificate_id};
@@ -138,6 +139,74 @@ impl Invocations for FakeFunctions {
     }
 }
 
+/// Delivery streams, topics and tables that note what they are given, and refuse as they are told.
+#[derive(Default)]
+pub(super) struct FakeSinks {
+    /// (operation, resource, payload, who called)
+    pub(super) taken: Vec<(&'static str, String, String, String)>,
+    pub(super) errors: VecDeque<Option<AwsError>>,
+    /// Places of the records that the next batches do not take.
+    pub(super) not_taken: VecDeque<Vec<usize>>,
+}
+
+impl FakeSinks {
+    fn take(&mut self, cx: &Cx<'_>, operation: &'static str, resource: &str, payload: &str) -> Result<(), AwsError> {
+        if let Some(Some(error)) = self.errors.pop_front() {
+            return Err(error);
+        }
+        self.taken.push((operation, resource.to_owned(), payload.to_owned(), cx.caller.arn.clone()));
+        Ok(())
+    }
+}
+
+impl Deliveries for FakeSinks {
+    fn put_record(&mut self, cx: &mut Cx<'_>, _: Stores<'_>, stream: &str, data: &[u8]) -> Result<(), AwsError> {
+        self.take(cx, "PutRecord", stream, &String::from_utf8_lossy(data))
+    }
+
+    fn put_records(
+        &mut self,
+        cx: &mut Cx<'_>,
+        _: Stores<'_>,
+        stream: &str,
+        records: &[Bytes],
+    ) -> Result<Vec<usize>, AwsError> {
+        let texts: Vec<_> = records.iter().map(|data| String::from_utf8_lossy(data)).collect();
+        self.take(cx, "PutRecordBatch", stream, &texts.join("|"))?;
+        Ok(self.not_taken.pop_front().unwrap_or_default())
+    }
+}
+
+impl Notifications for FakeSinks {
+    fn publish(&mut self, cx: &mut Cx<'_>, target: &str, message: &str, json: bool) -> Result<(), AwsError> {
+        self.take(cx, if json { "Publish JSON" } else { "Publish" }, target, message)
+    }
+}
+
+impl Items for FakeSinks {
+    fn put_item(&mut self, cx: &mut Cx<'_>, table: &str, item: Value) -> Result<(), AwsError> {
+        self.take(cx, "PutItem", table, &item.to_string())
+    }
+}
+
+/// A catalog that nobody asks.
+#[derive(Default)]
+pub(super) struct NoCatalog;
+
+impl Catalog for NoCatalog {
+    fn get_table(&mut self, _: &mut Cx<'_>, _: &str, _: &str) -> Result<Arc<CatalogTable>, AwsError> {
+        unreachable!("a fake delivery stream converts nothing")
+    }
+
+    fn table_names(&mut self, _: &mut Cx<'_>, _: &str) -> Result<Vec<String>, AwsError> {
+        unreachable!("a fake delivery stream converts nothing")
+    }
+
+    fn database_names(&mut self, _: &mut Cx<'_>) -> Vec<String> {
+        unreachable!("a fake delivery stream converts nothing")
+    }
+}
+
 pub(super) fn throttle() -> AwsError {
     AwsError::new("ProvisionedThroughputExceededException", "Rate exceeded for shard")
 }
@@ -151,6 +220,10 @@ pub(super) struct World {
     pub(super) streams: FakeStreams,
     pub(super) objects: FakeObjects,
     pub(super) functions: FakeFunctions,
+    pub(super) deliveries: FakeSinks,
+    pub(super) catalog: NoCatalog,
+    pub(super) notifications: FakeSinks,
+    pub(super) items: FakeSinks,
     pub(super) parts: CxParts,
     pub(super) now: Time,
     pub(super) owner: Principal,
@@ -185,6 +258,10 @@ impl World {
             streams: FakeStreams::default(),
             objects: FakeObjects::default(),
             functions: FakeFunctions::default(),
+            deliveries: FakeSinks::default(),
+            catalog: NoCatalog,
+            notifications: FakeSinks::default(),
+            items: FakeSinks::default(),
             parts: CxParts::new("eu-west-1", Trace::new(), Seed::root(7).rng()),
             now: Time::from_unix_secs(1_772_323_200),
             owner: Principal::new("arn:aws:iam::123456789012:root"),
@@ -218,7 +295,7 @@ impl World {
         let body = body.to_string();
         let request = RestRequest { method, path, query, principal: None, body: body.as_bytes() };
         let (_, answer) = self.iot.rest(&mut self.parts.cx(self.now, &self.owner), &request)?;
-        Ok(serde_json::from_slice(&answer).unwrap())
+        Ok(if answer.is_empty() { Value::Null } else { serde_json::from_slice(&answer).unwrap() })
     }
 
     /// A policy for everything, to attach to clients beside devices.
@@ -253,10 +330,23 @@ impl World {
         self.iot.open(&mut self.parts.cx(self.now, &self.owner), connection, &certificate(device), "10.0.0.9").unwrap();
     }
 
-    pub(super) fn bytes(&mut self, connection: u64, bytes: &[u8]) {
+    /// Lets IoT Core act, with its neighbours.
+    pub(super) fn with_ports<T>(&mut self, act: impl FnOnce(&mut Iot, &mut Cx<'_>, &mut Ports<'_>) -> T) -> T {
         let mut cx = self.parts.cx(self.now, &self.owner);
-        let (streams, objects, functions) = (&mut self.streams, &mut self.objects, &mut self.functions);
-        self.iot.receive(&mut cx, &mut Ports { streams, objects, functions }, connection, bytes);
+        let mut ports = Ports {
+            streams: &mut self.streams,
+            objects: &mut self.objects,
+            functions: &mut self.functions,
+            deliveries: &mut self.deliveries,
+            catalog: &mut self.catalog,
+            notifications: &mut self.notifications,
+            items: &mut self.items,
+        };
+        act(&mut self.iot, &mut cx, &mut ports)
+    }
+
+    pub(super) fn bytes(&mut self, connection: u64, bytes: &[u8]) {
+        self.with_ports(|iot, cx, ports| iot.receive(cx, ports, connection, bytes));
     }
 
     pub(super) fn send(&mut self, connection: u64, packet: &Packet) {
@@ -286,9 +376,7 @@ impl World {
         while let Some(due) = self.parts.timers.next_due().filter(|due| *due <= end) {
             self.now = due;
             while let Some(wake) = self.parts.timers.pop_due(due) {
-                let mut cx = self.parts.cx(due, &self.owner);
-                let (streams, objects, functions) = (&mut self.streams, &mut self.objects, &mut self.functions);
-                self.iot.wake(&mut cx, &mut Ports { streams, objects, functions }, wake.token);
+                self.with_ports(|iot, cx, ports| iot.wake(cx, ports, wake.token));
             }
         }
         self.now = end;

@@ -83,7 +83,7 @@ fn claim(world: &mut World, connection: u64) {
     let answers =
         [CREATE, PROVISION].into_iter().flat_map(|topic| ["accepted", "rejected"].map(|e| format!("{topic}/{e}")));
     let filters = answers.map(|path| SubscribeFilter::new(path, QoS::AtLeastOnce));
-    world.send(connection, &Packet::Subscribe(Subscribe::new_many(filters)));
+    world.send(connection, &Packet::Subscribe(Subscribe { pkid: 1, ..Subscribe::new_many(filters) }));
     world.answers();
 }
 

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::fleet::{Answer, HOT_SQL, World, certificate, throttle};
 use crate::core::AwsError;
+use crate::iot::RestRequest;
 
 const TAGGER: &str = "arn:aws:lambda:eu-west-1:123456789012:function:tagger";
 
@@ -268,4 +269,108 @@ fn a_rule_changes_while_messages_wait_and_nothing_is_lost_or_overtaken() {
     world.rule("readings", HOT_SQL);
     publish(&mut world, 8);
     assert_eq!(world.streams.records.len(), 6);
+}
+
+#[test]
+fn events_tell_of_types_groups_members_and_hierarchies() {
+    let mut world = World::empty();
+    let kinds =
+        ["THING_TYPE", "THING_TYPE_ASSOCIATION", "THING_GROUP", "THING_GROUP_MEMBERSHIP", "THING_GROUP_HIERARCHY"];
+    let enabled: serde_json::Map<String, Value> =
+        kinds.iter().map(|kind| ((*kind).to_owned(), json!({ "Enabled": true }))).collect();
+    world.rest("PATCH", "/event-configurations", json!({ "eventConfigurations": enabled })).unwrap();
+    for (method, target, body) in [
+        ("POST", "/thing-types/pump", json!({ "thingTypeProperties": { "thingTypeDescription": "p" } })),
+        ("POST", "/thing-groups/top", json!({})),
+        ("POST", "/thing-groups/low", json!({ "parentGroupName": "top" })),
+        ("POST", "/things/d1", json!({ "thingTypeName": "pump" })),
+        ("PUT", "/thing-groups/addThingToThingGroup", json!({ "thingName": "d1", "thingGroupName": "low" })),
+        ("PUT", "/thing-groups/addThingToThingGroup", json!({ "thingName": "d1", "thingGroupName": "low" })),
+        ("PUT", "/thing-groups/removeThingFromThingGroup", json!({ "thingName": "d1", "thingGroupName": "low" })),
+        ("PATCH", "/things/d1", json!({ "removeThingType": true })),
+        ("PATCH", "/thing-groups/low", json!({ "thingGroupProperties": { "thingGroupDescription": "l" } })),
+        ("DELETE", "/thing-groups/low", Value::Null),
+        ("POST", "/thing-types/pump/deprecate", json!({})),
+    ] {
+        world.now += Duration::from_secs(1);
+        let (path, body) = (target, body.to_string());
+        let request = RestRequest { method, path, query: "", principal: None, body: body.as_bytes() };
+        world.iot.rest(&mut world.parts.cx(world.now, &world.owner), &request).unwrap();
+    }
+    let mut told = Vec::new();
+    while let Some(posted) = world.iot.registry.outbox.pop() {
+        let event: Value = serde_json::from_slice(&posted.payload).unwrap();
+        told.push((posted.topic.to_string(), event));
+    }
+    let topics: Vec<&str> = told.iter().map(|(topic, _)| topic.strip_prefix("$aws/events/").unwrap()).collect();
+    assert_eq!(
+        topics,
+        [
+            "thingType/pump/created",
+            "thingGroup/top/created",
+            "thingGroup/low/created",
+            "thingGroupHierarchy/thingGroup/top/childThingGroup/low/added",
+            "thingTypeAssociation/thing/d1/thingType/pump/added",
+            "thingGroupMembership/thingGroup/low/thing/d1/added",
+            "thingGroupMembership/thingGroup/low/thing/d1/removed",
+            "thingTypeAssociation/thing/d1/thingType/pump/removed",
+            "thingGroup/low/updated",
+            "thingGroupHierarchy/thingGroup/top/childThingGroup/low/removed",
+            "thingGroup/low/deleted",
+            "thingType/pump/updated",
+        ]
+    );
+    let event = |index: usize| &told[index].1;
+    assert_eq!((&event(0)["operation"], &event(0)["isDeprecated"]), (&json!("CREATED"), &json!(false)));
+    assert!(event(11)["deprecationDate"].is_u64(), "{}", event(11));
+    assert_eq!(event(2)["rootToParentThingGroups"][0]["groupArn"], "arn:aws:iot:eu-west-1:123456789012:thinggroup/top");
+    assert_eq!((&event(2)["parentGroupName"], &event(8)["versionNumber"]), (&json!("top"), &json!(2)));
+    assert_eq!(event(5)["membershipId"], event(6)["membershipId"]);
+    assert_eq!((&event(4)["operation"], &event(4)["thingTypeName"]), (&json!("ADDED"), &json!("pump")));
+    assert_eq!((&event(3)["childGroupName"], &event(3)["thingGroupName"]), (&json!("low"), &json!("top")));
+    let policies = json!({ "eventConfigurations": { "POLICY": { "Enabled": true } } });
+    let refused = world.rest("PATCH", "/event-configurations", policies).unwrap_err();
+    assert!(refused.message.contains("POLICY"), "{refused}");
+}
+
+#[test]
+fn policies_of_groups_and_changes_of_things_count_for_clients_that_are_connected() {
+    let mut world = World::empty();
+    let nothing = json!({ "Version": "2012-10-17", "Statement": {
+        "Effect": "Allow", "Action": "iot:Connect", "Resource": "*" } });
+    let own = json!({ "Version": "2012-10-17", "Statement": { "Effect": "Allow", "Action": "iot:Publish",
+        "Resource": "arn:aws:iot:*:*:topic/${iot:Connection.Thing.Attributes[tenant]}" } });
+    for (name, document) in [("connect", nothing), ("own", own)] {
+        world.provision("AWS::IoT::Policy", json!({ "PolicyName": name, "PolicyDocument": document })).unwrap();
+    }
+    world.rest("POST", "/thing-groups/top", json!({})).unwrap();
+    world.rest("POST", "/thing-groups/low", json!({ "parentGroupName": "top" })).unwrap();
+    world.register("d1", "acme", "connect");
+    let group = json!({ "thingName": "d1", "thingGroupName": "low" });
+    let target = json!({ "target": "arn:aws:iot:eu-west-1:123456789012:thinggroup/top" });
+    let attributes = |tenant: &str| json!({ "attributePayload": { "attributes": { "tenant": tenant } } });
+    let mut connection = 0;
+    // Each change, and the topic that the device may publish to after it.
+    for (method, path, body, topic) in [
+        ("PUT", "/thing-groups/addThingToThingGroup", group.clone(), None),
+        ("PUT", "/target-policies/own", target.clone(), Some("acme")),
+        ("PATCH", "/things/d1", attributes("beta"), Some("beta")),
+        ("PUT", "/thing-groups/removeThingFromThingGroup", group.clone(), None),
+        ("PUT", "/thing-groups/addThingToThingGroup", group, Some("beta")),
+        ("POST", "/target-policies/own", target, None),
+    ] {
+        for tried in ["acme", "beta"] {
+            connection += 1;
+            world.pass(Duration::from_secs(1));
+            world.connect(connection, "d1");
+            if tried == "acme" {
+                let body = body.to_string();
+                let request = RestRequest { method, path, query: "", principal: None, body: body.as_bytes() };
+                world.iot.rest(&mut world.parts.cx(world.now, &world.owner), &request).unwrap();
+            }
+            let answers = world.publish(connection, tried, 1, "{}");
+            let allowed = matches!(answers[..], [Answer::Packet(_, Packet::PubAck(_))]);
+            assert_eq!(allowed, topic == Some(tried), "{method} {path} {body}: {tried}");
+        }
+    }
 }
