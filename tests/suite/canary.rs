@@ -181,7 +181,7 @@ fn a_template_that_misses_a_resource_or_a_trust_fails_the_boot_and_is_named() {
 #[test]
 fn a_policy_for_another_topic_lets_nothing_in() {
     let change = |stack: &str, body: String| {
-        if stack.ends_with("-iot-core") { body.replace("/data", "/elsewhere") } else { body }
+        if stack.ends_with("-iot-core") { body.replace("ThingName}/data", "ThingName}/elsewhere") } else { body }
     };
     let harness = Harness { change_template: Some(Arc::new(change)), ..Harness::default() };
     let summary = summary_with(&small(), 1, harness);

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use http::{Request, Response, Uri};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::edit::{all_written, change_body, change_reading, change_success, reading, written};
 use crate::run::Harness;
@@ -222,15 +222,6 @@ pub(super) fn wrong_unit() -> Harness {
                     _ => None,
                 });
             });
-        }
-        answer
-    })
-}
-
-pub(super) fn unprocessed_keys_ignored() -> Harness {
-    directory_answers(|_, mut answer| {
-        if let Some(answer) = &mut answer {
-            change_success(answer, |body| body["UnprocessedKeys"] = json!({}));
         }
         answer
     })

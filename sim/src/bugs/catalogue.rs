@@ -77,8 +77,6 @@ bugs! {
         "An anomaly that could not be written is taken for a written one, and its batch is done.";
     "wrong-unit", Call, ["integrity"], calls::wrong_unit,
         "A unit of the directory is taken for another: bar for millibar.";
-    "ignored-unprocessed-keys", Call, ["conservation"], calls::unprocessed_keys_ignored,
-        "Keys that BatchGetItem left unprocessed are taken for absent, and their devices for unknown.";
 
     // What is deployed.
     "tenant-from-another-level", Template, ["conservation", "integrity"], templates::tenant_from_another_level,

@@ -195,7 +195,8 @@ impl Device {
         self.connects += 1;
         let claim = self.joining.as_ref().map(|joining| joining.join.certificate_id());
         let certificate_id = Box::<str>::from(claim.unwrap_or(&self.certificate_id));
-        let (broker, line) = (shared.broker, self.line.clone());
+        let line = self.line.clone();
+        let (broker, line) = (shared.broker, if shared.stopped.get() { line.in_peace() } else { line });
         let fates = self.fates.clone();
         Box::pin(async move { Conn::connect(broker, &certificate_id, line, rng, fates).await })
     }

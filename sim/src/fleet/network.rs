@@ -153,6 +153,14 @@ impl Line {
         line
     }
 
+    /// The line in peace: the network drops no connection, and is there wherever the device is. What hardship has left
+    /// behind could not be told from what goes on for ever.
+    pub(super) fn in_peace(mut self) -> Self {
+        self.profile.disconnects = None;
+        self.coverage = None;
+        self
+    }
+
     /// Draws how long a packet of so many bytes takes that is sent now.
     pub(super) fn takes(&mut self, now: Time, way: Way, bytes: usize, rng: &mut Rng) -> Duration {
         let mut takes = self.profile.one_way(rng) + self.profile.retransmissions(rng);

@@ -115,7 +115,7 @@ fn a_denied_call_is_told_with_the_events_around_it() {
 #[test]
 fn an_unsettled_run_is_told_by_the_first_reading_that_it_waited_for() {
     let change = |stack: &str, body: String| match stack.ends_with("-iot-core") {
-        true => body.replace("/data", "/elsewhere"),
+        true => body.replace("ThingName}/data", "ThingName}/elsewhere"),
         false => body,
     };
     let harness = || Harness { change_template: Some(Arc::new(change)), ..Harness::default() };
