@@ -107,17 +107,20 @@ impl Shadow {
 
     /// The subscriptions are in force on a new connection.
     pub fn listens(&mut self) {
-        *self = Shadow { version: self.version, requests: self.requests, is_listening: true, ..Shadow::new() };
+        self.lost();
+        self.is_listening = true;
     }
 
     /// The connection is gone, or the power is.
     pub fn lost(&mut self) {
-        *self = Shadow { version: self.version, requests: self.requests, ..Shadow::new() };
+        let Shadow { version, requests, reported, .. } = *self;
+        *self = Shadow { version, requests, reported, ..Shadow::new() };
     }
 
-    /// Whether nothing is under way, and the shadow has what the device is.
+    /// Whether the shadow has what the device is, as far as the device knows: also while the device is not connected, because
+    /// on some networks some device always is not.
     pub fn is_settled(&self, revision: u64) -> bool {
-        self.is_listening && !self.wants_document && self.asked.is_none() && self.reported == Some(revision)
+        self.reported == Some(revision)
     }
 
     /// What to publish now: (suffix of the topic, payload).

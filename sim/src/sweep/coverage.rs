@@ -14,7 +14,6 @@ pub const EXCEPTIONS: &[(&str, &str)] = &[
     ("event-overtaken", EVENTS),
     ("stale-read", "the directory does not change while a swarm runs, so that an old answer is the same as a new one"),
     ("session-expired", SESSIONS),
-    ("stored-delivered", SESSIONS),
     ("will-published", SESSIONS),
 ];
 
