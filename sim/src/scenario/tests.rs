@@ -930,6 +930,7 @@ fn all_scenario_files_of_the_repository_are_valid() {
         "fleet-10k",
         "operator-errors",
         "power-loss",
+        "provisioning-10k",
         "provisioning-wave",
         "reconnect-storm",
         "region-outage",
