@@ -113,10 +113,10 @@ def record(number, payload):
     }
 
 
-def reading(device, seq):
+def reading(device, seq, age_s=0):
     now = int(time.time() * 1000)
     metrics = {"temp": 212.0}
-    return {"seq": seq, "ts": now, "metrics": metrics, "tenant_id": "acme", "device_id": device, "received_at": now}
+    return {"seq": seq, "ts": now, "metrics": metrics, "tenant_id": "acme", "device_id": device, "received_at": now - age_s * 1000}
 
 
 def batch(*readings):
@@ -189,7 +189,8 @@ class Judge:
         variables = {"DIRECTORY_TABLE": TABLE, "ENRICHED_STREAM": STREAM, "QUARANTINE_BUCKET": BUCKET}
         process = self.start(api.address, "enrichment", **variables)
         try:
-            kind, answer = api.invoke(batch(reading("a", 7), reading("stranger", 8)))
+            # A device that may still be on its way to the directory is waited for; after some minutes it is refused.
+            kind, answer = api.invoke(batch(reading("a", 7), reading("stranger", 8, age_s=600)))
             assert (kind, answer) == ("response", {"batchItemFailures": []}), (kind, answer)
             (written,) = self.written()
             assert (written["seq"], written["device_type"], written["metrics"]) == (7, "pump", {"temp": 100.0}), written

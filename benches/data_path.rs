@@ -52,32 +52,51 @@ fn connected(change: impl Fn(&str, String) -> String) -> (Account, bytes::BytesM
     (account, packet)
 }
 
-/// The rules are disabled, and devices may do everything.
-fn without_rule_and_variables(_: &str, body: String) -> String {
-    let mut template: serde_json::Value = serde_json::from_str(&body).expect("a template is JSON");
+/// Each resource of a template is changed.
+fn edited(body: &str, edit: impl Fn(&str, &mut serde_json::Value)) -> String {
+    let mut template: serde_json::Value = serde_json::from_str(body).expect("a template is JSON");
     for resource in template["Resources"].as_object_mut().into_iter().flat_map(|resources| resources.values_mut()) {
-        match resource["Type"].as_str() {
-            Some("AWS::IoT::TopicRule") => resource["Properties"]["TopicRulePayload"]["RuleDisabled"] = true.into(),
-            Some("AWS::IoT::Policy") => {
-                resource["Properties"]["PolicyDocument"] = serde_json::json!({
-                    "Version": "2012-10-17",
-                    "Statement": [{ "Effect": "Allow", "Action": "iot:*", "Resource": "*" }],
-                });
-            }
-            _ => {}
-        }
+        let kind = resource["Type"].as_str().unwrap_or("").to_owned();
+        edit(&kind, &mut resource["Properties"]);
     }
     template.to_string()
 }
 
-/// One publish with QoS 1: no device, no network. With the platform's policy, its rule and its `PutRecord`, against the same
-/// load with a policy that allows everything and without a rule: decode, rates, PUBACK.
+/// The rules select, and do nothing with it: the broker alone.
+fn without_actions(_: &str, body: String) -> String {
+    edited(&body, |kind, properties| {
+        if kind == "AWS::IoT::TopicRule" {
+            properties["TopicRulePayload"]["Actions"] = serde_json::json!([]);
+        }
+    })
+}
+
+/// The rules are disabled, and devices may do everything.
+fn without_rule_and_variables(_: &str, body: String) -> String {
+    edited(&body, |kind, properties| match kind {
+        "AWS::IoT::TopicRule" => properties["TopicRulePayload"]["RuleDisabled"] = true.into(),
+        "AWS::IoT::Policy" => {
+            properties["PolicyDocument"] = serde_json::json!({
+                "Version": "2012-10-17",
+                "Statement": [{ "Effect": "Allow", "Action": "iot:*", "Resource": "*" }],
+            });
+        }
+        _ => {}
+    })
+}
+
+/// One publish with QoS 1: no device, no network. With the platform's policy, its rule and its `PutRecord`; with policy and
+/// rule alone, which is the broker's part; and with a policy that allows everything and without a rule: decode, rates, PUBACK.
 fn broker(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("broker");
     group.throughput(Throughput::Elements(1));
-    let with = connected(|_, body| body);
-    let without = connected(without_rule_and_variables);
-    for (name, (mut account, packet)) in [("publish", with), ("publish, no rule, no variables", without)] {
+    let variants: [(&str, fn(&str, String) -> String); 3] = [
+        ("publish", |_, body| body),
+        ("publish, policy and rule without its action", without_actions),
+        ("publish, no rule, no variables", without_rule_and_variables),
+    ];
+    for (name, change) in variants {
+        let (mut account, packet) = connected(change);
         let mut now = START;
         group.bench_function(name, |bencher| {
             bencher.iter(|| {

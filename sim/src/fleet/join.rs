@@ -1,5 +1,5 @@
 //! How a device joins by itself: it holds a claim certificate of its tenant and asks AWS IoT for a certificate of its own, as
-//! a pure step like [`session`](super::session).
+//! a pure step like `session`.
 //!
 //! It connects with the claim, subscribes to the answers, asks for keys and a certificate, and has them registered by its
 //! tenant's template. What it got it keeps in flash: after a loss of power, a lost connection or an answer that did not come
