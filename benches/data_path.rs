@@ -52,6 +52,9 @@ fn connected(change: impl Fn(&str, String) -> String) -> (Account, bytes::BytesM
     (account, packet)
 }
 
+/// What is changed of a stack's template: (stack, template) to the template.
+type Change = fn(&str, String) -> String;
+
 /// Each resource of a template is changed.
 fn edited(body: &str, edit: impl Fn(&str, &mut serde_json::Value)) -> String {
     let mut template: serde_json::Value = serde_json::from_str(body).expect("a template is JSON");
@@ -90,7 +93,7 @@ fn without_rule_and_variables(_: &str, body: String) -> String {
 fn broker(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("broker");
     group.throughput(Throughput::Elements(1));
-    let variants: [(&str, fn(&str, String) -> String); 3] = [
+    let variants: [(&str, Change); 3] = [
         ("publish", |_, body| body),
         ("publish, policy and rule without its action", without_actions),
         ("publish, no rule, no variables", without_rule_and_variables),
