@@ -39,7 +39,7 @@ pub(super) fn apply<'v>(asking: &mut Asking<'_, 'v, '_>, function: Function, val
         Function::TraceId => Value::text(message.trace_id(asking.host)),
         Function::Rand => Value::or_undefined(Number::from_f64(asking.host.random())),
         Function::Topic => {
-            let place = values[0].to_index().and_then(|n| usize::try_from(n - 1).ok());
+            let place = values[0].to_index().and_then(|n| usize::try_from(n.checked_sub(1)?).ok());
             let segment = place.and_then(|place| message.segments.as_slice().get(place));
             segment.map_or(Value::Undefined, |part| Value::text(*part))
         }
