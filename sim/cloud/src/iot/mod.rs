@@ -24,6 +24,7 @@
 mod broker;
 mod change;
 mod data;
+mod json;
 mod message;
 mod policy;
 mod provision;

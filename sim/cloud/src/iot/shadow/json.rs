@@ -6,6 +6,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::iot::json::number_end;
+
 /// How deep a request may be nested before it is not read at all. Far beyond what a shadow may have.
 const DEPTH_MAX: u32 = 128;
 
@@ -255,31 +257,10 @@ impl Reader<'_> {
     }
 
     fn number(&mut self) -> Result<Json, JsonError> {
-        let start = self.at;
-        self.at += usize::from(self.peek() == Some(b'-'));
-        if self.peek() == Some(b'0') {
-            self.at += 1;
-        } else {
-            self.digits()?;
-        }
-        if self.peek() == Some(b'.') {
-            self.at += 1;
-            self.digits()?;
-        }
-        if matches!(self.peek(), Some(b'e' | b'E')) {
-            self.at += 1;
-            self.at += usize::from(matches!(self.peek(), Some(b'+' | b'-')));
-            self.digits()?;
-        }
-        Ok(Json::Number(self.text[start..self.at].into()))
-    }
-
-    fn digits(&mut self) -> Result<(), JsonError> {
-        let start = self.at;
-        while matches!(self.peek(), Some(b'0'..=b'9')) {
-            self.at += 1;
-        }
-        if self.at > start { Ok(()) } else { Err(JsonError::Syntax) }
+        let end = number_end(self.text, self.at).ok_or(JsonError::Syntax)?;
+        let text = &self.text[self.at..end];
+        self.at = end;
+        Ok(Json::Number(text.into()))
     }
 }
 

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 
 use super::number::Number;
 use super::value::Value;
+use crate::iot::json::number_end;
 
 /// How deep arrays and objects may be nested.
 pub(super) const DEPTH_MAX: u32 = 128;
@@ -124,36 +125,10 @@ impl<'m> Reader<'m> {
     }
 
     fn number(&mut self) -> Option<Value<'m>> {
-        let start = self.at;
-        if self.peek() == Some(b'-') {
-            self.at += 1;
-        }
-        if self.peek()? == b'0' {
-            self.at += 1;
-        } else {
-            self.digits()?;
-        }
-        if self.peek() == Some(b'.') {
-            self.at += 1;
-            self.digits()?;
-        }
-        if matches!(self.peek(), Some(b'e' | b'E')) {
-            self.at += 1;
-            if matches!(self.peek(), Some(b'+' | b'-')) {
-                self.at += 1;
-            }
-            self.digits()?;
-        }
-        let text = &self.text[start..self.at];
+        let end = number_end(self.text, self.at)?;
+        let text = &self.text[self.at..end];
+        self.at = end;
         Some(Number::parse(text).map_or(Value::WideNumber(Cow::Borrowed(text)), Value::Number))
-    }
-
-    fn digits(&mut self) -> Option<()> {
-        let start = self.at;
-        while matches!(self.peek(), Some(b'0'..=b'9')) {
-            self.at += 1;
-        }
-        (self.at > start).then_some(())
     }
 }
 

@@ -92,15 +92,7 @@ fn claim(world: &mut World, connection: u64) {
 /// Publishes a request and answers what comes back: (connection, last level of the topic, payload).
 fn ask(world: &mut World, connection: u64, topic: &str, payload: &Value) -> Vec<(u64, String, Value)> {
     world.send(connection, &publish(topic, 1, &payload.to_string()));
-    world.pass(Duration::ZERO);
-    let answers = world.answers().into_iter().filter_map(|answer| match answer {
-        Answer::Packet(connection, Packet::Publish(publish)) => {
-            let end = publish.topic.rsplit('/').next().unwrap().to_owned();
-            Some((connection, end, serde_json::from_slice(&publish.payload).unwrap()))
-        }
-        _ => None,
-    });
-    answers.collect()
+    settle(world)
 }
 
 fn one(answers: Vec<(u64, String, Value)>) -> (String, Value) {
