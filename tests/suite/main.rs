@@ -18,6 +18,7 @@ mod hostile;
 mod iotdata;
 mod isolation;
 mod least_privilege;
+mod nab;
 mod permissions;
 mod resharding;
 mod scenarios;

@@ -25,7 +25,9 @@ mod table;
 
 pub use error::RecordError;
 pub use events::{EventReader, EventRow};
-pub use folder::{EVENTS_FILE, LABELS_FILE, MANIFEST_FILE, METRICS_FILE, Recorder, RunFolder, RunReader, SUMMARY_FILE};
+pub use folder::{
+    EVENTS_FILE, LABELS_FILE, MANIFEST_FILE, METRICS_FILE, Recorder, RunFolder, RunReader, SUMMARY_FILE, check_free,
+};
 pub use labels::{LabelReader, LabelRow};
 pub use manifest::{Build, Manifest, SCHEMA_VERSION, ScenarioSource, shell_word};
 pub use metrics::{MetricReader, MetricRow};

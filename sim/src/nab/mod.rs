@@ -20,6 +20,7 @@ mod split;
 #[cfg(test)]
 mod tests;
 
+use platform::transform::anomaly_detection::Detector;
 use serde::Serialize;
 
 pub use corpus::{Corpus, Recorded};
@@ -34,10 +35,25 @@ pub trait Scorer: Default {
     fn score(&mut self, at_ms: i64, value: f64) -> f64;
 }
 
+impl Scorer for Detector {
+    fn score(&mut self, at_ms: i64, value: f64) -> f64 {
+        self.next(at_ms, value).score
+    }
+}
+
 /// The scores of a series by a detector that has seen nothing before.
+///
+/// # Panics
+/// When a score does not lie between 0 and 1.
 pub fn scores<S: Scorer>(recorded: &Recorded) -> Vec<f64> {
     let mut scorer = S::default();
-    recorded.series.rows.iter().map(|row| scorer.score(row.recorded_us.div_euclid(1000), row.value)).collect()
+    let mut scored = Vec::with_capacity(recorded.series.rows.len());
+    for row in &recorded.series.rows {
+        let score = scorer.score(row.recorded_us.div_euclid(1000), row.value);
+        assert!((0.0..=1.0).contains(&score), "{} of {} scores {score}", row.recorded_at, recorded.path);
+        scored.push(score);
+    }
+    scored
 }
 
 /// One value for each profile of costs.

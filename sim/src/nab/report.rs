@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::PerProfile;
 use super::corpus::Corpus;
 use super::score::{Judged, Outcome, Weights, best, outcome};
 use super::split::{Part, part};
-use super::PerProfile;
 
 /// What is detected with the threshold of a profile.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -72,9 +72,10 @@ pub fn judge(corpus: &Corpus, scores: &[Vec<f64>]) -> Report {
         categories.entry(recorded.category().to_owned()).or_default().push(*judged);
     }
     let of_category = |series: Vec<Judged<'_>>| {
-        corpus.profiles.zip(&whole).map(|(weights, best): &(&Weights, &Outcome)| {
-            outcome(&series, weights, best.threshold).score
-        })
+        corpus
+            .profiles
+            .zip(&whole)
+            .map(|(weights, best): &(&Weights, &Outcome)| outcome(&series, weights, best.threshold).score)
     };
     // A part without anything to find has lost and won nothing.
     let score = |outcome: &Outcome| outcome.score.unwrap_or(0.0);
