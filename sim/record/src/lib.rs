@@ -14,6 +14,7 @@
 //! The only values in it that differ between two runs of the same (scenario, seed, build) are those
 //! that [`Summary::without_wall_clock`] removes.
 
+mod detection;
 mod error;
 mod events;
 mod folder;
@@ -23,6 +24,7 @@ mod metrics;
 mod summary;
 mod table;
 
+pub use detection::{DETECTION_MEANING, Detection, DetectionFigures};
 pub use error::RecordError;
 pub use events::{EventReader, EventRow};
 pub use folder::{

@@ -1,4 +1,5 @@
-//! The anomaly detector on the Numenta Anomaly Benchmark, by the command that prints its score.
+//! The anomaly detector: on the Numenta Anomaly Benchmark, by the command that prints its score, and against what the devices
+//! of a run really suffered.
 
 use std::fs;
 use std::process::{Command, Output};
@@ -6,7 +7,7 @@ use std::process::{Command, Output};
 use serde_json::Value;
 
 use crate::cli::assert_all_checked;
-use crate::support::root;
+use crate::support::{root, scenario, summary};
 
 /// The standard score that the platform's detector must not fall below: a point less than what it reaches.
 const STANDARD_FLOOR: f64 = 0.0;
@@ -58,4 +59,31 @@ fn the_detector_keeps_its_score_and_two_runs_give_the_same_one() {
     let text = nab(&[]);
     assert!(String::from_utf8_lossy(&text.stdout).contains("> this platform"), "--format");
     assert_all_checked("nab", &["--out", "--format"]);
+}
+
+#[test]
+fn a_run_of_twins_is_judged_by_its_labels() {
+    let twins = scenario("twins");
+    let summary = summary(&twins, 7);
+    let detection = summary.detection.as_ref().expect("twins fail");
+    assert_eq!(detection.all.anomalies, summary.counters["oracle:anomalies"]);
+    assert_eq!(detection.all.anomalies, detection.anomalies.values().map(|kind| kind.anomalies).sum::<u64>());
+    assert_eq!(detection.all.failures, detection.failures.values().map(|mode| mode.failures).sum::<u64>());
+    let longest_s = (twins.phase.hardship + twins.phase.peace).as_secs_f64();
+    for (name, figures) in detection.rows() {
+        assert!(figures.found <= figures.failures, "{name}: {figures:?}");
+        let shares = [figures.recall, figures.precision].into_iter().flatten();
+        assert!(shares.into_iter().all(|share| (0.0..=1.0).contains(&share)), "{name}: {figures:?}");
+        let delays = [figures.delay_p50_s, figures.delay_max_s].map(|delay| delay.unwrap_or(0.0));
+        assert!(0.0 <= delays[0] && delays[0] <= delays[1] && delays[1] <= longest_s, "{name}: {figures:?}");
+        assert_eq!(figures.delay_max_s.is_some(), figures.found > 0, "{name}: {figures:?}");
+    }
+    for (mode, figures) in &detection.failures {
+        let labels = summary.counters.get(&format!("fleet:labels_{mode}")).copied().unwrap_or(0);
+        assert!(figures.failures <= labels, "{mode}: {} failures, and {labels} labels", figures.failures);
+    }
+    // Spikes of 60 V are far beyond the meters' noise, and the invariant `anomalies-told` asks for each.
+    let spikes = detection.failures["spike"];
+    assert!(spikes.failures > 10, "{spikes:?}");
+    assert_eq!((spikes.recall, spikes.delay_max_s), (Some(1.0), Some(0.0)), "{spikes:?}");
 }
