@@ -5,16 +5,38 @@ use serde::{Deserialize, Serialize};
 use super::SettingsError;
 use super::check::{check, email, schedule, within};
 use super::recurrence::{Gaps, gaps};
+use crate::template::kinesis::Capacity;
 
 /// How the streams are paid and scaled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum StreamMode {
-    /// By the shard: `raw_shards` and `enriched_shards` say how many.
+    /// By the shard: `raw_shards` or `enriched_shards` says how many.
     #[default]
     Provisioned,
-    /// By use: AWS scales the shards, and their settings are not looked at.
+    /// By use: AWS scales the shards, and no number of them may be set.
     OnDemand,
+}
+
+/// Shards of a provisioned stream when nothing is said.
+const SHARDS: u32 = 2;
+
+impl StreamMode {
+    /// The capacity of a stream of this mode.
+    pub(crate) fn capacity(self, shards: Option<u32>) -> Capacity {
+        match self {
+            StreamMode::Provisioned => Capacity::Shards(shards.unwrap_or(SHARDS)),
+            StreamMode::OnDemand => Capacity::OnDemand,
+        }
+    }
+
+    /// Checks the number of shards that the setting `key` gives.
+    pub(super) fn validate(self, key: &'static str, shards: Option<u32>) -> Result<(), SettingsError> {
+        let Some(shards) = shards else { return Ok(()) };
+        let hint = "AWS scales a stream on demand: leave the shards out, or set the stream's mode to provisioned";
+        check(key, &shards.to_string(), self == StreamMode::Provisioned, "nothing for a stream on demand", hint)?;
+        within(key, shards, 1..=10_000, "a shard takes 1,000 records and 1 MiB a second")
+    }
 }
 
 /// Delivery of raw readings: a buffer is written at whichever limit comes first.

@@ -42,6 +42,14 @@ fn an_unknown_key_is_named_with_its_line() {
 fn an_impossible_value_names_its_key_what_was_expected_and_a_hint() {
     for (toml, parts) in [
         ("raw_shards = 0", ["`raw_shards` is 0", "1 to 10000", "hint: a shard takes"]),
+        (
+            "raw_stream_mode = 'on-demand'\nraw_shards = 3",
+            ["`raw_shards` is \"3\"", "nothing for a stream on demand", "hint: AWS scales"],
+        ),
+        (
+            "enriched_stream_mode = 'on-demand'\nenriched_shards = 1",
+            ["`enriched_shards` is \"1\"", "nothing for a stream on demand", "hint: AWS scales"],
+        ),
         ("env = 'Dev'", ["`env` is \"Dev\"", "beginning with a letter", "hint: "]),
         ("env = 'a-very-long-name'", ["`env` is", "1 to 12", "hint: "]),
         ("region = 'europe'", ["`region` is \"europe\"", "the name of a Region", "eu-west-1"]),
