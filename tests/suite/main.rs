@@ -20,6 +20,7 @@ mod iotdata;
 mod isolation;
 mod least_privilege;
 mod permissions;
+mod replay;
 mod resharding;
 mod scenarios;
 mod stories;

@@ -33,6 +33,8 @@ pub(crate) struct Record<'a> {
 pub(crate) struct Kinesis<'a> {
     #[serde(borrow)]
     pub sequence_number: Cow<'a, str>,
+    #[serde(borrow, default)]
+    pub partition_key: Cow<'a, str>,
     /// In base64.
     #[serde(borrow)]
     pub data: Cow<'a, str>,
@@ -128,6 +130,7 @@ mod tests {
         let event = Event::parse(EVENT.as_bytes()).unwrap();
         assert_eq!(event.shard_id(), "shardId-000000000006");
         assert_eq!(event.records[0].kinesis.sequence_number, "495");
+        assert_eq!(event.records[0].kinesis.partition_key, "pump-1");
         assert!(matches!(event.records[0].kinesis.data, Cow::Borrowed(_)), "nothing is copied");
         let payloads = event.payloads().unwrap();
         assert_eq!(payloads.iter().collect::<Vec<_>>(), [br#"{"seq":1}"#]);

@@ -13,6 +13,7 @@ use client;
 
 mod anomalies;
 mod athena;
+mod event_time;
 mod isolation;
 mod judgement;
 mod lake;
@@ -66,7 +67,7 @@ pub const ORDER: Invariant = Invariant {
 /// The lake holds nothing that no device sent, and nothing changed.
 pub const INTEGRITY: Invariant = Invariant {
     id: "integrity",
-    promise: "every row of the processed table is a reading that its device published, with the device's own timestamp and values",
+    promise: "every row of the processed table is a reading that its device published, with the device's own timestamp and values, and with a corrected time that is wrong by no more than the way to AWS took",
 };
 
 /// What is no reading is set aside, and nothing else is.
@@ -164,6 +165,10 @@ pub struct Row<'a> {
 pub struct Rest {
     /// Arrival at the rule, ms since the Unix epoch.
     pub received_ms: Option<u64>,
+    /// The time of the reading as the platform tells it, ms since the Unix epoch.
+    pub event_ms: Option<i64>,
+    /// By how much the platform has corrected the device's clock, in ms.
+    pub skew_ms: Option<i64>,
     /// Metrics in canonical units, and the recorded timestamp.
     pub content: Content,
 }
