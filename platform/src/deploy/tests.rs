@@ -378,6 +378,7 @@ const CHANGES: &[(&str, &str)] = &[
     ("anomaly_detection.reserved_concurrency", "9"),
     ("anomaly_detection.retry_attempts", "9"),
     ("anomaly_detection.alert_email", "'a@example.com'"),
+    ("anomaly_detection.alert_every_s", "99"),
     ("anomaly_detection.attention.enabled", "false"),
     ("anomaly_detection.attention.interval_min_ms", "999"),
     ("anomaly_detection.attention.quiet_s", "99"),

@@ -71,6 +71,10 @@ fn an_impossible_value_names_its_key_what_was_expected_and_a_hint() {
         ("retention.log_days = 31", ["`retention.log_days` is 31", "14, 30, 60", "CloudWatch Logs"]),
         ("anomaly_detection.batch_window_s = 0", ["`anomaly_detection.batch_window_s` is 0", "1 to 300", "batch_size"]),
         ("enrichment.retry_attempts = 10001", ["`enrichment.retry_attempts` is 10001", "0 to 10000", "hint: "]),
+        (
+            "anomaly_detection.alert_every_s = 90000",
+            ["`anomaly_detection.alert_every_s` is 90000", "0 to 86400", "hint: "],
+        ),
         ("anomaly_detection.alert_email = 'me'", ["`anomaly_detection.alert_email` is", "team@example.com", "hint: "]),
         (
             "anomaly_detection.attention.quiet_s = 5",

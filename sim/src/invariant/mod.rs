@@ -104,7 +104,7 @@ pub const ANOMALIES_ONCE: Invariant = Invariant {
 /// Detection finds what is plain.
 pub const ANOMALIES_TOLD: Invariant = Invariant {
     id: "anomalies-told",
-    promise: "every plain outlier of an acknowledged reading in the table, after 36 others of its device there, is told as an anomaly, unless shards changed",
+    promise: "every plain outlier of an acknowledged reading in the table, after 36 others of its device there, is told as an anomaly",
 };
 
 /// Devices become what is desired of them.

@@ -126,7 +126,7 @@ impl World {
         cloud.set_functions(functions.under(harness.tamper, watch.clone()));
         cloud.spawn_pump(&aws);
         seam::serve(&cloud, &aws, harness.wire);
-        let owed = owes_outliers(&scenario, &faults);
+        let owed = owes_outliers(&scenario);
         let logs = Logs::of(plan.iter().map(|device| (device.tenant.as_str(), device.id.as_str())));
         let hardship_end = scenario.start + scenario.phase.hardship;
         let config = seam::sdk_config(&cloud, &oracle);
