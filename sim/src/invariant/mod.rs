@@ -14,6 +14,8 @@ use client;
 mod anomalies;
 mod athena;
 mod event_time;
+mod given_up;
+mod gold;
 mod isolation;
 mod judgement;
 mod lake;
@@ -28,6 +30,8 @@ mod strays;
 
 pub use anomalies::{AnomalyReader, Arrived, Told};
 pub use athena::{AthenaReader, QueryError};
+pub use given_up::{GivenUp, GivenUpReader};
+pub use gold::{Curated, Gold};
 pub use isolation::{Hop, Isolation};
 pub use judgement::judge;
 pub use lake::{LakeFile, LakeReader};
@@ -74,6 +78,13 @@ pub const INTEGRITY: Invariant = Invariant {
 pub const QUARANTINE: Invariant = Invariant {
     id: "quarantine",
     promise: "every message that is no reading, whose PUBACK its device received and which the topic rule passes on (a JSON object), is in the quarantine with a reason and with the bytes that the rule passed on; and nothing is there that no device sent",
+};
+
+/// The curated table holds each reading once.
+pub const EXACTLY_ONCE_IN_GOLD: Invariant = Invariant {
+    id: "exactly-once-in-gold",
+    promise: "every acknowledged reading of the processed table is in the curated table exactly once, unchanged, and nothing else \
+              is there, once the hours are curated in which readings came (asked of runs whose platform curates)",
 };
 
 /// Deployments in mid-traffic end as they should.
@@ -135,6 +146,7 @@ pub const ALL: &[Invariant] = &[
     ORDER,
     INTEGRITY,
     QUARANTINE,
+    EXACTLY_ONCE_IN_GOLD,
     ANOMALIES_ONCE,
     ANOMALIES_TOLD,
     SHADOW_CONVERGENCE,
