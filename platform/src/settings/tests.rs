@@ -42,6 +42,14 @@ fn an_unknown_key_is_named_with_its_line() {
 fn an_impossible_value_names_its_key_what_was_expected_and_a_hint() {
     for (toml, parts) in [
         ("raw_shards = 0", ["`raw_shards` is 0", "1 to 10000", "hint: a shard takes"]),
+        (
+            "raw_stream_mode = 'on-demand'\nraw_shards = 3",
+            ["`raw_shards` is \"3\"", "nothing for a stream on demand", "hint: AWS scales"],
+        ),
+        (
+            "enriched_stream_mode = 'on-demand'\nenriched_shards = 1",
+            ["`enriched_shards` is \"1\"", "nothing for a stream on demand", "hint: AWS scales"],
+        ),
         ("env = 'Dev'", ["`env` is \"Dev\"", "beginning with a letter", "hint: "]),
         ("env = 'a-very-long-name'", ["`env` is", "1 to 12", "hint: "]),
         ("region = 'europe'", ["`region` is \"europe\"", "the name of a Region", "eu-west-1"]),
@@ -62,6 +70,11 @@ fn an_impossible_value_names_its_key_what_was_expected_and_a_hint() {
         ("retention.curated_days = 30", ["`retention.curated_days` is 30", "90 to 3650", "at least as long"]),
         ("retention.log_days = 31", ["`retention.log_days` is 31", "14, 30, 60", "CloudWatch Logs"]),
         ("anomaly_detection.batch_window_s = 0", ["`anomaly_detection.batch_window_s` is 0", "1 to 300", "batch_size"]),
+        ("enrichment.retry_attempts = 10001", ["`enrichment.retry_attempts` is 10001", "0 to 10000", "hint: "]),
+        (
+            "anomaly_detection.alert_every_s = 90000",
+            ["`anomaly_detection.alert_every_s` is 90000", "0 to 86400", "hint: "],
+        ),
         ("anomaly_detection.alert_email = 'me'", ["`anomaly_detection.alert_email` is", "team@example.com", "hint: "]),
         (
             "anomaly_detection.attention.quiet_s = 5",

@@ -4,13 +4,13 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response};
 
 use super::athena::Athena;
 use super::cloudformation::CloudFormation;
 use super::core::access::{Access, Denials, Key};
 use super::core::cx::CxParts;
-use super::core::{AwsError, Cx, Disturb, Effect, Limits, Meter, Principal, Service};
+use super::core::{AwsError, Cx, Disturb, Effect, EventStream, Limits, Meter, Principal, Service};
 use super::dynamodb::DynamoDb;
 use super::firehose::Firehose;
 use super::front::protocol::render;
@@ -224,6 +224,11 @@ impl Account {
         self.as_owner(now, |s, cx| s.iot.closed(cx, connection));
     }
 
+    /// Nobody reads the body of a response any more.
+    pub fn event_stream_closed(&mut self, stream: EventStream) {
+        self.services.kinesis.event_stream_closed(stream);
+    }
+
     /// A function's invocation has ended.
     pub fn complete(&mut self, now: Time, invocation: u64, result: Result<Bytes, FunctionError>) {
         if let Err(error) = &result
@@ -248,7 +253,8 @@ impl Account {
     }
 
     /// Answers one HTTP request to any service. An answer that comes later, as [`Effect::Answer`], has
-    /// [`Deferred`](super::core::Deferred) among the extensions of the response.
+    /// [`Deferred`](super::core::Deferred) among the extensions of the response; a body that goes on has
+    /// [`EventStream`](super::core::EventStream).
     pub fn http(&mut self, now: Time, request: Request<Bytes>) -> Response<Bytes> {
         let (service, response) = self.answer(now, &request);
         let operation =
@@ -349,6 +355,11 @@ impl Account {
                 if let Some(ticket) = lambda.take_deferred().or_else(|| iot.take_deferred()) {
                     response.extensions_mut().insert(ticket);
                 }
+                if let Some(stream) = self.services.kinesis.take_opened() {
+                    let kind = HeaderValue::from_static("application/vnd.amazon.eventstream");
+                    response.headers_mut().insert("content-type", kind);
+                    response.extensions_mut().insert(stream);
+                }
                 response
             }
             Err(error) => self.refuse(protocol, namespace, &error),
@@ -373,7 +384,12 @@ impl Services {
 
     /// Lets Lambda act, with the services that it uses.
     pub fn with_lambda<T>(&mut self, act: impl FnOnce(&mut Lambda, &mut lambda::Ports<'_>) -> T) -> T {
-        let mut ports = lambda::Ports { streams: &mut self.kinesis, logs: &self.kept };
+        let mut ports = lambda::Ports {
+            streams: &mut self.kinesis,
+            objects: &mut self.s3,
+            topics: &mut self.sns,
+            logs: &self.kept,
+        };
         act(&mut self.lambda, &mut ports)
     }
 

@@ -14,7 +14,10 @@ use client;
 mod anomalies;
 mod athena;
 mod event_time;
+mod given_up;
+mod gold;
 mod isolation;
+mod judgement;
 mod lake;
 mod ledger;
 mod prefix;
@@ -27,7 +30,10 @@ mod strays;
 
 pub use anomalies::{AnomalyReader, Arrived, Told};
 pub use athena::{AthenaReader, QueryError};
+pub use given_up::{GivenUp, GivenUpReader};
+pub use gold::{Curated, Gold};
 pub use isolation::{Hop, Isolation};
+pub use judgement::judge;
 pub use lake::{LakeFile, LakeReader};
 pub use ledger::{Ledger, Tally};
 pub use quarantine::{QuarantineReader, Refused};
@@ -74,6 +80,13 @@ pub const QUARANTINE: Invariant = Invariant {
     promise: "every message that is no reading, whose PUBACK its device received and which the topic rule passes on (a JSON object), is in the quarantine with a reason and with the bytes that the rule passed on; and nothing is there that no device sent",
 };
 
+/// The curated table holds each reading once.
+pub const EXACTLY_ONCE_IN_GOLD: Invariant = Invariant {
+    id: "exactly-once-in-gold",
+    promise: "every acknowledged reading of the processed table is in the curated table exactly once, unchanged, and nothing else \
+              is there, once the hours are curated in which readings came (asked of runs whose platform curates)",
+};
+
 /// Deployments in mid-traffic end as they should.
 pub const DEPLOYMENT: Invariant = Invariant {
     id: "deployment",
@@ -102,7 +115,7 @@ pub const ANOMALIES_ONCE: Invariant = Invariant {
 /// Detection finds what is plain.
 pub const ANOMALIES_TOLD: Invariant = Invariant {
     id: "anomalies-told",
-    promise: "every plain outlier of an acknowledged reading in the table, after 36 others of its device there, is told as an anomaly, unless shards changed",
+    promise: "every plain outlier of an acknowledged reading in the table, after 36 others of its device there, is told as an anomaly",
 };
 
 /// Devices become what is desired of them.
@@ -133,6 +146,7 @@ pub const ALL: &[Invariant] = &[
     ORDER,
     INTEGRITY,
     QUARANTINE,
+    EXACTLY_ONCE_IN_GOLD,
     ANOMALIES_ONCE,
     ANOMALIES_TOLD,
     SHADOW_CONVERGENCE,
