@@ -66,6 +66,7 @@ fn an_impossible_value_names_its_key_what_was_expected_and_a_hint() {
             "anomaly_detection.alert_every_s = 90000",
             ["`anomaly_detection.alert_every_s` is 90000", "0 to 86400", "hint: "],
         ),
+        ("enrichment.retry_attempts = 10001", ["`enrichment.retry_attempts` is 10001", "0 to 10000", "hint: "]),
         ("anomaly_detection.alert_email = 'me'", ["`anomaly_detection.alert_email` is", "team@example.com", "hint: "]),
         (
             "anomaly_detection.attention.quiet_s = 5",
