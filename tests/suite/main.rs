@@ -15,6 +15,7 @@ mod explore;
 mod faults_devices;
 mod faults_operators;
 mod faults_services;
+mod firehose;
 mod hostile;
 mod iotdata;
 mod isolation;

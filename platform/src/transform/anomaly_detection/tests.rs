@@ -112,6 +112,11 @@ impl Cloud {
         Reply::ok("{}")
     }
 
+    /// The bytes of an object.
+    pub(super) fn object(&self, key: &str) -> Option<&[u8]> {
+        self.objects.get(key).map(|(bytes, _)| bytes.as_slice())
+    }
+
     fn get(&self, request: &HttpRequest) -> Reply {
         let Some((body, version)) = self.objects.get(testing::path(request)) else {
             return Reply::error(request, 404, "NoSuchKey");
