@@ -168,10 +168,15 @@ impl Functions {
     async fn run(&self, cloud: &Cloud, invocation: Invocation) -> Result<Bytes, FunctionError> {
         let Invocation { revision, request_id, cold, .. } = &invocation;
         self.tell_zombies(&invocation);
-        let mishap = function_faults::mishap(cloud.faults(), &revision.handler, request_id);
+        let poisoned = function_faults::is_poisoned(cloud.faults(), &revision.handler, &invocation.payload);
+        let mishap = match poisoned {
+            true => Some(Mishap::DiesBefore),
+            false => function_faults::mishap(cloud.faults(), &revision.handler, request_id),
+        };
         let instance = self.environment(cloud, revision, *cold)?;
         let work = self.work(cloud, &invocation, instance, *cold);
-        if function_faults::is_doubled(cloud.faults(), &revision.handler, request_id) {
+        // Whoever else is given poison dies of it, too.
+        if !poisoned && function_faults::is_doubled(cloud.faults(), &revision.handler, request_id) {
             self.double(cloud, &invocation);
         }
         match mishap {
