@@ -8,6 +8,7 @@ mod canary;
 mod cli;
 mod cloudformation;
 mod coverage;
+mod detection;
 mod devices;
 mod enrolment;
 mod explore;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use record::{LatencyMs, ReadingId};
+use record::{Detection, LatencyMs, ReadingId};
 
 use super::devices::{DeviceOracles, Devices};
 use super::measure::Latencies;
@@ -10,7 +10,7 @@ use crate::fault::{Faults, Opportunity};
 use crate::fleet::Truth;
 use crate::invariant::{
     AnomalyReader, Arrived, AthenaReader, Hop, INTEGRITY, Isolation, LakeReader, Ledger, QuarantineReader, QueryError,
-    RawReader, Refused, Row, RuleError, RuleErrorReader, Shadowed, Strays, Tally, Violation, Whose,
+    RawReader, Refused, Row, RuleError, RuleErrorReader, Shadowed, Strays, Tally, Violation, Whose, judge,
 };
 use crate::seam::Logs;
 use crate::world::clock;
@@ -35,6 +35,8 @@ pub(super) struct Oracles {
     /// Whether every plain outlier must be told.
     pub(super) outliers_owed: bool,
     pub(super) trace: Trace,
+    /// When devices stop publishing.
+    pub(super) hardship_end: Time,
 }
 
 /// Readings of a run up to which every record of the raw stream is looked at: beyond it, those that came to the lake.
@@ -73,6 +75,8 @@ pub(super) struct Checked {
     pub anomalies: u64,
     /// Outliers that are owed, and were not told.
     pub untold: u64,
+    /// How well anomalies told what devices suffered.
+    pub detection: Option<Detection>,
     /// What devices are and have heard.
     pub devices: Devices,
     /// The first reading that is owed and has not been seen.
@@ -137,6 +141,7 @@ impl Oracles {
         let owed = self.outliers_owed.then_some(&arrived as Arrived<'_>);
         violations.extend(told.violations(truth, owed));
         let untold = owed.map_or(0, |arrived| told.untold(truth, arrived).len() as u64);
+        let detection = judge(truth, told.each(), self.hardship_end);
         let devices = self.devices.look(truth, shadowed).await?;
         violations.extend(devices.violations(truth));
         // Once: it walks over every acknowledged reading.
@@ -156,6 +161,7 @@ impl Oracles {
             intrusions: truth.intrusions().tried,
             anomalies: told.count() as u64,
             untold,
+            detection,
             devices,
             first_missing: ledger.first_missing(),
             violations,
@@ -243,6 +249,7 @@ impl Oracles {
             intrusions: 0,
             anomalies: 0,
             untold: 0,
+            detection: None,
             devices: Devices::default(),
             first_missing: None,
             violations,
