@@ -26,7 +26,7 @@ pub(super) const IDLE_MS: i64 = 24 * 60 * 60 * 1000;
 /// Idle devices are looked for once in such a time of arrival.
 const SWEEP_EVERY_MS: i64 = 60 * 1000;
 /// Most bytes that a series costs in the object, its device included.
-const SERIES_BYTES_MAX: usize = 1024;
+const SERIES_BYTES_MAX: usize = 1280;
 /// Most bytes of a sequence number of Kinesis that the bound reckons with; they have 56 digits.
 const SEQUENCE_BYTES: usize = 64;
 
