@@ -168,10 +168,15 @@ impl Functions {
     async fn run(&self, cloud: &Cloud, invocation: Invocation) -> Result<Bytes, FunctionError> {
         let Invocation { revision, request_id, cold, .. } = &invocation;
         self.tell_zombies(&invocation);
-        let mishap = function_faults::mishap(cloud.faults(), &revision.handler, request_id);
+        let poisoned = function_faults::is_poisoned(cloud.faults(), &revision.handler, &invocation.payload);
+        let mishap = match poisoned {
+            true => Some(Mishap::DiesBefore),
+            false => function_faults::mishap(cloud.faults(), &revision.handler, request_id),
+        };
         let instance = self.environment(cloud, revision, *cold)?;
         let work = self.work(cloud, &invocation, instance, *cold);
-        if function_faults::is_doubled(cloud.faults(), &revision.handler, request_id) {
+        // Whoever else is given poison dies of it, too.
+        if !poisoned && function_faults::is_doubled(cloud.faults(), &revision.handler, request_id) {
             self.double(cloud, &invocation);
         }
         match mishap {
@@ -183,7 +188,7 @@ impl Functions {
     /// The handler's work in an environment, and what is known of its calls.
     fn work(&self, cloud: &Cloud, invocation: &Invocation, instance: Instance, cold: bool) -> (Calls, Work) {
         let Invocation { revision, payload, request_id, deadline, .. } = invocation.clone();
-        let mut compute = cloud.draw_latency(|latency| latency.invocation(payload.len(), cold));
+        let mut compute = cloud.draw_latency(|latency| latency.invocation(&revision, &payload, cold));
         if cold {
             compute += function_faults::slow_start(cloud.faults(), &revision.handler);
         }
@@ -226,7 +231,7 @@ impl Functions {
         match mishap {
             Mishap::DiesBefore => {
                 drop(work);
-                clock::sleep(cloud.draw_latency(|latency| latency.invocation(0, true))).await;
+                clock::sleep(cloud.draw_latency(|latency| latency.invocation(revision, b"", true))).await;
                 Err(Death::Crash.error(request_id))
             }
             Mishap::DiesAfter => {
