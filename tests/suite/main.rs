@@ -17,6 +17,7 @@ mod faults_services;
 mod hostile;
 mod iotdata;
 mod isolation;
+mod kinesis_calls;
 mod least_privilege;
 mod permissions;
 mod resharding;
