@@ -19,6 +19,7 @@ mod firehose;
 mod hostile;
 mod iotdata;
 mod isolation;
+mod kinesis_calls;
 mod least_privilege;
 mod permissions;
 mod replay;
