@@ -68,6 +68,9 @@ pub struct Enrichment {
     /// Concurrency that is set aside for the function, and its limit: 1 to 1,000. Default: none, it shares that of the
     /// account.
     pub reserved_concurrency: Option<u32>,
+    /// How often a batch that fails comes again before it is put into the quarantine: 0 to 10,000. Waits grow to a minute,
+    /// so that the default outlasts a failure of some minutes. Default 20.
+    pub retry_attempts: u32,
 }
 
 /// The function that finds anomalies, its event source mapping, and who is told.
@@ -84,6 +87,8 @@ pub struct AnomalyDetection {
     pub timeout_s: u32,
     /// As of [`Enrichment::reserved_concurrency`].
     pub reserved_concurrency: Option<u32>,
+    /// As of [`Enrichment::retry_attempts`].
+    pub retry_attempts: u32,
     /// Who is told of anomalies by e-mail, once the address was confirmed. Default: nobody, until somebody subscribes.
     pub alert_email: Option<String>,
     /// What devices with anomalies are asked.
@@ -136,7 +141,14 @@ impl Default for Keep {
 
 impl Default for Enrichment {
     fn default() -> Self {
-        Enrichment { batch_size: 500, batch_window_s: 1, memory_mib: 512, timeout_s: 60, reserved_concurrency: None }
+        Enrichment {
+            batch_size: 500,
+            batch_window_s: 1,
+            memory_mib: 512,
+            timeout_s: 60,
+            reserved_concurrency: None,
+            retry_attempts: RETRY_ATTEMPTS,
+        }
     }
 }
 
@@ -148,6 +160,7 @@ impl Default for AnomalyDetection {
             memory_mib: 512,
             timeout_s: 60,
             reserved_concurrency: None,
+            retry_attempts: RETRY_ATTEMPTS,
             alert_email: None,
             attention: Attention::default(),
         }
@@ -223,6 +236,9 @@ pub(super) const LOG_DAYS: [u32; 22] =
 /// it for streams, so the stricter of the two is taken.
 const BATCH_WITHOUT_WINDOW_MAX: u32 = 10;
 
+/// How often a batch that fails comes again, where the settings do not say.
+const RETRY_ATTEMPTS: u32 = 20;
+
 /// A function that reads a stream: its numbers, and their keys.
 struct StreamReader {
     batch_size: (&'static str, u32),
@@ -230,6 +246,7 @@ struct StreamReader {
     memory_mib: (&'static str, u32),
     timeout_s: (&'static str, u32),
     reserved_concurrency: (&'static str, Option<u32>),
+    retry_attempts: (&'static str, u32),
 }
 
 impl StreamReader {
@@ -245,6 +262,8 @@ impl StreamReader {
         }
         within(self.memory_mib.0, self.memory_mib.1, 128..=10_240, "1,769 MiB give one full processor")?;
         within(self.timeout_s.0, self.timeout_s.1, 10..=900, "retries of a throttled stream need some seconds")?;
+        let (key, attempts) = self.retry_attempts;
+        within(key, attempts, 0..=10_000, "waits between attempts grow to a minute; 20 outlast a quarter of an hour")?;
         let Some(reserved) = self.reserved_concurrency.1 else { return Ok(()) };
         let hint = "one for each shard that is read is enough; leave it out to share the account's";
         within(self.reserved_concurrency.0, reserved, 1..=1_000, hint)
@@ -259,6 +278,7 @@ impl Enrichment {
             memory_mib: ("enrichment.memory_mib", self.memory_mib),
             timeout_s: ("enrichment.timeout_s", self.timeout_s),
             reserved_concurrency: ("enrichment.reserved_concurrency", self.reserved_concurrency),
+            retry_attempts: ("enrichment.retry_attempts", self.retry_attempts),
         };
         reader.validate()
     }
@@ -272,6 +292,7 @@ impl AnomalyDetection {
             memory_mib: ("anomaly_detection.memory_mib", self.memory_mib),
             timeout_s: ("anomaly_detection.timeout_s", self.timeout_s),
             reserved_concurrency: ("anomaly_detection.reserved_concurrency", self.reserved_concurrency),
+            retry_attempts: ("anomaly_detection.retry_attempts", self.retry_attempts),
         };
         reader.validate()?;
         let hint = "up to four shards' states of 20,000 detectors each are kept in memory";

@@ -62,6 +62,7 @@ fn an_impossible_value_names_its_key_what_was_expected_and_a_hint() {
         ("retention.curated_days = 30", ["`retention.curated_days` is 30", "90 to 3650", "at least as long"]),
         ("retention.log_days = 31", ["`retention.log_days` is 31", "14, 30, 60", "CloudWatch Logs"]),
         ("anomaly_detection.batch_window_s = 0", ["`anomaly_detection.batch_window_s` is 0", "1 to 300", "batch_size"]),
+        ("enrichment.retry_attempts = 10001", ["`enrichment.retry_attempts` is 10001", "0 to 10000", "hint: "]),
         ("anomaly_detection.alert_email = 'me'", ["`anomaly_detection.alert_email` is", "team@example.com", "hint: "]),
         (
             "anomaly_detection.attention.quiet_s = 5",

@@ -373,7 +373,12 @@ impl Services {
 
     /// Lets Lambda act, with the services that it uses.
     pub fn with_lambda<T>(&mut self, act: impl FnOnce(&mut Lambda, &mut lambda::Ports<'_>) -> T) -> T {
-        let mut ports = lambda::Ports { streams: &mut self.kinesis, logs: &self.kept };
+        let mut ports = lambda::Ports {
+            streams: &mut self.kinesis,
+            objects: &mut self.s3,
+            topics: &mut self.sns,
+            logs: &self.kept,
+        };
         act(&mut self.lambda, &mut ports)
     }
 

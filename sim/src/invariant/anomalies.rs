@@ -13,7 +13,7 @@ use crate::fleet::{Spike, Truth};
 
 /// Acknowledged readings of a device before an outlier of it has to be told. The platform's detectors take 32 to learn
 /// what is usual.
-const LEARNT_AFTER: usize = 36;
+pub(super) const LEARNT_AFTER: usize = 36;
 /// Most anomalies that a violation names.
 const NAMED_MAX: usize = 3;
 
@@ -39,6 +39,21 @@ pub type Arrived<'a> = &'a dyn Fn(u32, u64) -> bool;
 /// The anomalies of the lake, each with the keys of the objects that it is in.
 #[derive(Debug, Default)]
 pub struct Told(BTreeMap<Anomaly, Vec<String>>);
+
+/// What is told of a reading.
+#[derive(Clone, Copy, Debug)]
+pub struct ToldOf<'a> {
+    /// Tenant of the device.
+    pub tenant: &'a str,
+    /// Device.
+    pub device: &'a str,
+    /// Sequence number of the reading.
+    pub seq: u64,
+    /// What was measured.
+    pub metric: &'a str,
+    /// What is unusual.
+    pub kind: &'a str,
+}
 
 impl AnomalyReader {
     /// A reader of `s3://bucket/prefix`.
@@ -70,6 +85,17 @@ impl Told {
     /// Whose they are: (tenant, device, seq).
     pub fn whose(&self) -> impl Iterator<Item = (&str, &str, u64)> {
         self.0.keys().map(|anomaly| (anomaly.tenant_id.as_str(), anomaly.device_id.as_str(), anomaly.seq))
+    }
+
+    /// All anomalies, each once.
+    pub fn each(&self) -> impl Iterator<Item = ToldOf<'_>> {
+        self.0.keys().map(|anomaly| ToldOf {
+            tenant: &anomaly.tenant_id,
+            device: &anomaly.device_id,
+            seq: anomaly.seq,
+            metric: &anomaly.metric,
+            kind: &anomaly.kind,
+        })
     }
 
     /// How many anomalies there are, each counted once.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use platform::transform::{anomaly_detection, enrichment};
-use record::{LatencyMs, ReadingId};
+use record::{Detection, LatencyMs, ReadingId};
 
 use super::devices::{DeviceOracles, Devices};
 use super::gold::{self, GoldOracle};
@@ -13,7 +13,7 @@ use crate::fleet::Truth;
 use crate::invariant::{
     AnomalyReader, Arrived, AthenaReader, Curated, GivenUp, GivenUpReader, Hop, INTEGRITY, Isolation, LakeReader,
     Ledger, QuarantineReader, QueryError, RawReader, Refused, Row, RuleError, RuleErrorReader, Shadowed, Strays, Tally,
-    Violation, Whose,
+    Violation, Whose, judge,
 };
 use crate::seam::Logs;
 use crate::world::clock;
@@ -41,6 +41,8 @@ pub(super) struct Oracles {
     /// Whether every plain outlier must be told.
     pub(super) outliers_owed: bool,
     pub(super) trace: Trace,
+    /// When devices stop publishing.
+    pub(super) hardship_end: Time,
 }
 
 /// Readings of a run up to which every record of the raw stream is looked at: beyond it, those that came to the lake.
@@ -85,6 +87,8 @@ pub(super) struct Checked {
     pub anomalies: u64,
     /// Outliers that are owed, and were not told.
     pub untold: u64,
+    /// How well anomalies told what devices suffered.
+    pub detection: Option<Detection>,
     /// What devices are and have heard.
     pub devices: Devices,
     /// The first reading that is owed and has not been seen.
@@ -162,6 +166,7 @@ impl Oracles {
         let owed = self.outliers_owed.then_some(&arrived as Arrived<'_>);
         violations.extend(told.violations(truth, owed));
         let untold = owed.map_or(0, |arrived| told.untold(truth, arrived).len() as u64);
+        let detection = judge(truth, told.each(), self.hardship_end);
         let devices = self.devices.look(truth, shadowed).await?;
         violations.extend(devices.violations(truth));
         // Once: it walks over every acknowledged reading.
@@ -184,6 +189,7 @@ impl Oracles {
             intrusions: truth.intrusions().tried,
             anomalies: told.count() as u64,
             untold,
+            detection,
             devices,
             first_missing: ledger.first_missing(),
             violations,
@@ -315,6 +321,7 @@ impl Oracles {
             intrusions: 0,
             anomalies: 0,
             untold: 0,
+            detection: None,
             devices: Devices::default(),
             first_missing: None,
             violations,

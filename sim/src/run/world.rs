@@ -130,9 +130,10 @@ impl World {
         seam::serve(&cloud, &aws, harness.wire);
         let owed = owes_outliers(&scenario, &faults);
         let logs = Logs::of(plan.iter().map(|device| (device.tenant.as_str(), device.id.as_str())));
+        let hardship_end = scenario.start + scenario.phase.hardship;
         let due = Due::of(&scenario, after_changes.iter().chain([&settings]));
-        let oracles =
-            oracles((&seam::sdk_config(&cloud, &oracle), &deployed), (owed, due), (trace.clone(), logs.clone()));
+        let config = seam::sdk_config(&cloud, &oracle);
+        let oracles = oracles((&config, &deployed), (owed, hardship_end, due), (trace.clone(), logs.clone()));
         let deployer =
             seam::session_credential("deployer", &format!("arn:aws:iam::{}:root", cloud.look(|a| a.id().to_owned())));
         cloud.enter(|account, _| account.add_credential(deployer.clone()));
@@ -302,7 +303,9 @@ impl World {
         }
     }
 
-    fn tell_of_devices(&self, summary: &mut Summary) {
+    fn tell_of_devices(&self, summary: &mut Summary, checked: &Checked) {
+        self.count_devices(summary, &checked.devices);
+        summary.detection.clone_from(&checked.detection);
         measure::joins(summary, &self.fleet.joins());
         let end = self.scenario.start + self.scenario.phase.hardship;
         labels::tell(&self.fleet.truth(), end, self.options.record.as_ref(), summary);
@@ -335,8 +338,7 @@ impl World {
                 summary.counters.insert(name.to_owned(), count);
             }
         }
-        self.count_devices(&mut summary, &checked.devices);
-        self.tell_of_devices(&mut summary);
+        self.tell_of_devices(&mut summary, &checked);
         for (mark, count) in
             [(mark::DUPLICATE_DELIVERED, checked.tally.duplicates), (mark::MESSAGE_QUARANTINED, checked.strays.0)]
         {
@@ -395,7 +397,7 @@ fn node(name: &str, ip: &str) -> NodeHandle {
 
 fn oracles(
     (config, deployed): (&aws_types::SdkConfig, &Deployed),
-    (outliers_owed, due): (bool, Option<Due>),
+    (outliers_owed, hardship_end, due): (bool, Time, Option<Due>),
     (trace, logs): (Trace, Logs),
 ) -> Oracles {
     Oracles {
@@ -413,6 +415,7 @@ fn oracles(
         table: PROCESSED_TABLE,
         outliers_owed,
         trace,
+        hardship_end,
     }
 }
 

@@ -164,8 +164,10 @@ fn detect(shard: &mut Shard, shard_id: &str, readings: &[(&str, Reading<'_>)], a
         let before = effect.anomalies.len();
         let anomalies = &mut effect.anomalies;
         let applied = shard.apply(&key, sequence_number, reading, SERIES_MAX, |metric, value, detector| {
-            if let Some(finding) = detector.next(value) {
-                anomalies.push(Anomaly::new(reading, metric, value, &finding, (shard_id, sequence_number)));
+            let assessment = detector.next(reading.at_ms(), value);
+            if let Some(kind) = assessment.kind {
+                let found = (kind, &assessment);
+                anomalies.push(Anomaly::new(reading, metric, value, found, (shard_id, sequence_number)));
             }
         });
         if let Applied::Now { without_detector } = applied {

@@ -19,7 +19,7 @@
 //! parents of a new shard have asked is found again in their states. When a state is deleted, what was asked stays asked
 //! until the device has its next anomaly.
 //!
-//! `detector.rs` decides what is unusual, `state.rs` keeps detectors and tells repetitions, `store.rs` is the object in S3,
+//! `detector` decides what is unusual, `state.rs` keeps detectors and tells repetitions, `store.rs` is the object in S3,
 //! `handler.rs` puts them together.
 
 mod asked;
@@ -39,6 +39,7 @@ mod attention_tests;
 #[cfg(test)]
 mod tests;
 
+pub use detector::{Assessment, Detector, Kind};
 pub use handler::{
     ALERT_TOPIC_ARN, ANOMALY_BUCKET, ATTENTION, ATTENTION_INTERVAL_MIN_MS, ATTENTION_QUIET_S, AnomalyDetection,
     HANDLER, STATE_BUCKET, VARIABLES,

@@ -6,7 +6,7 @@ use aws_sdk_s3::primitives::{ByteStream, SdkBody};
 use serde::Serialize;
 
 use super::ANOMALY_PREFIX;
-use super::detector::{Finding, Kind};
+use super::detector::{Assessment, Kind};
 use super::reading::Reading;
 use crate::calendar;
 use crate::calls::{CallError, Clock};
@@ -37,8 +37,14 @@ pub(super) struct Anomaly {
 
 impl Anomaly {
     /// What a detector found in a reading.
-    pub fn new(reading: &Reading<'_>, metric: &str, value: f64, finding: &Finding, record: (&str, &str)) -> Self {
-        let Finding { kind, score, expected, scale } = *finding;
+    pub fn new(
+        reading: &Reading<'_>,
+        metric: &str,
+        value: f64,
+        (kind, assessment): (Kind, &Assessment),
+        record: (&str, &str),
+    ) -> Self {
+        let Assessment { score, expected, scale, .. } = *assessment;
         Anomaly {
             tenant_id: reading.tenant_id.to_string(),
             device_id: reading.device_id.to_string(),

@@ -10,14 +10,16 @@ use super::handler::{
 use super::{ANOMALY_PREFIX, STATE_PREFIX};
 use crate::declare::{
     DataBucket, FunctionSpec, READ_STREAM, add_bucket, add_function, data_key, decrypt, encrypt_and_decrypt,
+    keep_failed_batches,
 };
 use crate::naming::Naming;
 use crate::settings::Settings;
 use crate::template::iam::{Statement, allow};
-use crate::template::lambda::EventSourceMapping;
+use crate::template::lambda::{DestinationConfig, EventSourceMapping};
 use crate::template::s3::Bucket;
 use crate::template::sns::{Subscription, Topic, TopicPolicy};
 use crate::template::{Expr, Handle, Published, Template};
+use crate::transform::enrichment::quarantine_bucket;
 use crate::transform::streaming;
 
 /// Name of the stack inside an environment.
@@ -87,7 +89,7 @@ pub fn stack(settings: &Settings) -> Template {
             (ATTENTION_QUIET_S, numbers.attention.quiet_s.to_string().into()),
         ]),
         policies: policies(naming, &stream, &state, &topic),
-        no_dead_letters: "It reads a stream: a batch that fails stays in the stream and is delivered again.",
+        no_dead_letters: "It reads a stream: a batch that fails is delivered again and then kept in the quarantine.",
     };
     let function = add_function(&mut template, settings, spec);
     template.add(
@@ -100,6 +102,9 @@ pub fn stack(settings: &Settings) -> Template {
             batch_size: numbers.batch_size,
             batching_window_s: numbers.batch_window_s,
             function_response_types: vec!["ReportBatchItemFailures"],
+            bisect_on_error: true,
+            retry_attempts: numbers.retry_attempts,
+            destination_config: DestinationConfig::on_failure(Expr::s3_arn(quarantine_bucket(naming))),
         },
     );
     template.publish(&outputs.alert_topic_arn, "Topic that is told of anomalies", topic.arn());
@@ -126,6 +131,7 @@ fn policies(
             ],
         ),
         ("write-anomalies", vec![allow(["s3:PutObject"], [anomalies]).in_this_account_only()]),
+        ("keep-failed-batches", keep_failed_batches(&quarantine_bucket(naming))),
         ("tell-of-anomalies", vec![allow(["sns:Publish"], [topic.arn()])]),
         (
             "ask-devices",

@@ -264,7 +264,7 @@ mod tests {
 
     fn reading(seq: u64, metrics: Vec<(String, f64)>, received_at: i64) -> Reading<'static> {
         let metrics = Metrics(metrics.into_iter().map(|(name, value)| (Cow::Owned(name), value)).collect());
-        Reading { tenant_id: "acme".into(), device_id: "d".into(), seq, ts: 1, received_at, metrics }
+        Reading { tenant_id: "acme".into(), device_id: "d".into(), seq, ts: 1, event_at: None, received_at, metrics }
     }
 
     /// Applies the reading `n` of a device; answers how many values went to a detector.
@@ -284,7 +284,7 @@ mod tests {
         let metrics = vec![("temp".to_owned(), f64::from(u32::try_from(n % 7).unwrap()))];
         let reading = reading(seq, metrics, 1_772_323_200_000 + hours * 3_600_000);
         let applied = shard.apply(device, &number, &reading, series_max, |_, value, detector| {
-            detector.next(value);
+            detector.next(0, value);
             detected += 1;
         });
         (applied, detected)

@@ -86,6 +86,9 @@ impl Lambda {
         let live = |m: &Mapping| m.uuid == uuid && m.state != State::Deleted;
         let index = self.mappings.iter().position(live).ok_or_else(super::rest::mapping_not_found)?;
         permit_reader(cx, &new.reader, &new.source_arn)?;
+        if let Some(destination) = &new.on_failure {
+            destination.permit(cx, &new.reader)?;
+        }
         // A mapping that was never enabled before begins now.
         let begins = new.state == State::Enabled && self.mappings[index].shards.is_empty();
         let shards = if begins { Some(streams.list_shards(&self.mappings[index].stream)?) } else { None };
@@ -97,6 +100,11 @@ impl Lambda {
         mapping.batch_size = new.batch_size;
         mapping.window = new.window;
         mapping.reports_item_failures = new.reports_item_failures;
+        mapping.lanes = new.lanes;
+        mapping.bisects = new.bisects;
+        mapping.retries_max = new.retries_max;
+        mapping.age_max = new.age_max;
+        mapping.on_failure = new.on_failure;
         mapping.last_modified = cx.now;
         mapping.state = new.state;
         let provisioned = Provisioned::new(mapping.uuid.clone())

@@ -35,9 +35,13 @@
 mod answer;
 mod calls;
 mod change;
+mod deliver;
+mod destination;
 mod event;
+mod failure;
 mod function;
 mod invoke;
+mod lane;
 mod mapping;
 mod operate;
 mod permission;
@@ -58,7 +62,7 @@ pub use function::FunctionInfo;
 pub use invoke::{FunctionError, FunctionErrorKind};
 pub use rest::RestCall;
 
-use crate::core::ports::{LogGroups, Streams};
+use crate::core::ports::{LogGroups, Notifications, Objects, Streams};
 use crate::core::{AwsError, Cx, Deferred, Outcome, Provisioned, Resource};
 use calls::Calls;
 use function::Function;
@@ -74,6 +78,10 @@ use world::time::Time;
 pub struct Ports<'p> {
     /// Kinesis.
     pub streams: &'p mut dyn Streams,
+    /// S3.
+    pub objects: &'p mut dyn Objects,
+    /// SNS.
+    pub topics: &'p mut dyn Notifications,
     /// CloudWatch Logs.
     pub logs: &'p dyn LogGroups,
 }
@@ -197,6 +205,9 @@ impl Lambda {
         }
         let mapping = properties.create(cx, resource, stream, &function.info)?;
         permit::permit_reader(cx, &mapping.reader, &mapping.source_arn)?;
+        if let Some(destination) = &mapping.on_failure {
+            destination.permit(cx, &mapping.reader)?;
+        }
         let provisioned = Provisioned::new(mapping.uuid.clone())
             .attribute("Id", mapping.uuid.clone())
             .attribute("EventSourceMappingArn", mapping.arn.clone());

@@ -311,23 +311,25 @@ fn description(mapping: &Mapping) -> Value {
         StartingPosition::AtTimestamp(time) => ("AT_TIMESTAMP", Some(time.epoch_seconds())),
     };
     let response_types: &[&str] = if mapping.reports_item_failures { &["ReportBatchItemFailures"] } else { &[] };
+    let on_failure =
+        mapping.on_failure.as_ref().map_or(json!({}), |destination| json!({ "Destination": destination.arn() }));
     let mut answer = json!({
         "UUID": mapping.uuid,
         "EventSourceMappingArn": mapping.arn,
         "StartingPosition": start,
         "BatchSize": mapping.batch_size,
         "MaximumBatchingWindowInSeconds": mapping.window.as_secs(),
-        "ParallelizationFactor": 1,
+        "ParallelizationFactor": mapping.lanes,
         "EventSourceArn": mapping.source_arn,
         "FunctionArn": mapping.function_arn,
         "LastModified": mapping.last_modified.epoch_seconds(),
         "LastProcessingResult": mapping.last_result,
         "State": if mapping.state == State::Enabled { "Enabled" } else { "Disabled" },
         "StateTransitionReason": "User action",
-        "DestinationConfig": { "OnFailure": {} },
-        "MaximumRecordAgeInSeconds": -1,
-        "BisectBatchOnFunctionError": false,
-        "MaximumRetryAttempts": -1,
+        "DestinationConfig": { "OnFailure": on_failure },
+        "MaximumRecordAgeInSeconds": mapping.age_max.map_or(json!(-1), |age| json!(age.as_secs())),
+        "BisectBatchOnFunctionError": mapping.bisects,
+        "MaximumRetryAttempts": mapping.retries_max.map_or(json!(-1), |most| json!(most)),
         "TumblingWindowInSeconds": 0,
         "FunctionResponseTypes": response_types,
     });

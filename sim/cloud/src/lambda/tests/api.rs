@@ -30,7 +30,7 @@ impl Bench {
         }
         let body = Bytes::from_static(body);
         let call = RestCall { method, target, headers: &map, body: &body };
-        let mut ports = Ports { streams: &mut self.stream, logs: &Groups };
+        let mut ports = ports(&mut self.stream, &mut self.store, &mut self.topics);
         self.lambda.call_rest(&mut self.parts.cx(self.now, &caller), &mut ports, &call)
     }
 }
@@ -105,12 +105,20 @@ fn what_no_mapping_can_be_is_refused() {
         ("BatchSize", json!(0), validation, "BatchSize is 0; Lambda takes 1 to 10000"),
         ("BatchSize", json!(10_001), validation, "BatchSize is 10001"),
         ("MaximumBatchingWindowInSeconds", json!(301), validation, "takes 0 to 300"),
-        ("ParallelizationFactor", json!(2), validation, "ParallelizationFactor"),
-        ("BisectBatchOnFunctionError", json!(true), validation, "BisectBatchOnFunctionError"),
-        ("MaximumRetryAttempts", json!(3), validation, "MaximumRetryAttempts"),
-        ("MaximumRecordAgeInSeconds", json!(60), validation, "MaximumRecordAgeInSeconds"),
+        ("ParallelizationFactor", json!(0), validation, "ParallelizationFactor is 0; Lambda takes 1 to 10"),
+        ("ParallelizationFactor", json!(11), validation, "ParallelizationFactor is 11"),
+        ("MaximumRetryAttempts", json!(-2), validation, "MaximumRetryAttempts is -2; Lambda takes -1, or 0 to 10000"),
+        ("MaximumRetryAttempts", json!(10_001), validation, "MaximumRetryAttempts is 10001"),
+        ("MaximumRecordAgeInSeconds", json!(59), validation, "takes -1, or 60 to 604800"),
         ("TumblingWindowInSeconds", json!(10), validation, "TumblingWindowInSeconds"),
-        ("DestinationConfig", json!({}), validation, "DestinationConfig"),
+        ("DestinationConfig", json!({ "OnFailure": {} }), validation, "Destination field is required"),
+        ("DestinationConfig", json!({ "OnSuccess": {} }), validation, "OnSuccess"),
+        (
+            "DestinationConfig",
+            json!({ "OnFailure": { "Destination": "arn:aws:sqs:eu-west-1:123456789012:queue" } }),
+            validation,
+            "a destination of sqs is not modelled",
+        ),
         ("FilterCriteria", json!({}), validation, "FilterCriteria"),
         ("FunctionResponseTypes", json!(["Other"]), validation, "ReportBatchItemFailures"),
     ] {

@@ -38,38 +38,51 @@ const VALUE_MAX: f64 = 1e300;
 
 /// What is unusual.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Kind {
+pub enum Kind {
+    /// A value far from what was expected.
     Spike,
+    /// A new level.
     LevelShift,
+    /// A level that moves slowly and lastingly.
+    Drift,
+    /// The same value again and again in a series whose values otherwise differ.
     Flatline,
+    /// A gap between readings, much longer than usual; told at the first reading after it.
+    Dropout,
 }
 
 impl Kind {
+    /// All kinds.
+    pub const ALL: [Kind; 5] = [Kind::Spike, Kind::LevelShift, Kind::Drift, Kind::Flatline, Kind::Dropout];
+
     /// The kind, as it is written.
     pub fn code(self) -> &'static str {
         match self {
             Kind::Spike => "spike",
             Kind::LevelShift => "level-shift",
+            Kind::Drift => "drift",
             Kind::Flatline => "flatline",
+            Kind::Dropout => "dropout",
         }
     }
 }
 
-/// Something unusual.
+/// What a detector says of a value.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Finding {
-    pub kind: Kind,
-    /// How unusual, from 0 to 1.
+pub struct Assessment {
+    /// How unusual it is, from 0 to 1.
     pub score: f64,
-    /// The level before the value.
+    /// What is to be told; nothing for a usual value.
+    pub kind: Option<Kind>,
+    /// What was expected before the value, in its unit.
     pub expected: f64,
-    /// The scale before the value.
+    /// How far values usually are from it, in the same unit; 0 while nothing is known.
     pub scale: f64,
 }
 
 /// The detector of one series.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Detector {
+pub struct Detector {
     /// Values so far, up to [`WARM_UP`].
     count: u32,
     level: f64,
@@ -87,20 +100,19 @@ pub(super) struct Detector {
     in_spike: bool,
 }
 
-/// A detector as bytes.
-pub(super) type Bytes = [u8; Detector::SIZE];
-
 impl Detector {
     /// Bytes of a detector.
     pub const SIZE: usize = 53;
 
-    /// Takes the next value, which is finite, and tells what is unusual about it.
-    pub fn next(&mut self, value: f64) -> Option<Finding> {
+    /// Takes the next value, which is finite, with its time in ms since the Unix epoch, and tells how unusual it is.
+    pub fn next(&mut self, at_ms: i64, value: f64) -> Assessment {
         debug_assert!(value.is_finite());
+        let _ = at_ms;
         let value = value.clamp(-VALUE_MAX, VALUE_MAX);
         if self.count < WARM_UP {
+            let (expected, scale) = if self.count == 0 { (value, 0.0) } else { (self.level, self.scale) };
             self.warm_up(value);
-            return None;
+            return Assessment { score: 0.0, kind: None, expected, scale };
         }
         let (expected, scale) = (self.level, self.scale.max(self.scale_min()));
         let deviation = value - self.level;
@@ -115,15 +127,16 @@ impl Detector {
             self.level = expected + jump;
             self.in_spike = false;
         }
-        let finding = |kind, score| Some(Finding { kind, score, expected, scale });
-        match (shift, spike, flat) {
-            (Some(jump), _, _) => finding(Kind::LevelShift, score(jump.abs() / scale, SHIFT_FROM)),
-            (_, true, _) => finding(Kind::Spike, score(distance, SPIKE_BEGINS)),
+        let (kind, score) = match (shift, spike, flat) {
+            (Some(jump), _, _) => (Some(Kind::LevelShift), score(jump.abs() / scale, SHIFT_FROM)),
+            (_, true, _) => (Some(Kind::Spike), score(distance, SPIKE_BEGINS)),
             (_, _, true) => {
-                finding(Kind::Flatline, score(f64::from(self.repeats) * self.changes, f64::from(FLAT_AFTER)))
+                let flat = f64::from(self.repeats) * self.changes;
+                (Some(Kind::Flatline), score(flat, f64::from(FLAT_AFTER)))
             }
-            _ => None,
-        }
+            _ => (None, score(distance, SPIKE_BEGINS)),
+        };
+        Assessment { score, kind, expected, scale }
     }
 
     fn scale_min(&self) -> f64 {
@@ -187,7 +200,7 @@ impl Detector {
     }
 
     /// The detector as bytes. Numbers keep every bit.
-    pub fn to_bytes(&self) -> Bytes {
+    pub fn to_bytes(&self) -> [u8; Self::SIZE] {
         let mut bytes = [0; Self::SIZE];
         let mut at = 0;
         let mut put = |part: &[u8]| {
@@ -205,7 +218,7 @@ impl Detector {
     }
 
     /// The detector that [`Self::to_bytes`] gave.
-    pub fn from_bytes(bytes: &Bytes) -> Self {
+    pub fn from_bytes(bytes: &[u8; Self::SIZE]) -> Self {
         let word = |at: usize| -> [u8; 4] { std::array::from_fn(|n| bytes[at + n]) };
         let number = |at: usize| f64::from_le_bytes(std::array::from_fn(|n| bytes[at + n]));
         Detector {
@@ -242,7 +255,7 @@ mod tests {
     fn findings(values: impl IntoIterator<Item = f64>) -> Vec<(usize, Kind)> {
         let mut detector = Detector::default();
         let found = values.into_iter().enumerate();
-        found.filter_map(|(n, value)| detector.next(value).map(|finding| (n, finding.kind))).collect()
+        found.filter_map(|(n, value)| detector.next(0, value).kind.map(|kind| (n, kind))).collect()
     }
 
     #[test]
@@ -286,8 +299,10 @@ mod tests {
     fn a_stronger_outlier_scores_higher() {
         let score = |by: f64| {
             let mut detector = Detector::default();
-            (0..200).for_each(|n| assert_eq!(detector.next(wave(n)), None));
-            detector.next(wave(200) + by).expect("it is unusual").score
+            (0..200).for_each(|n| assert_eq!(detector.next(0, wave(n)).kind, None));
+            let assessment = detector.next(0, wave(200) + by);
+            assert_eq!(assessment.kind, Some(Kind::Spike));
+            assessment.score
         };
         assert!(score(5.0) < score(10.0) && score(10.0) < score(100.0), "{} {}", score(5.0), score(10.0));
         assert!(score(5.0) >= 0.5 && score(1e300) <= 1.0);
@@ -314,10 +329,9 @@ mod tests {
         fn whatever_comes_scores_lie_between_0_and_1_and_the_state_stays_finite(values in values()) {
             let mut detector = Detector::default();
             for value in values {
-                if let Some(finding) = detector.next(value) {
-                    prop_assert!((0.0..=1.0).contains(&finding.score), "{:?}", finding);
-                    prop_assert!(finding.expected.is_finite() && finding.scale.is_finite() && finding.scale > 0.0);
-                }
+                let assessment = detector.next(0, value);
+                prop_assert!((0.0..=1.0).contains(&assessment.score), "{:?}", assessment);
+                prop_assert!(assessment.expected.is_finite() && assessment.scale.is_finite() && assessment.scale >= 0.0);
                 let state = [detector.level, detector.scale, detector.last, detector.changes, detector.side_sum];
                 prop_assert!(state.iter().all(|number| number.is_finite()), "{:?}", detector);
                 prop_assert!(detector.scale >= 0.0 && (0.0..=1.0).contains(&detector.changes));
@@ -327,12 +341,12 @@ mod tests {
         #[test]
         fn a_detector_that_was_stored_goes_on_as_if_it_never_was(values in values(), cut in 0..1000_usize) {
             let mut whole = Detector::default();
-            let expected: Vec<_> = values.iter().map(|value| whole.next(*value)).collect();
+            let expected: Vec<_> = values.iter().map(|value| whole.next(0, *value)).collect();
             let (before, after) = values.split_at(cut % (values.len() + 1));
             let mut first = Detector::default();
-            let mut found: Vec<_> = before.iter().map(|value| first.next(*value)).collect();
+            let mut found: Vec<_> = before.iter().map(|value| first.next(0, *value)).collect();
             let mut second = Detector::from_bytes(&first.to_bytes());
-            found.extend(after.iter().map(|value| second.next(*value)));
+            found.extend(after.iter().map(|value| second.next(0, *value)));
             prop_assert_eq!(found, expected);
             prop_assert_eq!(second, whole);
         }
