@@ -30,5 +30,6 @@ mod strategy;
 mod support;
 mod sweep;
 mod tidy;
+mod transform;
 mod triggers;
 mod wire;
