@@ -51,7 +51,7 @@ pub const TUNING: Tuning = Tuning {
     usual: 404.0,
     season: 200.0,
     astray: 2.46,
-    clip: 3.141,
+    clip: 3.13,
     tail: 0.00631,
     tail_memory: 14.7,
     tail_clip: 18.5,
