@@ -99,7 +99,7 @@ pub struct Enrichment {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AnomalyDetection {
-    /// Most records of a batch: 1 to 10,000, at most 10 without a window. Default 4,000: the state of a shard, some 700
+    /// Most records of a batch: 1 to 10,000, at most 10 without a window. Default 4,000: the state of a shard, some 800
     /// bytes a device of two metrics, is written once a batch.
     pub batch_size: u32,
     /// How long a batch may gather: 0 to 300, at least 1 for batches of more than 10 records. An anomaly is told that much

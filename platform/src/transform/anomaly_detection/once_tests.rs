@@ -191,7 +191,7 @@ fn stream(split: usize, merged: usize, twice: &[(usize, usize)]) -> [Records; 4]
     let mut all = Vec::new();
     for _ in 0..LENGTH {
         for (device, readings) in &mut of_devices {
-            all.push((*device, readings.next().expect("there are as many")));
+            all.push((*device, timely(&readings.next().expect("there are as many"))));
         }
     }
     let once = all.clone();
@@ -211,6 +211,13 @@ fn stream(split: usize, merged: usize, twice: &[(usize, usize)]) -> [Records; 4]
         stream[shard].push(reading);
     }
     stream
+}
+
+/// A reading that was taken when it arrived.
+fn timely(reading: &str) -> String {
+    let mut reading: Value = serde_json::from_str(reading).expect("a reading is JSON");
+    reading["ts"] = reading["received_at"].clone();
+    reading.to_string()
 }
 
 /// Device and number of an anomaly's reading.
