@@ -8,7 +8,7 @@ use super::tuning::Tuning;
 const BINS: usize = 32;
 /// Values that decide the first range.
 const RANGE_AFTER: u32 = 50;
-/// The first range is at least this part of the value.
+/// The first range is at least this part of the level.
 const RANGE_LEAST: f64 = 1e-3;
 /// And at least this.
 const RANGE_LEAST_ABSOLUTE: f64 = 1e-9;
@@ -31,7 +31,7 @@ impl Histogram {
     /// Bytes of a histogram.
     pub const SIZE: usize = BINS * 2 + 8;
 
-    /// Takes the `n`-th value, counted from 1; `magnitude` is its size in its own unit. Answers how new it is: minus the
+    /// Takes the `n`-th value, counted from 1; `magnitude` is the level's size in its own unit. Answers how new it is: minus the
     /// logarithm of the share of values like it, and more for one outside of the range.
     pub fn next(&mut self, value: f32, n: u32, magnitude: f64, tuning: &Tuning) -> Option<f32> {
         if n < RANGE_AFTER {

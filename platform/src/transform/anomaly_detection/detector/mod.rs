@@ -1,4 +1,13 @@
-//! The detector of one series: which readings are unusual, given those before.
+//! The detector of one series: which readings are unusual, given those before. Pure: no clock, no look-ahead, no parameters
+//! of a series, and a state of fixed size ([`Detector::SIZE`] bytes).
+//!
+//! Two judges look at each reading:
+//! - **rules** (`rules.rs`) tell what is plainly unusual, of five kinds, each time it happens; and what was expected.
+//! - **rarity** (`rarity.rs`) says how unusual it is among all that the series has shown so far, and gets used to what is
+//!   repeated. Its score is what the benchmark judges; from one half on it tells a kind by itself, once a day of the
+//!   series is known.
+//!
+//! SCORES
 
 mod bytes;
 mod histogram;
@@ -64,7 +73,8 @@ impl Detector {
             (self.origin, self.quiet) = (value, QUIET_AFTER_RULES);
         }
         self.count = self.count.saturating_add(1);
-        let (n, from, magnitude) = (self.count, (value - self.origin) as f32, value.abs());
+        let (n, from) = (self.count, (value - self.origin) as f32);
+        let magnitude = (self.origin + f64::from(self.rules.level())).abs();
         let (expected, plain) = self.rules.next(at_ms, from, n, magnitude);
         let rare = self.rarity.next(at_ms, from, n, magnitude, tuning);
         self.quiet = if plain.is_some() { 0 } else { self.quiet.saturating_add(1).min(QUIET_AFTER_RULES) };

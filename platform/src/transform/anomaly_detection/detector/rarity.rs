@@ -84,8 +84,8 @@ impl Rarity {
     /// Bytes of it.
     pub const SIZE: usize = 7 * 4 + 2 + FEATURES * Tail::SIZE + Season::SIZE + Histogram::SIZE;
 
-    /// Takes the `n`-th reading, counted from 1; `magnitude` is the value's size in its own unit, `value` may begin at another
-    /// zero.
+    /// Takes the `n`-th reading, counted from 1; `magnitude` is the level's size in its own unit, `value` may begin at
+    /// another zero.
     pub fn next(&mut self, at_ms: i64, value: f32, n: u32, magnitude: f64, tuning: &Tuning) -> Rare {
         let features = self.features(at_ms, value, n, magnitude, tuning);
         let (mut sum, mut most, mut means) = (0.0_f32, 0.0_f32, Kind::Spike);

@@ -47,7 +47,7 @@ pub struct Tuning {
 pub const TUNING: Tuning = Tuning {
     slow: 13900.0,
     fast: 17.1,
-    active: 300.0,
+    active: 100.0,
     usual: 404.0,
     season: 200.0,
     astray: 2.46,
@@ -61,5 +61,5 @@ pub const TUNING: Tuning = Tuning {
     early: 75.8,
     gain: 0.155,
     hold: 19.9,
-    more: 7.31,
+    more: 7.3,
 };
