@@ -2,9 +2,8 @@
 //!
 //! Seven features look at a reading, each a distance that is 0 when all is usual: from the slow level, from the value
 //! before, of the fast level from the slow one, from the hour of the day, of late values from their hours, more activity
-//! than usual, and less of it. Each has its own tail (`tail.rs`), which says how far the feature is
-//! beyond what is rare for this series; so no feature needs a unit, and a series with a heavy tail needs more to
-//! surprise. The surprises are pressed together by a logarithm and added: several that agree count for more than a large
+//! than usual, and less of it. Each has its own tail (`tail.rs`), which says how far the feature is beyond what is rare for this
+//! series; so no feature needs a unit, and a series with a heavy tail needs more to surprise. The surprises are pressed together by a logarithm and added: several that agree count for more than a large
 //! one alone. A reading that has surprised holds back the next ones for a while, unless they are much more surprising,
 //! and makes the tails longer: repetitions surprise less.
 
@@ -14,7 +13,7 @@ use super::season::Season;
 use super::tail::Tail;
 use super::tuning::Tuning;
 
-/// Readings before any is rare, and before values may move levels by no more than some scales.
+/// Readings before values may move levels by no more than some scales.
 pub(super) const LEARNING: u32 = 20;
 /// Readings before a surprise alone tells a kind.
 const KINDS_FROM: u32 = 512;
