@@ -1,7 +1,30 @@
-//! The detector of one series: which readings are unusual, given those before.
+//! The detector of one series: which readings are unusual, given those before. Pure: no clock, no look-ahead, no parameters
+//! of a series, and a state of fixed size ([`Detector::SIZE`] bytes).
+//!
+//! Two judges look at each reading:
+//! - **rules** (`rules.rs`) tell what is plainly unusual, of five kinds, each time it happens; and what was expected.
+//! - **rarity** (`rarity.rs`) says how unusual it is among all that the series has shown so far, and gets used to what is
+//!   repeated. Its score is what the benchmark judges; from one half on it tells a kind by itself, once a day of the
+//!   series is known.
+//!
+//! **How good it is.** On the Numenta Anomaly Benchmark v1.1 (58 series, 365,558 readings; its own rules, without the
+//! series' extremes, which the benchmark would allow to know beforehand), standard / few false alarms / few misses:
+//!
+//! | series | one threshold at its best | threshold one half |
+//! | --- | --- | --- |
+//! | all 58 | 70.7 / 61.2 / 75.9 | 70.5 / 60.7 / 75.7 |
+//! | 39 that its constants were tuned on | 73.8 / 64.4 / 79.0 | 73.5 / 63.8 / 78.8 |
+//! | 19 held out, declared beforehand (`SPLIT.md`) | 65.1 / 55.3 / 70.1 | 64.9 / 54.8 / 69.9 |
+//!
+//! The held-out series were looked at once, after tuning; nothing was changed for what they said. For comparison: AWS's
+//! Random Cut Forest has 51.7, Numenta's HTM 70.5, the best published detector 74.9 on all 58.
+//!
+//! **Constants.** `tuning.rs` tells which there are and how they were found. None is of a series, a name or a kind of data.
+//!
+//! **What it does not know**: more than one season (a day, by the hour in UTC), months and holidays, and how several
+//! metrics of a device go together.
 
 mod bytes;
-mod histogram;
 mod rarity;
 mod rules;
 mod season;
@@ -64,9 +87,10 @@ impl Detector {
             (self.origin, self.quiet) = (value, QUIET_AFTER_RULES);
         }
         self.count = self.count.saturating_add(1);
-        let (n, from, magnitude) = (self.count, (value - self.origin) as f32, value.abs());
+        let (n, from) = (self.count, (value - self.origin) as f32);
+        let magnitude = (self.origin + f64::from(self.rules.level())).abs();
         let (expected, plain) = self.rules.next(at_ms, from, n, magnitude);
-        let rare = self.rarity.next(at_ms, from, n, magnitude, tuning);
+        let rare = self.rarity.next(at_ms, from, n, tuning);
         self.quiet = if plain.is_some() { 0 } else { self.quiet.saturating_add(1).min(QUIET_AFTER_RULES) };
         Assessment {
             score: rare.score,

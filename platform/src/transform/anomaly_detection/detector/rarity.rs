@@ -1,21 +1,19 @@
 //! How rare a reading is, among all that its series has shown so far.
 //!
-//! Eight features look at a reading, each a distance that is 0 when all is usual: from the slow level, from the value
+//! Seven features look at a reading, each a distance that is 0 when all is usual: from the slow level, from the value
 //! before, of the fast level from the slow one, from the hour of the day, of late values from their hours, more activity
-//! than usual, less of it, and how new the value is. Each has its own tail (`tail.rs`), which says how far the feature is
-//! beyond what is rare for this series; so no feature needs a unit, and a series with a heavy tail needs more to
-//! surprise. The surprises are pressed together by a logarithm and added: several that agree count for more than a large
+//! than usual, and less of it. Each has its own tail (`tail.rs`), which says how far the feature is beyond what is rare for this
+//! series; so no feature needs a unit, and a series with a heavy tail needs more to surprise. The surprises are pressed together by a logarithm and added: several that agree count for more than a large
 //! one alone. A reading that has surprised holds back the next ones for a while, unless they are much more surprising,
 //! and makes the tails longer: repetitions surprise less.
 
 use super::bytes::Fields;
-use super::histogram::Histogram;
 use super::rules::Kind;
 use super::season::Season;
 use super::tail::Tail;
 use super::tuning::Tuning;
 
-/// Readings before any is rare, and before values may move levels by no more than some scales.
+/// Readings before values may move levels by no more than some scales.
 pub(super) const LEARNING: u32 = 20;
 /// Readings before a surprise alone tells a kind.
 const KINDS_FROM: u32 = 512;
@@ -38,20 +36,12 @@ const FAR_MAX: f32 = 1e9;
 const FEATURE_MAX: f32 = 1e30;
 
 /// Features, by their place.
-const FEATURES: usize = 8;
+const FEATURES: usize = 7;
 /// The distance from the hour of the day, which is known from the second day on.
 const OFF_HOUR: usize = 3;
 /// What the features mean when they dominate.
-const MEANS: [Kind; FEATURES] = [
-    Kind::Spike,
-    Kind::Spike,
-    Kind::LevelShift,
-    Kind::Spike,
-    Kind::LevelShift,
-    Kind::Spike,
-    Kind::Flatline,
-    Kind::Spike,
-];
+const MEANS: [Kind; FEATURES] =
+    [Kind::Spike, Kind::Spike, Kind::LevelShift, Kind::Spike, Kind::LevelShift, Kind::Spike, Kind::Flatline];
 
 /// What is known of a series' readings.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -68,7 +58,6 @@ pub(super) struct Rarity {
     surprise: f32,
     tails: [Tail; FEATURES],
     season: Season,
-    histogram: Histogram,
 }
 
 /// How rare a reading is.
@@ -82,12 +71,11 @@ pub(super) struct Rare {
 
 impl Rarity {
     /// Bytes of it.
-    pub const SIZE: usize = 7 * 4 + 2 + FEATURES * Tail::SIZE + Season::SIZE + Histogram::SIZE;
+    pub const SIZE: usize = 7 * 4 + 2 + FEATURES * Tail::SIZE + Season::SIZE;
 
-    /// Takes the `n`-th reading, counted from 1; `magnitude` is the value's size in its own unit, `value` may begin at another
-    /// zero.
-    pub fn next(&mut self, at_ms: i64, value: f32, n: u32, magnitude: f64, tuning: &Tuning) -> Rare {
-        let features = self.features(at_ms, value, n, magnitude, tuning);
+    /// Takes the `n`-th reading, counted from 1; `value` may begin at any zero.
+    pub fn next(&mut self, at_ms: i64, value: f32, n: u32, tuning: &Tuning) -> Rare {
+        let features = self.features(at_ms, value, n, tuning);
         let (mut sum, mut most, mut means) = (0.0_f32, 0.0_f32, Kind::Spike);
         for (((tail, feature), weight), kind) in self.tails.iter_mut().zip(features).zip(tuning.weights).zip(MEANS) {
             let far = feature.map_or(0.0, |feature| tail.next(feature.min(FEATURE_MAX), tuning).min(FAR_MAX));
@@ -118,7 +106,7 @@ impl Rarity {
         Rare { score: f64::from(surprise / (1.0 + surprise)), kind }
     }
 
-    fn features(&mut self, at_ms: i64, value: f32, n: u32, magnitude: f64, tuning: &Tuning) -> [Option<f32>; FEATURES] {
+    fn features(&mut self, at_ms: i64, value: f32, n: u32, tuning: &Tuning) -> [Option<f32>; FEATURES] {
         if n <= 1 {
             (self.slow, self.fast, self.last) = (value, value, value);
         }
@@ -139,7 +127,6 @@ impl Rarity {
         let busy = (self.active + least) / (self.usual + least);
         // Before that, both averages are nearly the same, whatever comes.
         let known = n as f32 > ACTIVITY_AFTER * tuning.active;
-        let newness = self.histogram.next(value, n, magnitude, tuning);
         [
             Some(deviation.abs()),
             Some(change),
@@ -148,7 +135,6 @@ impl Rarity {
             astray,
             known.then_some((busy - 1.0).max(0.0)),
             known.then_some((1.0 / busy - 1.0).max(0.0)),
-            newness,
         ]
     }
 
@@ -167,6 +153,5 @@ impl Rarity {
         fields.u16(&mut self.since);
         self.tails.iter_mut().for_each(|tail| tail.fields(fields));
         self.season.fields(fields);
-        self.histogram.fields(fields);
     }
 }

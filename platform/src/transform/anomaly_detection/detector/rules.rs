@@ -33,7 +33,7 @@ const FLAT_AFTER: u16 = 30;
 const FLAT_COUNTS: u16 = 3;
 /// A series whose values differ from the ones before less often than this never has a flatline.
 const FLAT_CHANGES_MIN: f32 = 0.75;
-/// The scale is at least this part of the value: a constant value gives no scale of its own.
+/// The scale is at least this part of the level: a constant value gives no scale of its own.
 const SCALE_MIN: f64 = 1e-3;
 /// The scale is at least this.
 const SCALE_MIN_ABSOLUTE: f64 = 1e-9;
@@ -123,7 +123,13 @@ impl Rules {
     /// Bytes of it.
     pub const SIZE: usize = 8 * 4 + 2 + 3 + 8;
 
-    /// Takes the `n`-th value, counted from 1; `magnitude` is its size in its own unit, `value` may begin at another zero.
+    /// The level, from the same zero as values.
+    pub fn level(&self) -> f32 {
+        self.level
+    }
+
+    /// Takes the `n`-th value, counted from 1; `magnitude` is the size of the level in its own unit, `value` may begin at
+    /// another zero.
     pub fn next(&mut self, at_ms: i64, value: f32, n: u32, magnitude: f64) -> (Expected, Option<Kind>) {
         let gap = self.next_gap(at_ms, n);
         if n <= WARM_UP {

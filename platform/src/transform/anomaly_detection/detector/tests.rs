@@ -55,7 +55,7 @@ fn a_quiet_series_is_not_unusual() {
 fn nearly_nothing_is_told_of_a_steady_season_with_noise() {
     for seed in 0..8 {
         let found = told((0..10_000).map(|n| seasonal(seed, n)));
-        assert!(found.len() <= 3, "{seed}: {found:?}");
+        assert!(found.len() <= 5, "{seed}: {found:?}");
     }
 }
 
