@@ -112,6 +112,54 @@ fn unknown_streams_have_the_code_and_the_text_of_aws() {
 }
 
 #[test]
+fn kinesis_pushes_records_to_a_consumer_over_the_event_stream() {
+    use aws_sdk_kinesis::types::{ConsumerStatus, StartingPosition, SubscribeToShardEventStream};
+
+    let (texts, numbers, lasted, repeated) = with_account(|cloud, config| async move {
+        let kinesis = aws_sdk_kinesis::Client::new(&config);
+        let arn = "arn:aws:kinesis:eu-west-1:123456789012:stream/readings";
+        let registered = kinesis.register_stream_consumer().stream_arn(arn).consumer_name("fan").send().await.unwrap();
+        let consumer = registered.consumer().unwrap().consumer_arn().to_owned();
+        let status = async || {
+            let described = kinesis.describe_stream_consumer().consumer_arn(&consumer).send().await.unwrap();
+            described.consumer_description().unwrap().consumer_status().clone()
+        };
+        while status().await != ConsumerStatus::Active {
+            clock::sleep(std::time::Duration::from_secs(1)).await;
+        }
+        let subscribe = || {
+            let position = StartingPosition::builder().r#type(ShardIteratorType::TrimHorizon).build().unwrap();
+            let call = kinesis.subscribe_to_shard().consumer_arn(&consumer).shard_id("shardId-000000000000");
+            call.starting_position(position).send()
+        };
+        // MD5 of "a" begins with 0c: the first shard.
+        let put = |data: String| kinesis.put_record().stream_name("readings").partition_key("a").data(Blob::new(data));
+        put("reading 0".to_owned()).send().await.unwrap();
+        let began = clock::now();
+        let mut stream = subscribe().await.unwrap().event_stream;
+        clock::sleep(std::time::Duration::from_millis(1_500)).await;
+        let repeated = subscribe().await.unwrap_err().into_service_error().code().map(str::to_owned);
+        let (mut texts, mut numbers) = (Vec::new(), Vec::new());
+        while let Some(event) = stream.recv().await.unwrap() {
+            let SubscribeToShardEventStream::SubscribeToShardEvent(event) = event else { panic!("{event:?}") };
+            for record in event.records() {
+                texts.push(String::from_utf8(record.data().as_ref().to_vec()).unwrap());
+                numbers.push(record.sequence_number().to_owned());
+                if texts.len() < 20 {
+                    put(format!("reading {}", texts.len())).send().await.unwrap();
+                }
+            }
+        }
+        drop(cloud);
+        (texts, numbers, clock::now().since(began), repeated)
+    });
+    assert_eq!(texts, (0..20).map(|n| format!("reading {n}")).collect::<Vec<_>>());
+    assert!(numbers.is_sorted() && numbers[0].starts_with("49"), "{numbers:?}");
+    assert!((300.0..301.0).contains(&lasted.as_secs_f64()), "{lasted:?}");
+    assert_eq!(repeated.as_deref(), Some("ResourceInUseException"));
+}
+
+#[test]
 fn dynamodb_gets_what_was_put_and_leaves_out_what_is_absent() {
     let names = with_account(|_, config| async move {
         let dynamodb = aws_sdk_dynamodb::Client::new(&config);
@@ -194,7 +242,7 @@ fn what_is_not_modelled_is_refused_and_not_retried() {
         let kinesis = aws_sdk_kinesis::Client::new(&config);
         let before = clock::now();
         let arn = "arn:aws:kinesis:eu-west-1:123456789012:stream/readings";
-        let error = kinesis.register_stream_consumer().stream_arn(arn).consumer_name("c").send().await.unwrap_err();
+        let error = kinesis.put_resource_policy().resource_arn(arn).policy("{}").send().await.unwrap_err();
         let _ = cloud;
         (error.into_service_error().code().map(str::to_owned), clock::now().since(before).as_millis())
     });

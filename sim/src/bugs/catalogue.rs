@@ -136,4 +136,15 @@ bugs! {
         "duplicates-of-one-hour", Call, ["exactly-once-in-gold"], curation::duplicates_of_one_hour,
             "Duplicates are looked for in the same hour alone: a reading whose copies lie in two hours comes twice.";
     }
+    // What becomes of batches that fail.
+    on "poison-message" {
+        "batches-not-split", Template, ["conservation"], templates::batches_not_split,
+            "The mapping lacks BisectBatchOnFunctionError: one record that ends the function takes its whole batch with it.";
+        "failures-kept-nowhere", Template, ["conservation"], templates::failures_kept_nowhere,
+            "The mapping has no destination for failures: what it gives up is gone.";
+    }
+    on "lambda-crash-loop" {
+        "few-attempts", Template, ["conservation"], templates::few_attempts,
+            "A batch has three attempts: what would have passed some minutes later is given up.";
+    }
 }

@@ -13,7 +13,7 @@ pub(super) struct Malformed {
 }
 
 /// Sequence numbers of what is no reading begin here: no device takes so many readings.
-const FIRST_SEQ: u64 = 1 << 40;
+pub const FIRST_SEQ: u64 = 1 << 40;
 
 /// The shapes. `N` stands for the message's own number, `S` for a sequence number that no reading has, `T` for the time in
 /// ms. Members are written as the rules engine writes them, so that it passes on the very same bytes.

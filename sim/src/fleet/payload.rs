@@ -68,7 +68,7 @@ impl Reading<'_> {
     }
 
     /// Appends the payload of version 2 up to its last member, `sent_at`, with which each hand-over to the network ends it
-    /// ([`write_stamp`]): `{"v":2,"seq":1,"ts":1772323200000,"metrics":{"temp":{"value":294.65,"unit":"kelvin"},"n":90}`.
+    /// (`write_stamp`): `{"v":2,"seq":1,"ts":1772323200000,"metrics":{"temp":{"value":294.65,"unit":"kelvin"},"n":90}`.
     /// `unit` is the unit of each metric.
     pub fn write_open_json<'u>(&self, out: &mut String, unit: impl Fn(&str) -> Option<&'u str>) {
         put(out, format_args!("{{\"v\":2,\"seq\":{},\"ts\":{},", self.seq, self.ts_ms));

@@ -15,6 +15,7 @@ use serde::Deserialize;
 use super::functions::failed;
 use crate::cloud::lambda::{FunctionError, FunctionErrorKind};
 use crate::fault::{Faults, Kind, Opportunity, Record};
+use crate::fleet::FIRST_SEQ_OF_STRAYS;
 use crate::world::clock;
 use crate::world::time::Time;
 
@@ -117,7 +118,8 @@ pub(super) fn is_poisoned(faults: &Faults, handler: &str, event: &[u8]) -> bool 
     let Ok(batch) = serde_json::from_slice::<Batch>(event) else { return false };
     let poisons = |carried: &Carried| {
         let data = STANDARD.decode(&carried.kinesis.data).ok()?;
-        let id: Identity = serde_json::from_slice(&data).ok()?;
+        // What is no reading belongs into the quarantine.
+        let id: Identity = serde_json::from_slice(&data).ok().filter(|id: &Identity| id.seq < FIRST_SEQ_OF_STRAYS)?;
         let received = Time::from_unix_millis(id.received_at);
         let record = Record { tenant: &id.tenant_id, device: &id.device_id, seq: id.seq, received, data: &data };
         Some(faults.poisons(clock::now(), handler, &record))

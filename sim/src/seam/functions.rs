@@ -33,8 +33,12 @@ struct Instance {
     calls: Calls,
 }
 
-/// Idle environments of the newest revision that was invoked, by function.
-type Idle = BTreeMap<String, (u64, Vec<Instance>)>;
+/// Idle environments of the newest revision that was invoked, by function and version.
+type Idle = BTreeMap<(String, String), (u64, Vec<Instance>)>;
+
+fn version_of(revision: &FunctionRevision) -> (String, String) {
+    (revision.function.clone(), revision.version.clone())
+}
 
 /// One invocation.
 #[derive(Clone)]
@@ -129,7 +133,7 @@ impl Functions {
     /// Takes an idle environment of a revision. Those of an older one are dropped.
     fn warm(&self, revision: &FunctionRevision, cold: bool) -> Option<Instance> {
         let mut pool = lock(&self.idle);
-        let (number, idle) = pool.entry(revision.function.clone()).or_default();
+        let (number, idle) = pool.entry(version_of(revision)).or_default();
         if *number < revision.number {
             *number = revision.number;
             idle.clear();
@@ -140,7 +144,7 @@ impl Functions {
     /// Keeps an environment for the next event, unless a newer revision has been invoked meanwhile.
     fn keep(&self, revision: &FunctionRevision, instance: Instance) {
         let mut pool = lock(&self.idle);
-        let (number, idle) = pool.entry(revision.function.clone()).or_default();
+        let (number, idle) = pool.entry(version_of(revision)).or_default();
         if *number == revision.number {
             idle.push(instance);
         }
@@ -149,10 +153,8 @@ impl Functions {
     /// The idle environments of these functions are gone.
     pub(super) fn drop_idle(&self, functions: &[String]) {
         let mut pool = lock(&self.idle);
-        for function in functions {
-            if let Some((_, idle)) = pool.get_mut(function) {
-                idle.clear();
-            }
+        for (_, (_, idle)) in pool.iter_mut().filter(|((function, _), _)| functions.contains(function)) {
+            idle.clear();
         }
     }
 

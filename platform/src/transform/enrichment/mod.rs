@@ -11,7 +11,7 @@
 //! has waited in vain, its others are refused at once, for as long as the directory, asked after their arrival, has no item.
 //!
 //! A reading comes out with two times of the device: `ts` as the device said it, and `event_at`, corrected where its clock
-//! is certainly wrong ([`skew`]).
+//! is certainly wrong (`skew.rs`).
 
 mod cache;
 mod diagnosis;

@@ -162,6 +162,9 @@ mod tests {
         assert_eq!(codes.len(), Reason::ALL.len());
         let plain = |code: &&str| code.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-');
         assert!(codes.iter().all(plain), "{codes:?}");
+        let page = include_str!("../../../../docs/quarantine.md");
+        let absent: Vec<&&str> = codes.iter().filter(|code| !page.contains(&format!("`{code}`"))).collect();
+        assert!(absent.is_empty(), "docs/quarantine.md does not tell of {absent:?}");
         // They were declared in order, and none is missing.
         assert!(Reason::ALL.windows(2).all(|pair| pair[1] as usize == pair[0] as usize + 1));
         assert_eq!((Reason::ALL[0], Reason::ALL[Reason::ALL.len() - 1]), (Reason::NotJson, Reason::UnknownUnit));

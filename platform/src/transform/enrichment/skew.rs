@@ -7,27 +7,27 @@
 //! not readings that a device kept while it had no network, whose `ts` is old and whose `sent_at` is not.
 //!
 //! The correction moves `ts` by the whole difference, so that it is wrong by the time on the way: usually below a second,
-//! never more than [`BEHIND_AFTER_MS`], and by what the clock itself was moved between measuring and sending.
+//! never more than [`LONGEST_WAY_MS`], and by what the clock itself was moved between measuring and sending.
 
 /// A clock is not said to be ahead by less: clocks that are set by NTP agree within a tenth of it.
-pub(super) const AHEAD_AFTER_MS: i64 = 1_000;
+pub(super) const TOLERANCE_MS: i64 = 1_000;
 
 /// Longest time from the last hand-over of a publish to its arrival, so that more is a clock that is behind. A client may
 /// keep a packet as it is for as long as its persistent session lasts, an hour by default, from when the broker misses it:
 /// one and a half times the keep-alive, which is 20 minutes at most (AWS IoT Core endpoints and quotas: "Persistent session
 /// expiry period", "Keep-alive interval"; MQTT 3.1.1, 3.1.2.10).
-pub(super) const BEHIND_AFTER_MS: i64 = (60 + 30) * 60 * 1000;
+pub(super) const LONGEST_WAY_MS: i64 = (60 + 30) * 60 * 1000;
 
 /// What is added to `ts` to have the time of the reading, in ms; nothing when nothing is certain. It depends on the reading
 /// alone, so a reading that comes again is corrected in the same way.
 ///
-/// In any case a reading was taken before it arrived: `ts` that would be later by more than [`AHEAD_AFTER_MS`] becomes the
+/// In any case a reading was taken before it arrived: `ts` that would be later by more than [`TOLERANCE_MS`] becomes the
 /// arrival.
 pub(super) fn skew_ms(ts: i64, sent_at: Option<i64>, received_at: i64) -> Option<i64> {
     let way = sent_at.map_or(0, |sent_at| received_at.saturating_sub(sent_at));
-    let skew = if (-AHEAD_AFTER_MS..=BEHIND_AFTER_MS).contains(&way) { 0 } else { way };
+    let skew = if (-TOLERANCE_MS..=LONGEST_WAY_MS).contains(&way) { 0 } else { way };
     let arrival = received_at.saturating_sub(ts);
-    let skew = if skew.saturating_sub(arrival) > AHEAD_AFTER_MS { arrival } else { skew };
+    let skew = if skew.saturating_sub(arrival) > TOLERANCE_MS { arrival } else { skew };
     (skew != 0).then_some(skew)
 }
 
@@ -48,8 +48,8 @@ mod tests {
             ("a clock that is ahead", T + 2 * HOUR, Some(T + 2 * HOUR + 5), T + 45, Some(40 - 2 * HOUR)),
             ("just ahead", T + 1_100, Some(T + 1_100), T + 99, Some(-1_001)),
             ("a clock that is behind", T - 3 * HOUR, Some(T - 3 * HOUR), T + 40, Some(3 * HOUR + 40)),
-            ("on its way for long", T, Some(T), T + BEHIND_AFTER_MS, None),
-            ("longer than any way", T, Some(T), T + BEHIND_AFTER_MS + 1, Some(BEHIND_AFTER_MS + 1)),
+            ("on its way for long", T, Some(T), T + LONGEST_WAY_MS, None),
+            ("longer than any way", T, Some(T), T + LONGEST_WAY_MS + 1, Some(LONGEST_WAY_MS + 1)),
             ("kept for a day without a network", T, Some(T + 24 * HOUR), T + 24 * HOUR + 40, None),
             ("kept, by a clock that is ahead", T + HOUR, Some(T + 9 * HOUR), T + 8 * HOUR + 40, Some(40 - HOUR)),
             ("set right between measuring and sending", T + HOUR, Some(T + 5), T + 45, Some(45 - HOUR)),
@@ -67,14 +67,14 @@ mod tests {
 
         #[test]
         fn the_error_is_the_time_on_the_way_however_wrong_the_clock_is(
-            offset in -10 * HOUR..10 * HOUR, kept in 0..100 * HOUR, way in 0..BEHIND_AFTER_MS
+            offset in -10 * HOUR..10 * HOUR, kept in 0..100 * HOUR, way in 0..LONGEST_WAY_MS
         ) {
             let (ts, sent_at, received_at) = (T + offset, T + kept + offset, T + kept + way);
             let event_at = ts + skew_ms(ts, Some(sent_at), received_at).unwrap_or(0);
-            prop_assert!(event_at <= received_at + AHEAD_AFTER_MS, "after its arrival");
+            prop_assert!(event_at <= received_at + TOLERANCE_MS, "after its arrival");
             match skew_ms(ts, Some(sent_at), received_at) {
                 Some(_) => prop_assert!((0..=way).contains(&(event_at - T)), "{} with {} on the way", event_at - T, way),
-                None => prop_assert!((-BEHIND_AFTER_MS..=way + AHEAD_AFTER_MS).contains(&offset)),
+                None => prop_assert!((-LONGEST_WAY_MS..=way + TOLERANCE_MS).contains(&offset)),
             }
         }
 

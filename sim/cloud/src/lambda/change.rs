@@ -28,6 +28,7 @@ impl Lambda {
             "AWS::Lambda::EventInvokeConfig" => {
                 ("UpdateFunctionEventInvokeConfig", self.put_retention(cx, resource, false))
             }
+            "AWS::Lambda::Alias" => ("UpdateAlias", self.declare_alias(cx, resource, false)),
             // Every change of a permission is a replacement.
             kind => return Err(AwsError::not_modelled(format!("changing a resource of type {kind}"))),
         };
@@ -57,12 +58,7 @@ impl Lambda {
             cx.trace.event(Level::Run, cx.now, "lambda", "update", &name, &fields);
         }
         if function.info.role_arn != role_before {
-            for (index, mapping) in self.mappings.iter_mut().enumerate().filter(|(_, m)| m.function == name) {
-                mapping.set_role(cx, &function.info);
-                for poller in self.pollers.iter_mut().filter(|poller| poller.mapping == index) {
-                    poller.measure(mapping);
-                }
-            }
+            self.follow_roles(cx, &name);
         }
         Ok(ready)
     }
@@ -80,6 +76,14 @@ impl Lambda {
                 self.functions.remove(physical_id);
                 "DeleteFunction"
             }
+            "AWS::Lambda::Version" => {
+                self.delete_qualified(cx, physical_id)?;
+                "DeleteFunction"
+            }
+            "AWS::Lambda::Alias" => {
+                self.delete_qualified(cx, physical_id)?;
+                "DeleteAlias"
+            }
             "AWS::Lambda::EventSourceMapping" => {
                 self.delete_mapping(cx, physical_id);
                 "DeleteEventSourceMapping"
@@ -89,7 +93,7 @@ impl Lambda {
                 "RemovePermission"
             }
             "AWS::Lambda::EventInvokeConfig" => {
-                self.reset_retention(cx, physical_id);
+                self.reset_retention(physical_id);
                 "DeleteFunctionEventInvokeConfig"
             }
             kind => return Err(AwsError::not_modelled(format!("deleting a resource of type {kind}"))),

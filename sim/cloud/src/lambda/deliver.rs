@@ -74,15 +74,15 @@ impl Lambda {
         lane: usize,
         delivery: Delivery,
     ) -> bool {
-        let function = self.mappings[self.pollers[index].mapping].function.clone();
-        match self.admit(cx, ports, &function, true) {
+        let target = self.mappings[self.pollers[index].mapping].target();
+        match self.admit(cx, ports, &target, true) {
             Ok(admitted) => {
                 self.invoke_batch(cx, index, lane, delivery, admitted);
                 true
             }
             Err(refusal) => {
                 let poller = &mut self.pollers[index];
-                refusal.count(cx, &function, &[("shard", (&*poller.shard_id).into())]);
+                refusal.count(cx, &target.function, &[("shard", (&*poller.shard_id).into())]);
                 poller.lanes[lane].not_delivered(cx.now);
                 false
             }
@@ -152,7 +152,8 @@ impl Lambda {
             cx.trace.mark(cx.now, mark::PARTIAL_BATCH, &poller.shard_id);
         }
         let function_error = failure.map(|_| "Unhandled");
-        let last = Last { request_id: running.request_id.clone(), version: "$LATEST".to_owned(), function_error };
+        let version = running.revision.version.clone();
+        let last = Last { request_id: running.request_id.clone(), version, function_error };
         match in_lane.failed(cx.now, mapping, done, last) {
             Fate::Again => {}
             Fate::Split => cx.trace.mark(cx.now, mark::BATCH_SPLIT, &poller.shard_id),

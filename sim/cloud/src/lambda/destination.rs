@@ -1,4 +1,4 @@
-//! Where records of failures and invocations go: a bucket, a topic.
+//! Where records of failures and invocations go: a bucket, a topic, a function.
 
 use bytes::Bytes;
 
@@ -15,10 +15,22 @@ pub(super) enum Destination {
     Bucket(String),
     /// A topic, by ARN.
     Topic(String),
+    /// A function, by ARN: for asynchronous events only.
+    Function(String),
 }
 
 impl Destination {
-    /// The destination with an ARN.
+    /// The destination of asynchronous events with an ARN.
+    pub fn of_events(cx: &Cx<'_>, arn: &str, failure: bool) -> Result<Self, String> {
+        let functions = cx.account.arn("lambda", "function:");
+        match Destination::parse(arn) {
+            Ok(Destination::Bucket(_)) if !failure => Err(format!("{arn:?}: a bucket is told of failures only")),
+            Err(_) if arn.starts_with(&functions) => Ok(Destination::Function(arn.to_owned())),
+            result => result,
+        }
+    }
+
+    /// The destination of a stream's failures with an ARN.
     pub fn parse(arn: &str) -> Result<Self, String> {
         let parts: Vec<&str> = arn.splitn(6, ':').collect();
         match parts.as_slice() {
@@ -35,7 +47,7 @@ impl Destination {
     pub fn arn(&self) -> String {
         match self {
             Destination::Bucket(name) => format!("arn:aws:s3:::{name}"),
-            Destination::Topic(arn) => arn.clone(),
+            Destination::Topic(arn) | Destination::Function(arn) => arn.clone(),
         }
     }
 
@@ -48,6 +60,7 @@ impl Destination {
         let needs: &[(&str, &str)] = match self {
             Destination::Bucket(_) => &[("s3:ListBucket", &arn), ("s3:PutObject", &objects)],
             Destination::Topic(_) => &[("sns:Publish", &arn)],
+            Destination::Function(_) => &[("lambda:InvokeFunction", &arn)],
         };
         let mut cx = cx.acting_as(role);
         needs.iter().try_for_each(|(action, resource)| {
@@ -60,7 +73,8 @@ impl Destination {
         })
     }
 
-    /// Sends a record there, in the function's role. `key` names an object.
+    /// Sends a record there, in the function's role. `key` names an object. What goes to a function is an event of
+    /// Lambda's own queue, and not sent from here.
     pub fn send(
         &self,
         cx: &mut Cx<'_>,
@@ -82,6 +96,7 @@ impl Destination {
                 let publish = cx.called("sns", "Publish", arn, |cx| ports.topics.publish(cx, arn, &record, false));
                 publish.map_err(AwsError::from)
             }
+            Destination::Function(arn) => Err(AwsError::not_modelled(format!("sending to {arn}"))),
         }
     }
 }

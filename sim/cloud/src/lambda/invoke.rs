@@ -7,7 +7,9 @@ use serde_json::json;
 
 use super::function::Version;
 use super::mapping::session;
+use super::queue::Response;
 use super::rates::Rates;
+use super::versions::Target;
 use super::{Lambda, Ports};
 use crate::core::{AwsError, Cx, Deferred, Effect, FunctionRevision, Outcome};
 use world::mark;
@@ -133,18 +135,21 @@ impl Lambda {
         &mut self,
         cx: &mut Cx<'_>,
         ports: &Ports<'_>,
-        name: &str,
+        target: &Target,
         rated: bool,
     ) -> Result<Admitted, Refusal> {
+        let name = target.function.as_str();
         self.check_concurrency(cx, name)?;
         let rates = self.rates.get_or_insert_with(|| Rates::new(cx));
         if rated && !rates.invoke.try_take(cx.now, 1) {
             return Err(Refusal::Throttled("FunctionInvocationRateLimitExceeded"));
         }
         let function = self.functions.get_mut(name).ok_or(Refusal::Gone)?;
-        let version = function.version(cx.now).clone();
-        if function.idle > 0 {
-            function.idle -= 1;
+        let number = function.resolve(cx, target.qualifier.as_deref()).ok_or(Refusal::Gone)?;
+        let (version, idle) = function.environments(cx.now, number);
+        let version = version.clone();
+        if *idle > 0 {
+            *idle -= 1;
             return Ok(Admitted { cold: false, version });
         }
         if !function.scaling.try_take(cx.now, 1) {
@@ -180,6 +185,7 @@ impl Lambda {
         concerned
             .map(|function| {
                 function.idle = 0;
+                function.published.values_mut().for_each(|published| published.idle = 0);
                 function.info.name.clone()
             })
             .collect()
@@ -247,9 +253,10 @@ impl Lambda {
         }
         if result.is_ok()
             && let Some(function) = self.functions.get_mut(&running.revision.function)
-            && function.version(cx.now).revision.number == running.revision.number
+            && let Some((version, idle)) = function.environments_of(cx.now, &running.revision.version)
+            && version.revision.number == running.revision.number
         {
-            function.idle += 1;
+            *idle += 1;
         }
         let max = cx.limits.get("lambda", "payload_sync");
         let failure = match &result {
@@ -265,11 +272,16 @@ impl Lambda {
             }
             Origin::Event(id) => {
                 count_end(cx, &running, &result, failure, &[]);
-                self.event_ended(cx, id, failure.is_none());
+                let response = Response {
+                    version: running.revision.version.clone(),
+                    function_error: failure.map(|_| "Unhandled"),
+                    body: response_body(result, failure),
+                };
+                self.event_ended(cx, ports, id, response);
             }
             Origin::Request(ticket) => {
                 count_end(cx, &running, &result, failure, &[]);
-                cx.effects.push(answer(ticket, result, failure));
+                cx.effects.push(answer(ticket, &running.revision.version, result, failure));
             }
             Origin::Service(ticket) => {
                 count_end(cx, &running, &result, failure, &[]);
@@ -308,12 +320,22 @@ fn start_environment(cx: &mut Cx<'_>, ports: &Ports<'_>, version: &Version) -> R
 }
 
 /// The answer to a caller who waited for the function's end.
-fn answer(ticket: Deferred, result: Result<Bytes, FunctionError>, failure: Option<&'static str>) -> Effect {
-    let mut headers = vec![("x-amz-executed-version", "$LATEST".to_owned())];
+fn answer(
+    ticket: Deferred,
+    version: &str,
+    result: Result<Bytes, FunctionError>,
+    failure: Option<&'static str>,
+) -> Effect {
+    let mut headers = vec![("x-amz-executed-version", version.to_owned())];
     if failure.is_some() {
         headers.push(("x-amz-function-error", "Unhandled".to_owned()));
     }
-    let body = match (result, failure) {
+    Effect::Answer { ticket, status: 200, headers, body: response_body(result, failure) }
+}
+
+/// What an invocation answered, or how it failed, as JSON.
+fn response_body(result: Result<Bytes, FunctionError>, failure: Option<&'static str>) -> Bytes {
+    match (result, failure) {
         (Ok(body), None) => body,
         (Ok(body), Some(kind)) => {
             let message =
@@ -323,8 +345,7 @@ fn answer(ticket: Deferred, result: Result<Bytes, FunctionError>, failure: Optio
         (Err(error), _) => {
             Bytes::from(json!({ "errorType": error.error_type, "errorMessage": error.message }).to_string())
         }
-    };
-    Effect::Answer { ticket, status: 200, headers, body }
+    }
 }
 
 /// How an invocation ended, in words.

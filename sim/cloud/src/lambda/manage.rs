@@ -8,7 +8,7 @@ use super::Lambda;
 use super::mapping::{Mapping, Properties, State};
 use super::operate::parse;
 use super::permit::permit_reader;
-use super::rest::{Request, description, function_not_found, mapping_not_found};
+use super::rest::{Request, description, mapping_not_found};
 use crate::core::ports::Streams;
 use crate::core::{AwsError, Cx, Provisioned, Resource};
 
@@ -49,24 +49,24 @@ impl Lambda {
     ) -> Result<usize, AwsError> {
         let properties: Properties = resource.parse()?;
         let stream: Arc<str> = properties.stream(cx, resource)?.into();
-        let name = properties.function(cx, resource)?;
-        let function = self.functions.get(name).ok_or_else(|| function_not_found(cx, name))?;
+        let target = properties.function(cx, resource)?;
+        let function = self.configured(cx, &target)?;
         let shards = streams.list_shards(&stream).map_err(|_| {
             let message = format!("Stream not found: {}", properties.event_source_arn);
             AwsError::new("InvalidParameterValueException", message).with("Type", "User")
         })?;
         // One that is being deleted is still there.
         let shown = self.mappings.iter().filter(|mapping| mapping.shown_state(cx.now).is_some());
-        let same = shown.into_iter().find(|m| m.stream == stream && m.function == function.info.name);
+        let same = shown.into_iter().find(|m| m.stream == stream && m.target() == target);
         if let Some(same) = same {
             let message = format!(
-                "The event source arn (\" {} \") and function (\" {name} \") provided mapping already exists. \
+                "The event source arn (\" {} \") and function (\" {target} \") provided mapping already exists. \
                  Please update or delete the existing mapping with UUID {}",
                 same.source_arn, same.uuid
             );
             return Err(AwsError::new("ResourceConflictException", message).status(409).with("Type", "User"));
         }
-        let mapping = properties.create(cx, resource, stream, &function.info)?;
+        let mapping = properties.create(cx, resource, stream, &function, target.qualifier)?;
         permit(cx, &mapping)?;
         let (enabled, index) = (mapping.state == State::Enabled, self.mappings.len());
         self.mappings.push(mapping);
@@ -86,9 +86,9 @@ impl Lambda {
     ) -> Result<(), AwsError> {
         let properties: Properties = resource.parse()?;
         let stream: Arc<str> = properties.stream(cx, resource)?.into();
-        let name = properties.function(cx, resource)?;
-        let function = self.functions.get(name).ok_or_else(|| function_not_found(cx, name))?;
-        let new = properties.create(cx, resource, stream, &function.info)?;
+        let target = properties.function(cx, resource)?;
+        let function = self.configured(cx, &target)?;
+        let new = properties.create(cx, resource, stream, &function, target.qualifier)?;
         permit(cx, &new)?;
         // A mapping that was never enabled before begins now.
         let begins = new.state == State::Enabled && self.mappings[index].shards.is_empty();

@@ -11,6 +11,7 @@ use super::destination::Destination;
 use super::event::EventTemplate;
 use super::filter::Filters;
 use super::function::FunctionInfo;
+use super::versions::Target;
 use crate::core::ports::StartingPosition;
 use crate::core::{AwsError, Cx, Principal, Resource};
 use world::time::Time;
@@ -44,6 +45,8 @@ pub(super) struct Mapping {
     pub arn: String,
     /// Name of the function.
     pub function: String,
+    /// The version or the alias of it that is invoked.
+    pub qualifier: Option<String>,
     pub function_arn: String,
     pub source_arn: String,
     /// Name of the stream.
@@ -134,6 +137,11 @@ struct OnFailure {
 }
 
 impl Mapping {
+    /// What it invokes.
+    pub fn target(&self) -> Target {
+        Target { function: self.function.clone(), qualifier: self.qualifier.clone() }
+    }
+
     /// The state as the API shows it; nothing when the mapping is gone.
     pub fn shown_state(&self, now: Time) -> Option<&'static str> {
         match (self.transition, self.state) {
@@ -168,8 +176,8 @@ impl Properties {
         })
     }
 
-    /// Name of the function that `FunctionName` gives as a name or as an ARN.
-    pub fn function<'p>(&'p self, cx: &Cx<'_>, resource: &Resource) -> Result<&'p str, AwsError> {
+    /// The function that `FunctionName` gives as a name or as an ARN, with a version or an alias or without.
+    pub fn function(&self, cx: &Cx<'_>, resource: &Resource) -> Result<Target, AwsError> {
         super::name_of(cx, &self.function_name).map_err(|why| resource.refuse(why))
     }
 
@@ -180,6 +188,7 @@ impl Properties {
         resource: &Resource,
         stream: Arc<str>,
         function: &FunctionInfo,
+        qualifier: Option<String>,
     ) -> Result<Mapping, AwsError> {
         self.refuse_what_is_not_modelled(resource)?;
         let limit = |name| cx.limits.get("lambda", name);
@@ -214,7 +223,11 @@ impl Properties {
             arn: cx.account.arn("lambda", &format!("event-source-mapping:{uuid}")),
             uuid,
             function: function.name.clone(),
-            function_arn: function.arn.clone(),
+            function_arn: match &qualifier {
+                Some(qualifier) => format!("{}:{qualifier}", function.arn),
+                None => function.arn.clone(),
+            },
+            qualifier,
             template: EventTemplate::new(&function.role_arn, &cx.account.region, &self.event_source_arn),
             source_arn: self.event_source_arn,
             stream,

@@ -8,6 +8,7 @@ mod interleavings;
 mod mappings;
 mod model;
 mod queue;
+mod versions;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -196,6 +197,7 @@ fn ports<'p>(stream: &'p mut FakeStream, store: &'p mut FakeStore, topics: &'p m
 #[derive(Clone, Debug)]
 struct Invocation {
     function: String,
+    version: String,
     revision: u64,
     started: Time,
     deadline: Time,
@@ -347,6 +349,7 @@ impl Bench {
             let number = |r: &Value| parse_sequence_number(r["kinesis"]["sequenceNumber"].as_str().unwrap()).unwrap();
             let started = Invocation {
                 function: function.function.clone(),
+                version: function.version.clone(),
                 revision: function.number,
                 started: self.now,
                 deadline,
