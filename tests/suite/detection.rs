@@ -9,8 +9,9 @@ use serde_json::Value;
 use crate::cli::assert_all_checked;
 use crate::support::{root, scenario, summary};
 
-/// The standard score that the platform's detector must not fall below: a point less than what it reaches.
-const STANDARD_FLOOR: f64 = 0.0;
+/// The standard score that the platform's detector must not fall below: a point less than the 70.1 that it reached when this was
+/// written.
+const STANDARD_FLOOR: f64 = 69.1;
 /// Wall time: the one figure that the corpus and the build do not decide.
 const WALL: &str = "ns_per_reading";
 
@@ -84,6 +85,6 @@ fn a_run_of_twins_is_judged_by_its_labels() {
     }
     // Spikes of 60 V are far beyond the meters' noise, and the invariant `anomalies-told` asks for each.
     let spikes = detection.failures["spike"];
-    assert!(spikes.failures > 10, "{spikes:?}");
+    assert!(spikes.failures > 0, "{spikes:?}");
     assert_eq!((spikes.recall, spikes.delay_max_s), (Some(1.0), Some(0.0)), "{spikes:?}");
 }

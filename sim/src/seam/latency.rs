@@ -123,8 +123,11 @@ mod tests {
 
     #[test]
     fn records_and_bytes_cost_and_memory_is_a_share_of_a_processor() {
-        let record = format!(r#"{{"eventID":"shardId-0:1","data":"{}"}}"#, "A".repeat(512 + 1024 - 35));
-        let event = format!(r#"{{"Records":[{}]}}"#, [record.as_str(); 4].join(",")).into_bytes();
+        // With what is between and around them, four records of 512 bytes and a KiB each.
+        let record = |data: usize| format!(r#"{{"eventID":"shardId-0:1","data":"{}"}}"#, "A".repeat(data));
+        let record = record(512 + 1024 - record(0).len() - 5);
+        let mut event = format!(r#"{{"Records":[{}]}}"#, [record.as_str(); 4].join(",")).into_bytes();
+        event.resize(4 * (512 + 1024), b' ');
         assert_eq!(records(&event), 4);
         let us = |row: ServiceTime, memory| row.compute(&event, memory).as_secs_f64() * 1e6;
         assert_eq!(us(row(100.0, 0.0, 0.0), 1_769).round(), 100.0);
