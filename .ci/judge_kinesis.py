@@ -1,10 +1,10 @@
 """One list of Kinesis calls, three services: `judge_kinesis.py ANSWERS KINESALITE`.
 
-ANSWERS is what the simulated account answers to `tests/conformance/kinesis_calls.json` (the suite `kinesis_calls` writes it).
-KINESALITE is the folder with `node_modules/kinesalite`. Both moto and kinesalite are asked the same; status, error type and
-the values of the answers are compared, and kinesalite's texts of errors, which were recorded from AWS; moto's are its own.
-Every difference stands in `tests/conformance/kinesis_differences.json` with who is right and by which source: one that is
-not there fails, and so does one that is there and does not occur.
+ANSWERS is what the simulated account answers to `tests/conformance/kinesis_calls.json`: the suite `kinesis_calls` writes
+it. KINESALITE is the folder with `node_modules/kinesalite`. Both moto and kinesalite are asked the same; status, error type
+and the values of the answers are compared, and kinesalite's texts of errors, which were recorded from AWS; moto's are its
+own. Every difference stands in `tests/conformance/kinesis_differences.json` with who is right and by which source: one that
+is not there fails, and so does one that is there and does not occur.
 """
 
 import base64
@@ -27,14 +27,16 @@ from moto.server import ThreadedMotoServer
 FOLDER = pathlib.Path(__file__).parent.parent / "tests" / "conformance"
 REGION, ACCOUNT = "eu-west-1", "123456789012"
 # How long kinesalite takes for what a call begins, in ms.
-TRANSITION_MS = 100
+TRANSITION_MS = 1000
+# How long a service may take to settle, in s.
+PATIENCE_S = 60
 
 
 class Service:
     """A service that is asked over HTTP."""
 
-    def __init__(self, name, host, port, settle_s):
-        self.name, self.host, self.port, self.settle_s = name, host, port, settle_s
+    def __init__(self, name, host, port):
+        self.name, self.host, self.port = name, host, port
         self.answers = {}
 
     def filled(self, value):
@@ -57,11 +59,30 @@ class Service:
         return value
 
     def call(self, call):
+        status, answer = self.ask(call["op"], self.filled(call["in"]))
+        self.answers[call["id"]] = answer
+        if call.get("settle"):
+            self.settle()
+        return status, answer
+
+    def settle(self):
+        """Waits until no stream is being created, changed or deleted."""
+        until = time.monotonic() + PATIENCE_S
+        while time.monotonic() < until:
+            _, streams = self.ask("ListStreams", {"Limit": 100})
+            summaries = [self.ask("DescribeStreamSummary", {"StreamName": name}) for name in streams["StreamNames"]]
+            found = {body["StreamDescriptionSummary"]["StreamStatus"] for status, body in summaries if status == 200}
+            if found <= {"ACTIVE"}:
+                return
+            time.sleep(0.1)
+        sys.exit(f"{self.name} does not settle")
+
+    def ask(self, operation, body):
         headers = {
             "content-type": "application/x-amz-json-1.1",
-            "x-amz-target": f"Kinesis_20131202.{call['op']}",
+            "x-amz-target": f"Kinesis_20131202.{operation}",
         }
-        body = json.dumps(self.filled(call["in"]))
+        body = json.dumps(body)
         request = AWSRequest("POST", f"http://{self.host}:{self.port}/", headers, body.encode())
         SigV4Auth(Credentials("testing", "testing"), "kinesis", REGION).add_auth(request)
         connection = http.client.HTTPConnection(self.host, self.port, timeout=60)
@@ -73,9 +94,6 @@ class Service:
             answer = json.loads(text) if text.strip() else None
         except ValueError:
             answer = {"__type": "NoJson", "message": "an answer that is no JSON"}
-        self.answers[call["id"]] = answer
-        if call.get("settle"):
-            time.sleep(self.settle_s)
         return response.status, answer
 
 
@@ -138,7 +156,8 @@ def compared(service, ours, theirs):
     if kind(our_body) != kind(their_body):
         yield f"error: {kind(our_body)} is ours, {kind(their_body)} theirs"
     elif service == "kinesalite":
-        text = lambda body: re.sub(r"currentTimestampInMillis: \d+", "<now>", body.get("message", body.get("Message")) or "")
+        said = lambda body: body.get("message", body.get("Message")) or ""
+        text = lambda body: re.sub(r"currentTimestampInMillis: \d+", "<now>", said(body))
         # The order in which AWS tells several broken constraints is not known.
         parts = lambda body: sorted(re.split(r"; |detected: ", text(body)))
         if kind(our_body) != "SerializationException" and parts(our_body) != parts(their_body):
@@ -193,14 +212,15 @@ def kinesalite(folder):
 def main(answers, folder):
     logging.getLogger("werkzeug").setLevel(logging.CRITICAL)
     calls = json.loads((FOLDER / "kinesis_calls.json").read_text())
-    ours = {answer["id"]: (answer["status"], answer["body"]) for answer in json.loads(pathlib.Path(answers).read_text())}
+    answered = json.loads(pathlib.Path(answers).read_text())
+    ours = {answer["id"]: (answer["status"], answer["body"]) for answer in answered}
     assert [call["id"] for call in calls] == list(ours), "the answers are those of another list: run the suite again"
     moto = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     moto.start()
     server, port = kinesalite(folder)
     try:
         moto_host, moto_port = moto.get_host_and_port()
-        services = [Service("moto", moto_host, moto_port, 0), Service("kinesalite", "127.0.0.1", port, 6 * TRANSITION_MS / 1000)]
+        services = [Service("moto", moto_host, moto_port), Service("kinesalite", "127.0.0.1", port)]
         explained, unexplained, count = Explained(), [], 0
         for service in services:
             for call in calls:
