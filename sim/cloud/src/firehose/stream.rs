@@ -131,6 +131,11 @@ impl DeliveryStream {
                 Some(Source::at_latest(cx, streams, stream.clone(), role.clone())?)
             }
         };
+        if config.is_direct_put() {
+            cx.meter.highest("firehose", "RecordsPerSecondLimit", cx.limits.get("firehose", "direct_put_records"));
+            cx.meter.highest("firehose", "PutRequestsPerSecondLimit", cx.limits.get("firehose", "direct_put_requests"));
+            cx.meter.highest("firehose", "BytesPerSecondLimit", cx.limits.get("firehose", "direct_put_bytes"));
+        }
         let rate = |name| cx.limits.bucket("firehose", name, cx.now);
         let rates = PutRates {
             requests: rate("direct_put_requests"),

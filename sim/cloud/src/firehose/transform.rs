@@ -184,6 +184,11 @@ impl Transformer {
         };
         let took = u64::try_from(cx.now.since(call.at).as_millis()).unwrap_or(u64::MAX);
         cx.meter.highest("firehose", "ExecuteProcessing.Duration", took);
+        let most = cx.limits.get("firehose", "lambda_transform_payload");
+        let answer = match answer {
+            Ok(body) if body.len() as u64 > most => Err(format!("the response has {} bytes", body.len())),
+            other => other,
+        };
         let body = match answer {
             Ok(body) => body,
             Err(why) => {
