@@ -135,7 +135,9 @@ fn dropping_the_recorded_timestamp_breaks_integrity() {
 
 /// Devices that say their clock and their units, whose clocks are off by up to twelve hours.
 fn off_the_clock() -> Scenario {
-    let mut scenario = small();
+    // Enough of them for clocks that are behind by more than any message is on its way.
+    let overrides = Overrides { devices: Some(16), hardship: Some(Duration::from_secs(120)), ..Overrides::default() };
+    let mut scenario = rescaled("smoke", &overrides);
     for fleet in &mut scenario.fleets {
         fleet.payload = Version::Two;
     }
