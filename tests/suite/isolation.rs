@@ -108,7 +108,10 @@ impl World {
                     }
                 }
                 Effect::MqttClose { connection } => seen.entry(connection).or_default().closed = true,
-                Effect::Invoke { .. } | Effect::Answer { .. } => {}
+                Effect::Invoke { .. }
+                | Effect::Answer { .. }
+                | Effect::StreamEvent { .. }
+                | Effect::StreamEnd { .. } => {}
             }
         }
         seen

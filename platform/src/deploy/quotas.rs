@@ -140,8 +140,8 @@ mod tests {
 
     #[test]
     fn needs_follow_the_templates() {
-        let small = Plan::of(&Settings { raw_shards: 3, enriched_shards: 2, ..Settings::default() });
-        let large = Plan::of(&Settings { raw_shards: 700, enriched_shards: 2, ..Settings::default() });
+        let small = Plan::of(&Settings { raw_shards: Some(3), enriched_shards: Some(2), ..Settings::default() });
+        let large = Plan::of(&Settings { raw_shards: Some(700), enriched_shards: Some(2), ..Settings::default() });
         assert_eq!(need(&small, "shards"), 5);
         assert_eq!(need(&large, "shards"), 702);
         assert_eq!(need(&large, "concurrent executions") - need(&small, "concurrent executions"), 697);

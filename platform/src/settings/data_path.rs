@@ -5,16 +5,38 @@ use serde::{Deserialize, Serialize};
 use super::SettingsError;
 use super::check::{check, email, schedule, within};
 use super::recurrence::{Gaps, gaps};
+use crate::template::kinesis::Capacity;
 
 /// How the streams are paid and scaled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum StreamMode {
-    /// By the shard: `raw_shards` and `enriched_shards` say how many.
+    /// By the shard: `raw_shards` or `enriched_shards` says how many.
     #[default]
     Provisioned,
-    /// By use: AWS scales the shards, and their settings are not looked at.
+    /// By use: AWS scales the shards, and no number of them may be set.
     OnDemand,
+}
+
+/// Shards of a provisioned stream when nothing is said.
+const SHARDS: u32 = 2;
+
+impl StreamMode {
+    /// The capacity of a stream of this mode.
+    pub(crate) fn capacity(self, shards: Option<u32>) -> Capacity {
+        match self {
+            StreamMode::Provisioned => Capacity::Shards(shards.unwrap_or(SHARDS)),
+            StreamMode::OnDemand => Capacity::OnDemand,
+        }
+    }
+
+    /// Checks the number of shards that the setting `key` gives.
+    pub(super) fn validate(self, key: &'static str, shards: Option<u32>) -> Result<(), SettingsError> {
+        let Some(shards) = shards else { return Ok(()) };
+        let hint = "AWS scales a stream on demand: leave the shards out, or set the stream's mode to provisioned";
+        check(key, &shards.to_string(), self == StreamMode::Provisioned, "nothing for a stream on demand", hint)?;
+        within(key, shards, 1..=10_000, "a shard takes 1,000 records and 1 MiB a second")
+    }
 }
 
 /// Delivery of raw readings: a buffer is written at whichever limit comes first.
@@ -77,9 +99,11 @@ pub struct Enrichment {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AnomalyDetection {
-    /// Most records of a batch: 1 to 10,000, at most 10 without a window. Default 1,000.
+    /// Most records of a batch: 1 to 10,000, at most 10 without a window. Default 4,000: the state of a shard, some 700
+    /// bytes a device of two metrics, is written once a batch.
     pub batch_size: u32,
-    /// How long a batch may gather: 0 to 300, at least 1 for batches of more than 10 records. Default 5.
+    /// How long a batch may gather: 0 to 300, at least 1 for batches of more than 10 records. An anomaly is told that much
+    /// later; a shard makes as many writes of S3 as its day has such times, at most. Default 10.
     pub batch_window_s: u32,
     /// Memory: 256 to 10,240. Default 512.
     pub memory_mib: u32,
@@ -91,6 +115,9 @@ pub struct AnomalyDetection {
     pub retry_attempts: u32,
     /// Who is told of anomalies by e-mail, once the address was confirmed. Default: nobody, until somebody subscribes.
     pub alert_email: Option<String>,
+    /// Of a device and kind of anomaly one alert is sent in so many seconds, the others are in the lake and counted: 0, for
+    /// no such limit, to 86,400. Default 900.
+    pub alert_every_s: u32,
     /// What devices with anomalies are asked.
     pub attention: Attention,
 }
@@ -155,13 +182,14 @@ impl Default for Enrichment {
 impl Default for AnomalyDetection {
     fn default() -> Self {
         AnomalyDetection {
-            batch_size: 1_000,
-            batch_window_s: 5,
+            batch_size: 4_000,
+            batch_window_s: 10,
             memory_mib: 512,
             timeout_s: 60,
             reserved_concurrency: None,
             retry_attempts: RETRY_ATTEMPTS,
             alert_email: None,
+            alert_every_s: 900,
             attention: Attention::default(),
         }
     }
@@ -223,6 +251,9 @@ pub(crate) const CURATION_EVERY_H_MAX: i64 = 3;
 pub(crate) const ATTENTION_MS: std::ops::RangeInclusive<u32> = 10..=3_600_000;
 /// How long a device may have to be quiet, in s.
 pub(crate) const ATTENTION_QUIET_S: std::ops::RangeInclusive<u32> = 10..=86_400;
+
+/// How long alerts of a device and kind may be held back, in s.
+pub(crate) const ALERT_EVERY_S: std::ops::RangeInclusive<u32> = 0..=86_400;
 
 /// Ten years: more is most likely a mistake.
 const DAYS: std::ops::RangeInclusive<u32> = 1..=3_650;
@@ -302,6 +333,8 @@ impl AnomalyDetection {
         within("anomaly_detection.attention.interval_min_ms", interval, ATTENTION_MS, hint)?;
         let hint = "600 is ten minutes without an anomaly";
         within("anomaly_detection.attention.quiet_s", self.attention.quiet_s, ATTENTION_QUIET_S, hint)?;
+        let hint = "900 is an alert of a device and kind in 15 minutes; 0 sends all";
+        within("anomaly_detection.alert_every_s", self.alert_every_s, ALERT_EVERY_S, hint)?;
         email("anomaly_detection.alert_email", self.alert_email.as_deref())
     }
 }

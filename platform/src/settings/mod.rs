@@ -18,7 +18,7 @@ use crate::template::Retention;
 use check::{REGIONS, bucket_is_valid, check, within};
 use data_path::validate_lake_start;
 
-pub(crate) use data_path::{ATTENTION_MS, ATTENTION_QUIET_S, CURATION_EVERY_H_MAX};
+pub(crate) use data_path::{ALERT_EVERY_S, ATTENTION_MS, ATTENTION_QUIET_S, CURATION_EVERY_H_MAX};
 pub use data_path::{
     AnomalyDetection, Attention, Curation, Enrichment, Keep, ProcessedDelivery, RawDelivery, StreamMode,
 };
@@ -39,12 +39,14 @@ pub struct Settings {
     /// Whether buckets, streams and tables outlive their stack, and are protected against deletion. Default: only in the
     /// environment `prod`.
     pub retain_data: Option<bool>,
-    /// How both streams are paid and scaled: `provisioned` or `on-demand`. Default `provisioned`.
-    pub stream_mode: StreamMode,
-    /// Shards of the raw stream, when they are provisioned. Default 2.
-    pub raw_shards: u32,
-    /// Shards of the enriched stream, when they are provisioned. Default 2.
-    pub enriched_shards: u32,
+    /// How the raw stream is paid and scaled: `provisioned` or `on-demand`. Default `provisioned`.
+    pub raw_stream_mode: StreamMode,
+    /// How the enriched stream is paid and scaled. Default `provisioned`.
+    pub enriched_stream_mode: StreamMode,
+    /// Shards of the raw stream, which only a provisioned one has. Default 2.
+    pub raw_shards: Option<u32>,
+    /// Shards of the enriched stream, which only a provisioned one has. Default 2.
+    pub enriched_shards: Option<u32>,
     /// How long both streams keep records: 24 to 8,760. Default 24. The curation looks for duplicates as far back, and the
     /// items of devices that left stay a day longer.
     pub stream_retention_hours: u32,
@@ -90,9 +92,10 @@ impl Default for Settings {
             region: "eu-west-1".to_owned(),
             account: None,
             retain_data: None,
-            stream_mode: StreamMode::default(),
-            raw_shards: 2,
-            enriched_shards: 2,
+            raw_stream_mode: StreamMode::default(),
+            enriched_stream_mode: StreamMode::default(),
+            raw_shards: None,
+            enriched_shards: None,
             stream_retention_hours: 24,
             raw_delivery: RawDelivery::default(),
             processed_delivery: ProcessedDelivery::default(),
@@ -195,9 +198,8 @@ impl Settings {
     /// Checks every value against the limits of AWS. The first that breaks one is named.
     pub fn validate(&self) -> Result<(), SettingsError> {
         self.validate_names()?;
-        let shards = "a shard takes 1,000 records and 1 MiB a second";
-        within("raw_shards", self.raw_shards, 1..=10_000, shards)?;
-        within("enriched_shards", self.enriched_shards, 1..=10_000, shards)?;
+        self.raw_stream_mode.validate("raw_shards", self.raw_shards)?;
+        self.enriched_stream_mode.validate("enriched_shards", self.enriched_shards)?;
         within("stream_retention_hours", self.stream_retention_hours, STREAM_RETENTION_HOURS, "168 is a week")?;
         self.raw_delivery.validate()?;
         self.processed_delivery.validate()?;

@@ -4,13 +4,14 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response};
 
 use super::athena::Athena;
 use super::cloudformation::CloudFormation;
 use super::core::access::{Access, Denials, Key};
 use super::core::cx::CxParts;
-use super::core::{AwsError, Cx, Disturb, Effect, Limits, Meter, Principal, Service};
+use super::core::ports::Stores;
+use super::core::{AwsError, Cx, Disturb, Effect, EventStream, Limits, Meter, Principal, Service};
 use super::dynamodb::DynamoDb;
 use super::firehose::Firehose;
 use super::front::protocol::render;
@@ -201,7 +202,10 @@ impl Account {
                     s.with_lambda(|lambda, ports| lambda.wake(cx, ports, wake.token));
                     s.hand_over(cx);
                 }
-                Service::Firehose => s.firehose.wake(cx, &mut s.kinesis, &mut s.s3, &mut s.glue, wake.token),
+                Service::Firehose => {
+                    let stores = Stores { streams: &mut s.kinesis, objects: &mut s.s3, catalog: &mut s.glue };
+                    s.firehose.wake(cx, stores, &mut s.lambda, wake.token);
+                }
                 Service::S3 => s.s3.wake(cx, wake.token),
                 Service::Athena => s.athena.wake(cx, &mut s.glue, &mut s.s3, wake.token),
                 Service::Scheduler => s.scheduler.wake(cx, &mut s.lambda, wake.token),
@@ -222,6 +226,11 @@ impl Account {
     /// A device's connection is gone.
     pub fn mqtt_closed(&mut self, now: Time, connection: u64) {
         self.as_owner(now, |s, cx| s.iot.closed(cx, connection));
+    }
+
+    /// Nobody reads the body of a response any more.
+    pub fn event_stream_closed(&mut self, stream: EventStream) {
+        self.services.kinesis.event_stream_closed(stream);
     }
 
     /// A function's invocation has ended.
@@ -248,7 +257,8 @@ impl Account {
     }
 
     /// Answers one HTTP request to any service. An answer that comes later, as [`Effect::Answer`], has
-    /// [`Deferred`](super::core::Deferred) among the extensions of the response.
+    /// [`Deferred`](super::core::Deferred) among the extensions of the response; a body that goes on has
+    /// [`EventStream`](super::core::EventStream).
     pub fn http(&mut self, now: Time, request: Request<Bytes>) -> Response<Bytes> {
         let (service, response) = self.answer(now, &request);
         let operation =
@@ -349,6 +359,11 @@ impl Account {
                 if let Some(ticket) = lambda.take_deferred().or_else(|| iot.take_deferred()) {
                     response.extensions_mut().insert(ticket);
                 }
+                if let Some(stream) = self.services.kinesis.take_opened() {
+                    let kind = HeaderValue::from_static("application/vnd.amazon.eventstream");
+                    response.headers_mut().insert("content-type", kind);
+                    response.extensions_mut().insert(stream);
+                }
                 response
             }
             Err(error) => self.refuse(protocol, namespace, &error),
@@ -382,9 +397,12 @@ impl Services {
         act(&mut self.lambda, &mut ports)
     }
 
-    /// Tells services of functions that they wait for and that have ended: IoT Core of its provisioning hooks.
+    /// Tells services of functions that they wait for and that have ended: IoT Core of its provisioning hooks, Firehose of
+    /// its transformations.
     fn hand_over(&mut self, cx: &mut Cx<'_>) {
         for (ticket, answered) in self.lambda.take_answers() {
+            let stores = Stores { streams: &mut self.kinesis, objects: &mut self.s3, catalog: &mut self.glue };
+            self.firehose.function_answered(cx, stores, &mut self.lambda, ticket, &answered);
             self.iot.function_answered(cx, ticket, answered);
         }
     }
@@ -406,7 +424,8 @@ impl Services {
             "kinesis" => self.kinesis.call(cx, operation(request, "Kinesis_20131202")?, body).map(ok),
             "firehose" => {
                 let op = operation(request, "Firehose_20150804")?;
-                self.firehose.call(cx, &mut self.kinesis, &mut self.s3, &mut self.glue, op, body).map(ok)
+                let stores = Stores { streams: &mut self.kinesis, objects: &mut self.s3, catalog: &mut self.glue };
+                self.firehose.call(cx, stores, &mut self.lambda, op, body).map(ok)
             }
             "dynamodb" => self.dynamodb.call(cx, operation(request, "DynamoDB_20120810")?, body).map(ok),
             "kms" => self.kms.call(cx, operation(request, "TrentService")?, body).map(ok),

@@ -76,7 +76,7 @@ impl<'t> Gold<'t> {
     fn compare(&mut self, row: &Row<'_>) -> Option<(u32, u64)> {
         let (index, seq) = (self.truth.find(row.tenant, row.device)?, row.seq?);
         let reading = self.truth.reading(index, seq)?;
-        if let Some(difference) = difference(row, &reading) {
+        if let Some(difference) = difference(row, &reading, || self.truth.stamps(index, seq)) {
             self.changed.note(|| (row_id(row), format!("{}: {difference}", named(row))));
         }
         Some((index, seq))
@@ -172,7 +172,10 @@ mod tests {
     fn what_is_twice_missing_strange_changed_or_ahead_is_told_apart() {
         let with = |rest| Row { rest: Some(rest), ..row(2) };
         let all = [row(1), row(2)];
-        let changed = [row(1), with(Rest { received_ms: Some(2_000_000), content: says(9.0) })];
+        let changed = [
+            row(1),
+            with(Rest { received_ms: Some(2_000_000), event_ms: Some(1_000_002), skew_ms: None, content: says(9.0) }),
+        ];
         let stranger = Row { device: "acme-9", ..row(1) };
         for (rows, files, missing, part) in [
             (&[row(1), row(2), row(1)][..], None, 0, "beyond the first of their reading: acme/acme-1 seq 1"),

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use record::ReadingId;
 
 use crate::fleet::{Recorded, Truth};
-use crate::invariant::{CONSERVATION, INTEGRITY, Invariant, ORDER, Row, RuleError, Violation};
+use crate::invariant::{CONSERVATION, INTEGRITY, Invariant, ORDER, Row, RuleError, Violation, event_time};
+use crate::world::time::Time;
 
 /// How many readings a message names before it says "and so on".
 const NAMED_MAX: usize = 5;
@@ -109,7 +110,8 @@ impl<'t> Ledger<'t> {
             note(&mut self.examples.spurious, || (row_id(row), named(row)));
             return None;
         };
-        if let Some(difference) = difference(row, &reading) {
+        let stamps = || self.truth.stamps(index, seq);
+        if let Some(difference) = difference(row, &reading, stamps) {
             self.tally.corrupt += 1;
             note(&mut self.examples.corrupt, || (row_id(row), format!("{}: {difference}", named(row))));
         }
@@ -291,7 +293,10 @@ pub(super) fn named(row: &Row<'_>) -> String {
 }
 
 /// How a row differs from the reading that its device published.
-pub(super) fn difference(row: &Row<'_>, reading: &Recorded) -> Option<String> {
+pub(super) fn difference<S>(row: &Row<'_>, reading: &Recorded, stamps: impl FnOnce() -> S) -> Option<String>
+where
+    S: Iterator<Item = (Time, u64)>,
+{
     if row.ts_ms != Some(reading.ts_ms) {
         return Some(format!("ts {} was sent as {}", row.ts_ms.map_or(-1, |ts| ts as i64), reading.ts_ms));
     }
@@ -300,8 +305,10 @@ pub(super) fn difference(row: &Row<'_>, reading: &Recorded) -> Option<String> {
         return Some("its metrics or its recorded timestamp are not what was sent".to_owned());
     }
     let received = rest.received_ms.unwrap_or(0);
-    (received < reading.published_at.unix_millis())
-        .then(|| format!("received_at {received} lies before its publication"))
+    if received < reading.published_at.unix_millis() {
+        return Some(format!("received_at {received} lies before its publication"));
+    }
+    event_time::wrong(rest, reading, stamps())
 }
 
 /// The identity that a row tells.
@@ -340,7 +347,6 @@ mod tests {
     use super::*;
     use crate::fleet::Content;
     use crate::invariant::Rest;
-    use crate::world::time::Time;
 
     /// A row as Athena returns it, with the timestamp that was sent.
     fn row(device: &str, seq: u64) -> Row<'_> {
@@ -495,7 +501,8 @@ mod tests {
             (says(21.5), None, 1),
         ] {
             let mut ledger = Ledger::new(&truth);
-            ledger.row(&Row { rest: Some(Rest { received_ms, content }), ..row("acme-1", 1) });
+            let rest = Rest { received_ms, content, event_ms: Some(1_000_001), skew_ms: None };
+            ledger.row(&Row { rest: Some(rest), ..row("acme-1", 1) });
             assert_eq!(ledger.tally().corrupt, corrupt, "{content:?} {received_ms:?}");
         }
     }

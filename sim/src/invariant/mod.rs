@@ -13,6 +13,7 @@ use client;
 
 mod anomalies;
 mod athena;
+mod event_time;
 mod given_up;
 mod gold;
 mod isolation;
@@ -70,7 +71,7 @@ pub const ORDER: Invariant = Invariant {
 /// The lake holds nothing that no device sent, and nothing changed.
 pub const INTEGRITY: Invariant = Invariant {
     id: "integrity",
-    promise: "every row of the processed table is a reading that its device published, with the device's own timestamp and values",
+    promise: "every row of the processed table is a reading that its device published, with the device's own timestamp and values, and with a corrected time that is wrong by no more than the way to AWS took",
 };
 
 /// What is no reading is set aside, and nothing else is.
@@ -114,7 +115,7 @@ pub const ANOMALIES_ONCE: Invariant = Invariant {
 /// Detection finds what is plain.
 pub const ANOMALIES_TOLD: Invariant = Invariant {
     id: "anomalies-told",
-    promise: "every plain outlier of an acknowledged reading in the table, after 36 others of its device there, is told as an anomaly, unless shards changed",
+    promise: "every plain outlier of an acknowledged reading in the table, after 36 others of its device there, is told as an anomaly",
 };
 
 /// Devices become what is desired of them.
@@ -176,6 +177,10 @@ pub struct Row<'a> {
 pub struct Rest {
     /// Arrival at the rule, ms since the Unix epoch.
     pub received_ms: Option<u64>,
+    /// The time of the reading as the platform tells it, ms since the Unix epoch.
+    pub event_ms: Option<i64>,
+    /// By how much the platform has corrected the device's clock, in ms.
+    pub skew_ms: Option<i64>,
     /// Metrics in canonical units, and the recorded timestamp.
     pub content: Content,
 }

@@ -128,12 +128,12 @@ impl World {
         cloud.set_functions(functions.under(harness.tamper, watch.clone()));
         cloud.spawn_pump(&aws);
         seam::serve(&cloud, &aws, harness.wire);
-        let owed = owes_outliers(&scenario, &faults);
+        let owed = owes_outliers(&scenario);
         let logs = Logs::of(plan.iter().map(|device| (device.tenant.as_str(), device.id.as_str())));
-        let hardship_end = scenario.start + scenario.phase.hardship;
         let due = Due::of(&scenario, after_changes.iter().chain([&settings]));
+        let ends = (scenario.start + scenario.phase.hardship, due);
         let config = seam::sdk_config(&cloud, &oracle);
-        let oracles = oracles((&config, &deployed), (owed, hardship_end, due), (trace.clone(), logs.clone()));
+        let oracles = oracles((&config, &deployed), (owed, ends), (trace.clone(), logs.clone()));
         let deployer =
             seam::session_credential("deployer", &format!("arn:aws:iam::{}:root", cloud.look(|a| a.id().to_owned())));
         cloud.enter(|account, _| account.add_credential(deployer.clone()));
@@ -397,7 +397,7 @@ fn node(name: &str, ip: &str) -> NodeHandle {
 
 fn oracles(
     (config, deployed): (&aws_types::SdkConfig, &Deployed),
-    (outliers_owed, hardship_end, due): (bool, Time, Option<Due>),
+    (outliers_owed, (hardship_end, due)): (bool, (Time, Option<Due>)),
     (trace, logs): (Trace, Logs),
 ) -> Oracles {
     Oracles {

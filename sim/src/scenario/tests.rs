@@ -921,6 +921,7 @@ fn all_scenario_files_of_the_repository_are_valid() {
         }
     }
     for kept in [
+        "anomalies-once",
         "attention",
         "bad-network",
         "canary-retention-loss",

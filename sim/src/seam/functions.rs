@@ -188,7 +188,7 @@ impl Functions {
     /// The handler's work in an environment, and what is known of its calls.
     fn work(&self, cloud: &Cloud, invocation: &Invocation, instance: Instance, cold: bool) -> (Calls, Work) {
         let Invocation { revision, payload, request_id, deadline, .. } = invocation.clone();
-        let mut compute = cloud.draw_latency(|latency| latency.invocation(payload.len(), cold));
+        let mut compute = cloud.draw_latency(|latency| latency.invocation(&revision, &payload, cold));
         if cold {
             compute += function_faults::slow_start(cloud.faults(), &revision.handler);
         }
@@ -231,7 +231,7 @@ impl Functions {
         match mishap {
             Mishap::DiesBefore => {
                 drop(work);
-                clock::sleep(cloud.draw_latency(|latency| latency.invocation(0, true))).await;
+                clock::sleep(cloud.draw_latency(|latency| latency.invocation(revision, b"", true))).await;
                 Err(Death::Crash.error(request_id))
             }
             Mishap::DiesAfter => {

@@ -10,11 +10,12 @@ use http::Response;
 use tokio::sync::Notify;
 
 use super::broker::Writer;
+use super::event_streams::{EventStreams, Rest};
 use super::functions::{Functions, Invocation};
 use super::latency::Latency;
 use super::service_faults::Call;
 use crate::cloud::account::Account;
-use crate::cloud::core::{Deferred, Effect};
+use crate::cloud::core::{Deferred, Effect, EventStream};
 use crate::fault::{Faults, region};
 use crate::world::clock;
 use crate::world::seed::Seed;
@@ -37,6 +38,8 @@ struct Shared {
     /// Answers to requests that had to wait, until they are fetched.
     answers: Mutex<BTreeMap<Deferred, Response<Bytes>>>,
     answered: Notify,
+    /// Bodies of responses that go on.
+    streams: Mutex<EventStreams>,
     scheduled: Mutex<Time>,
     pump: Notify,
     /// Calls that had their effect and whose callers did not hear of it.
@@ -70,6 +73,7 @@ impl Cloud {
             connections: Mutex::new(BTreeMap::new()),
             answers: Mutex::new(BTreeMap::new()),
             answered: Notify::new(),
+            streams: Mutex::default(),
             scheduled: Mutex::new(Time::MAX),
             pump: Notify::new(),
             unheard: Mutex::default(),
@@ -163,6 +167,12 @@ impl Cloud {
                     let started = Invocation { revision: function, payload, request_id, deadline, cold };
                     functions.invoke(self, invocation, started);
                 }
+                Effect::StreamEvent { stream, bytes } => {
+                    if !lock(&self.0.streams).send(stream, bytes) {
+                        lock(&self.0.account).event_stream_closed(stream);
+                    }
+                }
+                Effect::StreamEnd { stream } => lock(&self.0.streams).end(stream),
                 Effect::Answer { ticket, status, headers, body } => {
                     let mut answer = Response::builder().status(status).header("content-type", "application/json");
                     for (name, value) in headers {
@@ -174,6 +184,11 @@ impl Cloud {
                 }
             }
         }
+    }
+
+    /// The rest of the body of a response that goes on after its beginning.
+    pub(super) fn rest_of(&self, stream: EventStream) -> Rest {
+        lock(&self.0.streams).open(stream)
     }
 
     /// The answer to a request that had to wait.

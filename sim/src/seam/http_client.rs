@@ -22,10 +22,11 @@ use bytes::Bytes;
 use http_body_util::BodyExt as _;
 
 use super::calls::{Calls, GivenUp};
+use super::event_streams::Rest;
 use super::handle::Cloud;
 use super::lit::Lit;
 use super::service_faults::{self, Call, Ending, Fate};
-use crate::cloud::core::Deferred;
+use crate::cloud::core::{Deferred, EventStream};
 use crate::cloud::front::{Credential, sigv4};
 use crate::world::{clock, mark};
 
@@ -109,14 +110,21 @@ impl HttpConnector for SimulatedHttp {
                 _ => act(&cloud, request).await,
             };
             clock::sleep(service_time / 2).await;
-            HttpResponse::try_from(response.map(SdkBody::from)).map_err(|e| ConnectorError::other(e.into(), None))
+            let rest = response.extensions().get::<Rest>().cloned();
+            let body =
+                |bytes: Bytes| rest.map_or_else(|| SdkBody::from(bytes.clone()), |rest| rest.after(bytes.clone()));
+            HttpResponse::try_from(response.map(body)).map_err(|e| ConnectorError::other(e.into(), None))
         })
     }
 }
 
 /// The account's answer to a request.
 async fn act(cloud: &Cloud, request: http::Request<Bytes>) -> http::Response<Bytes> {
-    let response = cloud.enter(|account, now| account.http(now, request));
+    let mut response = cloud.enter(|account, now| account.http(now, request));
+    if let Some(stream) = response.extensions().get::<EventStream>().copied() {
+        // At once: nothing is sent before somebody can read it.
+        response.extensions_mut().insert(cloud.rest_of(stream));
+    }
     match response.extensions().get::<Deferred>().copied() {
         Some(ticket) => cloud.answer(ticket).await,
         None => response,

@@ -6,6 +6,7 @@ mod boot;
 mod broker;
 mod calls;
 mod claims;
+mod event_streams;
 mod function_faults;
 mod functions;
 mod handle;

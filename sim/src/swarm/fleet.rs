@@ -16,6 +16,8 @@ const FLEETS: [&str; 5] = ["pumps", "gateways", "meters", "boilers", "fans"];
 const TENANTS: [&str; 3] = ["acme", "globex", "initech"];
 /// Access networks.
 const NETWORKS: [&str; 3] = ["ethernet", "wifi", "lte"];
+/// How likely the devices of a fleet write payloads of version 2.
+const SECOND_VERSION: f64 = 0.3;
 /// Intervals of publishes, in milliseconds.
 const EVERY_MS: [u64; 9] = [250, 500, 1_000, 2_000, 5_000, 10_000, 15_000, 20_000, 30_000];
 /// How likely the sessions of a fleet outlive their connections.
@@ -52,6 +54,9 @@ pub(super) fn draw(swarm: &Swarm, seed: Seed, hardship: Duration) -> ArrayOfTabl
         }
         if chance(&mut seed.nth("session", u64::from(n)).rng(), PERSISTENT) {
             fleet.insert("session", value("persistent"));
+        }
+        if chance(&mut seed.nth("payload", u64::from(n)).rng(), SECOND_VERSION) {
+            fleet.insert("payload", value(2));
         }
         fleets.push(fleet);
     }

@@ -37,7 +37,7 @@ const BATCH_WINDOW_S: [i64; 6] = [0, 1, 2, 5, 10, 20];
 pub(super) fn draw(swarm: &Swarm, seed: Seed, given: &mut Table) {
     for (table, key, values) in SETTINGS {
         let rng = &mut seed.child(table).child(key).rng();
-        if !chance(rng, swarm.setting_off.get()) {
+        if !chance(rng, swarm.setting_off.get()) && !is_of_a_stream_on_demand(given, key) {
             set(given, table, key, one_of(rng, values));
         }
     }
@@ -62,6 +62,12 @@ fn batch(rng: &mut Rng) -> (i64, i64) {
     let size = one_of(rng, &BATCH_SIZE);
     let window = one_of(rng, &BATCH_WINDOW_S);
     (size, if size > WITHOUT_WINDOW_MAX { window.max(1) } else { window })
+}
+
+/// Whether a key counts the shards of a stream that AWS scales: it has no such setting.
+fn is_of_a_stream_on_demand(platform: &Table, key: &str) -> bool {
+    let mode = key.strip_suffix("_shards").and_then(|stream| platform.get(&format!("{stream}_stream_mode")));
+    mode.and_then(|mode| mode.as_str()) == Some("on-demand")
 }
 
 fn has(platform: &Table, table: &str, key: &str) -> bool {

@@ -69,6 +69,7 @@ marks! {
     STALE_READ = "stale-read": "an eventually consistent read was answered with what was there before";
     DELIVERY_REPEATED = "delivery-repeated": "Firehose wrote records to S3 again whose first object it had not heard of";
     LATE_CURATED = "late-reading-curated": "an hour was curated again, because readings came to it after it was curated first";
+    DELIVERY_EXPIRED = "delivery-expired": "Firehose gave up records that it could not write within their retention";
     LATE_EFFECT = "late-effect": "a call took effect after its caller had given it up";
 }
 

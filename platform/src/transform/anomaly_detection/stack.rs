@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use super::handler::{
-    ALERT_TOPIC_ARN, ANOMALY_BUCKET, ATTENTION, ATTENTION_INTERVAL_MIN_MS, ATTENTION_OFF, ATTENTION_QUIET_S, HANDLER,
-    STATE_BUCKET,
+    ALERT_EVERY_S, ALERT_TOPIC_ARN, ANOMALY_BUCKET, ATTENTION, ATTENTION_INTERVAL_MIN_MS, ATTENTION_OFF,
+    ATTENTION_QUIET_S, HANDLER, METRIC_NAMESPACE, STATE_BUCKET,
 };
 use super::{ANOMALY_PREFIX, STATE_PREFIX};
 use crate::declare::{
@@ -16,7 +16,7 @@ use crate::naming::Naming;
 use crate::settings::Settings;
 use crate::template::iam::{Statement, allow};
 use crate::template::lambda::{DestinationConfig, EventSourceMapping};
-use crate::template::s3::Bucket;
+use crate::template::s3::{Bucket, LifecycleRule};
 use crate::template::sns::{Subscription, Topic, TopicPolicy};
 use crate::template::{Expr, Handle, Published, Template};
 use crate::transform::enrichment::quarantine_bucket;
@@ -50,6 +50,12 @@ pub fn anomaly_bucket(naming: Naming<'_>) -> Expr {
     naming.bucket("processed")
 }
 
+/// Days after which a state ends that no batch has replaced: those of a closed shard, which its children have taken over.
+/// A batch may come again, and a child may begin, for as long as the stream keeps records.
+fn state_days(settings: &Settings) -> u32 {
+    settings.stream_retention_hours.div_ceil(24) + 30
+}
+
 /// The stack's template.
 pub fn stack(settings: &Settings) -> Template {
     let naming = Naming::new(settings);
@@ -61,7 +67,7 @@ pub fn stack(settings: &Settings) -> Template {
         id: "StateBucket",
         name: naming.bucket("state"),
         what: "state",
-        lifecycle: Vec::new(),
+        lifecycle: vec![LifecycleRule::expire("end-of-closed-shards", state_days(settings))],
         unversioned: Some(
             "Every batch replaces the states: thousands of versions a day, to keep what detectors learn again from a few \
              readings.",
@@ -84,6 +90,8 @@ pub fn stack(settings: &Settings) -> Template {
             (STATE_BUCKET, state.name()),
             (ANOMALY_BUCKET, anomaly_bucket(naming)),
             (ALERT_TOPIC_ARN, topic.arn()),
+            (ALERT_EVERY_S, numbers.alert_every_s.to_string().into()),
+            (METRIC_NAMESPACE, format!("IotPlatform/{}", settings.env).into()),
             (ATTENTION, if numbers.attention.enabled { "on" } else { ATTENTION_OFF }.into()),
             (ATTENTION_INTERVAL_MIN_MS, numbers.attention.interval_min_ms.to_string().into()),
             (ATTENTION_QUIET_S, numbers.attention.quiet_s.to_string().into()),

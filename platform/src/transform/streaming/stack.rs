@@ -6,9 +6,9 @@
 use crate::declare::{bounded, data_key, encrypt};
 use crate::ingest::iot_core::{READINGS_TOPIC_FILTER, rule_errors_bucket};
 use crate::naming::Naming;
-use crate::settings::{Settings, StreamMode};
+use crate::settings::Settings;
 use crate::template::iam::{Role, allow};
-use crate::template::kinesis::{Capacity, Stream};
+use crate::template::kinesis::Stream;
 use crate::template::{Expr, Handle, Published, Template, iot};
 
 /// Name of the stack inside an environment.
@@ -57,15 +57,11 @@ pub fn stack(settings: &Settings) -> Template {
     let outputs = Outputs::new(naming);
     let mut template =
         Template::of_stack(settings, STACK, "Transform: the streams of readings and the rule that fills the first.");
-    let stream = |name, shards| {
-        let capacity = match settings.stream_mode {
-            StreamMode::Provisioned => Capacity::Shards(shards),
-            StreamMode::OnDemand => Capacity::OnDemand,
-        };
-        Stream::encrypted(name, capacity, settings.stream_retention_hours, data_key(naming))
-    };
-    let raw = template.add_data("RawStream", stream(raw_stream_name(naming), settings.raw_shards));
-    let enriched = stream(enriched_stream_name(naming), settings.enriched_shards);
+    let stream = |name, capacity| Stream::encrypted(name, capacity, settings.stream_retention_hours, data_key(naming));
+    let capacity = settings.raw_stream_mode.capacity(settings.raw_shards);
+    let raw = template.add_data("RawStream", stream(raw_stream_name(naming), capacity));
+    let capacity = settings.enriched_stream_mode.capacity(settings.enriched_shards);
+    let enriched = stream(enriched_stream_name(naming), capacity);
     let enriched = template.add_data("EnrichedStream", enriched);
     add_rule(&mut template, naming, &raw);
     template.publish(&outputs.raw_stream_arn, "Stream of raw readings", raw.arn());

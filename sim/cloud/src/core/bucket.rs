@@ -96,6 +96,11 @@ impl TokenBucket {
         }
     }
 
+    /// The most tokens that are ever there, when the whole is in force.
+    pub fn capacity(&self) -> u64 {
+        self.capacity
+    }
+
     fn refused(&self) {
         if let Some(scale) = &self.scale {
             scale.count_refusal();

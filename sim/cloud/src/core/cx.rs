@@ -78,6 +78,10 @@ pub struct FunctionRevision {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Deferred(pub u64);
 
+/// Stands in the extensions of an HTTP response whose body goes on: what follows comes as [`Effect::StreamEvent`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct EventStream(pub u64);
+
 /// What a service asks of the world outside the account.
 #[derive(Clone, Debug)]
 pub enum Effect {
@@ -106,6 +110,18 @@ pub enum Effect {
         headers: Vec<(&'static str, String)>,
         /// Body, as JSON.
         body: Bytes,
+    },
+    /// More of the body of an HTTP response.
+    StreamEvent {
+        /// Which response.
+        stream: EventStream,
+        /// What follows.
+        bytes: Bytes,
+    },
+    /// The body of an HTTP response ends.
+    StreamEnd {
+        /// Which response.
+        stream: EventStream,
     },
     /// Send bytes to an MQTT connection.
     MqttSend {

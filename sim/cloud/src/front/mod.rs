@@ -3,7 +3,8 @@
 //!
 //! Modelled: AWS JSON 1.0 and 1.1, REST-JSON, Query, REST-XML (S3, by the `s3s` crate), Signature Version 4 in
 //! headers.
-//! Refused: RPC v2 CBOR, event streams, presigned URLs outside S3, Signature Version 4a.
+//! Event streams are what a service makes of its answer: the front door says that the body goes on.
+//! Refused: RPC v2 CBOR, presigned URLs outside S3, Signature Version 4a.
 
 pub mod credentials;
 pub mod protocol;

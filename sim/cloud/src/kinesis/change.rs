@@ -6,9 +6,13 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::lifecycle::{StreamModeDetails, check_modelled};
+use super::lifecycle::StreamModeDetails;
+use super::monitoring::Monitored;
+use super::on_demand::Mode;
 use super::quotas::Quotas;
 use super::tags::check_tags;
+use super::wire::Checks;
+use super::work::Work;
 use super::{Kinesis, SERVICE};
 use crate::core::{AwsError, Cx, Outcome, Provisioned, Resource};
 use world::trace::Level;
@@ -23,7 +27,9 @@ pub(super) struct StreamProperties {
     stream_encryption: Option<StreamEncryption>,
     stream_mode_details: Option<StreamModeDetails>,
     #[serde(rename = "MaxRecordSizeInKiB")]
-    max_record_size_in_kib: Option<i64>,
+    pub max_record_size_in_kib: Option<i64>,
+    #[serde(default)]
+    desired_shard_level_metrics: Vec<String>,
     #[serde(default)]
     tags: Vec<Tag>,
 }
@@ -37,18 +43,52 @@ struct StreamEncryption {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
-struct Tag {
+pub(super) struct Tag {
     key: String,
     value: String,
+}
+
+impl Tag {
+    /// Key and value.
+    pub fn pair(&self) -> (String, String) {
+        (self.key.clone(), self.value.clone())
+    }
 }
 
 impl StreamProperties {
     /// The properties of a resource. What is not modelled is refused.
     pub fn of(resource: &Resource) -> Result<Self, AwsError> {
-        let properties: StreamProperties = resource.parse()?;
-        check_modelled(properties.stream_mode_details.as_ref(), properties.max_record_size_in_kib)
-            .map_err(|error| resource.refuse(error.message))?;
-        Ok(properties)
+        resource.parse()
+    }
+
+    /// The mode.
+    pub fn mode(&self, resource: &Resource) -> Result<Mode, AwsError> {
+        let Some(details) = &self.stream_mode_details else { return Ok(Mode::Provisioned) };
+        let mode = Mode::of(&details.stream_mode);
+        mode.ok_or_else(|| {
+            resource.refuse(format!("StreamMode is {}, not PROVISIONED or ON_DEMAND", details.stream_mode))
+        })
+    }
+
+    /// The number of shards; nothing for a stream on demand.
+    pub fn shards(&self, resource: &Resource) -> Result<Option<i64>, AwsError> {
+        match (self.mode(resource)?, self.shard_count) {
+            (Mode::OnDemand, None) => Ok(None),
+            // Whether CloudFormation refuses this is unverified.
+            (Mode::OnDemand, Some(_)) => Err(resource.refuse("ShardCount cannot be given with the mode ON_DEMAND")),
+            (Mode::Provisioned, None) => Err(resource.refuse("ShardCount is required")),
+            (Mode::Provisioned, Some(count)) if count < 1 => {
+                Err(resource
+                    .refuse(format!("ShardCount is {count}: Member must have value greater than or equal to 1")))
+            }
+            (Mode::Provisioned, count) => Ok(count),
+        }
+    }
+
+    /// The metrics of single shards.
+    pub fn monitored(&self, resource: &Resource) -> Result<Monitored, AwsError> {
+        let names = Monitored::named(self.desired_shard_level_metrics.iter().map(String::as_str));
+        names.map_err(|name| resource.refuse(format!("{name} is no shard-level metric")))
     }
 
     /// The retention in hours.
@@ -74,7 +114,7 @@ impl StreamProperties {
 
     /// The tags.
     pub fn tags(&self) -> BTreeMap<String, String> {
-        self.tags.iter().map(|tag| (tag.key.clone(), tag.value.clone())).collect()
+        self.tags.iter().map(Tag::pair).collect()
     }
 }
 
@@ -110,13 +150,25 @@ impl Kinesis {
         if key != old_key {
             self.check_encryption_change(cx, physical_id, key.as_deref())?;
         }
-        let mut ready = cx.now;
-        let count = new.shard_count.ok_or_else(|| resource.refuse("ShardCount is required"))?;
-        if new.shard_count != old.shard_count {
-            let target = u64::try_from(count).ok().filter(|count| *count > 0);
-            let target = target.ok_or_else(|| resource.refuse(format!("ShardCount is {count}, which is below 1")))?;
+        let (monitored, record_kib_max) = (new.monitored(resource)?, new.max_record_size_in_kib);
+        let (mut ready, shards) = (cx.now, new.shards(resource)?);
+        let mut checks = Checks::default();
+        self.check_record_size(cx, &mut checks, record_kib_max, "MaxRecordSizeInKiB");
+        checks.finish().map_err(|error| resource.refuse(error.message))?;
+        let mode = new.mode(resource)?;
+        if mode != old.mode(resource)? {
+            ready = self.counted(cx, "UpdateStreamMode", |kinesis, cx| kinesis.change_mode(cx, physical_id, mode))?;
+        }
+        if let Some(count) = shards.filter(|_| shards != old.shard_count) {
+            let target = u64::try_from(count).unwrap_or_default();
             ready = self
                 .counted(cx, "UpdateShardCount", |kinesis, cx| kinesis.update_shard_count(cx, physical_id, target))?;
+        }
+        if record_kib_max != old.max_record_size_in_kib {
+            let bytes = record_kib_max.and_then(|kib| usize::try_from(kib << 10).ok());
+            let work = Work::RecordSize(bytes.unwrap_or(quotas.record_bytes_default));
+            ready =
+                self.counted(cx, "UpdateMaxRecordSize", |kinesis, cx| Ok(kinesis.begin(cx, physical_id, [work])))?;
         }
         if key != old_key {
             let operation = if key.is_some() { "StartStreamEncryption" } else { "StopStreamEncryption" };
@@ -124,6 +176,7 @@ impl Kinesis {
         }
         let stream = self.existing(cx, physical_id)?;
         stream.tags = tags;
+        stream.monitor(monitored);
         if stream.retention_hours != hours {
             let longer = hours > stream.retention_hours;
             let operation = if longer { "IncreaseStreamRetentionPeriod" } else { "DecreaseStreamRetentionPeriod" };
@@ -138,10 +191,16 @@ impl Kinesis {
 
     /// Deletes a stream with all its records, at once.
     pub fn delete(&mut self, cx: &mut Cx<'_>, resource: &Resource, physical_id: &str) -> Result<(), AwsError> {
-        if resource.kind != "AWS::Kinesis::Stream" {
-            return Err(resource.refuse("this resource type is not modelled"));
+        match &*resource.kind {
+            "AWS::Kinesis::Stream" => {}
+            "AWS::Kinesis::StreamConsumer" => {
+                self.delete_consumer(cx, physical_id);
+                return Ok(());
+            }
+            _ => return Err(resource.refuse("this resource type is not modelled")),
         }
-        if self.streams.remove(physical_id).is_some() {
+        if let Some(mut stream) = self.streams.remove(physical_id) {
+            stream.end_all_subscriptions(cx);
             cx.meter.call(SERVICE, "DeleteStream", Outcome::Ok);
             cx.trace.event(Level::Call, cx.now, SERVICE, "stream deleted", physical_id, &[]);
         }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::Kinesis;
 use super::list_shards::{after, shard};
+use super::monitoring;
 use super::stream::{Status, Stream};
 use super::token::{Kind, Token};
 use super::wire::{Checks, Text, invalid, not_found, parse, stream_name, text};
@@ -76,14 +77,13 @@ impl Kinesis {
         let mut checks = Checks::default();
         checks.name(text(&input.stream_name), "streamName");
         checks.finish()?;
-        let record_kib_max = self.quotas(cx).record_bytes_max >> 10;
         let stream =
             self.described(cx, "kinesis:DescribeStreamSummary", text(&input.stream_name), text(&input.stream_arn))?;
         let mut summary = common(stream);
         let visible = stream.status != Status::Creating;
         summary["OpenShardCount"] = if visible { stream.open.len() } else { 0 }.into();
-        summary["ConsumerCount"] = 0.into();
-        summary["MaxRecordSizeInKiB"] = record_kib_max.into();
+        summary["ConsumerCount"] = stream.consumers.len().into();
+        summary["MaxRecordSizeInKiB"] = (stream.record_bytes_max >> 10).into();
         Ok(json!({ "StreamDescriptionSummary": summary }).to_string().into_bytes())
     }
 
@@ -158,10 +158,10 @@ fn common(stream: &Stream) -> Value {
         "StreamName": &*stream.name,
         "StreamARN": stream.arn,
         "StreamStatus": stream.status.as_str(),
-        "StreamModeDetails": { "StreamMode": "PROVISIONED" },
+        "StreamModeDetails": { "StreamMode": stream.mode().as_str() },
         "RetentionPeriodHours": stream.retention_hours,
         "StreamCreationTimestamp": stream.created.epoch_seconds(),
-        "EnhancedMonitoring": [{ "ShardLevelMetrics": [] }],
+        "EnhancedMonitoring": monitoring::shown(stream),
         "EncryptionType": "NONE",
     });
     if let Some(key) = stream.encryption.key() {
@@ -176,7 +176,7 @@ fn summary(stream: &Stream) -> Value {
         "StreamName": &*stream.name,
         "StreamARN": stream.arn,
         "StreamStatus": stream.status.as_str(),
-        "StreamModeDetails": { "StreamMode": "PROVISIONED" },
+        "StreamModeDetails": { "StreamMode": stream.mode().as_str() },
         "StreamCreationTimestamp": stream.created.epoch_seconds(),
     })
 }

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::list_shards::hash_key_range;
 use super::log::Room;
+use super::monitoring::Metric;
 use super::shard::{Read, Shard};
 use super::stream::Stream;
 use super::token::{Kind, Token};
@@ -12,7 +13,7 @@ use super::wire::{
     Checks, Text, invalid, parse, put, put_base64, put_string, put_time, shard_not_found, stream_name, text, time,
 };
 use super::{Kinesis, SERVICE};
-use crate::core::ports::{ReadBatch, SequenceNumber, ShardCursor, StartingPosition};
+use crate::core::ports::{ReadBatch, SequenceNumber, ShardCursor, StartingPosition, StreamRecord};
 use crate::core::ports::{parse_sequence_number, render_sequence_number};
 use crate::core::{AwsError, Cx};
 use world::time::Time;
@@ -44,7 +45,7 @@ struct GetRecordsInput<'a> {
     stream_arn: Option<Text<'a>>,
 }
 
-const ITERATOR_TYPES: [&str; 5] =
+pub(super) const ITERATOR_TYPES: [&str; 5] =
     ["AFTER_SEQUENCE_NUMBER", "LATEST", "AT_TIMESTAMP", "AT_SEQUENCE_NUMBER", "TRIM_HORIZON"];
 
 impl Kinesis {
@@ -144,14 +145,16 @@ fn read(cx: &mut Cx<'_>, stream: &mut Stream, index: usize, from: u64, room: Roo
     let cutoff = stream.cutoff(cx.now);
     let Ok(read) = stream.shards[index].read(cx.now, from, cutoff, room) else {
         cx.meter.add(SERVICE, "ReadProvisionedThroughputExceeded", 1);
+        if let Some(metrics) = &mut stream.shards[index].metrics {
+            metrics.add(Metric::ReadProvisionedThroughputExceeded, 1);
+        }
         let fields = [("shard", index.into())];
         cx.trace.event(Level::Call, cx.now, SERVICE, "GetRecords throttled", &stream.name, &fields);
         return Err(stream.rate_exceeded(index, &cx.account.id));
     };
     if let (Some(oldest), Some(newest)) = (read.records.first(), read.records.last()) {
         stream.encryption.may_read(cx, &stream.arn, oldest.arrival, newest.arrival)?;
-        cx.meter.add(SERVICE, "OutgoingRecords", read.records.len() as u64);
-        cx.meter.add(SERVICE, "OutgoingBytes", read.bytes);
+        count_read(cx, stream, index, &read, newest.arrival);
         let fields = [
             ("shard", index.into()),
             ("next", read.next.into()),
@@ -161,6 +164,24 @@ fn read(cx: &mut Cx<'_>, stream: &mut Stream, index: usize, from: u64, room: Roo
         cx.trace.event(Level::Call, cx.now, SERVICE, "GetRecords", &stream.name, &fields);
     }
     Ok(read)
+}
+
+/// Counts what was read.
+fn count_read(cx: &mut Cx<'_>, stream: &mut Stream, index: usize, read: &Read, newest: Time) {
+    let (records, age) = (read.records.len() as u64, cx.now.unix_millis().saturating_sub(newest.unix_millis()));
+    cx.meter.add(SERVICE, "OutgoingRecords", records);
+    cx.meter.add(SERVICE, "OutgoingBytes", read.bytes);
+    cx.meter.add(SERVICE, "GetRecords.Records", records);
+    cx.meter.add(SERVICE, "GetRecords.Bytes", read.bytes);
+    cx.meter.add(SERVICE, "GetRecords.IteratorAgeMilliseconds", age);
+    if stream.on_demand.is_some() {
+        cx.meter.add(SERVICE, "ondemand_data_out_bytes", read.bytes);
+    }
+    if let Some(metrics) = &mut stream.shards[index].metrics {
+        metrics.add(Metric::OutgoingRecords, records);
+        metrics.add(Metric::OutgoingBytes, read.bytes);
+        metrics.add(Metric::IteratorAgeMilliseconds, age);
+    }
 }
 
 fn iterator(now: Time, stream: &Stream, shard: usize, offset: u64) -> String {
@@ -184,8 +205,8 @@ fn check_age(now: Time, token: &Token, lifetime_secs: u64) -> Result<(), AwsErro
     Err(AwsError::new("ExpiredIteratorException", message))
 }
 
-/// The offset at which an iterator begins.
-fn start(
+/// The offset at which an iterator or a subscription begins.
+pub(super) fn start(
     cx: &Cx<'_>,
     stream: &Stream,
     index: usize,
@@ -251,26 +272,31 @@ fn render(now: Time, stream: &Stream, shard: usize, read: &Read) -> Vec<u8> {
         put!(&mut out, r#""NextShardIterator":"{}","#, iterator(now, stream, shard, read.next));
     }
     out.extend_from_slice(br#""Records":["#);
-    for (index, record) in read.records.iter().enumerate() {
-        if index > 0 {
-            out.push(b',');
-        }
-        out.extend_from_slice(br#"{"ApproximateArrivalTimestamp":"#);
-        put_time(&mut out, record.arrival);
-        if stream.encryption.key_at(record.arrival).is_some() {
-            out.extend_from_slice(br#","EncryptionType":"KMS""#);
-        }
-        out.extend_from_slice(br#","Data":"#);
-        put_base64(&mut out, &record.data);
-        out.extend_from_slice(br#","PartitionKey":"#);
-        put_string(&mut out, &record.partition_key);
-        put!(&mut out, r#","SequenceNumber":"{}"}}"#, render_sequence_number(record.sequence_number));
-    }
+    put_records(&mut out, stream, &read.records);
     out.extend_from_slice(b"]}");
     out
 }
 
-fn children(stream: &Stream, shard: usize) -> Value {
+/// Appends records, with commas between them.
+pub(super) fn put_records(out: &mut Vec<u8>, stream: &Stream, records: &[StreamRecord]) {
+    for (index, record) in records.iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        out.extend_from_slice(br#"{"ApproximateArrivalTimestamp":"#);
+        put_time(out, record.arrival);
+        if stream.encryption.key_at(record.arrival).is_some() {
+            out.extend_from_slice(br#","EncryptionType":"KMS""#);
+        }
+        out.extend_from_slice(br#","Data":"#);
+        put_base64(out, &record.data);
+        out.extend_from_slice(br#","PartitionKey":"#);
+        put_string(out, &record.partition_key);
+        put!(out, r#","SequenceNumber":"{}"}}"#, render_sequence_number(record.sequence_number));
+    }
+}
+
+pub(super) fn children(stream: &Stream, shard: usize) -> Value {
     let id = &stream.shards[shard].id;
     let children = stream.visible_shards(shard).filter(|(_, child)| child.parents.contains(id));
     let describe = |(_, child): (usize, &Shard)| {

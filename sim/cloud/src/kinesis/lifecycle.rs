@@ -6,9 +6,10 @@ use serde::Deserialize;
 
 use super::change::StreamProperties;
 use super::encryption::{Encryption, ask};
+use super::on_demand::Mode;
 use super::stream::{Status, Stream};
 use super::tags::check_tags;
-use super::wire::{Checks, Text, expect_active, parse, stream_name, text};
+use super::wire::{Checks, Text, expect_active, invalid, parse, stream_name, text};
 use super::work::Work;
 use super::{Kinesis, SERVICE};
 use crate::core::{AwsError, Cx, Outcome, Provisioned, Resource};
@@ -33,6 +34,16 @@ pub(super) struct StreamModeDetails {
     pub stream_mode: String,
 }
 
+impl StreamModeDetails {
+    /// The mode. Notes a name that is none.
+    pub fn check(&self, checks: &mut Checks) -> Option<Mode> {
+        let mode = Mode::of(&self.stream_mode);
+        let constraint = "Member must satisfy enum value set: [PROVISIONED, ON_DEMAND]";
+        checks.value(mode.is_some(), &self.stream_mode, "streamModeDetails.streamMode", constraint);
+        mode
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 struct DeleteStreamInput<'a> {
@@ -40,16 +51,17 @@ struct DeleteStreamInput<'a> {
     stream_name: Option<Text<'a>>,
     #[serde(borrow, rename = "StreamARN")]
     stream_arn: Option<Text<'a>>,
-    // No stream has consumers.
-    #[serde(rename = "EnforceConsumerDeletion")]
-    _enforce_consumer_deletion: Option<bool>,
+    enforce_consumer_deletion: Option<bool>,
 }
 
 /// What a new stream shall be.
 struct Wanted<'a> {
     name: &'a str,
-    shard_count: i64,
+    /// Shards; none for a stream on demand.
+    shard_count: Option<i64>,
     retention_hours: u64,
+    /// Largest record; the default when nothing is said.
+    record_kib_max: Option<i64>,
     tags: BTreeMap<String, String>,
 }
 
@@ -61,11 +73,18 @@ impl Kinesis {
         let mut checks = Checks::default();
         let name = checks.required(text(&input.stream_name), "streamName").unwrap_or_default();
         checks.name(text(&input.stream_name), "streamName");
-        // AWS's text for a provisioned stream without a count is unverified.
-        let shard_count = checks.required(input.shard_count, "shardCount").unwrap_or_default();
         checks.range(input.shard_count, "shardCount", 1, i64::MAX);
-        check_modelled(input.stream_mode_details.as_ref(), input.max_record_size_in_kib)?;
+        let mode = input.stream_mode_details.as_ref().and_then(|details| details.check(&mut checks));
+        if mode != Some(Mode::OnDemand) {
+            // AWS's text for a provisioned stream without a count is unverified.
+            checks.required(input.shard_count, "shardCount");
+        }
+        self.check_record_size(cx, &mut checks, input.max_record_size_in_kib, "maxRecordSizeInKiB");
         checks.finish()?;
+        if mode == Some(Mode::OnDemand) && input.shard_count.is_some() {
+            // The text is unverified.
+            return Err(invalid("ShardCount cannot be given for a stream in ON_DEMAND mode."));
+        }
         self.permit(cx, "kinesis:CreateStream", name)?;
         let creating = self.streams.values().filter(|stream| stream.status == Status::Creating).count() as u64;
         if creating >= quotas.creating_streams {
@@ -75,7 +94,9 @@ impl Kinesis {
         }
         let tags = input.tags.unwrap_or_default();
         check_tags(cx, name, &tags, &BTreeMap::new())?;
-        self.create(cx, Wanted { name, shard_count, retention_hours: quotas.retention_default_hours, tags })?;
+        let (record_kib_max, shard_count) = (input.max_record_size_in_kib, input.shard_count);
+        let retention_hours = quotas.retention_default_hours;
+        self.create(cx, Wanted { name, shard_count, retention_hours, record_kib_max, tags })?;
         self.begin(cx, name, [Work::Create]);
         Ok(Vec::new())
     }
@@ -87,17 +108,24 @@ impl Kinesis {
         self.permit(cx, "kinesis:DeleteStream", name)?;
         let stream = self.existing(cx, name)?;
         expect_active(cx, stream)?;
+        if !stream.consumers.is_empty() && input.enforce_consumer_deletion != Some(true) {
+            // The text is unverified.
+            let message = format!("Stream {name} has registered consumers.");
+            return Err(AwsError::new("ResourceInUseException", message));
+        }
         cx.trace.event(Level::Call, cx.now, SERVICE, "DeleteStream", name, &[]);
         self.begin(cx, name, [Work::Delete]);
         Ok(Vec::new())
     }
 
-    /// Creates `AWS::Kinesis::Stream`. `Ref` is the name; attribute `Arn`. The stream is ACTIVE at once.
+    /// Creates `AWS::Kinesis::Stream`, whose `Ref` is the name; attribute `Arn`. The stream is ACTIVE at once. And
+    /// `AWS::Kinesis::StreamConsumer`.
     pub fn provision(&mut self, cx: &mut Cx<'_>, resource: &Resource) -> Result<Provisioned, AwsError> {
-        if resource.kind != "AWS::Kinesis::Stream" {
-            return Err(resource.refuse("this resource type is not modelled"));
-        }
-        let result = self.create_resource(cx, resource);
+        let result = match &*resource.kind {
+            "AWS::Kinesis::Stream" => self.create_resource(cx, resource),
+            "AWS::Kinesis::StreamConsumer" => return self.provision_consumer(cx, resource),
+            _ => return Err(resource.refuse("this resource type is not modelled")),
+        };
         let outcome = result.as_ref().map_or_else(Outcome::from, |_| Outcome::Ok);
         cx.meter.call(SERVICE, "CreateStream", outcome);
         result
@@ -107,10 +135,12 @@ impl Kinesis {
         let properties = StreamProperties::of(resource)?;
         let quotas = self.quotas(cx);
         let retention_hours = properties.retention_hours(resource, &quotas)?;
-        let shard_count = properties.shard_count.ok_or_else(|| resource.refuse("ShardCount is required"))?;
+        let shard_count = properties.shards(resource)?;
+        let (monitored, record_kib_max) = (properties.monitored(resource)?, properties.max_record_size_in_kib);
         let mut checks = Checks::default();
-        checks.range(Some(shard_count), "ShardCount", 1, i64::MAX);
+        checks.range(shard_count, "ShardCount", 1, i64::MAX);
         checks.name(properties.name.as_deref(), "Name");
+        self.check_record_size(cx, &mut checks, record_kib_max, "MaxRecordSizeInKiB");
         checks.finish().map_err(|error| resource.refuse(error.message))?;
         let key = properties.key(resource)?;
         let tags = properties.tags();
@@ -122,7 +152,8 @@ impl Kinesis {
         if let Some(key) = &key {
             ask(cx, "kms:GenerateDataKey", key, &cx.account.arn("kinesis", &format!("stream/{name}")))?;
         }
-        let stream = self.create(cx, Wanted { name: &name, shard_count, retention_hours, tags })?;
+        let stream = self.create(cx, Wanted { name: &name, shard_count, retention_hours, record_kib_max, tags })?;
+        stream.monitor(monitored);
         if let Some(key) = key {
             stream.encryption = Encryption::by(key);
         }
@@ -130,28 +161,51 @@ impl Kinesis {
     }
 
     fn create(&mut self, cx: &mut Cx<'_>, wanted: Wanted<'_>) -> Result<&mut Stream, AwsError> {
-        let Wanted { name, shard_count, retention_hours, tags } = wanted;
+        let Wanted { name, shard_count, retention_hours, record_kib_max, tags } = wanted;
         let quotas = self.quotas(cx);
         if self.streams.contains_key(name) {
             let message = format!("Stream {name} under account {} already exists.", cx.account.id);
             return Err(AwsError::new("ResourceInUseException", message));
         }
-        self.check_shard_limit(cx, u64::try_from(shard_count).unwrap_or(u64::MAX))?;
-        let shard_count = u32::try_from(shard_count).expect("the limit of shards is far below 2^32");
+        let count = match shard_count {
+            Some(count) => {
+                let count = u64::try_from(count).unwrap_or(u64::MAX);
+                self.check_shard_limit(cx, count)?;
+                count
+            }
+            None => {
+                self.check_on_demand_limit(cx)?;
+                quotas.on_demand_shards_min
+            }
+        };
+        let count = u32::try_from(count).expect("the limit of shards is far below 2^32");
         let arn = cx.account.arn("kinesis", &format!("stream/{name}"));
         let serial = self.next_serial;
         self.next_serial += 1;
-        let mut stream = Stream::new(name, arn, shard_count, retention_hours, &quotas, cx.now);
+        let mut stream = Stream::new(name, arn, count, retention_hours, &quotas, cx.now);
         (stream.serial, stream.tags) = (serial, tags);
+        if let Some(bytes) = record_kib_max.and_then(|kib| usize::try_from(kib << 10).ok()) {
+            stream.allow_records_of(bytes, &quotas, cx.now);
+        }
         let fields = [("shards", stream.shards.len().into()), ("retention_hours", retention_hours.into())];
         cx.trace.event(Level::Call, cx.now, SERVICE, "CreateStream", name, &fields);
-        Ok(self.streams.entry(stream.name.clone()).or_insert(stream))
+        self.streams.insert(stream.name.clone(), stream);
+        if shard_count.is_none() {
+            self.set_mode(cx, name, Mode::OnDemand);
+        }
+        self.existing(cx, name)
+    }
+
+    /// Open shards of streams that are not on demand.
+    pub(super) fn open_provisioned_shards(&self) -> u64 {
+        let provisioned = self.streams.values().filter(|stream| stream.mode() == Mode::Provisioned);
+        provisioned.map(|stream| stream.open.len() as u64).sum()
     }
 
     /// Whether the account may have so many more open shards.
     pub(super) fn check_shard_limit(&mut self, cx: &Cx<'_>, additional: u64) -> Result<(), AwsError> {
         let limit = self.quotas(cx).shards_per_account;
-        let existing: u64 = self.streams.values().map(|stream| stream.open.len() as u64).sum();
+        let existing = self.open_provisioned_shards();
         if additional <= limit.saturating_sub(existing) {
             return Ok(());
         }
@@ -164,17 +218,5 @@ impl Kinesis {
                  this request: {additional}."
             ),
         ))
-    }
-}
-
-/// Refuses what is not modelled: capacity on demand, and records above 1 MiB.
-pub(super) fn check_modelled(mode: Option<&StreamModeDetails>, max_record_kib: Option<i64>) -> Result<(), AwsError> {
-    match mode.map(|mode| mode.stream_mode.as_str()) {
-        None | Some("PROVISIONED") => {}
-        Some(mode) => return Err(AwsError::not_modelled(format!("the kinesis stream mode {mode}"))),
-    }
-    match max_record_kib {
-        None | Some(1_024) => Ok(()),
-        Some(kib) => Err(AwsError::not_modelled(format!("a kinesis stream with MaxRecordSizeInKiB {kib}"))),
     }
 }

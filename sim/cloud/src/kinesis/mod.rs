@@ -1,38 +1,49 @@
 //! Amazon Kinesis Data Streams.
 //!
-//! Modelled, for streams with provisioned shards: `CreateStream`, `DeleteStream`, `DescribeStream`,
-//! `DescribeStreamSummary`, `ListStreams`, `ListShards` with its filters, `PutRecord`, `PutRecords`, `GetShardIterator`
-//! (all five types), `GetRecords`, `SplitShard`, `MergeShards`, `UpdateShardCount`, `StartStreamEncryption`,
-//! `StopStreamEncryption`, `IncreaseStreamRetentionPeriod`, `DecreaseStreamRetentionPeriod`, `AddTagsToStream`,
-//! `ListTagsForStream`, `RemoveTagsFromStream`, and `AWS::Kinesis::Stream` with its changes. Records go to the open
-//! shards by MD5 of the partition key or by ExplicitHashKey, stay in their shard when it is split or merged, are kept for
-//! the retention and then gone; so is a closed shard. Enforced: 1,000 records/s and 1 MiB/s written to a shard; 5 calls/s
-//! and 2 MiB/s of `GetRecords` from a shard, 10,000 records and 10 MiB a call; 5 calls/s of `GetShardIterator` to a
-//! shard; the sizes of records, keys and requests; lifetimes of iterators and tokens; shards an account; calls/s of the
-//! control plane; at most double and at least half the shards in a call of `UpdateShardCount`, ten calls in 24 hours;
-//! 25 changes of the encryption in 24 hours; use of the stream's KMS key.
+//! Modelled: `CreateStream`, `DeleteStream`, `DescribeStream`, `DescribeStreamSummary`, `ListStreams`, `ListShards` with its
+//! filters, `PutRecord`, `PutRecords`, `GetShardIterator` (all five types), `GetRecords`, `SplitShard`, `MergeShards`,
+//! `UpdateShardCount`, `UpdateStreamMode`, `UpdateMaxRecordSize`, `StartStreamEncryption`, `StopStreamEncryption`,
+//! `IncreaseStreamRetentionPeriod`, `DecreaseStreamRetentionPeriod`, `EnableEnhancedMonitoring`,
+//! `DisableEnhancedMonitoring`, `RegisterStreamConsumer`, `DeregisterStreamConsumer`, `DescribeStreamConsumer`,
+//! `ListStreamConsumers`, `SubscribeToShard`, `AddTagsToStream`, `ListTagsForStream`, `RemoveTagsFromStream`,
+//! `TagResource`, `UntagResource`, `ListTagsForResource`, `DescribeLimits`; `AWS::Kinesis::Stream` with its changes, and
+//! `AWS::Kinesis::StreamConsumer`. Records go to the open shards by MD5 of the partition key or by ExplicitHashKey, stay in
+//! their shard when it is split or merged, are kept for the retention and then gone; so is a closed shard. Streams have
+//! provisioned shards, or capacity on demand (`on_demand.rs`). Consumers poll, or are pushed what arrives (`subscribe.rs`).
+//! Enforced: 1,000 records/s and 1 MiB/s written to a shard; 5 calls/s and 2 MiB/s of `GetRecords` from a shard, 10,000
+//! records and 10 MiB a call; 5 calls/s of `GetShardIterator` to a shard; 2 MiB/s pushed to a consumer from a shard; the
+//! sizes of records, keys and requests; lifetimes of iterators, tokens and subscriptions; shards and streams on demand an
+//! account, consumers a stream; calls/s of the control plane; at most double and at least half the shards in a call of
+//! `UpdateShardCount`, ten calls in 24 hours; two changes of the mode and 25 of the encryption in 24 hours; use of the
+//! stream's KMS key.
 //!
-//! Each operation needs its permission on the stream.
+//! Each operation needs its permission on the stream or the consumer.
 //!
-//! Partly modelled: `CREATING` and `DELETING` last 20 s, a split or a merge 30 s, a change of the encryption 10 s, as AWS
-//! publishes no duration; a template's stream is ACTIVE at once, and gone at once. `UpdateShardCount` splits all shards
-//! at the borders of the new ones at the same time and then merges what lies between; which short-lived shards AWS makes
-//! is not published. The 2 MiB/s are a bucket of one second: an answer that exceeds it empties it and blocks the shard's
-//! readers for bytes / 2 MiB/s. An answer is never empty while there are records to read. `PutRecords` answers 200
-//! even when every record is throttled, and takes records in the order of the request. `GetShardIterator` of consumers
-//! inside the account is counted, not limited. An answer of KMS holds for five minutes for each caller. Who starts
-//! encryption must be allowed `kms:GenerateDataKey`, which AWS does not document.
+//! Partly modelled: `CREATING` and `DELETING` last 20 s (10 s for consumers), a split or a merge 30 s, a change of the
+//! encryption, the mode or the largest record 10 s, as AWS publishes no duration; a template's stream is ACTIVE at once, and
+//! gone at once. `UpdateShardCount` splits all shards at the borders of the new ones at the same time and then merges what
+//! lies between; which short-lived shards AWS makes is not published. The 2 MiB/s are a bucket of one second: an answer that
+//! exceeds it empties it and blocks the shard's readers for bytes / 2 MiB/s. An answer is never empty while there are
+//! records to read. `PutRecords` answers 200 even when every record is throttled, and takes records in the order of the
+//! request. `GetShardIterator` of consumers inside the account is counted, not limited. An answer of KMS holds for five
+//! minutes for each caller. Who starts encryption must be allowed `kms:GenerateDataKey`, which AWS does not document. Metrics
+//! are sums over the account: CloudWatch's statistics and dimensions, and latencies, are not kept; a shard's own metrics are.
 //!
-//! Refused: every other operation of the service; capacity on demand; records above 1 MiB; consumers with enhanced
-//! fan-out; shard-level metrics; `StreamId`, `DryRun`, `StreamCreationTimestamp` in requests.
+//! Refused: every other operation of the service, resource policies among them; On-demand Advantage with its warm
+//! throughput; `StreamId`, `DryRun`, `StreamCreationTimestamp` in requests.
 
 mod change;
+mod consumers;
 mod describe;
 mod encryption;
+mod event_stream;
 mod get;
 mod lifecycle;
 mod list_shards;
 mod log;
+mod mode;
+mod monitoring;
+mod on_demand;
 mod put;
 mod quotas;
 mod reshard;
@@ -41,6 +52,7 @@ mod segment;
 mod settings;
 mod shard;
 mod stream;
+mod subscribe;
 mod tags;
 mod token;
 mod wire;
@@ -48,6 +60,7 @@ mod work;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -55,7 +68,7 @@ use self::quotas::Quotas;
 use self::stream::Stream;
 use self::work::Ticks;
 use crate::core::ports::{ReadBatch, ShardCursor, ShardInfo, StartingPosition, Streams};
-use crate::core::{AwsError, Cx, Outcome, TokenBucket};
+use crate::core::{AwsError, Cx, EventStream, Outcome, TokenBucket};
 use world::time::Time;
 
 const SERVICE: &str = "kinesis";
@@ -78,43 +91,46 @@ const CONTROL_PLANE: &[(&str, &str, Run)] = &[
     ("CreateStream", "api_CreateStream", Kinesis::create_stream_call),
     ("DecreaseStreamRetentionPeriod", "api_DecreaseStreamRetentionPeriod", Kinesis::decrease_retention_call),
     ("DeleteStream", "api_DeleteStream", Kinesis::delete_stream_call),
+    ("DeregisterStreamConsumer", "api_DeregisterStreamConsumer", Kinesis::deregister_consumer_call),
+    ("DescribeLimits", "api_DescribeLimits", Kinesis::describe_limits_call),
     ("DescribeStream", "api_DescribeStream", Kinesis::describe_stream_call),
+    ("DescribeStreamConsumer", "api_DescribeStreamConsumer", Kinesis::describe_consumer_call),
     ("DescribeStreamSummary", "api_DescribeStreamSummary", Kinesis::describe_stream_summary_call),
+    ("DisableEnhancedMonitoring", "api_DisableEnhancedMonitoring", Kinesis::disable_monitoring_call),
+    ("EnableEnhancedMonitoring", "api_EnableEnhancedMonitoring", Kinesis::enable_monitoring_call),
     ("IncreaseStreamRetentionPeriod", "api_IncreaseStreamRetentionPeriod", Kinesis::increase_retention_call),
+    ("ListStreamConsumers", "api_ListStreamConsumers", Kinesis::list_consumers_call),
     ("ListStreams", "api_ListStreams", Kinesis::list_streams_call),
     ("ListTagsForStream", "api_ListTagsForStream", Kinesis::list_tags_call),
     ("MergeShards", "api_MergeShards", Kinesis::merge_shards_call),
+    ("RegisterStreamConsumer", "api_RegisterStreamConsumer", Kinesis::register_consumer_call),
     ("RemoveTagsFromStream", "api_RemoveTagsFromStream", Kinesis::remove_tags_call),
     ("SplitShard", "api_SplitShard", Kinesis::split_shard_call),
     ("UpdateShardCount", "api_UpdateShardCount", Kinesis::update_shard_count_call),
 ];
 
-/// The operations of the control plane that AWS gives no rate: a number of calls a day limits them.
+/// The operations that AWS gives no rate in the account: a number of calls a day or of each consumer limits some of them.
 const WITHOUT_RATE: &[(&str, Run)] = &[
+    ("ListTagsForResource", Kinesis::list_tags_for_resource_call),
     ("StartStreamEncryption", Kinesis::start_stream_encryption_call),
     ("StopStreamEncryption", Kinesis::stop_stream_encryption_call),
+    ("SubscribeToShard", Kinesis::subscribe_call),
+    ("TagResource", Kinesis::tag_resource_call),
+    ("UntagResource", Kinesis::untag_resource_call),
+    ("UpdateMaxRecordSize", Kinesis::update_max_record_size_call),
+    ("UpdateStreamMode", Kinesis::update_stream_mode_call),
 ];
 
 /// Operations that AWS has and that are refused.
 const NOT_MODELLED: &[&str] = &[
+    "CreateChannel",
+    "CreateQueue",
     "DeleteResourcePolicy",
-    "DeregisterStreamConsumer",
     "DescribeAccountSettings",
-    "DescribeLimits",
-    "DescribeStreamConsumer",
-    "DisableEnhancedMonitoring",
-    "EnableEnhancedMonitoring",
     "GetResourcePolicy",
-    "ListStreamConsumers",
-    "ListTagsForResource",
     "PutResourcePolicy",
-    "RegisterStreamConsumer",
-    "SubscribeToShard",
-    "TagResource",
-    "UntagResource",
     "UpdateAccountSettings",
-    "UpdateMaxRecordSize",
-    "UpdateStreamMode",
+    "UpdateStreamRecordDistributionStrategy",
     "UpdateStreamWarmThroughput",
 ];
 
@@ -125,7 +141,10 @@ pub struct Kinesis {
     next_serial: u64,
     ticks: Ticks,
     control_plane: BTreeMap<&'static str, TokenBucket>,
-    quotas: Option<Quotas>,
+    quotas: Option<Arc<Quotas>>,
+    next_event_stream: u64,
+    /// The stream of events that the last call has opened.
+    opened: Option<EventStream>,
 }
 
 impl Kinesis {
@@ -161,6 +180,9 @@ impl Kinesis {
             return Err(AwsError::unknown_operation(operation));
         };
         cx.meter.call(SERVICE, name, outcome(&result));
+        if name == "GetRecords" && result.is_ok() {
+            cx.meter.add(SERVICE, "GetRecords.Success", 1);
+        }
         result
     }
 
@@ -170,8 +192,8 @@ impl Kinesis {
         self.find(stream).map_or(0, |stream| stream.shards.iter().map(|shard| shard.log.held_bytes()).sum())
     }
 
-    fn quotas(&mut self, cx: &Cx<'_>) -> Quotas {
-        self.quotas.get_or_insert_with(|| Quotas::new(cx.limits)).clone()
+    fn quotas(&mut self, cx: &Cx<'_>) -> Arc<Quotas> {
+        self.quotas.get_or_insert_with(|| Arc::new(Quotas::new(cx.limits))).clone()
     }
 
     fn admit(&mut self, cx: &Cx<'_>, operation: &'static str, quota: &str) -> Result<(), AwsError> {
@@ -233,6 +255,10 @@ impl Streams for Kinesis {
             closed: shard.closed.is_some(),
         };
         Ok(found.visible_shards(0).map(info).collect())
+    }
+
+    fn retention(&self, stream: &str) -> Option<Duration> {
+        self.find(stream).map(|stream| Duration::from_secs(stream.retention_hours * 3_600))
     }
 
     fn cursor(

@@ -87,6 +87,21 @@ impl Counts {
             cx.meter.add(SERVICE, "WriteProvisionedThroughputExceeded", self.throttled);
         }
     }
+
+    /// The metrics of PutRecords as an operation.
+    fn meter_call(&self, cx: &mut Cx<'_>) {
+        let total = self.records + self.throttled + self.failed;
+        for (name, value) in [
+            ("PutRecords.Bytes", self.bytes),
+            ("PutRecords.Success", u64::from(self.records > 0)),
+            ("PutRecords.TotalRecords", total),
+            ("PutRecords.SuccessfulRecords", self.records),
+            ("PutRecords.FailedRecords", self.failed),
+            ("PutRecords.ThrottledRecords", self.throttled),
+        ] {
+            cx.meter.add(SERVICE, name, value);
+        }
+    }
 }
 
 impl Kinesis {
@@ -99,12 +114,14 @@ impl Kinesis {
         data: Bytes,
     ) -> Result<(Arc<str>, u128), AwsError> {
         let mut checks = Checks::default();
-        check_entry(&mut checks, &self.quotas(cx), "", key, data.len());
+        let quotas = self.quotas(cx);
+        check_entry(&mut checks, &quotas, "", key, data.len());
         checks.finish()?;
         self.permit(cx, "kinesis:PutRecord", stream)?;
         let stream = self.writable(cx, stream)?;
+        check_sizes(stream, [("", key.len() + data.len())])?;
         stream.encryption.may_write(cx, &stream.arn)?;
-        put_into(cx, stream, hash_key(key), key, data)
+        put_into(cx, &quotas, stream, hash_key(key), key, data)
     }
 
     /// `PutRecord`.
@@ -115,8 +132,9 @@ impl Kinesis {
         let data = checks.required(text(&input.data), "data");
         let key = checks.required(text(&input.partition_key), "partitionKey").unwrap_or_default();
         let length = data.map(|data| decode(data, &mut decoded)).transpose()?.unwrap_or(0);
+        let quotas = self.quotas(cx);
         if input.partition_key.is_some() {
-            check_entry(&mut checks, &self.quotas(cx), "", key, length);
+            check_entry(&mut checks, &quotas, "", key, length);
         }
         check_hash_key(&mut checks, "explicitHashKey", text(&input.explicit_hash_key));
         checks.name(text(&input.stream_name), "streamName");
@@ -125,9 +143,10 @@ impl Kinesis {
         let name = stream_name(cx, text(&input.stream_name), text(&input.stream_arn))?;
         self.permit(cx, "kinesis:PutRecord", name)?;
         let stream = self.writable(cx, name)?;
+        check_sizes(stream, [("", key.len() + length)])?;
         check_ordering(cx, stream, text(&input.sequence_number_for_ordering))?;
         let encrypted = encryption_type(stream.encryption.may_write(cx, &stream.arn)?);
-        let (shard, sequence) = put_into(cx, stream, hash, key, decoded.into())?;
+        let (shard, sequence) = put_into(cx, &quotas, stream, hash, key, decoded.into())?;
         let number = render_sequence_number(sequence);
         let mut out = Vec::with_capacity(160);
         put!(&mut out, r#"{{{encrypted}"ShardId":"{shard}","SequenceNumber":"{number}"}}"#);
@@ -157,6 +176,9 @@ impl Kinesis {
         let name = stream_name(cx, text(&input.stream_name), text(&input.stream_arn))?;
         self.permit(cx, "kinesis:PutRecords", name)?;
         let stream = self.writable(cx, name)?;
+        let path = |number: usize| EntryPath { number: number + 1 };
+        let sizes = entries.iter().zip(&data).enumerate();
+        check_sizes(stream, sizes.map(|(number, (entry, data))| (path(number), entry.key().len() + data.len())))?;
         let encrypted = stream.encryption.may_write(cx, &stream.arn)?;
         let mut counts = Counts::default();
         let mut results = Vec::with_capacity(entries.len());
@@ -169,13 +191,17 @@ impl Kinesis {
                 }
             };
             match &result {
-                Ok(_) => counts.accept(entry.key(), &data),
+                Ok(Accepted { shard, .. }) => {
+                    counts.accept(entry.key(), &data);
+                    stream.tell(cx, &quotas, *shard, (entry.key().len() + data.len()) as u64);
+                }
                 Err(EntryRefused::Fault(error)) if !error.is_throttle() => counts.failed += 1,
                 Err(_) => counts.throttled += 1,
             }
             results.push(result);
         }
         counts.meter(cx);
+        counts.meter_call(cx);
         let failed = counts.throttled + counts.failed;
         if failed > 0 && counts.records > 0 {
             cx.trace.mark(cx.now, mark::PARTIAL_PUT, &stream.name);
@@ -195,6 +221,7 @@ impl EntryInput<'_> {
 /// Puts a record and counts it.
 fn put_into(
     cx: &mut Cx<'_>,
+    quotas: &Quotas,
     stream: &mut Stream,
     hash: u128,
     key: &str,
@@ -203,7 +230,12 @@ fn put_into(
     let mut counts = Counts::default();
     let result = stream.put(cx, hash, key, data.clone());
     match result {
-        Ok(_) => counts.accept(key, &data),
+        Ok(Accepted { shard, .. }) => {
+            counts.accept(key, &data);
+            cx.meter.add(SERVICE, "PutRecord.Bytes", counts.bytes);
+            cx.meter.add(SERVICE, "PutRecord.Success", 1);
+            stream.tell(cx, quotas, shard, counts.bytes);
+        }
         Err((shard, _)) => {
             counts.throttled = 1;
             let fields = [("shard", shard.into()), ("key", key.into())];
@@ -282,6 +314,23 @@ fn check_entry(checks: &mut Checks, quotas: &Quotas, path: impl std::fmt::Displa
         format_args!("{path}data"),
         format_args!("Member must have length less than or equal to {max}"),
     );
+}
+
+/// Whether a stream allows records of these sizes, each at its path. AWS's text for a stream that allows other sizes than
+/// the default is unverified.
+fn check_sizes<P: std::fmt::Display>(
+    stream: &Stream,
+    sizes: impl IntoIterator<Item = (P, usize)>,
+) -> Result<(), AwsError> {
+    let max = stream.record_bytes_max;
+    let mut checks = Checks::default();
+    for (path, size) in sizes {
+        if size > max {
+            let constraint = format_args!("Member must have length less than or equal to {max}");
+            checks.unprinted(false, format_args!("{path}data"), constraint);
+        }
+    }
+    checks.finish()
 }
 
 /// Notes a hash key that is no decimal number.

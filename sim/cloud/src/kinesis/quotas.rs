@@ -19,7 +19,9 @@ pub(super) struct Quotas {
     pub read_records_max: usize,
     /// Bytes in an answer of GetRecords.
     pub read_bytes_max: usize,
-    /// Size of a record: payload and partition key.
+    /// Size of a record, payload and partition key, where the stream says nothing else.
+    pub record_bytes_default: usize,
+    /// The largest size of a record that a stream may allow.
     pub record_bytes_max: usize,
     /// Records in a call of PutRecords.
     pub put_records_max: usize,
@@ -49,6 +51,36 @@ pub(super) struct Quotas {
     pub count_target_max: u64,
     /// Calls of StartStreamEncryption and StopStreamEncryption to a stream in 24 hours.
     pub encryption_changes_per_day: u64,
+    /// Streams with capacity on demand.
+    pub on_demand_streams: u64,
+    /// Open shards that a stream on demand has at least.
+    pub on_demand_shards_min: u64,
+    /// Open shards that a stream on demand has at most.
+    pub on_demand_shards_max: u64,
+    /// Bytes a second above which AWS splits a shard of a stream on demand.
+    pub on_demand_split_bytes: u64,
+    /// Within how many seconds it does.
+    pub on_demand_split_secs: u64,
+    /// For how many days capacity for a peak is kept.
+    pub on_demand_peak_days: u64,
+    /// For how many times the peak.
+    pub on_demand_peak_factor: u64,
+    /// Changes of a stream's mode in 24 hours.
+    pub mode_changes_per_day: u64,
+    /// Consumers with enhanced fan-out that a stream has.
+    pub consumers: u64,
+    /// Consumers that are being created at once.
+    pub creating_consumers: u64,
+    /// Consumers in an answer of ListStreamConsumers.
+    pub list_consumers_max: usize,
+    /// Bytes that a shard pushes to a consumer in a second.
+    pub push_bytes: u64,
+    /// Calls of SubscribeToShard by a consumer to a shard in a second.
+    pub subscribe_calls: u64,
+    /// How long a subscription lasts, in seconds.
+    pub subscription_secs: u64,
+    /// How long after a call of SubscribeToShard the next one takes the subscription over, in seconds.
+    pub takeover_secs: u64,
     /// Which part of the rates is in force.
     pub scale: Scale,
 }
@@ -66,7 +98,8 @@ impl Quotas {
             iterator_calls: get("get_shard_iterator_rate"),
             read_records_max: size("getrecords_max_records"),
             read_bytes_max: size("getrecords_max_bytes"),
-            record_bytes_max: size("record_size_default"),
+            record_bytes_default: size("record_size_default"),
+            record_bytes_max: size("record_size_max"),
             put_records_max: size("putrecords_records"),
             put_bytes_max: size("putrecords_bytes"),
             partition_key_chars_max: size("partition_key"),
@@ -81,6 +114,21 @@ impl Quotas {
             count_factor: get("update_shard_count_factor"),
             count_target_max: get("update_shard_count_target_max"),
             encryption_changes_per_day: get("start_stop_encryption"),
+            on_demand_streams: get("ondemand_streams"),
+            on_demand_shards_min: get("ondemand_initial_write") / get("shard_write_bytes"),
+            on_demand_shards_max: get("ondemand_max_write") / get("shard_write_bytes"),
+            on_demand_split_bytes: get("ondemand_split_bytes"),
+            on_demand_split_secs: get("ondemand_double_window"),
+            on_demand_peak_days: get("ondemand_peak_days"),
+            on_demand_peak_factor: get("ondemand_peak_factor"),
+            mode_changes_per_day: get("mode_switch"),
+            consumers: get("efo_consumers_per_stream"),
+            creating_consumers: get("creating_consumers"),
+            list_consumers_max: size("list_stream_consumers_max"),
+            push_bytes: get("efo_read_bytes_per_consumer_shard"),
+            subscribe_calls: get("subscribe_to_shard_rate"),
+            subscription_secs: get("subscribe_to_shard_lifetime"),
+            takeover_secs: get("subscribe_to_shard_takeover"),
             scale: limits.scale("kinesis").clone(),
         }
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::json;
 
+use super::on_demand::Mode;
 use super::put::check_hash_key;
 use super::routing::even_ranges;
 use super::stream::{Status, Stream};
@@ -152,6 +153,7 @@ impl Kinesis {
         let name = stream_name(cx, text(&input.stream_name), text(&input.stream_arn))?;
         authorized(cx, "kinesis:SplitShard", name)?;
         let stream = self.existing(cx, name)?;
+        expect_provisioned(cx, stream)?;
         let index = open_shard(cx, stream, shard_id)?;
         self.check_shard_limit(cx, 1)?;
         let stream = self.existing(cx, name)?;
@@ -184,6 +186,7 @@ impl Kinesis {
         let name = stream_name(cx, text(&input.stream_name), text(&input.stream_arn))?;
         authorized(cx, "kinesis:MergeShards", name)?;
         let stream = self.existing(cx, name)?;
+        expect_provisioned(cx, stream)?;
         let [below, above] = [open_shard(cx, stream, low)?, open_shard(cx, stream, high)?];
         let at = stream.shards[above].range.start;
         if stream.shards[below].range.end.checked_add(1) != Some(at) {
@@ -214,6 +217,7 @@ impl Kinesis {
         let name = stream_name(cx, text(&input.stream_name), text(&input.stream_arn))?;
         authorized(cx, "kinesis:UpdateShardCount", name)?;
         let stream = self.existing(cx, name)?;
+        expect_provisioned(cx, stream)?;
         expect_active(cx, stream)?;
         let (arn, current) = (stream.arn.clone(), stream.open.len());
         self.update_shard_count(cx, name, u64::try_from(target).unwrap_or(u64::MAX))?;
@@ -260,6 +264,16 @@ impl Kinesis {
         cx.trace.event(Level::Call, cx.now, SERVICE, "UpdateShardCount", name, &fields);
         Ok(self.begin(cx, name, waves.into_iter().map(Work::Reshard)))
     }
+}
+
+/// Refuses what only the owner of provisioned shards may do, with the text that moto gives.
+fn expect_provisioned(cx: &Cx<'_>, stream: &Stream) -> Result<(), AwsError> {
+    if stream.mode() == Mode::Provisioned {
+        return Ok(());
+    }
+    let (name, account) = (&stream.name, &cx.account.id);
+    let message = format!("Request is invalid. Stream {name} under account {account} is in On-Demand mode.");
+    Err(AwsError::new("ValidationException", message))
 }
 
 /// Index of an open shard of a stream.

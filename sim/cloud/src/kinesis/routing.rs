@@ -12,6 +12,14 @@ pub(super) struct HashRange {
     pub end: u128,
 }
 
+impl HashRange {
+    /// Where the upper of two equal halves begins; nothing when the range is too narrow for SplitShard.
+    pub fn middle(self) -> Option<u128> {
+        let width = self.end - self.start;
+        (width >= 4).then(|| self.start + width / 2 + 1)
+    }
+}
+
 /// The hash key of a partition key: MD5 of its UTF-8 bytes, read as a big-endian number.
 pub(super) fn hash_key(partition_key: &str) -> u128 {
     u128::from_be_bytes(Md5::digest(partition_key.as_bytes()).into())

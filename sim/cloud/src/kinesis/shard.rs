@@ -6,6 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::log::{Log, Room};
+use super::monitoring::ShardMetrics;
+use super::on_demand::Arrived;
 use super::quotas::Quotas;
 use super::routing::HashRange;
 use super::segment::Stored;
@@ -35,14 +37,31 @@ pub(super) struct Shard {
     pub expired: bool,
     /// Its records.
     pub log: Log,
+    /// What arrived in the present window, in a stream on demand.
+    pub arrived: Arrived,
+    /// What is counted of this shard alone.
+    pub metrics: Option<Box<ShardMetrics>>,
+    /// What is known of those who subscribe to it.
+    pub push: Option<Push>,
     created_secs: u32,
     write_records: TokenBucket,
     write_bytes: TokenBucket,
+    /// What is left for records above 1 MiB, where the stream allows them.
+    write_tank: Option<TokenBucket>,
     iterator_calls: TokenBucket,
     read_calls: TokenBucket,
     read_bytes: TokenBucket,
     read_bytes_per_second: u64,
     read_blocked_until: Time,
+}
+
+/// What a shard knows of those who subscribe to it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Push {
+    /// Names the shard's wake-ups for its subscribers.
+    pub token: u64,
+    /// When the next of them is due.
+    pub armed: Time,
 }
 
 /// The ordinal that no record has and that comes after each.
@@ -75,9 +94,13 @@ impl Shard {
             closed: None,
             expired: false,
             log: Log::new(),
+            arrived: Arrived::default(),
+            metrics: None,
+            push: None,
             created_secs: seconds(now),
             write_records: rate(quotas.shard_write_records),
             write_bytes: rate(quotas.shard_write_bytes),
+            write_tank: None,
             iterator_calls: rate(quotas.iterator_calls),
             read_calls: rate(quotas.read_calls),
             read_bytes: rate(quotas.shard_read_bytes),
@@ -89,6 +112,11 @@ impl Shard {
     /// Sequence number of the record at `offset`, which arrived at `arrival`.
     pub fn sequence(&self, offset: u64, arrival: Time) -> u128 {
         sequence(self.created_secs, self.index, offset + 1, arrival)
+    }
+
+    /// Sequence number after which a reader goes on at `offset`.
+    pub fn continuation(&self, offset: u64, now: Time) -> u128 {
+        sequence(self.created_secs, self.index, offset, now)
     }
 
     /// Sequence number that no record has and that comes before each.
@@ -126,11 +154,40 @@ impl Shard {
     /// Accepts a record, if the shard's rates allow it. Answers its offset.
     pub fn put(&mut self, now: Time, key: &str, data: Bytes) -> Result<u64, RateExceeded> {
         let size = (data.len() + key.len()) as u64;
-        if self.write_records.wait_for(now, 1) != Some(Duration::ZERO) || !self.write_bytes.try_take(now, size) {
+        if self.write_records.wait_for(now, 1) != Some(Duration::ZERO) || !self.take_write_bytes(now, size) {
             return Err(RateExceeded);
         }
         self.write_records.try_take(now, 1);
         Ok(self.log.push(Stored { data, key: key.into(), arrival: now }))
+    }
+
+    /// Records above 1 MiB draw on a tank of the largest record's size that refills at the shard's rate, as smaller ones
+    /// do (guide, "Handle large records"). Over time no more than the rate goes in.
+    fn take_write_bytes(&mut self, now: Time, size: u64) -> bool {
+        let Some(tank) = &mut self.write_tank else { return self.write_bytes.try_take(now, size) };
+        if size <= self.write_bytes.capacity() {
+            let taken = self.write_bytes.try_take(now, size);
+            if taken {
+                let available = tank.available(now);
+                tank.try_take(now, size.min(available));
+            }
+            return taken;
+        }
+        let taken = tank.try_take(now, size);
+        if taken {
+            let available = self.write_bytes.available(now);
+            self.write_bytes.try_take(now, available);
+        }
+        taken
+    }
+
+    /// Says whether records above 1 MiB are taken.
+    pub fn allow_large_records(&mut self, allowed: bool, quotas: &Quotas, now: Time) {
+        let tank = || {
+            let tank = TokenBucket::new(quotas.record_bytes_max as u64, quotas.shard_write_bytes, now);
+            tank.scaled(&quotas.scale)
+        };
+        self.write_tank = allowed.then(|| self.write_tank.take().unwrap_or_else(tank));
     }
 
     /// Counts a call of `GetShardIterator`.
@@ -143,6 +200,13 @@ impl Shard {
         if now < self.read_blocked_until || !self.read_calls.try_take(now, 1) {
             return Err(RateExceeded);
         }
+        let read = self.peek(now, from, cutoff, room);
+        self.charge_read(now, read.bytes);
+        Ok(read)
+    }
+
+    /// The same at no cost.
+    pub fn peek(&mut self, now: Time, from: u64, cutoff: Time, room: Room) -> Read {
         self.log.trim(cutoff);
         let (created, index) = (self.created_secs, self.index);
         let (mut records, mut bytes) = (Vec::new(), 0);
@@ -155,13 +219,12 @@ impl Shard {
                 arrival: record.arrival,
             });
         });
-        self.charge_read(now, bytes);
         let millis_behind_latest = match records.last() {
             Some(last) if next < self.log.end() => now.unix_millis().saturating_sub(last.arrival.unix_millis()),
             _ => 0,
         };
         let at_end = self.closed.is_some() && next >= self.log.end();
-        Ok(Read { records, next, bytes, millis_behind_latest, at_end })
+        Read { records, next, bytes, millis_behind_latest, at_end }
     }
 
     /// An answer within the second's 2 MiB is paid from the bucket. A larger one empties it and blocks the shard's

@@ -6,11 +6,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::consumers::Consumer;
 use super::encryption::Encryption;
+use super::monitoring::{Metric, Monitored, new_metrics};
+use super::on_demand::{Mode, OnDemand};
 use super::quotas::Quotas;
 use super::reshard::Step;
 use super::routing::{HashRange, even_ranges};
 use super::shard::{RateExceeded, Shard};
+use super::subscribe::Subscription;
 use super::work::Work;
 use crate::core::ports::render_sequence_number;
 use crate::core::{AwsError, Cx, TokenBucket};
@@ -43,7 +47,7 @@ impl Status {
     }
 }
 
-/// A data stream with provisioned shards.
+/// A data stream.
 pub(super) struct Stream {
     /// Name.
     pub name: Arc<str>,
@@ -67,6 +71,20 @@ pub(super) struct Stream {
     pub encryption: Encryption,
     /// Tags.
     pub tags: BTreeMap<String, String>,
+    /// What is known of its traffic, when AWS scales it.
+    pub on_demand: Option<OnDemand>,
+    /// Size of a record at most, in bytes: payload and partition key.
+    pub record_bytes_max: usize,
+    /// What each shard counts by itself.
+    pub monitored: Monitored,
+    /// Consumers with enhanced fan-out, by name.
+    pub consumers: BTreeMap<Arc<str>, Consumer>,
+    /// What consumers have subscribed to: by shard and name of the consumer.
+    pub subscriptions: BTreeMap<(u32, Arc<str>), Subscription>,
+    /// Whether somebody wants to know of each record: who scales, or who is subscribed.
+    pub watched: bool,
+    /// When the mode was changed in the last 24 hours.
+    pub mode_changes: VecDeque<Time>,
     /// When UpdateShardCount was called in the last 24 hours.
     pub count_updates: VecDeque<Time>,
     /// When the encryption was changed in the last 24 hours.
@@ -108,6 +126,13 @@ impl Stream {
             list_shards_calls: TokenBucket::per_second(quotas.list_shards_calls, now).scaled(&quotas.scale),
             encryption: Encryption::default(),
             tags: BTreeMap::new(),
+            on_demand: None,
+            record_bytes_max: quotas.record_bytes_default,
+            monitored: Monitored::default(),
+            consumers: BTreeMap::new(),
+            subscriptions: BTreeMap::new(),
+            watched: false,
+            mode_changes: VecDeque::new(),
             count_updates: VecDeque::new(),
             encryption_changes: VecDeque::new(),
             work: VecDeque::new(),
@@ -120,6 +145,37 @@ impl Stream {
     /// Whether it takes and gives records.
     pub fn is_usable(&self) -> bool {
         matches!(self.status, Status::Active | Status::Updating)
+    }
+
+    /// Whether nothing is being done to it.
+    pub fn is_quiet(&self) -> bool {
+        self.work.is_empty() && self.status == Status::Active
+    }
+
+    /// The mode that it has once all that was begun is done.
+    pub fn mode_when_done(&self) -> Mode {
+        let last = |work: &Work| if let Work::Mode(mode) = work { Some(*mode) } else { None };
+        self.work.iter().rev().find_map(last).unwrap_or_else(|| self.mode())
+    }
+
+    /// Allows records up to this size.
+    pub fn allow_records_of(&mut self, bytes: usize, quotas: &Quotas, now: Time) {
+        self.record_bytes_max = bytes;
+        let large = bytes > quotas.record_bytes_default;
+        self.shards.iter_mut().for_each(|shard| shard.allow_large_records(large, quotas, now));
+    }
+
+    /// Says anew whether somebody wants to know of each record.
+    pub fn watch(&mut self) {
+        self.watched = self.on_demand.is_some() || self.shards.iter().any(|shard| shard.push.is_some());
+    }
+
+    /// Tells those who want to know that a shard has taken a record of this size.
+    pub fn tell(&mut self, cx: &mut Cx<'_>, quotas: &Quotas, shard: usize, bytes: u64) {
+        if self.watched {
+            self.scale_by(cx, quotas, shard, bytes);
+            self.push_soon(cx, shard);
+        }
     }
 
     /// How long records are kept.
@@ -213,7 +269,10 @@ impl Stream {
 
     fn add(&mut self, range: HashRange, parents: Vec<Arc<str>>, quotas: &Quotas, now: Time) -> u32 {
         let index = u32::try_from(self.shards.len()).expect("a stream has far fewer than 2^32 shards");
-        self.shards.push(Shard::new(index, range, parents, quotas, now));
+        let mut shard = Shard::new(index, range, parents, quotas, now);
+        shard.metrics = new_metrics(self.monitored);
+        shard.allow_large_records(self.record_bytes_max > quotas.record_bytes_default, quotas, now);
+        self.shards.push(shard);
         index
     }
 
@@ -225,6 +284,15 @@ impl Stream {
         shard.log.trim(cutoff);
         let lit = cx.trace.carries(&data);
         let put = shard.put(cx.now, key, data.clone());
+        if let Some(metrics) = &mut shard.metrics {
+            match put {
+                Ok(_) => {
+                    metrics.add(Metric::IncomingRecords, 1);
+                    metrics.add(Metric::IncomingBytes, (data.len() + key.len()) as u64);
+                }
+                Err(_) => metrics.add(Metric::WriteProvisionedThroughputExceeded, 1),
+            }
+        }
         let offset = put.map_err(|refused| {
             if lit {
                 cx.trace.hop(cx.now, Stage::Stream, &self.name, || format!("refuses it: the rate of shard {index}"));

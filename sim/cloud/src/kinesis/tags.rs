@@ -1,4 +1,5 @@
-//! `AddTagsToStream`, `ListTagsForStream` and `RemoveTagsFromStream`.
+//! `AddTagsToStream`, `ListTagsForStream` and `RemoveTagsFromStream`; `TagResource`, `ListTagsForResource` and `UntagResource`,
+//! which take consumers too.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -7,6 +8,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Kinesis;
+use super::consumers::{consumer_not_found, of_arn};
 use super::wire::{Checks, Text, authorized, invalid, parse, stream_name, text};
 use crate::core::{AwsError, Cx};
 
@@ -42,6 +44,15 @@ struct RemoveTagsInput<'a> {
     stream_name: Option<Text<'a>>,
     #[serde(borrow, rename = "StreamARN")]
     stream_arn: Option<Text<'a>>,
+    tag_keys: Option<Vec<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct ResourceInput<'a> {
+    #[serde(borrow, rename = "ResourceARN")]
+    resource_arn: Option<Text<'a>>,
+    tags: Option<BTreeMap<String, String>>,
     tag_keys: Option<Vec<String>>,
 }
 
@@ -116,9 +127,7 @@ impl Kinesis {
         let mut checks = Checks::default();
         let keys = checks.required(input.tag_keys.as_deref(), "tagKeys").unwrap_or_default();
         if input.tag_keys.is_some() {
-            let (min, max) = ("greater than or equal to 1", "less than or equal to 50");
-            checks.unprinted(!keys.is_empty(), "tagKeys", format_args!("Member must have length {min}"));
-            checks.unprinted(keys.len() <= TAGS_MAX, "tagKeys", format_args!("Member must have length {max}"));
+            check_keys(&mut checks, keys);
         }
         checks.name(text(&input.stream_name), "streamName");
         checks.finish()?;
@@ -128,4 +137,63 @@ impl Kinesis {
         stream.tags.retain(|key, _| !keys.contains(key));
         Ok(Vec::new())
     }
+
+    /// `TagResource`.
+    pub(super) fn tag_resource_call(&mut self, cx: &mut Cx<'_>, body: &[u8]) -> Result<Vec<u8>, AwsError> {
+        let input: ResourceInput<'_> = parse("TagResource", body)?;
+        let mut checks = Checks::default();
+        let tags = checks.required(input.tags, "tags").unwrap_or_default();
+        let existing = self.tags_of(cx, "kinesis:TagResource", checks, text(&input.resource_arn))?;
+        check_tags(cx, text(&input.resource_arn).unwrap_or_default(), &tags, existing)?;
+        existing.extend(tags);
+        Ok(Vec::new())
+    }
+
+    /// `UntagResource`. A key that the resource does not have is none to remove.
+    pub(super) fn untag_resource_call(&mut self, cx: &mut Cx<'_>, body: &[u8]) -> Result<Vec<u8>, AwsError> {
+        let input: ResourceInput<'_> = parse("UntagResource", body)?;
+        let mut checks = Checks::default();
+        let keys = checks.required(input.tag_keys.as_deref(), "tagKeys").unwrap_or_default();
+        if input.tag_keys.is_some() {
+            check_keys(&mut checks, keys);
+        }
+        let existing = self.tags_of(cx, "kinesis:UntagResource", checks, text(&input.resource_arn))?;
+        existing.retain(|key, _| !keys.contains(key));
+        Ok(Vec::new())
+    }
+
+    /// `ListTagsForResource`: by key.
+    pub(super) fn list_tags_for_resource_call(&mut self, cx: &mut Cx<'_>, body: &[u8]) -> Result<Vec<u8>, AwsError> {
+        let input: ResourceInput<'_> = parse("ListTagsForResource", body)?;
+        let tags = self.tags_of(cx, "kinesis:ListTagsForResource", Checks::default(), text(&input.resource_arn))?;
+        let shown: Vec<Value> = tags.iter().map(|(key, value)| json!({"Key": key, "Value": value})).collect();
+        Ok(json!({ "Tags": shown }).to_string().into_bytes())
+    }
+
+    /// The tags of a stream or a consumer that exists, once the caller may do `action` on it.
+    fn tags_of(
+        &mut self,
+        cx: &mut Cx<'_>,
+        action: &str,
+        mut checks: Checks,
+        arn: Option<&str>,
+    ) -> Result<&mut BTreeMap<String, String>, AwsError> {
+        let arn = checks.required(arn, "resourceARN").unwrap_or_default();
+        checks.finish()?;
+        cx.authorize(action, arn)?;
+        let Some((stream, consumer)) = of_arn(cx, arn) else {
+            let name = stream_name(cx, None, Some(arn))?;
+            return Ok(&mut self.existing(cx, name)?.tags);
+        };
+        let consumers = self.streams.get_mut(stream).map(|stream| &mut stream.consumers);
+        let found = consumers.and_then(|consumers| consumers.get_mut(consumer)).filter(|found| found.arn == arn);
+        found.map(|found| &mut found.tags).ok_or_else(|| consumer_not_found(arn, &cx.account.id))
+    }
+}
+
+/// Notes a list of keys that is too short or too long.
+fn check_keys(checks: &mut Checks, keys: &[String]) {
+    let (min, max) = ("greater than or equal to 1", "less than or equal to 50");
+    checks.unprinted(!keys.is_empty(), "tagKeys", format_args!("Member must have length {min}"));
+    checks.unprinted(keys.len() <= TAGS_MAX, "tagKeys", format_args!("Member must have length {max}"));
 }

@@ -22,6 +22,8 @@ pub(super) enum Kind {
     Shards = 2,
     /// NextToken of ListStreams.
     Streams = 3,
+    /// NextToken of ListStreamConsumers.
+    Consumers = 4,
 }
 
 /// What a token says.
@@ -31,7 +33,7 @@ pub(super) struct Token {
     pub kind: Kind,
     /// When it was given out.
     pub issued: Time,
-    /// Name of the stream; of the last stream listed for [`Kind::Streams`].
+    /// Name of the stream; of the last stream listed for [`Kind::Streams`], of the last consumer for [`Kind::Consumers`].
     pub stream: String,
     /// When that stream was created: another stream of the same name does not take the token.
     pub stream_created: Time,

@@ -1,14 +1,10 @@
 //! Changes and deletions of CloudFormation resources.
 
-use std::sync::Arc;
-
 use serde_json::Value;
 
+use super::Lambda;
 use super::function::FunctionInfo;
-use super::mapping::{Properties, State};
-use super::permit::permit_reader;
 use super::rest::function_not_found;
-use super::{Lambda, Mapping};
 use crate::core::ports::Streams;
 use crate::core::{AwsError, Cx, Outcome, Provisioned, Resource};
 use world::time::Time;
@@ -27,7 +23,7 @@ impl Lambda {
         let (operation, result) = match resource.kind.as_str() {
             "AWS::Lambda::Function" => ("UpdateFunctionConfiguration", self.update_function(cx, resource, physical_id)),
             "AWS::Lambda::EventSourceMapping" => {
-                ("UpdateEventSourceMapping", self.update_mapping(cx, streams, resource, physical_id))
+                ("UpdateEventSourceMapping", self.reprovision_mapping(cx, streams, resource, physical_id))
             }
             "AWS::Lambda::EventInvokeConfig" => {
                 ("UpdateFunctionEventInvokeConfig", self.put_retention(cx, resource, false))
@@ -71,55 +67,6 @@ impl Lambda {
         Ok(ready)
     }
 
-    fn update_mapping(
-        &mut self,
-        cx: &mut Cx<'_>,
-        streams: &mut dyn Streams,
-        resource: &Resource,
-        uuid: &str,
-    ) -> Result<Provisioned, AwsError> {
-        let properties: Properties = resource.parse()?;
-        let stream: Arc<str> = properties.stream(cx, resource)?.into();
-        let name = properties.function(cx, resource)?;
-        let function = self.functions.get(name).ok_or_else(|| function_not_found(cx, name))?;
-        let new = properties.create(cx, resource, stream, &function.info)?;
-        let live = |m: &Mapping| m.uuid == uuid && m.state != State::Deleted;
-        let index = self.mappings.iter().position(live).ok_or_else(super::rest::mapping_not_found)?;
-        permit_reader(cx, &new.reader, &new.source_arn)?;
-        if let Some(destination) = &new.on_failure {
-            destination.permit(cx, &new.reader)?;
-        }
-        // A mapping that was never enabled before begins now.
-        let begins = new.state == State::Enabled && self.mappings[index].shards.is_empty();
-        let shards = if begins { Some(streams.list_shards(&self.mappings[index].stream)?) } else { None };
-        let mapping = &mut self.mappings[index];
-        mapping.function = new.function;
-        mapping.function_arn = new.function_arn;
-        mapping.template = new.template;
-        mapping.reader = new.reader;
-        mapping.batch_size = new.batch_size;
-        mapping.window = new.window;
-        mapping.reports_item_failures = new.reports_item_failures;
-        mapping.lanes = new.lanes;
-        mapping.bisects = new.bisects;
-        mapping.retries_max = new.retries_max;
-        mapping.age_max = new.age_max;
-        mapping.on_failure = new.on_failure;
-        mapping.last_modified = cx.now;
-        mapping.state = new.state;
-        let provisioned = Provisioned::new(mapping.uuid.clone())
-            .attribute("Id", mapping.uuid.clone())
-            .attribute("EventSourceMappingArn", mapping.arn.clone());
-        for poller in self.pollers.iter_mut().filter(|poller| poller.mapping == index) {
-            poller.measure(mapping);
-        }
-        if let Some(shards) = shards {
-            self.begin_reading(cx, index, &shards);
-        }
-        self.wake_pollers(cx, index);
-        Ok(provisioned)
-    }
-
     /// Deletes a resource. Invocations that run end; mappings of a function that is gone stay and fail, as on AWS.
     pub fn delete(
         &mut self,
@@ -134,7 +81,7 @@ impl Lambda {
                 "DeleteFunction"
             }
             "AWS::Lambda::EventSourceMapping" => {
-                self.delete_mapping(physical_id);
+                self.delete_mapping(cx, physical_id);
                 "DeleteEventSourceMapping"
             }
             "AWS::Lambda::Permission" => {
@@ -149,13 +96,5 @@ impl Lambda {
         };
         cx.meter.call("lambda", operation, Outcome::Ok);
         Ok(())
-    }
-
-    fn delete_mapping(&mut self, uuid: &str) {
-        let Some(index) = self.mappings.iter().position(|mapping| mapping.uuid == uuid) else { return };
-        self.mappings[index].state = State::Deleted;
-        for poller in self.pollers.iter_mut().filter(|poller| poller.mapping == index) {
-            poller.forget();
-        }
     }
 }

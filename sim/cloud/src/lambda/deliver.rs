@@ -103,11 +103,13 @@ impl Lambda {
             cx.trace.mark(cx.now, mark::BATCH_REPEATED, &shard_id);
         }
         lane_of_batch.started();
+        let iterator_age_ms = cx.now.since(newest).as_millis().try_into().unwrap_or(u64::MAX);
         let fields = [
             ("shard", Field::from(&*shard_id)),
             ("records", delivery.records.into()),
-            ("iterator_age_ms", cx.now.since(newest).as_millis().try_into().unwrap_or(u64::MAX).into()),
+            ("iterator_age_ms", iterator_age_ms.into()),
         ];
+        cx.meter.add("lambda", "IteratorAge_ms", iterator_age_ms);
         cx.meter.add("lambda", "InvokedEventCount", delivery.records as u64);
         let (origin, request_id) = (Origin::Shard(index, lane), cx.uuid());
         let begin = Begin { origin, payload, request_id, attempt: delivery.attempt, fields: &fields };

@@ -9,10 +9,15 @@ use serde_json::Value;
 
 use super::destination::Destination;
 use super::event::EventTemplate;
+use super::filter::Filters;
 use super::function::FunctionInfo;
 use crate::core::ports::StartingPosition;
 use crate::core::{AwsError, Cx, Principal, Resource};
 use world::time::Time;
+
+/// How long a change of a mapping is in progress. AWS may take a minute: an assumption. What changes acts at once, but for
+/// the first read, which comes at the end of this time.
+const TRANSITION: Duration = Duration::from_secs(1);
 
 /// What is known of a shard of the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +65,13 @@ pub(super) struct Mapping {
     pub age_max: Option<Duration>,
     /// Who is told of what is given up.
     pub on_failure: Option<Destination>,
+    /// Which records reach the function.
+    pub filters: Option<Filters>,
     pub state: State,
+    /// The state that is shown until an instant, while a change is in progress.
+    pub transition: (&'static str, Time),
+    /// The members that decide all this, as they were given.
+    pub settings: Value,
     pub last_modified: Time,
     pub last_result: &'static str,
     /// Most bytes of an event, and of an answer.
@@ -91,6 +102,7 @@ pub(super) struct Properties {
     maximum_record_age_in_seconds: Option<i64>,
     tumbling_window_in_seconds: Option<u64>,
     destination_config: Option<DestinationConfig>,
+    filter_criteria: Option<FilterCriteria>,
     #[serde(default, rename = "Tags")]
     _tags: Option<Value>,
 }
@@ -103,11 +115,41 @@ struct DestinationConfig {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct FilterCriteria {
+    #[serde(default)]
+    filters: Vec<Filter>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct Filter {
+    #[serde(default)]
+    pattern: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
 struct OnFailure {
     destination: Option<String>,
 }
 
 impl Mapping {
+    /// The state as the API shows it; nothing when the mapping is gone.
+    pub fn shown_state(&self, now: Time) -> Option<&'static str> {
+        match (self.transition, self.state) {
+            ((transition, until), _) if now < until => Some(transition),
+            (_, State::Enabled) => Some("Enabled"),
+            (_, State::Disabled) => Some("Disabled"),
+            (_, State::Deleted) => None,
+        }
+    }
+
+    /// A change is in progress for a while.
+    pub fn passes(&mut self, now: Time, transition: &'static str) {
+        self.transition = (transition, now + TRANSITION);
+        self.last_modified = now;
+    }
+
     /// Follows the function to another role.
     pub fn set_role(&mut self, cx: &Cx<'_>, function: &FunctionInfo) {
         self.template = EventTemplate::new(&function.role_arn, &cx.account.region, &self.source_arn);
@@ -143,6 +185,7 @@ impl Properties {
         let limit = |name| cx.limits.get("lambda", name);
         let batch_size = self.batch_size.unwrap_or_else(|| limit("esm_batch_size_default"));
         let window_s = self.window_s.unwrap_or(0);
+        let start = self.start(resource)?;
         let lanes = self.parallelization_factor.unwrap_or(1);
         let ranges = [
             ("BatchSize", batch_size, 1, limit("esm_batch_size_max")),
@@ -159,8 +202,13 @@ impl Properties {
         let retries_max = or_for_ever(resource, self.maximum_retry_attempts, retries)?;
         let age_max = or_for_ever(resource, self.maximum_record_age_in_seconds, age)?.map(Duration::from_secs);
         let on_failure = self.on_failure(resource)?;
+        let patterns: Vec<String> =
+            self.filter_criteria.into_iter().flat_map(|c| c.filters).map(|f| f.pattern).collect();
+        if patterns.len() as u64 > limit("esm_filters") {
+            return Err(resource.refuse(format!("FilterCriteria holds at most {} filters", limit("esm_filters"))));
+        }
+        let filters = Filters::parse(patterns).map_err(|why| resource.refuse(why))?;
         let payload_max = usize::try_from(limit("payload_sync")).expect("a payload fits into memory");
-        let start = self.start(resource)?;
         let uuid = cx.uuid();
         Ok(Mapping {
             arn: cx.account.arn("lambda", &format!("event-source-mapping:{uuid}")),
@@ -179,6 +227,9 @@ impl Properties {
             retries_max,
             age_max,
             on_failure,
+            filters,
+            transition: ("Creating", cx.now + TRANSITION),
+            settings: resource.properties.clone(),
             state: if self.enabled == Some(false) { State::Disabled } else { State::Enabled },
             last_modified: cx.now,
             last_result: "No records processed",

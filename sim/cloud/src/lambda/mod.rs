@@ -39,9 +39,11 @@ mod deliver;
 mod destination;
 mod event;
 mod failure;
+mod filter;
 mod function;
 mod invoke;
 mod lane;
+mod manage;
 mod mapping;
 mod operate;
 mod permission;
@@ -56,7 +58,6 @@ mod tests;
 mod wakeup;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 pub use function::FunctionInfo;
 pub use invoke::{FunctionError, FunctionErrorKind};
@@ -67,7 +68,7 @@ use crate::core::{AwsError, Cx, Deferred, Outcome, Provisioned, Resource};
 use calls::Calls;
 use function::Function;
 use invoke::Running;
-use mapping::{Mapping, State};
+use mapping::Mapping;
 use poller::Poller;
 use queue::Event;
 use rates::Rates;
@@ -141,7 +142,7 @@ impl Lambda {
         let (operation, result) = match resource.kind.as_str() {
             "AWS::Lambda::Function" => ("CreateFunction", self.create_function(cx, resource)),
             "AWS::Lambda::EventSourceMapping" => {
-                ("CreateEventSourceMapping", self.create_mapping(cx, streams, resource))
+                ("CreateEventSourceMapping", self.provision_mapping(cx, streams, resource))
             }
             "AWS::Lambda::Permission" => ("AddPermission", self.add_permission(cx, resource)),
             "AWS::Lambda::EventInvokeConfig" => {
@@ -181,47 +182,10 @@ impl Lambda {
         Err(AwsError::new("InvalidParameterValueException", message).with("Type", "User"))
     }
 
-    fn create_mapping(
-        &mut self,
-        cx: &mut Cx<'_>,
-        streams: &mut dyn Streams,
-        resource: &Resource,
-    ) -> Result<Provisioned, AwsError> {
-        let properties: mapping::Properties = resource.parse()?;
-        let stream: Arc<str> = properties.stream(cx, resource)?.into();
-        let name = properties.function(cx, resource)?;
-        let function = self.functions.get(name).ok_or_else(|| rest::function_not_found(cx, name))?;
-        let shards = streams.list_shards(&stream).map_err(|_| {
-            let message = format!("Stream not found: {}", properties.event_source_arn);
-            AwsError::new("InvalidParameterValueException", message).with("Type", "User")
-        })?;
-        if let Some(same) = self.live_mappings().find(|m| m.stream == stream && m.function == function.info.name) {
-            let message = format!(
-                "The event source arn (\" {} \") and function (\" {name} \") provided mapping already exists. \
-                 Please update or delete the existing mapping with UUID {}",
-                same.source_arn, same.uuid
-            );
-            return Err(AwsError::new("ResourceConflictException", message).status(409).with("Type", "User"));
-        }
-        let mapping = properties.create(cx, resource, stream, &function.info)?;
-        permit::permit_reader(cx, &mapping.reader, &mapping.source_arn)?;
-        if let Some(destination) = &mapping.on_failure {
-            destination.permit(cx, &mapping.reader)?;
-        }
-        let provisioned = Provisioned::new(mapping.uuid.clone())
-            .attribute("Id", mapping.uuid.clone())
-            .attribute("EventSourceMappingArn", mapping.arn.clone());
-        let (enabled, index) = (mapping.state == State::Enabled, self.mappings.len());
-        self.mappings.push(mapping);
-        if enabled {
-            self.begin_reading(cx, index, &shards);
-        }
-        Ok(provisioned)
-    }
-
-    /// The mappings that are not deleted.
-    fn live_mappings(&self) -> impl Iterator<Item = &Mapping> {
-        self.mappings.iter().filter(|mapping| mapping.state != State::Deleted)
+    /// The mappings that the API shows.
+    fn shown_mappings(&self, cx: &Cx<'_>) -> impl Iterator<Item = &Mapping> {
+        let now = cx.now;
+        self.mappings.iter().filter(move |mapping| mapping.shown_state(now).is_some())
     }
 
     /// A wake-up that the service asked for.

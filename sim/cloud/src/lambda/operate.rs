@@ -166,7 +166,7 @@ impl Lambda {
     }
 }
 
-fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, AwsError> {
+pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, AwsError> {
     serde_json::from_slice(body).map_err(|error| {
         let text = error.to_string();
         if text.starts_with("unknown field") {

@@ -146,6 +146,15 @@ impl Invocations for Lambda {
         Ok(self.call(cx, name, payload))
     }
 
+    fn invoke_and_wait(&mut self, cx: &mut Cx<'_>, function: &str, payload: Bytes) -> Result<u64, AwsError> {
+        let name = super::name_of(cx, function).map_err(AwsError::not_modelled)?.to_owned();
+        cx.authorize("lambda:InvokeFunction", &cx.account.arn("lambda", &format!("function:{name}")))?;
+        if !self.functions.contains_key(&name) {
+            return Err(function_not_found(cx, &name));
+        }
+        Ok(self.call(cx, name, payload))
+    }
+
     fn invoke_event(&mut self, cx: &mut Cx<'_>, function: &str, payload: Bytes) -> Result<(), AwsError> {
         let name = super::name_of(cx, function).map_err(AwsError::not_modelled)?.to_owned();
         cx.authorize("lambda:InvokeFunction", &cx.account.arn("lambda", &format!("function:{name}")))?;

@@ -134,15 +134,22 @@ impl Poller {
             cx.trace.mark(cx.now, mark::RECORDS_EXPIRED, &self.shard_id);
         }
         self.position = batch.next.map_or(Position::End, Position::At);
-        let read = batch.records.len();
+        let (read, mut filtered) = (batch.records.len(), 0);
         for (offset, record) in (first_offset..).zip(batch.records) {
             if cx.trace.carries(&record.data) {
                 cx.trace.hop(cx.now, Stage::Function, &mapping.function, || {
                     format!("its reader takes it from {} of {}", self.shard_id, mapping.stream)
                 });
             }
+            if mapping.filters.as_ref().is_some_and(|filters| !filters.take(&record)) {
+                filtered += 1;
+                continue;
+            }
             let bytes = mapping.template.record_bytes(&self.shard_id, &record);
             self.push(Pending { record, offset, bytes, read_at: cx.now });
+        }
+        if filtered > 0 {
+            cx.meter.add("lambda", "FilteredOutEventCount", filtered);
         }
         Ok(read)
     }

@@ -7,12 +7,13 @@ use serde_json::{Value, json};
 use url::form_urlencoded;
 
 use super::function::Function;
-use super::mapping::{Mapping, State};
+use super::mapping::Mapping;
 use super::permit::permit;
 use super::rates::Rates;
 use super::{Lambda, Ports, permission};
 use crate::core::ports::StartingPosition;
 use crate::core::{AwsError, Cx, Outcome};
+use world::time::Time;
 
 /// Every operation of the API model: (name, method, path). `{}` is one part of a path.
 const OPERATIONS: [(&str, &str, &str); 36] = [
@@ -154,14 +155,21 @@ impl Lambda {
             permit(cx, request.operation, named)?;
             return self.invoke_over_rest(cx, ports, &request, call).map(|status| (status, Vec::new()));
         }
+        let status = match request.operation {
+            "CreateEventSourceMapping" | "UpdateEventSourceMapping" | "DeleteEventSourceMapping" => 202,
+            _ => 200,
+        };
         let allowed = self.within_rate(cx, request.operation).and_then(|()| permit(cx, request.operation, named));
         let result = allowed.and_then(|()| match request.operation {
+            "CreateEventSourceMapping" => self.create_mapping_over_rest(cx, ports.streams, call.body),
+            "UpdateEventSourceMapping" => self.update_mapping_over_rest(cx, ports.streams, &request, call.body),
+            "DeleteEventSourceMapping" => self.delete_mapping_over_rest(cx, &request),
             "UpdateFunctionCode" => self.update_code(cx, &request, call.body),
             "UpdateFunctionConfiguration" => self.update_configuration(cx, &request, call.body),
             _ => self.answer(cx, &request),
         });
         cx.meter.call("lambda", request.operation, result.as_ref().map_or_else(Outcome::from, |_| Outcome::Ok));
-        result.map(|answer| (200, answer.to_string().into_bytes()))
+        result.map(|answer| (status, answer.to_string().into_bytes()))
     }
 
     fn within_rate(&mut self, cx: &Cx<'_>, operation: &str) -> Result<(), AwsError> {
@@ -202,19 +210,19 @@ impl Lambda {
             }
             "GetEventSourceMapping" => {
                 let uuid = &request.parts[0];
-                let found = self.live_mappings().find(|mapping| mapping.uuid == *uuid);
-                found.map(description).ok_or_else(mapping_not_found)
+                let found = self.shown_mappings(cx).find(|mapping| mapping.uuid == *uuid);
+                found.map(|mapping| description(mapping, cx.now)).ok_or_else(mapping_not_found)
             }
             "ListEventSourceMappings" => {
                 request.query(&["EventSourceArn", "FunctionName", "Marker", "MaxItems"])?;
                 let (source, function) = (request.parameter("EventSourceArn"), request.parameter("FunctionName"));
                 let function = function.map(|given| self.function(cx, given)).transpose()?;
-                let chosen = self.live_mappings().filter(|mapping| {
+                let chosen = self.shown_mappings(cx).filter(|mapping| {
                     source.is_none_or(|arn| mapping.source_arn == arn)
                         && function.is_none_or(|function| mapping.function == function.info.name)
                 });
                 let (page, next) = page(request, chosen, |mapping| &mapping.uuid)?;
-                let mappings: Vec<Value> = page.into_iter().map(description).collect();
+                let mappings: Vec<Value> = page.into_iter().map(|mapping| description(mapping, cx.now)).collect();
                 Ok(with_marker(json!({ "EventSourceMappings": mappings }), next))
             }
             other => Err(AwsError::not_modelled(format!("lambda {other}"))),
@@ -304,7 +312,7 @@ pub(super) fn configuration(cx: &Cx<'_>, function: &Function) -> Value {
     answer
 }
 
-fn description(mapping: &Mapping) -> Value {
+pub(super) fn description(mapping: &Mapping, now: Time) -> Value {
     let (start, timestamp) = match mapping.start {
         StartingPosition::TrimHorizon => ("TRIM_HORIZON", None),
         StartingPosition::Latest => ("LATEST", None),
@@ -324,7 +332,7 @@ fn description(mapping: &Mapping) -> Value {
         "FunctionArn": mapping.function_arn,
         "LastModified": mapping.last_modified.epoch_seconds(),
         "LastProcessingResult": mapping.last_result,
-        "State": if mapping.state == State::Enabled { "Enabled" } else { "Disabled" },
+        "State": mapping.shown_state(now),
         "StateTransitionReason": "User action",
         "DestinationConfig": { "OnFailure": on_failure },
         "MaximumRecordAgeInSeconds": mapping.age_max.map_or(json!(-1), |age| json!(age.as_secs())),
@@ -333,6 +341,10 @@ fn description(mapping: &Mapping) -> Value {
         "TumblingWindowInSeconds": 0,
         "FunctionResponseTypes": response_types,
     });
+    if let Some(filters) = &mapping.filters {
+        let filters: Vec<Value> = filters.texts().map(|pattern| json!({ "Pattern": pattern })).collect();
+        answer["FilterCriteria"] = json!({ "Filters": filters });
+    }
     if let Some(timestamp) = timestamp {
         answer["StartingPositionTimestamp"] = timestamp.into();
     }

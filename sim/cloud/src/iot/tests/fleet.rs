@@ -395,6 +395,7 @@ impl World {
                 }
                 Effect::MqttClose { connection } => answers.push(Answer::Close(connection)),
                 Effect::Invoke { .. } | Effect::Answer { .. } => unreachable!("IoT Core runs no function itself"),
+                Effect::StreamEvent { .. } | Effect::StreamEnd { .. } => unreachable!("IoT Core has no such answers"),
             }
         }
         answers

@@ -1,7 +1,10 @@
 //! The service as its callers see it: through the JSON API and through the port.
 
+mod consumers;
 mod limits;
 mod measure;
+mod model;
+mod on_demand;
 mod reading;
 mod resharding;
 mod settings;

@@ -172,10 +172,12 @@ fn a_change_that_is_refused_leaves_the_stream_as_it_was() {
     let mut account = Account::with_stream(2);
     let before = json!({"Name": "s", "ShardCount": 2});
     for (after, text) in [
-        (json!({"Name": "s", "StreamModeDetails": {"StreamMode": "ON_DEMAND"}}), "stream mode ON_DEMAND"),
+        (json!({"Name": "s", "StreamModeDetails": {"StreamMode": "MAGIC"}}), "StreamMode is MAGIC"),
+        (json!({"Name": "s", "ShardCount": 4, "MaxRecordSizeInKiB": 1_000}), "greater than or equal to 1024"),
+        (json!({"Name": "s", "ShardCount": 4, "DesiredShardLevelMetrics": ["x"]}), "x is no shard-level metric"),
         (json!({"Name": "s", "ShardCount": 5, "RetentionPeriodHours": 48}), "cannot scale up over double"),
         (json!({"Name": "s", "ShardCount": 4, "RetentionPeriodHours": 23}), "not 24 to 8760"),
-        (json!({"Name": "s", "ShardCount": 0}), "below 1"),
+        (json!({"Name": "s", "ShardCount": 0}), "greater than or equal to 1"),
         (json!({"Name": "s"}), "ShardCount is required"),
         (json!({"Name": "s", "ShardCount": 4, "Tags": [{"Key": "*", "Value": "v"}]}), "invalid characters"),
     ] {

@@ -34,14 +34,18 @@ fn a_template_is_refused_for_what_aws_or_the_simulator_refuses() {
         (json!({"Name": "a b", "ShardCount": 1}), "regular expression pattern"),
         (json!({"Name": "a", "ShardCount": 1, "RetentionPeriodHours": 23}), "not 24 to 8760"),
         (json!({"Name": "a", "ShardCount": 1, "RetentionPeriodHours": 8761}), "not 24 to 8760"),
-        (json!({"Name": "a", "StreamModeDetails": {"StreamMode": "ON_DEMAND"}}), "stream mode ON_DEMAND"),
-        (json!({"Name": "a", "ShardCount": 1, "MaxRecordSizeInKiB": 2048}), "MaxRecordSizeInKiB 2048"),
+        (
+            json!({"Name": "a", "StreamModeDetails": {"StreamMode": "ON_DEMAND"}, "ShardCount": 2}),
+            "with the mode ON_DEM",
+        ),
+        (json!({"Name": "a", "StreamModeDetails": {"StreamMode": "MAGIC"}}), "StreamMode is MAGIC"),
+        (json!({"Name": "a", "ShardCount": 1, "MaxRecordSizeInKiB": 10_241}), "less than or equal to 10240"),
         (json!({"Name": "a", "ShardCount": 1, "StreamEncryption": {}}), "missing field `EncryptionType`"),
         (
             json!({"Name": "a", "ShardCount": 1, "StreamEncryption": {"EncryptionType": "NONE", "KeyId": "k"}}),
             "EncryptionType KMS",
         ),
-        (json!({"Name": "a", "ShardCount": 1, "DesiredShardLevelMetrics": ["ALL"]}), "unknown field `Desired"),
+        (json!({"Name": "a", "ShardCount": 1, "DesiredShardLevelMetrics": ["Latency"]}), "Latency is no shard-level"),
         (json!({"Name": "a", "ShardCount": 20_000}), "would exceed the shard limit"),
         (json!({"Name": "s", "ShardCount": 1}), "already exists"),
     ];

@@ -119,7 +119,8 @@ fn what_no_mapping_can_be_is_refused() {
             validation,
             "a destination of sqs is not modelled",
         ),
-        ("FilterCriteria", json!({}), validation, "FilterCriteria"),
+        ("FilterCriteria", json!({ "Filters": [{ "Pattern": "x" }] }), validation, "Invalid filter pattern definition"),
+        ("FilterCriteria", json!({ "Filters": vec![json!({ "Pattern": "{}" }); 6] }), validation, "at most 5 filters"),
         ("FunctionResponseTypes", json!(["Other"]), validation, "ReportBatchItemFailures"),
     ] {
         refused(Bench::new(1).map(json!({ member: value })), code, text);

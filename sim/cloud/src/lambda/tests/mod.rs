@@ -4,6 +4,8 @@ mod api;
 mod change;
 mod delivery;
 mod failure;
+mod interleavings;
+mod mappings;
 mod model;
 mod queue;
 
@@ -55,11 +57,15 @@ struct FakeStream {
 
 impl FakeStream {
     fn put(&mut self, shard: &str, now: Time, data: &[u8]) {
+        self.put_keyed(shard, now, "key", data);
+    }
+
+    fn put_keyed(&mut self, shard: &str, now: Time, key: &str, data: &[u8]) {
         let shard = self.shards.get_mut(shard).expect("the shard exists");
         let sequence_number = 1_000 + shard.records.len() as u128;
         let record = StreamRecord {
             data: Bytes::copy_from_slice(data),
-            partition_key: "key".into(),
+            partition_key: key.into(),
             sequence_number,
             arrival: now,
         };
