@@ -9,6 +9,8 @@ use crate::world::time::Time;
 pub struct Command {
     /// Index of the device.
     pub device: u32,
+    /// When the operator sent it.
+    pub issued_at: Time,
     /// When AWS IoT Core accepted it; nothing when it did not, or when nobody heard of it.
     pub accepted_at: Option<Time>,
     /// When the device received it first.
@@ -56,8 +58,8 @@ pub struct Commands {
 
 impl Commands {
     /// The operator is about to send a command to a device. Answers its number.
-    pub fn issue(&mut self, device: u32) -> u64 {
-        self.commands.push(Command { device, accepted_at: None, received_at: None, received: 0 });
+    pub fn issue(&mut self, device: u32, at: Time) -> u64 {
+        self.commands.push(Command { device, issued_at: at, accepted_at: None, received_at: None, received: 0 });
         self.commands.len() as u64
     }
 

@@ -225,7 +225,7 @@ fn play(session: SessionKind, fault: FaultSpec) -> Played {
                 client.desired.insert("publish_interval_ms".to_owned(), (2_000 + 1_000 * (nth / 80)).into());
                 client.changed(&plan.id);
             }
-            let id = lock(&fleet.truth()).commands_mut().issue(device as u32);
+            let id = lock(&fleet.truth()).commands_mut().issue(device as u32, crate::world::clock::now());
             client.tell(plan.command_topic(), json!({ "id": id }).to_string().into_bytes());
             lock(&fleet.truth()).commands_mut().accepted(id, clock::now());
         }

@@ -116,10 +116,11 @@ fn said(all: impl Iterator<Item = String>) -> (u64, String) {
     (count, format!("{}{more}", named.join(", ")))
 }
 
-/// How the session ended that had the subscription at this instant: nothing when there was none.
+/// How the session ended that had the subscription when the command was sent, and still at this instant: nothing when there
+/// was none. A command that was on its way while the device subscribed may have come before the subscription.
 fn spell_at(commands: &Commands, command: &Ordered, at: Time) -> Option<Option<End>> {
     let spells = commands.spells(command.device).iter();
-    let of_then = spells.rev().find(|spell| spell.since <= at)?;
+    let of_then = spells.rev().find(|spell| spell.since <= command.issued_at)?;
     of_then.ended.is_none_or(|end| at < end.at).then_some(of_then.ended)
 }
 
@@ -166,7 +167,7 @@ mod tests {
 
     fn command(truth: &mut Truth, accepted: u64, received: bool) -> u64 {
         let commands = truth.commands_mut();
-        let id = commands.issue(0);
+        let id = commands.issue(0, at(accepted));
         commands.accepted(id, at(accepted));
         if received {
             commands.received(0, id, at(accepted + 1), "c");
@@ -181,8 +182,11 @@ mod tests {
         for (accepted, received) in [(5, false), (20, true), (30, false), (40, true)] {
             command(&mut truth, accepted, received);
         }
-        let not_heard_of = truth.commands_mut().issue(0);
+        let not_heard_of = truth.commands_mut().issue(0, at(20));
         assert_eq!(not_heard_of, 5);
+        // On its way while the device subscribed: it may have come before.
+        let early = truth.commands_mut().issue(0, at(9));
+        truth.commands_mut().accepted(early, at(11));
         let found = Sessions::of(truth.commands(), LIMITS);
         assert_eq!((found.received, found.missing.as_slice(), found.excused), (2, &[3][..], 0));
         let messages: Vec<String> = found.violations(&truth).into_iter().map(|violation| violation.message).collect();

@@ -35,7 +35,7 @@ pub(super) async fn carry_out(desk: Arc<Desk>, spec: CommandSpec, start: Time, d
 /// Sends one command. It is sent once: whether one that failed had its effect, nobody knows.
 async fn send(desk: Arc<Desk>, device: usize) {
     let device = &desk.devices[device];
-    let id = lock(&desk.truth).commands_mut().issue(device.index);
+    let id = lock(&desk.truth).commands_mut().issue(device.index, clock::now());
     let payload = json!({ "id": id, "command": "identify" }).to_string();
     let sent = desk.data.publish().topic(&device.command_topic).qos(1).payload(Blob::new(payload));
     match sent.send().await {
