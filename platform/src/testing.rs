@@ -202,15 +202,24 @@ impl<S: Services> Account<S> {
 
     /// Runs a future; when it waits, the clock goes to the next timer.
     pub fn run<F: Future>(&self, future: F) -> F::Output {
-        let mut future = pin!(future);
+        self.run_until(pin!(future), || false).expect("nothing stops it")
+    }
+
+    /// As [`Self::run`], until `stop` tells, which is asked whenever the future waits: then there is no output, and the
+    /// future may be dropped or go on later.
+    pub fn run_until<F: Future + ?Sized>(&self, mut future: Pin<&mut F>, stop: impl Fn() -> bool) -> Option<F::Output> {
         let mut context = Context::from_waker(Waker::noop());
         loop {
             if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
-                return output;
+                return Some(output);
+            }
+            if stop() {
+                return None;
             }
             let mut state = self.state();
-            let next = state.timers.first().expect("a future that waits has a timer").0;
-            state.elapsed = state.elapsed.max(next);
+            // Timers of futures that were put aside may be over already.
+            let now = (state.elapsed, u64::MAX);
+            state.elapsed = state.timers.range(now..).next().expect("a future that waits has a timer").0;
         }
     }
 
@@ -321,7 +330,8 @@ pub(crate) fn batch(first: usize, payloads: &[String]) -> Vec<u8> {
                 "data": STANDARD.encode(payload), "approximateArrivalTimestamp": 1_772_323_200.1,
             },
             "eventSource": "aws:kinesis", "eventVersion": "1.0", "eventID": format!("{SHARD}:{sequence_number}"),
-            "eventName": "aws:kinesis:record", "awsRegion": "eu-west-1", "invokeIdentityArn": "arn", "eventSourceARN": "arn",
+            "eventName": "aws:kinesis:record", "awsRegion": "eu-west-1", "invokeIdentityArn": "arn",
+            "eventSourceARN": "arn:aws:kinesis:eu-west-1:123456789012:stream/s",
         })
     };
     json!({"Records": payloads.iter().enumerate().map(record).collect::<Vec<_>>()}).to_string().into_bytes()

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use record::{LATENCY_MEANING, RecordError, RunReader, Summary, Verdict, thousands};
+use record::{
+    DETECTION_MEANING, DetectionFigures, LATENCY_MEANING, RecordError, RunReader, Summary, Verdict, thousands,
+};
 
 use crate::chart;
 use crate::series::{Metrics, Series};
@@ -42,6 +44,7 @@ pub fn render(run: &RunReader) -> Result<String, ReportError> {
     head(&mut page, summary);
     violations(&mut page, summary);
     readings(&mut page, summary);
+    detection(&mut page, summary);
     charts(&mut page, &metrics);
     counted(&mut page, "Faults", ("Fault", "Strokes"), &summary.faults);
     counted(&mut page, "Interesting states", ("Mark", "Times"), &summary.marks);
@@ -130,6 +133,29 @@ fn violations(page: &mut String, summary: &Summary) {
         let _ = write!(page, "<tr><td><code>{id}</code></td><td>{message}</td></tr>");
     }
     page.push_str("</table>");
+}
+
+/// How well anomalies told what devices suffered; nothing when they suffered nothing.
+fn detection(page: &mut String, summary: &Summary) {
+    let Some(detection) = &summary.detection else { return };
+    page.push_str("<h2>Anomaly detection</h2><table><tr><th></th>");
+    for name in DetectionFigures::NAMES {
+        let _ = write!(page, "<th class=\"n\">{name}</th>");
+    }
+    page.push_str("</tr>");
+    for (name, figures) in detection.rows() {
+        let _ = write!(page, "<tr><td>{}</td>", escape(&name));
+        for cell in figures.cells() {
+            let _ = write!(page, "<td class=\"n\">{cell}</td>");
+        }
+        page.push_str("</tr>");
+    }
+    let _ = write!(page, "</table><p class=\"note\">{}.</p>", escape(&capitalised(DETECTION_MEANING)));
+}
+
+fn capitalised(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
 }
 
 fn charts(page: &mut String, metrics: &Metrics) {

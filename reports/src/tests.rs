@@ -1,7 +1,8 @@
 use std::collections::BTreeMap;
 
 use record::{
-    Build, Calls, Manifest, MetricRow, RunFolder, RunReader, SCHEMA_VERSION, ScenarioSource, Summary, Violation,
+    Build, Calls, Detection, DetectionFigures, Manifest, MetricRow, RunFolder, RunReader, SCHEMA_VERSION,
+    ScenarioSource, Summary, Violation,
 };
 
 use crate::chart::{grouped, number};
@@ -74,6 +75,31 @@ fn a_report_holds_the_figures_their_meaning_and_the_command_that_repeats_the_run
         assert!(page.contains(part), "{part} is missing");
     }
     assert!(!page.contains("Broken promises") && !page.contains("<small>"));
+}
+
+#[test]
+fn what_was_detected_is_a_table_where_something_failed() {
+    let folder = tempfile::tempdir().unwrap();
+    let suffered = |summary: &mut Summary| {
+        let figures =
+            DetectionFigures { failures: 1_234, found: 617, recall: Some(0.5), ..DetectionFigures::default() };
+        let mut detection = Detection { all: figures, ..Detection::default() };
+        detection.failures.insert("bearing-wear".to_owned(), figures);
+        detection.anomalies.insert("<odd>".to_owned(), DetectionFigures { delay_max_s: Some(61.25), ..figures });
+        summary.detection = Some(detection);
+    };
+    let page = render(&run(folder.path(), suffered)).unwrap();
+    for part in [
+        "<h2>Anomaly detection</h2>",
+        "<td>failure: bearing-wear</td><td class=\"n\">1,234</td><td class=\"n\">617</td><td class=\"n\">0.500</td>",
+        "<td>anomaly: &lt;odd&gt;</td>",
+        "<td class=\"n\">61.2</td>",
+        "A failure is found by an anomaly of its device",
+    ] {
+        assert!(page.contains(part), "{part} is missing");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    assert!(!render(&run(folder.path(), |_| {})).unwrap().contains("Anomaly detection"));
 }
 
 #[test]

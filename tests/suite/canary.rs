@@ -10,6 +10,8 @@ use base64::engine::general_purpose::STANDARD;
 use platform::function::{Function, FunctionError, InvocationContext};
 use record::Verdict;
 use serde_json::Value;
+use sim::fault::{FaultSpec, Kind};
+use sim::fleet::spec::Version;
 use sim::run::{Harness, RunOptions, run_with};
 use sim::scenario::{Overrides, Scenario};
 
@@ -129,6 +131,54 @@ fn dropping_the_recorded_timestamp_breaks_integrity() {
     let summary = summary_with(&rescaled("replay-nab", &overrides), 1, planted(forgetful));
     assert_eq!(summary.verdict, Verdict::Violated);
     assert!(summary.violations.iter().any(|violation| violation.invariant == "integrity"), "{:?}", summary.violations);
+}
+
+/// Devices that say their clock and their units, whose clocks are off by up to twelve hours.
+fn off_the_clock() -> Scenario {
+    let mut scenario = small();
+    for fleet in &mut scenario.fleets {
+        fleet.payload = Version::Two;
+    }
+    let delay = Some(Duration::from_secs(12 * 3_600));
+    scenario.faults.push(FaultSpec { delay, ..FaultSpec::new(Kind::ClockSkew, scenario.phase.hardship) });
+    scenario
+}
+
+/// Changes every reading of a batch that is of version 2.
+fn change_second(records: &mut [Value], change: impl Fn(&mut Value)) {
+    for record in records.chunks_mut(1) {
+        change_first(record, |reading| {
+            if reading["v"] == 2 {
+                change(reading);
+            }
+        });
+    }
+}
+
+#[test]
+fn a_clock_that_is_not_corrected_or_wrongly_and_a_unit_that_is_not_heeded_break_integrity() {
+    let holds = summary(&off_the_clock(), 7);
+    assert_eq!(holds.verdict, Verdict::Held, "{:?}", holds.violations);
+    let unstamped: Sabotage = |records| {
+        change_second(records, |reading| drop(reading.as_object_mut().expect("an object").remove("sent_at")));
+    };
+    let restamped: Sabotage = |records| {
+        change_second(records, |reading| {
+            reading["sent_at"] = (reading["sent_at"].as_u64().expect("a stamp") - 7_200_000).into();
+        });
+    };
+    let unitless: Sabotage = |records| {
+        change_second(records, |reading| {
+            for metric in reading["metrics"].as_object_mut().expect("metrics by name").values_mut() {
+                *metric = metric["value"].clone();
+            }
+        });
+    };
+    for (what, sabotage) in [("unstamped", unstamped), ("restamped", restamped), ("unitless", unitless)] {
+        let summary = summary_with(&off_the_clock(), 7, planted(sabotage));
+        let broken: Vec<&str> = summary.violations.iter().map(|violation| violation.invariant.as_str()).collect();
+        assert!(broken.contains(&"integrity"), "{what}: {broken:?}");
+    }
 }
 
 #[test]

@@ -27,7 +27,10 @@ fn settings() -> Settings {
 }
 
 /// Runs `test` against an account with the platform, whose owner has asked for events of things, or not.
-fn with_platform<T, F>(events: bool, test: impl FnOnce(Cloud, SdkConfig, Settings) -> F + Send + 'static) -> T
+pub(super) fn with_platform<T, F>(
+    events: bool,
+    test: impl FnOnce(Cloud, SdkConfig, Settings) -> F + Send + 'static,
+) -> T
 where
     T: Send + 'static,
     F: Future<Output = T>,
@@ -56,12 +59,12 @@ where
 }
 
 /// The bytes of a device's certificate.
-fn der(device: &str) -> Vec<u8> {
+pub(super) fn der(device: &str) -> Vec<u8> {
     format!("the certificate of {device}").into_bytes()
 }
 
 /// A file of devices of one tenant.
-fn fleet(folder: &Path, tenant: &str, devices: usize) -> PathBuf {
+pub(super) fn fleet(folder: &Path, tenant: &str, devices: usize) -> PathBuf {
     let mut text = "device,tenant,device_type,certificate_pem\n".to_owned();
     for n in 0..devices {
         let body = STANDARD.encode(der(&format!("{tenant}-{n}")));
@@ -73,7 +76,7 @@ fn fleet(folder: &Path, tenant: &str, devices: usize) -> PathBuf {
     file
 }
 
-async fn register(config: &SdkConfig, settings: &Settings, file: &Path) -> Result<Outcome, EnrolError> {
+pub(super) async fn register(config: &SdkConfig, settings: &Settings, file: &Path) -> Result<Outcome, EnrolError> {
     let request = Request { file: file.to_owned(), dry_run: false, concurrency: enrolment::CONCURRENCY };
     enrolment::register(config, settings, &request, &mut Silent).await
 }

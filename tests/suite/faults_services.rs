@@ -226,7 +226,7 @@ fn records_that_expire_before_they_are_read_are_missed() {
 
 #[test]
 fn the_scenarios_of_these_faults_hold_for_each_of_their_seeds() {
-    for name in ["unwell-services", "crashing-functions", "reshard-storm"] {
+    for name in ["unwell-services", "crashing-functions", "reshard-storm", "anomalies-once"] {
         let scenario = scenario(name);
         assert!(scenario.seeds.len() >= 3, "{name}");
         for seed in &scenario.seeds {

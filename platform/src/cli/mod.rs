@@ -6,6 +6,7 @@ mod connection;
 mod console;
 mod enrolment;
 mod package;
+mod quarantine;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -123,6 +124,11 @@ enum Command {
     Devices {
         #[command(subcommand)]
         command: enrolment::Devices,
+    },
+    /// What the platform refused: count it, look at it, and send it through again
+    Quarantine {
+        #[command(subcommand)]
+        command: quarantine::Quarantine,
     },
     /// Serve invocations of the function that the variable _HANDLER names, as Lambda's custom runtime
     Lambda,
@@ -262,6 +268,7 @@ fn run(command: Command) -> Result<ExitCode, Failed> {
         Command::Package(request) => package::run(&request),
         Command::Tenants { command } => enrolment::tenants(command),
         Command::Devices { command } => enrolment::devices(command),
+        Command::Quarantine { command } => quarantine::run(command),
         Command::Lambda => connection::lambda(),
     }
 }

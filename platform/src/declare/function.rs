@@ -19,6 +19,17 @@ pub(crate) const READ_STREAM: [&str; 5] = [
     "kinesis:ListShards",
 ];
 
+/// Where Lambda puts batches that it gives up, below their bucket (Lambda guide, "Retain discarded batch records").
+const FAILED_BATCHES: &str = "aws/lambda/*";
+
+/// What a function's role needs so that Lambda keeps the batches that it gives up in a bucket, given by name (the same
+/// page: s3:PutObject and s3:ListBucket).
+pub(crate) fn keep_failed_batches(bucket: &Expr) -> Vec<Statement> {
+    let arn = Expr::s3_arn(bucket.clone());
+    let objects = arn.clone().then(format!("/{FAILED_BATCHES}"));
+    [allow(["s3:ListBucket"], [arn]), allow(["s3:PutObject"], [objects])].map(Statement::in_this_account_only).into()
+}
+
 /// A function to declare.
 #[derive(Debug)]
 pub(crate) struct FunctionSpec {

@@ -9,6 +9,6 @@ mod key;
 mod schedule;
 
 pub(crate) use bucket::{DataBucket, add_bucket};
-pub(crate) use function::{FunctionSpec, READ_STREAM, add_function, bounded};
+pub(crate) use function::{FunctionSpec, READ_STREAM, add_function, bounded, keep_failed_batches};
 pub(crate) use key::{data_key, decrypt, encrypt, encrypt_and_decrypt};
 pub(crate) use schedule::{ScheduleSpec, add_schedule};

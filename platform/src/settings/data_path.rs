@@ -90,15 +90,20 @@ pub struct Enrichment {
     /// Concurrency that is set aside for the function, and its limit: 1 to 1,000. Default: none, it shares that of the
     /// account.
     pub reserved_concurrency: Option<u32>,
+    /// How often a batch that fails comes again before it is put into the quarantine: 0 to 10,000. Waits grow to a minute,
+    /// so that the default outlasts a failure of some minutes. Default 20.
+    pub retry_attempts: u32,
 }
 
 /// The function that finds anomalies, its event source mapping, and who is told.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AnomalyDetection {
-    /// Most records of a batch: 1 to 10,000, at most 10 without a window. Default 1,000.
+    /// Most records of a batch: 1 to 10,000, at most 10 without a window. Default 4,000: the state of a shard, some 700
+    /// bytes a device of two metrics, is written once a batch.
     pub batch_size: u32,
-    /// How long a batch may gather: 0 to 300, at least 1 for batches of more than 10 records. Default 5.
+    /// How long a batch may gather: 0 to 300, at least 1 for batches of more than 10 records. An anomaly is told that much
+    /// later; a shard makes as many writes of S3 as its day has such times, at most. Default 10.
     pub batch_window_s: u32,
     /// Memory: 256 to 10,240. Default 512.
     pub memory_mib: u32,
@@ -106,8 +111,13 @@ pub struct AnomalyDetection {
     pub timeout_s: u32,
     /// As of [`Enrichment::reserved_concurrency`].
     pub reserved_concurrency: Option<u32>,
+    /// As of [`Enrichment::retry_attempts`].
+    pub retry_attempts: u32,
     /// Who is told of anomalies by e-mail, once the address was confirmed. Default: nobody, until somebody subscribes.
     pub alert_email: Option<String>,
+    /// Of a device and kind of anomaly one alert is sent in so many seconds, the others are in the lake and counted: 0, for
+    /// no such limit, to 86,400. Default 900.
+    pub alert_every_s: u32,
     /// What devices with anomalies are asked.
     pub attention: Attention,
 }
@@ -158,19 +168,28 @@ impl Default for Keep {
 
 impl Default for Enrichment {
     fn default() -> Self {
-        Enrichment { batch_size: 500, batch_window_s: 1, memory_mib: 512, timeout_s: 60, reserved_concurrency: None }
+        Enrichment {
+            batch_size: 500,
+            batch_window_s: 1,
+            memory_mib: 512,
+            timeout_s: 60,
+            reserved_concurrency: None,
+            retry_attempts: RETRY_ATTEMPTS,
+        }
     }
 }
 
 impl Default for AnomalyDetection {
     fn default() -> Self {
         AnomalyDetection {
-            batch_size: 1_000,
-            batch_window_s: 5,
+            batch_size: 4_000,
+            batch_window_s: 10,
             memory_mib: 512,
             timeout_s: 60,
             reserved_concurrency: None,
+            retry_attempts: RETRY_ATTEMPTS,
             alert_email: None,
+            alert_every_s: 900,
             attention: Attention::default(),
         }
     }
@@ -233,6 +252,9 @@ pub(crate) const ATTENTION_MS: std::ops::RangeInclusive<u32> = 10..=3_600_000;
 /// How long a device may have to be quiet, in s.
 pub(crate) const ATTENTION_QUIET_S: std::ops::RangeInclusive<u32> = 10..=86_400;
 
+/// How long alerts of a device and kind may be held back, in s.
+pub(crate) const ALERT_EVERY_S: std::ops::RangeInclusive<u32> = 0..=86_400;
+
 /// Ten years: more is most likely a mistake.
 const DAYS: std::ops::RangeInclusive<u32> = 1..=3_650;
 
@@ -245,6 +267,9 @@ pub(super) const LOG_DAYS: [u32; 22] =
 /// it for streams, so the stricter of the two is taken.
 const BATCH_WITHOUT_WINDOW_MAX: u32 = 10;
 
+/// How often a batch that fails comes again, where the settings do not say.
+const RETRY_ATTEMPTS: u32 = 20;
+
 /// A function that reads a stream: its numbers, and their keys.
 struct StreamReader {
     batch_size: (&'static str, u32),
@@ -252,6 +277,7 @@ struct StreamReader {
     memory_mib: (&'static str, u32),
     timeout_s: (&'static str, u32),
     reserved_concurrency: (&'static str, Option<u32>),
+    retry_attempts: (&'static str, u32),
 }
 
 impl StreamReader {
@@ -267,6 +293,8 @@ impl StreamReader {
         }
         within(self.memory_mib.0, self.memory_mib.1, 128..=10_240, "1,769 MiB give one full processor")?;
         within(self.timeout_s.0, self.timeout_s.1, 10..=900, "retries of a throttled stream need some seconds")?;
+        let (key, attempts) = self.retry_attempts;
+        within(key, attempts, 0..=10_000, "waits between attempts grow to a minute; 20 outlast a quarter of an hour")?;
         let Some(reserved) = self.reserved_concurrency.1 else { return Ok(()) };
         let hint = "one for each shard that is read is enough; leave it out to share the account's";
         within(self.reserved_concurrency.0, reserved, 1..=1_000, hint)
@@ -281,6 +309,7 @@ impl Enrichment {
             memory_mib: ("enrichment.memory_mib", self.memory_mib),
             timeout_s: ("enrichment.timeout_s", self.timeout_s),
             reserved_concurrency: ("enrichment.reserved_concurrency", self.reserved_concurrency),
+            retry_attempts: ("enrichment.retry_attempts", self.retry_attempts),
         };
         reader.validate()
     }
@@ -294,6 +323,7 @@ impl AnomalyDetection {
             memory_mib: ("anomaly_detection.memory_mib", self.memory_mib),
             timeout_s: ("anomaly_detection.timeout_s", self.timeout_s),
             reserved_concurrency: ("anomaly_detection.reserved_concurrency", self.reserved_concurrency),
+            retry_attempts: ("anomaly_detection.retry_attempts", self.retry_attempts),
         };
         reader.validate()?;
         let hint = "up to four shards' states of 20,000 detectors each are kept in memory";
@@ -303,6 +333,8 @@ impl AnomalyDetection {
         within("anomaly_detection.attention.interval_min_ms", interval, ATTENTION_MS, hint)?;
         let hint = "600 is ten minutes without an anomaly";
         within("anomaly_detection.attention.quiet_s", self.attention.quiet_s, ATTENTION_QUIET_S, hint)?;
+        let hint = "900 is an alert of a device and kind in 15 minutes; 0 sends all";
+        within("anomaly_detection.alert_every_s", self.alert_every_s, ALERT_EVERY_S, hint)?;
         email("anomaly_detection.alert_email", self.alert_email.as_deref())
     }
 }

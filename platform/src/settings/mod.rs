@@ -18,7 +18,7 @@ use crate::template::Retention;
 use check::{REGIONS, bucket_is_valid, check, within};
 use data_path::validate_lake_start;
 
-pub(crate) use data_path::{ATTENTION_MS, ATTENTION_QUIET_S, CURATION_EVERY_H_MAX};
+pub(crate) use data_path::{ALERT_EVERY_S, ATTENTION_MS, ATTENTION_QUIET_S, CURATION_EVERY_H_MAX};
 pub use data_path::{
     AnomalyDetection, Attention, Curation, Enrichment, Keep, ProcessedDelivery, RawDelivery, StreamMode,
 };

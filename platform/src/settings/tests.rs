@@ -38,77 +38,82 @@ fn an_unknown_key_is_named_with_its_line() {
     assert!(message.contains("raw_shard") && message.contains("line 2") && message.contains("raw_shards"), "{message}");
 }
 
+/// A value that is impossible, and what its error says.
+const IMPOSSIBLE: &[(&str, [&str; 3])] = &[
+    ("raw_shards = 0", ["`raw_shards` is 0", "1 to 10000", "hint: a shard takes"]),
+    (
+        "raw_stream_mode = 'on-demand'\nraw_shards = 3",
+        ["`raw_shards` is \"3\"", "nothing for a stream on demand", "hint: AWS scales"],
+    ),
+    (
+        "enriched_stream_mode = 'on-demand'\nenriched_shards = 1",
+        ["`enriched_shards` is \"1\"", "nothing for a stream on demand", "hint: AWS scales"],
+    ),
+    ("env = 'Dev'", ["`env` is \"Dev\"", "beginning with a letter", "hint: "]),
+    ("env = 'a-very-long-name'", ["`env` is", "1 to 12", "hint: "]),
+    ("region = 'europe'", ["`region` is \"europe\"", "the name of a Region", "eu-west-1"]),
+    ("account = '123'", ["`account` is \"123\"", "twelve digits", "hint: "]),
+    ("lake_start = '2026-01-01'", ["`lake_start` is", "yyyy/MM/dd/HH", "hint: "]),
+    ("lake_start = '2026/02/29/00'", ["`lake_start` is", "yyyy/MM/dd/HH", "hint: "]),
+    ("region = 'eu-west-9'", ["`region` is \"eu-west-9\"", "the name of a Region", "hint: "]),
+    ("region = 'eu-west-+1'", ["`region` is \"eu-west-+1\"", "the name of a Region", "hint: "]),
+    ("artifact_bucket = 'Builds'", ["`artifact_bucket` is \"Builds\"", "3 to 63", "hint: "]),
+    ("artifact_key = ''", ["`artifact_key` is \"\"", "1 to 1,024 bytes", "hint: "]),
+    ("enrichment.batch_window_s = 0", ["`enrichment.batch_window_s` is 0", "1 to 300", "batch_size"]),
+    ("[enrichment]\nbatch_size = 20000", ["`enrichment.batch_size` is 20000", "1 to 10000", "hint: "]),
+    (
+        "[processed_delivery]\nbuffer_size_mib = 5",
+        ["`processed_delivery.buffer_size_mib` is 5", "64 to 128", "Parquet"],
+    ),
+    ("retention.raw_days = 0", ["`retention.raw_days` is 0", "1 to 3650", "hint: "]),
+    ("retention.curated_days = 30", ["`retention.curated_days` is 30", "90 to 3650", "at least as long"]),
+    ("retention.log_days = 31", ["`retention.log_days` is 31", "14, 30, 60", "CloudWatch Logs"]),
+    ("anomaly_detection.batch_window_s = 0", ["`anomaly_detection.batch_window_s` is 0", "1 to 300", "batch_size"]),
+    ("enrichment.retry_attempts = 10001", ["`enrichment.retry_attempts` is 10001", "0 to 10000", "hint: "]),
+    ("anomaly_detection.alert_every_s = 90000", ["`anomaly_detection.alert_every_s` is 90000", "0 to 86400", "hint: "]),
+    ("anomaly_detection.alert_email = 'me'", ["`anomaly_detection.alert_email` is", "team@example.com", "hint: "]),
+    (
+        "anomaly_detection.attention.quiet_s = 5",
+        ["`anomaly_detection.attention.quiet_s` is 5", "10 to 86400", "hint: "],
+    ),
+    (
+        "anomaly_detection.attention = { interval_min_ms = 1 }",
+        ["`anomaly_detection.attention.interval_min_ms` is 1", "10 to 3600000", "hint: "],
+    ),
+    ("curation.schedule = '20 * * * *'", ["`curation.schedule` is", "cron(minutes", "hint: for example"]),
+    (
+        "curation.schedule = 'rate(1 day)'",
+        ["`curation.schedule` is \"rate(1 day)\"", "at most once an hour, and every 3 h", "leaves hours out"],
+    ),
+    ("curation.schedule = 'rate(30 minutes)'", ["`curation.schedule` is", "at most once an hour", "nothing new"]),
+    ("curation.schedule = 'cron(0 6 * * ? *)'", ["`curation.schedule` is", "every 3 h", "hint: "]),
+    ("anomaly_detection.memory_mib = 255", ["`anomaly_detection.memory_mib` is 255", "256 to 10240", "hint: "]),
+    ("alarms.delivery_age_s = 299", ["`alarms.delivery_age_s` is 299", "300 to 86400", "buffer interval"]),
+    (
+        "processed_delivery.buffer_interval_s = 900\nalarms.delivery_age_s = 899",
+        ["`alarms.delivery_age_s` is 899", "900 to 86400", "buffer interval"],
+    ),
+    (
+        "[iot.domain]\nname = 'a.example.com'\ncertificate_arn = 'arn:aws:acm:us-east-1:123456789012:certificate/a'",
+        ["`iot.domain.certificate_arn` is", "a certificate of eu-west-1", "its own Region"],
+    ),
+    ("enrichment.reserved_concurrency = 0", ["`enrichment.reserved_concurrency` is 0", "1 to 1000", "hint: "]),
+    ("cost.monthly_budget_usd = 0", ["`cost.monthly_budget_usd` is 0", "1 to 1000000", "hint: "]),
+    ("identity.password_length_min = 6", ["`identity.password_length_min` is 6", "8 to 99", "hint: "]),
+    (
+        "[iot.domain]\nname = 'iot.example.com'\ncertificate_arn = 'arn'",
+        ["`iot.domain.certificate_arn` is \"arn\"", "the ARN of a certificate", "hint: "],
+    ),
+    (
+        "[pipeline]\nconnection_arn = 'x'\nrepository = 'a/b'",
+        ["`pipeline.connection_arn` is \"x\"", "the ARN of a connection", "hint: "],
+    ),
+    ("athena_scan_limit_bytes = 1", ["`athena_scan_limit_bytes` is 1", "10000000 to", "hint: "]),
+];
+
 #[test]
 fn an_impossible_value_names_its_key_what_was_expected_and_a_hint() {
-    for (toml, parts) in [
-        ("raw_shards = 0", ["`raw_shards` is 0", "1 to 10000", "hint: a shard takes"]),
-        (
-            "raw_stream_mode = 'on-demand'\nraw_shards = 3",
-            ["`raw_shards` is \"3\"", "nothing for a stream on demand", "hint: AWS scales"],
-        ),
-        (
-            "enriched_stream_mode = 'on-demand'\nenriched_shards = 1",
-            ["`enriched_shards` is \"1\"", "nothing for a stream on demand", "hint: AWS scales"],
-        ),
-        ("env = 'Dev'", ["`env` is \"Dev\"", "beginning with a letter", "hint: "]),
-        ("env = 'a-very-long-name'", ["`env` is", "1 to 12", "hint: "]),
-        ("region = 'europe'", ["`region` is \"europe\"", "the name of a Region", "eu-west-1"]),
-        ("account = '123'", ["`account` is \"123\"", "twelve digits", "hint: "]),
-        ("lake_start = '2026-01-01'", ["`lake_start` is", "yyyy/MM/dd/HH", "hint: "]),
-        ("lake_start = '2026/02/29/00'", ["`lake_start` is", "yyyy/MM/dd/HH", "hint: "]),
-        ("region = 'eu-west-9'", ["`region` is \"eu-west-9\"", "the name of a Region", "hint: "]),
-        ("region = 'eu-west-+1'", ["`region` is \"eu-west-+1\"", "the name of a Region", "hint: "]),
-        ("artifact_bucket = 'Builds'", ["`artifact_bucket` is \"Builds\"", "3 to 63", "hint: "]),
-        ("artifact_key = ''", ["`artifact_key` is \"\"", "1 to 1,024 bytes", "hint: "]),
-        ("enrichment.batch_window_s = 0", ["`enrichment.batch_window_s` is 0", "1 to 300", "batch_size"]),
-        ("[enrichment]\nbatch_size = 20000", ["`enrichment.batch_size` is 20000", "1 to 10000", "hint: "]),
-        (
-            "[processed_delivery]\nbuffer_size_mib = 5",
-            ["`processed_delivery.buffer_size_mib` is 5", "64 to 128", "Parquet"],
-        ),
-        ("retention.raw_days = 0", ["`retention.raw_days` is 0", "1 to 3650", "hint: "]),
-        ("retention.curated_days = 30", ["`retention.curated_days` is 30", "90 to 3650", "at least as long"]),
-        ("retention.log_days = 31", ["`retention.log_days` is 31", "14, 30, 60", "CloudWatch Logs"]),
-        ("anomaly_detection.batch_window_s = 0", ["`anomaly_detection.batch_window_s` is 0", "1 to 300", "batch_size"]),
-        ("anomaly_detection.alert_email = 'me'", ["`anomaly_detection.alert_email` is", "team@example.com", "hint: "]),
-        (
-            "anomaly_detection.attention.quiet_s = 5",
-            ["`anomaly_detection.attention.quiet_s` is 5", "10 to 86400", "hint: "],
-        ),
-        (
-            "anomaly_detection.attention = { interval_min_ms = 1 }",
-            ["`anomaly_detection.attention.interval_min_ms` is 1", "10 to 3600000", "hint: "],
-        ),
-        ("curation.schedule = '20 * * * *'", ["`curation.schedule` is", "cron(minutes", "hint: for example"]),
-        (
-            "curation.schedule = 'rate(1 day)'",
-            ["`curation.schedule` is \"rate(1 day)\"", "at most once an hour, and every 3 h", "leaves hours out"],
-        ),
-        ("curation.schedule = 'rate(30 minutes)'", ["`curation.schedule` is", "at most once an hour", "nothing new"]),
-        ("curation.schedule = 'cron(0 6 * * ? *)'", ["`curation.schedule` is", "every 3 h", "hint: "]),
-        ("anomaly_detection.memory_mib = 255", ["`anomaly_detection.memory_mib` is 255", "256 to 10240", "hint: "]),
-        ("alarms.delivery_age_s = 299", ["`alarms.delivery_age_s` is 299", "300 to 86400", "buffer interval"]),
-        (
-            "processed_delivery.buffer_interval_s = 900\nalarms.delivery_age_s = 899",
-            ["`alarms.delivery_age_s` is 899", "900 to 86400", "buffer interval"],
-        ),
-        (
-            "[iot.domain]\nname = 'a.example.com'\ncertificate_arn = 'arn:aws:acm:us-east-1:123456789012:certificate/a'",
-            ["`iot.domain.certificate_arn` is", "a certificate of eu-west-1", "its own Region"],
-        ),
-        ("enrichment.reserved_concurrency = 0", ["`enrichment.reserved_concurrency` is 0", "1 to 1000", "hint: "]),
-        ("cost.monthly_budget_usd = 0", ["`cost.monthly_budget_usd` is 0", "1 to 1000000", "hint: "]),
-        ("identity.password_length_min = 6", ["`identity.password_length_min` is 6", "8 to 99", "hint: "]),
-        (
-            "[iot.domain]\nname = 'iot.example.com'\ncertificate_arn = 'arn'",
-            ["`iot.domain.certificate_arn` is \"arn\"", "the ARN of a certificate", "hint: "],
-        ),
-        (
-            "[pipeline]\nconnection_arn = 'x'\nrepository = 'a/b'",
-            ["`pipeline.connection_arn` is \"x\"", "the ARN of a connection", "hint: "],
-        ),
-        ("athena_scan_limit_bytes = 1", ["`athena_scan_limit_bytes` is 1", "10000000 to", "hint: "]),
-    ] {
+    for (toml, parts) in IMPOSSIBLE {
         let message = error(toml);
         for part in parts {
             assert!(message.contains(part), "{toml}: {part:?} is missing in {message}");

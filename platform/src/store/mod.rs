@@ -2,7 +2,7 @@
 //!
 //! **Enters:** the streams of [`crate::transform`]. **Leaves:** objects in S3 and the tables that describe them: `raw`
 //! (every reading as it came, gzip NDJSON) and `processed` (valid readings, Parquet), both by hour of arrival;
-//! `anomalies` (what the detectors found, NDJSON); and `curated`, where each reading of a complete hour comes once
+//! `anomalies` (what the detectors found, Parquet); and `curated`, where each reading of a complete hour comes once
 //! ([`data_lake::curation`]).
 //!
 //! **Guarantees:** a record of a stream is delivered at least once, so tables may hold duplicates; (tenant, device, seq)

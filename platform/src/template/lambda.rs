@@ -129,6 +129,34 @@ pub struct EventSourceMapping {
     pub batching_window_s: u32,
     /// `ReportBatchItemFailures` when the function says from where to repeat.
     pub function_response_types: Vec<&'static str>,
+    /// Whether a batch that fails is split in two, so that one bad record does not take the others with it.
+    #[serde(rename = "BisectBatchOnFunctionError")]
+    pub bisect_on_error: bool,
+    /// How often a batch that fails is delivered again before it is given up.
+    #[serde(rename = "MaximumRetryAttempts")]
+    pub retry_attempts: u32,
+    /// Where batches go that are given up.
+    pub destination_config: DestinationConfig,
+}
+
+/// Where batches go that are given up.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct DestinationConfig {
+    on_failure: OnFailure,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct OnFailure {
+    destination: Expr,
+}
+
+impl DestinationConfig {
+    /// The destination of batches that are given up, by ARN: a bucket gets them whole.
+    pub fn on_failure(destination: Expr) -> Self {
+        DestinationConfig { on_failure: OnFailure { destination } }
+    }
 }
 
 impl Resource for EventSourceMapping {

@@ -25,6 +25,9 @@ pub(crate) struct Record<'a> {
     /// `{shard id}:{sequence number}`.
     #[serde(rename = "eventID", borrow)]
     pub event_id: Cow<'a, str>,
+    /// ARN of the stream, or of its consumer.
+    #[serde(rename = "eventSourceARN", borrow, default)]
+    pub event_source_arn: Cow<'a, str>,
 }
 
 /// What Kinesis says of a record.
@@ -33,6 +36,8 @@ pub(crate) struct Record<'a> {
 pub(crate) struct Kinesis<'a> {
     #[serde(borrow)]
     pub sequence_number: Cow<'a, str>,
+    #[serde(borrow, default)]
+    pub partition_key: Cow<'a, str>,
     /// In base64.
     #[serde(borrow)]
     pub data: Cow<'a, str>,
@@ -80,6 +85,14 @@ impl<'a> Event<'a> {
     pub fn shard_id(&self) -> &str {
         self.records.first().map_or("", |first| first.event_id.split(':').next().unwrap_or(""))
     }
+
+    /// Name of the stream that the batch comes from.
+    pub fn stream(&self) -> Result<&str, FunctionError> {
+        let arn = self.records.first().map_or("", |first| &*first.event_source_arn);
+        let name =
+            arn.split_once(":stream/").and_then(|(_, name)| name.split('/').next()).filter(|name| !name.is_empty());
+        name.ok_or_else(|| FunctionError::Event(format!("{arn:?} is not the ARN of a stream")))
+    }
 }
 
 /// What the event source mapping is answered: from where the batch is to be delivered again, if anywhere.
@@ -121,13 +134,19 @@ mod tests {
             "data": "eyJzZXEiOjF9", "approximateArrivalTimestamp": 1545084650.987},
         "eventSource": "aws:kinesis", "eventVersion": "1.0", "eventID": "shardId-000000000006:495",
         "eventName": "aws:kinesis:record", "awsRegion": "eu-west-1",
-        "invokeIdentityArn": "arn:aws:iam::123456789012:role/r", "eventSourceARN": "arn:aws:kinesis:x"}]}"#;
+        "invokeIdentityArn": "arn:aws:iam::123456789012:role/r", "eventSourceARN": "arn:aws:kinesis:eu-west-1:123456789012:stream/enriched"}]}"#;
 
     #[test]
     fn the_needed_members_are_taken_from_an_event() {
         let event = Event::parse(EVENT.as_bytes()).unwrap();
         assert_eq!(event.shard_id(), "shardId-000000000006");
+        assert_eq!(event.stream().unwrap(), "enriched");
+        let consumer = EVENT.replace("stream/enriched", "stream/enriched/consumer/c:1");
+        assert_eq!(Event::parse(consumer.as_bytes()).unwrap().stream().unwrap(), "enriched");
+        let other = EVENT.replace(":stream/", ":topic/");
+        assert!(Event::parse(other.as_bytes()).unwrap().stream().is_err());
         assert_eq!(event.records[0].kinesis.sequence_number, "495");
+        assert_eq!(event.records[0].kinesis.partition_key, "pump-1");
         assert!(matches!(event.records[0].kinesis.data, Cow::Borrowed(_)), "nothing is copied");
         let payloads = event.payloads().unwrap();
         assert_eq!(payloads.iter().collect::<Vec<_>>(), [br#"{"seq":1}"#]);

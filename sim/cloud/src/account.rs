@@ -10,6 +10,7 @@ use super::athena::Athena;
 use super::cloudformation::CloudFormation;
 use super::core::access::{Access, Denials, Key};
 use super::core::cx::CxParts;
+use super::core::ports::Stores;
 use super::core::{AwsError, Cx, Disturb, Effect, EventStream, Limits, Meter, Principal, Service};
 use super::dynamodb::DynamoDb;
 use super::firehose::Firehose;
@@ -201,7 +202,10 @@ impl Account {
                     s.with_lambda(|lambda, ports| lambda.wake(cx, ports, wake.token));
                     s.hand_over(cx);
                 }
-                Service::Firehose => s.firehose.wake(cx, &mut s.kinesis, &mut s.s3, &mut s.glue, wake.token),
+                Service::Firehose => {
+                    let stores = Stores { streams: &mut s.kinesis, objects: &mut s.s3, catalog: &mut s.glue };
+                    s.firehose.wake(cx, stores, &mut s.lambda, wake.token);
+                }
                 Service::S3 => s.s3.wake(cx, wake.token),
                 Service::Athena => s.athena.wake(cx, &mut s.glue, &mut s.s3, wake.token),
                 Service::Scheduler => s.scheduler.wake(cx, &mut s.lambda, wake.token),
@@ -384,13 +388,21 @@ impl Services {
 
     /// Lets Lambda act, with the services that it uses.
     pub fn with_lambda<T>(&mut self, act: impl FnOnce(&mut Lambda, &mut lambda::Ports<'_>) -> T) -> T {
-        let mut ports = lambda::Ports { streams: &mut self.kinesis, logs: &self.kept };
+        let mut ports = lambda::Ports {
+            streams: &mut self.kinesis,
+            objects: &mut self.s3,
+            topics: &mut self.sns,
+            logs: &self.kept,
+        };
         act(&mut self.lambda, &mut ports)
     }
 
-    /// Tells services of functions that they wait for and that have ended: IoT Core of its provisioning hooks.
+    /// Tells services of functions that they wait for and that have ended: IoT Core of its provisioning hooks, Firehose of
+    /// its transformations.
     fn hand_over(&mut self, cx: &mut Cx<'_>) {
         for (ticket, answered) in self.lambda.take_answers() {
+            let stores = Stores { streams: &mut self.kinesis, objects: &mut self.s3, catalog: &mut self.glue };
+            self.firehose.function_answered(cx, stores, &mut self.lambda, ticket, &answered);
             self.iot.function_answered(cx, ticket, answered);
         }
     }
@@ -412,7 +424,8 @@ impl Services {
             "kinesis" => self.kinesis.call(cx, operation(request, "Kinesis_20131202")?, body).map(ok),
             "firehose" => {
                 let op = operation(request, "Firehose_20150804")?;
-                self.firehose.call(cx, &mut self.kinesis, &mut self.s3, &mut self.glue, op, body).map(ok)
+                let stores = Stores { streams: &mut self.kinesis, objects: &mut self.s3, catalog: &mut self.glue };
+                self.firehose.call(cx, stores, &mut self.lambda, op, body).map(ok)
             }
             "dynamodb" => self.dynamodb.call(cx, operation(request, "DynamoDB_20120810")?, body).map(ok),
             "kms" => self.kms.call(cx, operation(request, "TrentService")?, body).map(ok),

@@ -187,7 +187,11 @@ fn create_partial(target: &Path) -> Result<PathBuf, RecordError> {
     }
 }
 
-fn check_free(target: &Path) -> Result<(), RecordError> {
+/// Checks that a folder can be written as `target`: that nothing is there, or an empty folder.
+///
+/// # Errors
+/// When something else is there.
+pub fn check_free(target: &Path) -> Result<(), RecordError> {
     let taken = |problem: &str| {
         Err(RecordError::new(
             target,

@@ -14,6 +14,7 @@
 //! The only values in it that differ between two runs of the same (scenario, seed, build) are those
 //! that [`Summary::without_wall_clock`] removes.
 
+mod detection;
 mod error;
 mod events;
 mod folder;
@@ -23,9 +24,12 @@ mod metrics;
 mod summary;
 mod table;
 
+pub use detection::{DETECTION_MEANING, Detection, DetectionFigures};
 pub use error::RecordError;
 pub use events::{EventReader, EventRow};
-pub use folder::{EVENTS_FILE, LABELS_FILE, MANIFEST_FILE, METRICS_FILE, Recorder, RunFolder, RunReader, SUMMARY_FILE};
+pub use folder::{
+    EVENTS_FILE, LABELS_FILE, MANIFEST_FILE, METRICS_FILE, Recorder, RunFolder, RunReader, SUMMARY_FILE, check_free,
+};
 pub use labels::{LabelReader, LabelRow};
 pub use manifest::{Build, Manifest, SCHEMA_VERSION, ScenarioSource, shell_word};
 pub use metrics::{MetricReader, MetricRow};

@@ -6,6 +6,8 @@ use std::fmt;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::detection::Detection;
+
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -178,6 +180,9 @@ pub struct Summary {
     pub marks: BTreeMap<String, u64>,
     /// Other counters by `service:name`; the name ends with its unit where it has one.
     pub counters: BTreeMap<String, u64>,
+    /// How well anomalies told what devices suffered, where they suffered something.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detection: Option<Detection>,
     /// Violated invariants, in the order in which they were found.
     pub violations: Vec<Violation>,
     /// Why the run did not settle, when it did not.
@@ -222,6 +227,7 @@ impl Summary {
             faults: BTreeMap::new(),
             marks: BTreeMap::new(),
             counters: BTreeMap::new(),
+            detection: None,
             violations: Vec::new(),
             unsettled: None,
             unsettled_reading: None,

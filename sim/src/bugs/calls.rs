@@ -245,7 +245,7 @@ impl Tamper for Renames {
 }
 
 pub(super) fn anomalies_under_new_names() -> Harness {
-    let name = |uri: &str, put| uri.replace(".ndjson", &format!("-{put}.ndjson"));
+    let name = |uri: &str, put| uri.replace(".parquet", &format!("-{put}.parquet"));
     planted(Renames { prefix: "/anomalies/", name, puts: AtomicU64::new(0) })
 }
 

@@ -1,10 +1,11 @@
 //! Planted bugs: proof that the oracles bite. Each is a bug that real platforms had, planted outside the product (a
 //! wrapped handler, a call that is tampered with, a changed template), and some invariant must find it.
 //!
-//! `catalogue.rs` is the list; `handlers.rs`, `calls.rs`, `templates.rs` and `wire.rs` plant; `hunt.rs` looks for a seed that finds one.
+//! `catalogue.rs` is the list; `handlers.rs`, `calls.rs`, `curation.rs`, `templates.rs` and `wire.rs` plant; `hunt.rs` looks for a seed that finds one.
 
 mod calls;
 mod catalogue;
+mod curation;
 mod edit;
 mod handlers;
 mod hunt;
@@ -57,6 +58,8 @@ pub struct Bug {
     pub planted: Planted,
     /// Invariants that may find it; `unsettled` when something owed never arrives, or arrives too late.
     pub found_by: &'static [&'static str],
+    /// Scenario of the folder `scenarios/` on which it is found within a few seeds.
+    pub found_on: &'static str,
     /// Plants it.
     pub plant: fn() -> Harness,
 }

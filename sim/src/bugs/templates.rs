@@ -51,6 +51,18 @@ pub(super) fn permission_missing() -> Harness {
     changed("-enrichment", "kinesis:PutRecords", "kinesis:PutRecord")
 }
 
+pub(super) fn batches_not_split() -> Harness {
+    set("-enrichment", "RawStreamMapping", "BisectBatchOnFunctionError", "false")
+}
+
+pub(super) fn failures_kept_nowhere() -> Harness {
+    set("-enrichment", "RawStreamMapping", "DestinationConfig", "{}")
+}
+
+pub(super) fn few_attempts() -> Harness {
+    set("-enrichment", "RawStreamMapping", "MaximumRetryAttempts", "2")
+}
+
 pub(super) fn delivery_too_late() -> Harness {
     let path = "ExtendedS3DestinationConfiguration/BufferingHints/IntervalInSeconds";
     set("-data-lake", "ProcessedDelivery", path, "900")

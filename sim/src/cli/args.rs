@@ -61,6 +61,8 @@ pub(super) enum Command {
     Shrink(ShrinkArgs),
     /// Plant bugs, one at a time, and see whether the oracles find them
     Bugs(BugsArgs),
+    /// Judge the anomaly detector on the Numenta Anomaly Benchmark
+    Nab(NabArgs),
     /// Print the keys of scenario files: the text of scenarios/README.md
     Schema,
 }
@@ -340,6 +342,20 @@ pub(super) struct BugsArgs {
     #[arg(long)]
     pub(super) no_shrink: bool,
     /// Form of the table
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(super) format: Format,
+}
+
+/// `sim nab`.
+#[derive(Args, Clone, Debug)]
+pub(super) struct NabArgs {
+    /// Folder of the benchmark: data/, labels/ and config/
+    #[arg(default_value = "data/nab")]
+    pub(super) corpus: PathBuf,
+    /// Folder to write: a CSV a series with `timestamp,value,anomaly_score`. It must not exist, or be empty
+    #[arg(long, value_name = "DIR")]
+    pub(super) out: Option<PathBuf>,
+    /// Form of the report
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(super) format: Format,
 }

@@ -11,6 +11,7 @@ mod explain;
 mod list;
 mod marks;
 mod merge;
+mod nab;
 mod origin;
 mod progress;
 mod replay;
@@ -100,6 +101,7 @@ pub fn main() -> ExitCode {
         Command::Diff(args) => diff::diff(&args),
         Command::Shrink(args) => shrink::shrink(&args),
         Command::Bugs(args) => bugs::bugs(&args),
+        Command::Nab(args) => nab::nab(&args),
         Command::Schema => print(&readme()).map(|()| 0),
     };
     let code = done.unwrap_or_else(|failure| {

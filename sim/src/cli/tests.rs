@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use clap::{CommandFactory, Parser};
 use record::{
-    Build, Calls, Digest, EventRow, LatencyMs, Manifest, RunFolder, SCHEMA_VERSION, Summary, Verdict, Violation,
+    Build, Calls, Detection, DetectionFigures, Digest, EventRow, LatencyMs, Manifest, RunFolder, SCHEMA_VERSION,
+    Summary, Verdict, Violation,
 };
 
 use super::args::{Cli, Command, Events, Format, RunArgs, repeat_command};
@@ -179,6 +180,22 @@ fn a_missing_scenario_and_a_taken_folder_end_before_the_run() {
     let taken = run::run(&run_args(&file, &["--out", folder.path().to_str().unwrap()])).unwrap_err();
     assert_eq!(taken.code, USAGE);
     assert!(taken.message.contains("exists and is not empty") && taken.message.contains("hint: "), "{}", taken.message);
+}
+
+#[test]
+fn what_was_detected_is_printed_where_something_failed() {
+    let mut told = summary();
+    assert!(!text::summary(&told, "", None).contains("recall"));
+    let figures = DetectionFigures { failures: 4, found: 3, recall: Some(0.75), ..DetectionFigures::default() };
+    let mut detection = Detection { all: figures, ..Detection::default() };
+    detection.failures.insert("stuck".to_owned(), figures);
+    told.detection = Some(detection);
+    let shown = text::summary(&told, "", None);
+    let line = shown.lines().find(|line| line.starts_with("failure: stuck")).unwrap_or_else(|| panic!("{shown}"));
+    assert_eq!(
+        line.split_whitespace().collect::<Vec<_>>(),
+        ["failure:", "stuck", "4", "3", "0.750", "0", "-", "-", "-"]
+    );
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use record::{LATENCY_MEANING, Summary, Verdict, thousands};
+use record::{DETECTION_MEANING, DetectionFigures, LATENCY_MEANING, Summary, Verdict, thousands};
 
 use crate::scenario::duration;
 
@@ -91,6 +91,7 @@ pub(super) fn summary(s: &Summary, title: &str, expected: Option<Verdict>) -> St
     let counted = |counts: &std::collections::BTreeMap<String, u64>| -> Vec<Vec<String>> {
         counts.iter().map(|(name, n)| vec![name.clone(), thousands(*n)]).collect()
     };
+    text.push_str(&detection(s));
     for (header, rows) in [("fault", counted(&s.faults)), ("mark", counted(&s.marks))] {
         if !rows.is_empty() {
             text.push('\n');
@@ -103,6 +104,16 @@ pub(super) fn summary(s: &Summary, title: &str, expected: Option<Verdict>) -> St
         text.push_str(&table(&["counter", "value "], &counters));
     }
     text
+}
+
+/// How well anomalies told what devices suffered.
+fn detection(s: &Summary) -> String {
+    let Some(detection) = &s.detection else { return String::new() };
+    let rows: Vec<Vec<String>> =
+        detection.rows().map(|(name, figures)| [vec![name], figures.cells().to_vec()].concat()).collect();
+    let right = DetectionFigures::NAMES.map(|name| format!("{name} "));
+    let header: Vec<&str> = ["detection"].into_iter().chain(right.iter().map(String::as_str)).collect();
+    format!("\n{}{DETECTION_MEANING}\n", table(&header, &rows))
 }
 
 fn milliseconds(ms: f64) -> String {

@@ -234,6 +234,9 @@ kinds! {
     Zombie = "zombie", Function, Opportunities, [OfFunction, Probability, Delay],
         "Lambda loses touch with an environment in the middle of its work and delivers the event again; the environment is frozen for up to `delay` (5 s when absent) and goes on then.",
         "A late effect of an old invocation must not undo a newer one.";
+    PoisonMessage = "poison-message", Function, Opportunities, [OfFunction, Probability],
+        "A reading that came in the window is poison to a function that reads a stream, with `probability`, which its identity decides: the environment dies before its handler begins whenever the reading is in its batch, for ever.",
+        "Lambda splits a batch that fails; what fails alone goes to the failure destination with its bytes, and the shard goes on.";
 
     // Stream.
     Reshard = "reshard", Stream, AtTimes, [OfStream, Every],

@@ -4,6 +4,7 @@
 //! - `spec`: a fault as a scenario writes it: a kind, whom it strikes, how often, and when.
 //! - `plane`: the faults of a run. Whoever carries a call, an invocation or a message asks it, and does what it says.
 //! - `inner`: the same inside the account: calls between services, entries of batches, old reads, readers, events.
+//! - `poison`: readings that end a function, whoever repeats them.
 //! - `region`: the outage of the whole Region.
 //! - `answers`: the errors with which services refuse what a fault strikes.
 //!
@@ -16,10 +17,12 @@ pub mod answers;
 mod inner;
 mod kinds;
 mod plane;
+mod poison;
 pub mod region;
 mod spec;
 
 pub use inner::InnerFaults;
 pub use kinds::{Contract, Family, KINDS, Key, Kind, Strikes};
 pub use plane::{Faults, Opportunity, Stroke};
+pub use poison::{Poison, Record};
 pub use spec::{FaultSpec, Probability, Target};

@@ -8,6 +8,7 @@ use std::time::Duration;
 use rand::RngExt as _;
 
 use super::kinds::{KINDS, Kind};
+use super::poison::{self, Poison, Record};
 use super::spec::{FaultSpec, Target};
 use crate::world::seed::{Rng, Seed};
 use crate::world::time::Time;
@@ -60,6 +61,7 @@ struct Inner {
     live: Vec<Vec<Live>>,
     start: Time,
     healed: bool,
+    poison: Poison,
     trace: Trace,
 }
 
@@ -95,7 +97,7 @@ impl Faults {
             let (spec, rng) = (Arc::new(spec.clone()), seed.child("strokes").rng());
             live[spec.kind as usize].push(Live { spec, seed, rng, strokes: 0 });
         }
-        Faults(Arc::new(Mutex::new(Inner { live, start, healed: false, trace })))
+        Faults(Arc::new(Mutex::new(Inner { live, start, healed: false, poison: Poison::default(), trace })))
     }
 
     /// No faults.
@@ -160,6 +162,28 @@ impl Faults {
                 && from < inner.start + spec.until
                 && spec.target.is_met_by(at)
         })
+    }
+
+    /// Whether a record is poison to the function with this handler. What is once is for ever: the fault's window is of when
+    /// the record came, and the end of hardship changes nothing.
+    pub fn poisons(&self, now: Time, handler: &str, record: &Record<'_>) -> bool {
+        let inner = &mut *self.lock();
+        let at = Opportunity { function: handler, subject: record.device, ..Opportunity::default() };
+        let start = inner.start;
+        let struck = inner.live[Kind::PoisonMessage as usize].iter_mut().find(|live| {
+            live.meets(record.received, start, &at) && poison::lot(live.seed, record) < live.spec.probability.get()
+        });
+        let Some(live) = struck else { return false };
+        if inner.poison.add(handler, record) {
+            live.strokes += 1;
+            tell(&inner.trace, now, &live.spec, &at);
+        }
+        true
+    }
+
+    /// What has been poison so far.
+    pub fn poison(&self) -> Poison {
+        self.lock().poison.clone()
     }
 
     /// When the run began.

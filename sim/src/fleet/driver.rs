@@ -20,9 +20,10 @@ use super::joining::{Joining, rest};
 use super::malformed::Malformed;
 use super::model::Model;
 use super::network::Line;
+use super::payload::{Version, in_second_unit};
 use super::plan::DevicePlan;
 use super::runner::{Shared, lock};
-use super::session::{Command, Input, Message, Outputs, Session, SessionEvent};
+use super::session::{Command, Input, Message, Outputs, Payload, Session, SessionEvent};
 use super::spec::SessionKind;
 use super::twin::Label;
 use crate::world::clock;
@@ -54,6 +55,10 @@ pub(super) struct Device {
     offline_since: Time,
     turned_at: Time,
     pub(super) joining: Option<Box<Joining>>,
+    /// The version of the payload that its first firmware writes.
+    payload: Version,
+    /// Whether it has queued a payload that will say the device's clock.
+    stamps: bool,
 }
 
 impl Device {
@@ -95,6 +100,8 @@ impl Device {
             offline_since: start,
             turned_at: start,
             joining: Joining::of(plan, connect_at),
+            payload: plan.payload,
+            stamps: false,
         }
     }
 
@@ -111,18 +118,32 @@ impl Device {
     /// Takes the readings that are due, and queues them.
     fn measure(&mut self, now: Time, shared: &Shared, scratch: &mut Scratch) {
         let was_playing = self.is_playing();
+        let version = self.payload.of_firmware(self.model.firmware());
         while let Some(mut reading) = self.model.step(now, &mut self.model_rng) {
             reading.ts_ms = self.habits.clock(now, &shared.trace, &self.id);
             scratch.payload.clear();
-            if self.habits.is_old(now) {
-                reading.write_old_json(&mut scratch.payload);
-            } else {
-                reading.write_json(&mut scratch.payload);
-            }
-            let payload = Bytes::copy_from_slice(scratch.payload.as_bytes());
-            let (seq, ts_ms) = (reading.seq, reading.ts_ms);
             let unit = |metric: &str| self.units.iter().find(|(name, _)| name == metric).map(|(_, unit)| unit.as_str());
-            let content = Content::measured(reading.recorded_at, &reading.metrics, unit);
+            let is_old = self.habits.is_old(now);
+            let is_open = !is_old && version == Version::Two;
+            let content = if is_open {
+                let second = |metric: &str| unit(metric).map(|unit| in_second_unit(unit, 0.0).0);
+                for (name, value) in &mut reading.metrics {
+                    *value = unit(name).map_or(*value, |unit| in_second_unit(unit, *value).1);
+                }
+                reading.write_open_json(&mut scratch.payload, second);
+                Content::measured(reading.recorded_at, &reading.metrics, second)
+            } else {
+                if is_old {
+                    reading.write_old_json(&mut scratch.payload);
+                } else {
+                    reading.write_json(&mut scratch.payload);
+                }
+                Content::measured(reading.recorded_at, &reading.metrics, unit)
+            };
+            self.stamps |= is_open;
+            let bytes = Bytes::copy_from_slice(scratch.payload.as_bytes());
+            let payload = if is_open { Payload::open(bytes) } else { bytes.into() };
+            let (seq, ts_ms) = (reading.seq, reading.ts_ms);
             lock(&shared.truth).published(self.index, seq, now, ts_ms, content);
             for label in self.model.labels() {
                 lock(&shared.truth).labelled(self.index, seq, label);
@@ -148,7 +169,7 @@ impl Device {
         &mut self,
         now: Time,
         shared: &Shared,
-        (seq, ts_ms, payload): (u64, u64, Bytes),
+        (seq, ts_ms, payload): (u64, u64, Payload),
         room: usize,
         out: &mut Outputs,
     ) {
@@ -172,6 +193,9 @@ impl Device {
     }
 
     fn step(&mut self, now: Time, shared: &Shared, input: Input<'_>, out: &mut Outputs) {
+        if self.stamps {
+            self.session.set_clock(self.habits.clock_ahead_us(now));
+        }
         let Some(joining) = self.joining.as_mut().filter(|joining| joining.join.joined().is_none()) else {
             return self.session.step(&shared.settings, now, &mut self.session_rng, input, out);
         };
@@ -214,7 +238,10 @@ impl Device {
                 (Level::Call, "disconnect", &[("reason", (*reason).into())])
             }
             SessionEvent::Joining(step) => return self.joined(now, shared, step),
-            SessionEvent::Sent { message, payload } => {
+            SessionEvent::Sent { message, payload, sent_at_ms } => {
+                if let (Message::Reading(seq) | Message::Copy(seq), Some(sent_at_ms)) = (message, sent_at_ms) {
+                    lock(&shared.truth).sent(self.index, *seq, now, *sent_at_ms);
+                }
                 (Level::Message, "publish", &[named(message), ("payload", Field::Bytes(payload))])
             }
             SessionEvent::Acknowledged { message } => {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::spec::{Network, Pace};
+use super::spec::{FleetSpec, Network, Pace, Version};
 use super::tests::{Play, Played, START, pumps, recorded};
 use super::{Recorded, Settings};
 use crate::fault::{FaultSpec, Kind, Probability, Target};
@@ -204,6 +204,29 @@ fn clocks_are_off_as_their_fault_says_and_the_truth_knows_what_was_sent() {
     let ((a, b), c) = first.expect("readings at about 40, 42 and 90 s");
     let off = |reading: Recorded| reading.ts_ms as i64 - reading.published_at.unix_millis() as i64;
     assert!((off(a) - off(b)).abs() <= 1 && (off(a) - off(c)).abs() > 1_000, "{} {} {}", off(a), off(b), off(c));
+}
+
+#[test]
+fn the_second_version_says_the_device_s_clock_at_each_hand_over_and_the_truth_knows_it() {
+    let skew = FaultSpec { delay: Some(secs(3_600)), ..fault(Kind::ClockSkew, 30, 120) };
+    let faults = vec![skew, fault(Kind::Partition, 40, 80)];
+    let spec = FleetSpec { payload: Version::Two, ..pumps(6, secs(2), Network::Lte) };
+    let played = Play { faults, ..Play::new(vec![spec], secs(120)) }.run(7);
+    played.assert_all_delivered_in_order();
+    let (mut kept, mut off) = (0, 0);
+    for device in &played.plan {
+        let index = played.truth.find(&device.tenant, &device.id).expect("a device");
+        for payload in &played.log.payloads[&device.topic()] {
+            let (seq, sent_at) = (payload["seq"].as_u64().expect("seq"), payload["sent_at"].as_u64().expect("a stamp"));
+            let mut stamps = played.truth.stamps(index, seq);
+            let (at, _) = stamps.find(|(_, stamp)| *stamp == sent_at).expect("the truth knows it");
+            let reading = played.truth.reading(index, seq).expect("published");
+            kept += u32::from(at.since(reading.published_at) > secs(10));
+            off += u32::from(sent_at.abs_diff(at.unix_millis()) > 60_000);
+            assert_eq!(payload["v"], 2);
+        }
+    }
+    assert!(kept > 6 * 10 && off > 6 * 20, "{kept} were kept, of {off} the clock was off");
 }
 
 #[test]

@@ -36,10 +36,10 @@ impl Habits {
     /// What the device's clock says at `now`, in ms since the Unix epoch. Order comes from sequence numbers and arrival
     /// from AWS's clock, so it may be wrong in any way.
     pub(super) fn clock(&mut self, now: Time, trace: &Trace, device: &str) -> u64 {
-        let Some(fates) = self.fates.clone() else { return now.unix_millis() };
-        let offset_us = self.skew(&fates, now) + self.drift(&fates, now) + self.jump(&fates, now);
-        let offset_us = i64::try_from(offset_us).unwrap_or(0);
-        let ts_ms = now.unix_micros().saturating_add_signed(offset_us) / 1_000;
+        if self.fates.is_none() {
+            return now.unix_millis();
+        }
+        let ts_ms = now.unix_micros().saturating_add_signed(self.clock_ahead_us(now)) / 1_000;
         if ts_ms == self.last_ts_ms {
             trace.mark(now, mark::SAME_TIMESTAMP, device);
         } else if ts_ms < self.last_ts_ms {
@@ -47,6 +47,13 @@ impl Habits {
         }
         self.last_ts_ms = ts_ms;
         ts_ms
+    }
+
+    /// How much the device's clock is ahead at `now`, in microseconds.
+    pub(super) fn clock_ahead_us(&mut self, now: Time) -> i64 {
+        let Some(fates) = self.fates.clone() else { return 0 };
+        let offset_us = self.skew(&fates, now) + self.drift(&fates, now) + self.jump(&fates, now);
+        i64::try_from(offset_us).unwrap_or(0)
     }
 
     fn skew(&mut self, fates: &Fates, now: Time) -> i128 {

@@ -13,7 +13,7 @@ pub(super) struct Malformed {
 }
 
 /// Sequence numbers of what is no reading begin here: no device takes so many readings.
-const FIRST_SEQ: u64 = 1 << 40;
+pub const FIRST_SEQ: u64 = 1 << 40;
 
 /// The shapes. `N` stands for the message's own number, `S` for a sequence number that no reading has, `T` for the time in
 /// ms. Members are written as the rules engine writes them, so that it passes on the very same bytes.
@@ -35,6 +35,14 @@ const SHAPES: &[&str] = &[
     r#"{"seq":S,"ts":T,"metrics":{},"message":N}"#,
     // Out of range.
     r#"{"seq":S,"ts":0,"metrics":{"temp":21.5},"message":N}"#,
+    // Of a version that nobody knows, or of the second with what it does not allow.
+    r#"{"v":3,"seq":S,"ts":T,"metrics":{"temp":21.5},"message":N}"#,
+    r#"{"v":"2","seq":S,"ts":T,"metrics":{"temp":21.5},"message":N}"#,
+    r#"{"v":2,"seq":S,"ts":T,"sent_at":"noon","metrics":{"temp":21.5},"message":N}"#,
+    r#"{"v":2,"seq":S,"ts":T,"metrics":{"temp":{"unit":"celsius"}},"message":N}"#,
+    r#"{"v":2,"seq":S,"ts":T,"metrics":{"temp":{"value":21.5,"unit":7}},"message":N}"#,
+    r#"{"v":2,"seq":S,"ts":T,"metrics":{"temp":{"value":21.5,"unit":"mood"}},"message":N}"#,
+    r#"{"seq":S,"ts":T,"metrics":{"temp":{"value":21.5,"unit":"celsius"}},"message":N}"#,
     // Cut off, or no JSON at all.
     r#"{"seq":S,"ts":T,"metrics":{"temp":21.5},"message":N"#,
     r#"{"message":N,"seq":S,"ts":T,"metr"#,
@@ -84,9 +92,12 @@ mod tests {
             assert_eq!(Malformed::new(7, 1_772_323_200_000, (n as f64 + 0.5) / SHAPES.len() as f64).payload, payload);
             let Some(parsed) = parsed else { continue };
             let metrics = parsed["metrics"].as_object();
+            let version = parsed.get("v").map_or(Some(1), serde_json::Value::as_u64);
             let is_reading = parsed["seq"].is_u64()
                 && parsed["ts"].as_u64().is_some_and(|ts| ts > 946_684_800_000)
                 && metrics.is_some_and(|m| !m.is_empty() && m.values().all(serde_json::Value::is_number))
+                && matches!(version, Some(1 | 2))
+                && !parsed["sent_at"].is_string()
                 && parsed["recorded_at"].is_null();
             assert!(!is_reading, "{shape}");
         }

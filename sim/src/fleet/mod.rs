@@ -62,6 +62,7 @@ pub use commands::{Command as Ordered, Commands, End, Foreign, Spell};
 pub use content::Content;
 pub use intruder::Intrusions;
 pub use joins::Joins;
+pub use malformed::FIRST_SEQ as FIRST_SEQ_OF_STRAYS;
 pub use payload::Reading;
 pub use plan::{DevicePlan, JoinPlan, PlanError, plan};
 pub use runner::{Fleet, OwnState, Stats};

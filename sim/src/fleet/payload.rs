@@ -1,9 +1,38 @@
-//! A reading and its payload on the wire.
+//! A reading and its payload on the wire, in the version that the device's firmware writes.
 
 use std::fmt::Write as _;
 
 /// Magnitudes that are written without an exponent.
 const PLAIN_NUMBERS: std::ops::Range<f64> = 1e-6..1e16;
+
+/// Versions of the payload.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Version {
+    /// Values alone.
+    #[default]
+    One,
+    /// Values with their units, and the device's clock at the hand-over to the network.
+    Two,
+}
+
+impl Version {
+    /// The version that a firmware writes: from the major version 2 on the second, whatever the fleet began with.
+    pub fn of_firmware(self, firmware: &str) -> Self {
+        let major = firmware.split('.').next().and_then(|major| major.parse::<u64>().ok());
+        if major.is_some_and(|major| major >= 2) { Version::Two } else { self }
+    }
+}
+
+/// A value in the unit in which firmware of the second version sends it: not always that of the device directory, which it
+/// overrides. What is too large for another unit stays as it is.
+pub fn in_second_unit(unit: &str, value: f64) -> (&str, f64) {
+    let (other, converted) = match unit {
+        "celsius" => ("kelvin", value + 273.15),
+        "bar" => ("kPa", value * 100.0),
+        _ => return (unit, value),
+    };
+    if converted.is_finite() { (other, converted) } else { (unit, value) }
+}
 
 /// A reading as a device publishes it.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,7 +67,28 @@ impl Reading<'_> {
         put(out, format_args!(",\"battery\":null,\"seq\":{}}}", self.seq));
     }
 
+    /// Appends the payload of version 2 up to its last member, `sent_at`, with which each hand-over to the network ends it
+    /// (`write_stamp`): `{"v":2,"seq":1,"ts":1772323200000,"metrics":{"temp":{"value":294.65,"unit":"kelvin"},"n":90}`.
+    /// `unit` is the unit of each metric.
+    pub fn write_open_json<'u>(&self, out: &mut String, unit: impl Fn(&str) -> Option<&'u str>) {
+        put(out, format_args!("{{\"v\":2,\"seq\":{},\"ts\":{},", self.seq, self.ts_ms));
+        self.write_metrics(out, |out, name, value| match unit(name) {
+            Some(unit) => {
+                out.push_str("{\"value\":");
+                write_number(out, value);
+                out.push_str(",\"unit\":");
+                write_text(out, unit);
+                out.push('}');
+            }
+            None => write_number(out, value),
+        });
+    }
+
     fn write_measured(&self, out: &mut String, write_value: impl Fn(&mut String, f64)) {
+        self.write_metrics(out, |out, _, value| write_value(out, value));
+    }
+
+    fn write_metrics(&self, out: &mut String, write_value: impl Fn(&mut String, &str, f64)) {
         out.push_str("\"metrics\":{");
         for (n, (name, value)) in self.metrics.iter().enumerate() {
             if n > 0 {
@@ -46,7 +96,7 @@ impl Reading<'_> {
             }
             write_text(out, name);
             out.push(':');
-            write_value(out, *value);
+            write_value(out, name, *value);
         }
         out.push('}');
         if let Some(recorded_at) = self.recorded_at {
@@ -54,6 +104,13 @@ impl Reading<'_> {
             write_text(out, recorded_at);
         }
     }
+}
+
+/// What ends a payload of version 2: the device's clock, in ms since the Unix epoch.
+pub fn write_stamp(out: &mut Vec<u8>, sent_at_ms: u64) {
+    out.extend_from_slice(b",\"sent_at\":");
+    out.extend_from_slice(sent_at_ms.to_string().as_bytes());
+    out.push(b'}');
 }
 
 fn put(out: &mut String, what: std::fmt::Arguments<'_>) {
@@ -115,6 +172,34 @@ mod tests {
             let mut out = String::new();
             reading.write_json(&mut out);
             assert_eq!(out, expected);
+        }
+    }
+
+    #[test]
+    fn the_second_version_has_units_and_is_ended_by_a_stamp() {
+        let (kelvin, value) = in_second_unit("celsius", 21.5);
+        let reading =
+            Reading { seq: 1, ts_ms: 5, metrics: vec![("temp", value), ("n", 90.0)], recorded_at: Some("2014") };
+        let mut out = String::new();
+        reading.write_open_json(&mut out, |name| (name == "temp").then_some(kelvin));
+        let mut payload = out.into_bytes();
+        write_stamp(&mut payload, 1_772_323_200_000);
+        let expected = r#"{"v":2,"seq":1,"ts":5,"metrics":{"temp":{"value":294.65,"unit":"kelvin"},"n":90},"recorded_at":"2014","sent_at":1772323200000}"#;
+        assert_eq!(String::from_utf8(payload).as_deref(), Ok(expected));
+        assert_eq!((in_second_unit("bar", 2.0), in_second_unit("bar", 1e308)), (("kPa", 200.0), ("bar", 1e308)));
+        assert_eq!(in_second_unit("deg", 2.0), ("deg", 2.0));
+    }
+
+    #[test]
+    fn firmware_from_2_on_writes_the_second_version() {
+        for (firmware, one, two) in [
+            ("1.9.3", Version::One, Version::Two),
+            ("2.0.0", Version::Two, Version::Two),
+            ("12", Version::Two, Version::Two),
+            ("beta", Version::One, Version::Two),
+        ] {
+            assert_eq!(Version::One.of_firmware(firmware), one, "{firmware}");
+            assert_eq!(Version::Two.of_firmware(firmware), two, "{firmware}: a fleet that began with it keeps it");
         }
     }
 

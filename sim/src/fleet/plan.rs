@@ -8,7 +8,7 @@ use std::time::Duration;
 use rand::RngExt as _;
 
 use super::join::Claim;
-use super::spec::{FleetSpec, ModelSpec, Network, Pace, Series, SessionKind, SyntheticSpec, TwinSpec};
+use super::spec::{FleetSpec, ModelSpec, Network, Pace, Series, SessionKind, SyntheticSpec, TwinSpec, Version};
 use super::twin::Twin;
 use crate::world::seed::Seed;
 
@@ -37,6 +37,8 @@ pub struct DevicePlan {
     pub session: SessionKind,
     /// Mean time between drops of its connection; that of the network when it is absent.
     pub disconnects: Option<Duration>,
+    /// The version of the payload that its first firmware writes.
+    pub payload: Version,
     /// Whether it follows its shadow.
     pub shadow: bool,
     /// What it measures.
@@ -172,6 +174,7 @@ pub fn plan(specs: &[FleetSpec], seed: Seed) -> Result<Vec<DevicePlan>, PlanErro
                 network: spec.network,
                 session: spec.session,
                 disconnects: spec.disconnects,
+                payload: spec.payload,
                 shadow: spec.shadow,
                 model,
                 power_after: spec.powers_within().map(part),
@@ -251,6 +254,7 @@ mod tests {
             disconnects: None,
             shadow: false,
             by_claim: false,
+            payload: Version::One,
             joins_within: None,
             model: ModelSpec::Synthetic(SyntheticSpec {
                 publish_every: Duration::from_secs(10),
@@ -271,6 +275,7 @@ mod tests {
             disconnects: None,
             shadow: false,
             by_claim: false,
+            payload: Version::One,
             joins_within: None,
             model: ModelSpec::Replay(ReplaySpec { pace: Pace::Recorded, series: series.collect() }),
         }

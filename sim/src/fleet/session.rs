@@ -30,7 +30,7 @@ use bytes::{Bytes, BytesMut};
 use rand::RngExt as _;
 use rumqttc::{Connect, ConnectReturnCode, MqttState, Packet, PingReq, Publish, QoS, Request};
 
-pub use self::messages::{Command, Input, Message, Outputs, SessionEvent};
+pub use self::messages::{Command, Input, Message, Outputs, Payload, SessionEvent};
 use self::queue::Queue;
 pub use self::settings::Settings;
 use self::subscriptions::Subscriptions;
@@ -68,6 +68,8 @@ pub struct Session {
     ping_sent: Option<Time>,
     /// When the publishes so far would all have been due at an even pace.
     paced_until: Time,
+    /// So many microseconds the device's clock is ahead.
+    clock_ahead_us: i64,
 }
 
 impl Session {
@@ -86,6 +88,7 @@ impl Session {
             last_sent: Time::EPOCH,
             ping_sent: None,
             paced_until: Time::EPOCH,
+            clock_ahead_us: 0,
         }
     }
 
@@ -137,8 +140,13 @@ impl Session {
 
     /// Queues a message where there is room for `room` of them. A [`Input::Tick`] sends it when the connection allows.
     /// Answers whether it is queued.
-    pub fn enqueue(&mut self, room: usize, message: Message, payload: Bytes, out: &mut Outputs) -> bool {
-        self.queue.push(room, message, payload, out)
+    pub fn enqueue(&mut self, room: usize, message: Message, payload: impl Into<Payload>, out: &mut Outputs) -> bool {
+        self.queue.push(room, message, payload.into(), out)
+    }
+
+    /// The device's clock is ahead by so many microseconds from now on.
+    pub fn set_clock(&mut self, ahead_us: i64) {
+        self.clock_ahead_us = ahead_us;
     }
 
     /// Queues a message on a topic of its own, before the readings that were not sent yet.
@@ -307,7 +315,10 @@ impl Session {
         while self.may_publish(settings) && self.paced_at(settings) <= now {
             let Some(next) = self.queue.next() else { break };
             let topic = next.topic.as_deref().unwrap_or(&self.topic);
-            let mut publish = Publish::from_bytes(topic, QoS::AtLeastOnce, next.payload.clone());
+            // A packet that is sent again is the same packet; a reading that is published anew is stamped anew.
+            let clock_ms = now.unix_micros().saturating_add_signed(self.clock_ahead_us) / 1_000;
+            let stamp_ms = if next.packet_id == 0 { clock_ms } else { next.stamp_ms };
+            let mut publish = Publish::from_bytes(topic, QoS::AtLeastOnce, next.payload.handed_over(stamp_ms));
             // One that has an id already was sent in this session before.
             publish.pkid = next.packet_id;
             publish.dup = next.packet_id != 0;
@@ -316,7 +327,7 @@ impl Session {
             // Without a packet the publish waits in the state: its packet id is still in use.
             let parked = state.collision.as_ref().map_or(0, |publish| publish.pkid);
             let packet_id = if let Some(Packet::Publish(publish)) = &packet { publish.pkid } else { parked };
-            self.queue.launch(packet_id, now);
+            self.queue.launch(packet_id, stamp_ms, now);
             self.paced_until = self.paced_until.max(now) + Duration::from_secs(1) / settings.publishes_per_second;
             self.send(now, packet, out);
         }
@@ -364,9 +375,9 @@ impl Session {
         write(&packet, &mut out.send);
         self.last_sent = now;
         if let Packet::Publish(publish) = packet
-            && let Some(message) = self.queue.sent(publish.pkid, now)
+            && let Some((message, sent_at_ms)) = self.queue.sent(publish.pkid, now)
         {
-            out.events.push(SessionEvent::Sent { message, payload: publish.payload });
+            out.events.push(SessionEvent::Sent { message, payload: publish.payload, sent_at_ms });
         }
     }
 

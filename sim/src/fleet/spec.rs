@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use super::payload::Version;
 pub use super::twin::spec::{
     FAILURES, FailureContract, FailureKind, FailureSpec, Power, TwinKind, TwinMetric, TwinSpec, TwinValue,
 };
@@ -24,6 +25,8 @@ pub struct FleetSpec {
     /// Whether the devices follow their shadows.
     /// Mean time between drops of a connection; that of the network when it is absent.
     pub disconnects: Option<Duration>,
+    /// The version of the payload that the devices' first firmware writes.
+    pub payload: Version,
     /// Whether every device keeps a shadow: it asks for what is desired of it, and reports.
     pub shadow: bool,
     /// What the devices measure and when they publish.

@@ -14,7 +14,7 @@ use rumqttc::{ConnAck, ConnectReturnCode, Packet, PubAck};
 use super::conn::{Conn, server_handshake};
 use super::runner::lock;
 use super::spec::{
-    FleetSpec, MetricSpec, ModelSpec, Network, Pace, ReplaySpec, Series, SeriesRow, SessionKind, SyntheticSpec,
+    FleetSpec, MetricSpec, ModelSpec, Network, Pace, ReplaySpec, Series, SeriesRow, SessionKind, SyntheticSpec, Version,
 };
 use super::{DevicePlan, Fleet, Settings, Stats, Truth, plan};
 use crate::fault::{FaultSpec, Faults};
@@ -173,6 +173,7 @@ pub(super) fn pumps(devices: u32, publish_every: Duration, network: Network) -> 
         disconnects: None,
         shadow: false,
         by_claim: false,
+        payload: Version::One,
         joins_within: None,
         model: ModelSpec::Synthetic(SyntheticSpec {
             publish_every,
@@ -197,6 +198,7 @@ pub(super) fn recorded(pace: Pace, rows: u32) -> FleetSpec {
         disconnects: None,
         shadow: false,
         by_claim: false,
+        payload: Version::One,
         joins_within: None,
         model: ModelSpec::Replay(ReplaySpec { pace, series: vec![series("speed_6005"), series("rds_cpu")] }),
     }

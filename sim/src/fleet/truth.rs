@@ -114,6 +114,8 @@ pub struct Truth {
     /// Positions of labels.
     label_of: BTreeMap<(u32, FailureKind, Option<&'static str>, Time), usize>,
     intrusions: Intrusions,
+    /// What the device's clock said, in ms, by (device, seq, when it was handed to the network), of readings that say it.
+    stamps: BTreeMap<(u32, u64, Time), u64>,
 }
 
 /// What is true of a device's readings, as its model knows it.
@@ -155,6 +157,7 @@ impl Truth {
             labels: Vec::new(),
             label_of: BTreeMap::new(),
             intrusions: Intrusions::default(),
+            stamps: BTreeMap::new(),
         }
     }
 
@@ -232,6 +235,18 @@ impl Truth {
         let (texts, values) = content.stored();
         entries.push(Entry { texts, values, ts_ms, published: at, acknowledged: Time::MAX });
         self.published += 1;
+    }
+
+    /// The device handed a reading to the network with its clock in the payload.
+    pub fn sent(&mut self, device: u32, seq: u64, at: Time, sent_at_ms: u64) {
+        self.stamps.insert((device, seq, at), sent_at_ms);
+    }
+
+    /// The times at which a reading was handed to the network with the device's clock in its payload: (when, what the clock
+    /// said in ms). None for a reading that does not say it.
+    pub fn stamps(&self, device: u32, seq: u64) -> impl Iterator<Item = (Time, u64)> + '_ {
+        let of = self.stamps.range((device, seq, Time::EPOCH)..=(device, seq, Time::MAX));
+        of.map(|((_, _, at), sent_at_ms)| (*at, *sent_at_ms))
     }
 
     /// A metric of a reading is so plain an outlier that a detector must find it.

@@ -1,10 +1,14 @@
-//! A reader of the anomalies, on the real SDK, and what they are compared with: the outliers that devices published.
+//! A reader of the anomalies, Parquet in the lake, on the real SDK, and what they are compared with: the outliers that devices published.
 
 use std::collections::BTreeMap;
 
+use arrow::array::{AsArray as _, Int64Array, RecordBatch, StringArray};
+use arrow::datatypes::Int64Type;
 use aws_types::SdkConfig;
+use bytes::Bytes;
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use record::ReadingId;
-use serde::Deserialize;
 
 use super::athena::QueryError;
 use super::prefix::{Listed, Prefix};
@@ -13,7 +17,7 @@ use crate::fleet::{Spike, Truth};
 
 /// Acknowledged readings of a device before an outlier of it has to be told. The platform's detectors take 32 to learn
 /// what is usual.
-const LEARNT_AFTER: usize = 36;
+pub(super) const LEARNT_AFTER: usize = 36;
 /// Most anomalies that a violation names.
 const NAMED_MAX: usize = 3;
 
@@ -22,8 +26,11 @@ pub struct AnomalyReader {
     prefix: Prefix,
 }
 
-/// What is needed of a line.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
+/// The columns that are read.
+const COLUMNS: [&str; 6] = ["tenant_id", "device_id", "metric", "kind", "seq", "ts"];
+
+/// What is needed of a row.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Anomaly {
     tenant_id: String,
     device_id: String,
@@ -40,6 +47,21 @@ pub type Arrived<'a> = &'a dyn Fn(u32, u64) -> bool;
 #[derive(Debug, Default)]
 pub struct Told(BTreeMap<Anomaly, Vec<String>>);
 
+/// What is told of a reading.
+#[derive(Clone, Copy, Debug)]
+pub struct ToldOf<'a> {
+    /// Tenant of the device.
+    pub tenant: &'a str,
+    /// Device.
+    pub device: &'a str,
+    /// Sequence number of the reading.
+    pub seq: u64,
+    /// What was measured.
+    pub metric: &'a str,
+    /// What is unusual.
+    pub kind: &'a str,
+}
+
 impl AnomalyReader {
     /// A reader of `s3://bucket/prefix`.
     pub fn new(config: &SdkConfig, bucket: &str, prefix: &str) -> Self {
@@ -51,18 +73,21 @@ impl AnomalyReader {
         let mut told = Told::default();
         for Listed { key, .. } in self.prefix.objects().await? {
             let body = self.prefix.body(&key).await?;
-            told.add(&key, &body).map_err(|why| self.prefix.unreadable(&key, why))?;
+            told.add(&key, body).map_err(|why| self.prefix.unreadable(&key, why))?;
         }
         Ok(told)
     }
 }
 
 impl Told {
-    /// Takes the lines of one object.
-    fn add(&mut self, key: &str, body: &[u8]) -> Result<(), String> {
-        for line in body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-            let anomaly: Anomaly = serde_json::from_slice(line).map_err(|e| e.to_string())?;
-            self.0.entry(anomaly).or_default().push(key.to_owned());
+    /// Takes the rows of one object.
+    fn add(&mut self, key: &str, body: Bytes) -> Result<(), String> {
+        let builder = ParquetRecordBatchReaderBuilder::try_new(body).map_err(|e| e.to_string())?;
+        let mask = ProjectionMask::columns(builder.parquet_schema(), COLUMNS);
+        for batch in builder.with_projection(mask).build().map_err(|e| e.to_string())? {
+            for anomaly in rows(&batch.map_err(|e| e.to_string())?)? {
+                self.0.entry(anomaly).or_default().push(key.to_owned());
+            }
         }
         Ok(())
     }
@@ -70,6 +95,17 @@ impl Told {
     /// Whose they are: (tenant, device, seq).
     pub fn whose(&self) -> impl Iterator<Item = (&str, &str, u64)> {
         self.0.keys().map(|anomaly| (anomaly.tenant_id.as_str(), anomaly.device_id.as_str(), anomaly.seq))
+    }
+
+    /// All anomalies, each once.
+    pub fn each(&self) -> impl Iterator<Item = ToldOf<'_>> {
+        self.0.keys().map(|anomaly| ToldOf {
+            tenant: &anomaly.tenant_id,
+            device: &anomaly.device_id,
+            seq: anomaly.seq,
+            metric: &anomaly.metric,
+            kind: &anomaly.kind,
+        })
     }
 
     /// How many anomalies there are, each counted once.
@@ -118,6 +154,33 @@ impl Told {
     }
 }
 
+fn rows(batch: &RecordBatch) -> Result<Vec<Anomaly>, String> {
+    let column = |name: &str| batch.column_by_name(name).ok_or_else(|| format!("there is no column {name}"));
+    let other = |name: &str| format!("the column {name} has another type than its table says");
+    let text =
+        |name: &str| -> Result<&StringArray, String> { column(name)?.as_string_opt().ok_or_else(|| other(name)) };
+    let number = |name: &str| -> Result<&Int64Array, String> {
+        column(name)?.as_primitive_opt::<Int64Type>().ok_or_else(|| other(name))
+    };
+    let (tenants, devices, metrics) = (text("tenant_id")?, text("device_id")?, text("metric")?);
+    let (kinds, seqs, times) = (text("kind")?, number("seq")?, number("ts")?);
+    let row = |row: usize| {
+        let columns: [&dyn arrow::array::Array; 6] = [tenants, devices, metrics, kinds, seqs, times];
+        if columns.iter().any(|column| column.is_null(row)) {
+            return Err(format!("row {row} lacks a value"));
+        }
+        Ok(Anomaly {
+            tenant_id: tenants.value(row).to_owned(),
+            device_id: devices.value(row).to_owned(),
+            seq: u64::try_from(seqs.value(row)).map_err(|_| format!("row {row} has the seq {}", seqs.value(row)))?,
+            metric: metrics.value(row).to_owned(),
+            kind: kinds.value(row).to_owned(),
+            ts: times.value(row),
+        })
+    };
+    (0..batch.num_rows()).map(row).collect()
+}
+
 impl std::fmt::Display for Anomaly {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} of {} of {}", self.kind, self.metric, self.id())
@@ -152,6 +215,11 @@ fn violation<T>(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, Float64Array};
+    use parquet::arrow::ArrowWriter;
+
     use super::*;
     use crate::fleet::Content;
     use crate::world::time::Time;
@@ -172,17 +240,38 @@ mod tests {
         truth
     }
 
-    fn line(device: &str, seq: u64, kind: &str) -> String {
-        let ts = 1_000_000 + seq;
-        format!(
-            r#"{{"tenant_id":"acme","device_id":"{device}","metric":"temp","kind":"{kind}","score":1,"seq":{seq},"ts":{ts}}}"#
-        )
+    /// A row: (device, seq, kind).
+    type Line = (&'static str, u64, &'static str);
+
+    fn line(device: &'static str, seq: u64, kind: &'static str) -> Line {
+        (device, seq, kind)
     }
 
-    fn told(objects: &[(&str, &[String])]) -> Told {
+    /// An object of rows, as the platform writes it: more columns than are read.
+    fn object(lines: &[Line]) -> Bytes {
+        let texts =
+            |of: fn(&Line) -> String| -> ArrayRef { Arc::new(StringArray::from_iter_values(lines.iter().map(of))) };
+        let numbers =
+            |of: fn(&Line) -> i64| -> ArrayRef { Arc::new(Int64Array::from_iter_values(lines.iter().map(of))) };
+        let batch = RecordBatch::try_from_iter([
+            ("tenant_id", texts(|_| "acme".to_owned())),
+            ("device_id", texts(|line| line.0.to_owned())),
+            ("metric", texts(|_| "temp".to_owned())),
+            ("kind", texts(|line| line.2.to_owned())),
+            ("score", Arc::new(Float64Array::from(vec![1.0; lines.len()])) as ArrayRef),
+            ("seq", numbers(|line| line.1.cast_signed())),
+            ("ts", numbers(|line| 1_000_000 + line.1.cast_signed())),
+        ]);
+        let batch = batch.expect("columns of one length");
+        let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), None).expect("a schema of plain types");
+        writer.write(&batch).expect("it is written to memory");
+        writer.into_inner().expect("it is written to memory").into()
+    }
+
+    fn told(objects: &[(&str, &[Line])]) -> Told {
         let mut told = Told::default();
         for (key, lines) in objects {
-            told.add(key, lines.join("\n").as_bytes()).expect("lines of JSON");
+            told.add(key, object(lines)).expect("rows of anomalies");
         }
         told
     }
@@ -227,6 +316,14 @@ mod tests {
         let told = told(&[("a", &[line("pump-1", 40, "spike")])]);
         let text = "1 plain outliers were not told: temp of acme/pump-1 seq 48";
         assert_eq!(broken(&told, &truth), [("anomalies-told", text.to_owned())]);
-        assert!(told.violations(&truth, None).is_empty(), "not where shards change");
+        assert!(told.violations(&truth, None).is_empty(), "not where nothing is owed");
+    }
+
+    #[test]
+    fn an_object_of_another_form_is_no_object_of_anomalies() {
+        let mut told = Told::default();
+        assert!(told.add("a", Bytes::from_static(b"{}")).is_err());
+        let negative = told.add("a", object(&[("pump-1", u64::MAX, "spike")])).unwrap_err();
+        assert!(negative.contains("row 0 has the seq -1"), "{negative}");
     }
 }

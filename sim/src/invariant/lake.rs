@@ -23,7 +23,8 @@ pub struct LakeFile {
 }
 
 /// The columns that are read.
-const COLUMNS: [&str; 7] = ["tenant_id", "device_id", "seq", "ts", "received_at", "recorded_at", "metrics"];
+const COLUMNS: [&str; 9] =
+    ["tenant_id", "device_id", "seq", "ts", "received_at", "event_at", "clock_skew_ms", "recorded_at", "metrics"];
 
 /// Reads the processed prefix of one bucket.
 pub struct LakeReader {
@@ -68,6 +69,8 @@ struct Columns<'b> {
     seq: &'b Int64Array,
     ts: &'b Int64Array,
     received_at: &'b Int64Array,
+    event_at: &'b Int64Array,
+    skew: &'b Int64Array,
     recorded_at: &'b StringArray,
     metrics: &'b MapArray,
     names: &'b StringArray,
@@ -86,6 +89,8 @@ impl<'b> Columns<'b> {
             seq: number("seq")?,
             ts: number("ts")?,
             received_at: number("received_at")?,
+            event_at: number("event_at")?,
+            skew: number("clock_skew_ms")?,
             recorded_at: text("recorded_at")?,
             metrics,
             names: metrics.keys().as_string_opt::<i32>().ok_or_else(|| other("metrics"))?,
@@ -108,8 +113,13 @@ fn rows(batch: &RecordBatch, each: &mut impl FnMut(Row<'_>)) -> Result<(), Strin
         let metrics =
             (from..to).map(|n| (columns.names.value(n), if values.is_valid(n) { values.value(n) } else { f64::NAN }));
         let recorded_at = columns.recorded_at.is_valid(row).then(|| columns.recorded_at.value(row));
-        let rest =
-            Rest { received_ms: number(columns.received_at, row), content: Content::canonical(recorded_at, metrics) };
+        let signed = |array: &Int64Array| array.is_valid(row).then(|| array.value(row));
+        let rest = Rest {
+            received_ms: number(columns.received_at, row),
+            event_ms: signed(columns.event_at),
+            skew_ms: signed(columns.skew),
+            content: Content::canonical(recorded_at, metrics),
+        };
         each(Row {
             tenant: if columns.tenant.is_valid(row) { columns.tenant.value(row) } else { "" },
             device: if columns.device.is_valid(row) { columns.device.value(row) } else { "" },

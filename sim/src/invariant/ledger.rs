@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use record::ReadingId;
 
 use crate::fleet::{Recorded, Truth};
-use crate::invariant::{CONSERVATION, INTEGRITY, Invariant, ORDER, Row, RuleError, Violation};
+use crate::invariant::{CONSERVATION, INTEGRITY, Invariant, ORDER, Row, RuleError, Violation, event_time};
+use crate::world::time::Time;
 
 /// How many readings a message names before it says "and so on".
 const NAMED_MAX: usize = 5;
@@ -23,6 +24,8 @@ pub struct Tally {
     pub quarantined: u64,
     /// Acknowledged readings that the rule's error action stored, because their action failed, and that did not come out.
     pub set_aside: u64,
+    /// Acknowledged readings that a function gave up because a fault had made them poison, and that did not come out.
+    pub poisoned: u64,
     /// Rows that no device published.
     pub spurious: u64,
     /// Rows that do not say what their device sent.
@@ -39,6 +42,8 @@ pub struct Ledger<'t> {
     set_aside: BTreeMap<(u32, u64), String>,
     /// Readings that the rule's error action stored, by (device, seq): why, and whether a fault explains it.
     rule_errors: BTreeMap<(u32, u64), (String, bool)>,
+    /// Readings that a function gave up, by (device, seq): why, and whether a fault had made them poison.
+    given_up: BTreeMap<(u32, u64), (String, bool)>,
     last_first: Vec<u64>,
     /// Highest sequence numbers in files of earlier seconds, and in all files before this one, per device.
     sealed: Vec<(u64, u64)>,
@@ -53,10 +58,14 @@ struct Examples {
     out_of_order: Vec<Example>,
 }
 
-/// A reading, where its row names one, and what there is to say of it.
-type Example = (Option<ReadingId>, String);
+/// A reading that lies elsewhere, by (device, seq), with why and whether a fault explains it.
+type Elsewhere<'l> = ((u32, u64), &'l (String, bool));
 
-fn note(examples: &mut Vec<Example>, example: impl FnOnce() -> Example) {
+/// A reading, where its row names one, and what there is to say of it.
+pub(super) type Example = (Option<ReadingId>, String);
+
+/// Keeps the first few.
+pub(super) fn note(examples: &mut Vec<Example>, example: impl FnOnce() -> Example) {
     if examples.len() < NAMED_MAX {
         examples.push(example());
     }
@@ -71,6 +80,7 @@ impl<'t> Ledger<'t> {
             seen: vec![Vec::new(); devices],
             set_aside: BTreeMap::new(),
             rule_errors: BTreeMap::new(),
+            given_up: BTreeMap::new(),
             last_first: vec![0; devices],
             sealed: vec![(0, 0); devices],
             tally: Tally::default(),
@@ -97,12 +107,13 @@ impl<'t> Ledger<'t> {
         let published = index.zip(row.seq).and_then(|(index, seq)| Some((index, seq, self.truth.reading(index, seq)?)));
         let Some((index, seq, reading)) = published else {
             self.tally.spurious += 1;
-            note(&mut self.examples.spurious, || (id(row), named(row)));
+            note(&mut self.examples.spurious, || (row_id(row), named(row)));
             return None;
         };
-        if let Some(difference) = difference(row, &reading) {
+        let stamps = || self.truth.stamps(index, seq);
+        if let Some(difference) = difference(row, &reading, stamps) {
             self.tally.corrupt += 1;
-            note(&mut self.examples.corrupt, || (id(row), format!("{}: {difference}", named(row))));
+            note(&mut self.examples.corrupt, || (row_id(row), format!("{}: {difference}", named(row))));
         }
         if !set_bit(&mut self.seen[index as usize], seq) {
             self.tally.duplicates += 1;
@@ -113,7 +124,7 @@ impl<'t> Ledger<'t> {
         if seq < *last {
             let after = *last;
             self.tally.out_of_order += 1;
-            note(&mut self.examples.out_of_order, || (id(row), format!("{} after seq {after}", named(row))));
+            note(&mut self.examples.out_of_order, || (row_id(row), format!("{} after seq {after}", named(row))));
         }
         *last = (*last).max(seq);
         Some((index, seq))
@@ -145,14 +156,32 @@ impl<'t> Ledger<'t> {
         entry.and_modify(|(_, known)| *known &= explained).or_insert_with(|| (error.reason.clone(), explained));
     }
 
+    /// Takes one reading that a function gave up: it lies in the failure destination. `poisoned`: whether a fault had made
+    /// it poison to that function, and these are its bytes. Answers whether a device published such a reading.
+    pub fn given_up(&mut self, (tenant, device, seq): (&str, &str, u64), condition: &str, poisoned: bool) -> bool {
+        let index = self.truth.find(tenant, device).filter(|index| self.truth.reading(*index, seq).is_some());
+        let Some(index) = index else { return false };
+        let entry = self.given_up.entry((index, seq));
+        entry.and_modify(|(_, known)| *known &= poisoned).or_insert_with(|| (condition.to_owned(), poisoned));
+        true
+    }
+
+    /// Whether a reading is owed, and neither came out nor was refused with a reason.
+    fn is_lost(&self, (device, seq): (u32, u64)) -> bool {
+        let owed = self.truth.reading(device, seq).is_some_and(|reading| reading.acknowledged_at.is_some());
+        owed && !bit(&self.seen[device as usize], seq) && !self.set_aside.contains_key(&(device, seq))
+    }
+
     /// Acknowledged readings that the rule's error action stored and that came out nowhere, with why and whether a fault
     /// explains it.
-    fn left_at_the_rule(&self) -> impl Iterator<Item = ((u32, u64), &(String, bool))> + '_ {
-        let lost = |(device, seq): (u32, u64)| {
-            let owed = self.truth.reading(device, seq).is_some_and(|reading| reading.acknowledged_at.is_some());
-            owed && !bit(&self.seen[device as usize], seq) && !self.set_aside.contains_key(&(device, seq))
-        };
-        self.rule_errors.iter().map(|(reading, why)| (*reading, why)).filter(move |(reading, _)| lost(*reading))
+    fn left_at_the_rule(&self) -> impl Iterator<Item = Elsewhere<'_>> {
+        self.rule_errors.iter().map(|(reading, why)| (*reading, why)).filter(|(reading, _)| self.is_lost(*reading))
+    }
+
+    /// The same of readings that a function gave up.
+    fn left_by_functions(&self) -> impl Iterator<Item = Elsewhere<'_>> {
+        let lost = |reading: &(u32, u64)| self.is_lost(*reading) && !self.rule_errors.contains_key(reading);
+        self.given_up.iter().map(|(reading, why)| (*reading, why)).filter(move |(reading, _)| lost(reading))
     }
 
     /// Whether the table returned this reading.
@@ -163,7 +192,9 @@ impl<'t> Ledger<'t> {
     /// The counts, with what is owed and has not been seen.
     pub fn tally(&self) -> Tally {
         let missing = self.missing(usize::MAX).count() as u64;
-        Tally { missing, set_aside: self.left_at_the_rule().count() as u64, ..self.tally }
+        let set_aside = self.left_at_the_rule().count() as u64;
+        let poisoned = self.left_by_functions().filter(|(_, (_, poisoned))| *poisoned).count() as u64;
+        Tally { missing, set_aside, poisoned, ..self.tally }
     }
 
     fn id(&self, device: u32, seq: u64) -> ReadingId {
@@ -171,7 +202,8 @@ impl<'t> Ledger<'t> {
         ReadingId { tenant: tenant.to_owned(), device: id.to_owned(), seq }
     }
 
-    fn example(&self, device: u32, seq: u64) -> Example {
+    /// A reading as an example.
+    pub(super) fn example(&self, device: u32, seq: u64) -> Example {
         let id = self.id(device, seq);
         let name = id.to_string();
         (Some(id), name)
@@ -189,6 +221,7 @@ impl<'t> Ledger<'t> {
                 !bit(&self.seen[*device as usize], *seq)
                     && !self.set_aside.contains_key(&(*device, *seq))
                     && !self.rule_errors.contains_key(&(*device, *seq))
+                    && !self.given_up.contains_key(&(*device, *seq))
             })
             .take(at_most)
     }
@@ -201,17 +234,12 @@ impl<'t> Ledger<'t> {
             let named: Vec<Example> = self.missing(NAMED_MAX).map(|(device, seq)| self.example(device, seq)).collect();
             violations.push(violation(CONSERVATION, "acknowledged readings are missing", tally.missing, &named));
         }
-        let unexplained: Vec<_> = self.left_at_the_rule().filter(|(_, (_, explained))| !explained).collect();
-        if !unexplained.is_empty() {
-            let named = |((device, seq), (reason, _)): &((u32, u64), &(String, bool))| {
-                let id = self.id(*device, *seq);
-                let text = format!("{id} ({reason})");
-                (Some(id), text)
-            };
-            let first: Vec<Example> = unexplained.iter().take(NAMED_MAX).map(named).collect();
-            let what = "readings were left at the rule, whose action no fault had struck";
-            violations.push(violation(CONSERVATION, what, unexplained.len() as u64, &first));
-        }
+        let at_the_rule: Vec<_> = self.left_at_the_rule().filter(|(_, (_, explained))| !explained).collect();
+        let what = "readings were left at the rule, whose action no fault had struck";
+        violations.extend(self.unexplained(&at_the_rule, what));
+        let by_functions: Vec<_> = self.left_by_functions().filter(|(_, (_, poisoned))| !poisoned).collect();
+        let what = "readings were given up by a function, and lie in its failure destination without being poison";
+        violations.extend(self.unexplained(&by_functions, what));
         if tally.quarantined > 0 {
             // No device of a scenario sends what the platform should refuse.
             let named = |((device, seq), reason): (&(u32, u64), &String)| {
@@ -238,6 +266,17 @@ impl<'t> Ledger<'t> {
         violations
     }
 
+    /// The violation by readings that lie elsewhere for a reason that no fault explains.
+    fn unexplained(&self, readings: &[Elsewhere<'_>], what: &str) -> Option<Violation> {
+        let named = |((device, seq), (reason, _)): &Elsewhere<'_>| {
+            let id = self.id(*device, *seq);
+            let text = format!("{id} ({reason})");
+            (Some(id), text)
+        };
+        let first: Vec<Example> = readings.iter().take(NAMED_MAX).map(named).collect();
+        (!readings.is_empty()).then(|| violation(CONSERVATION, what, readings.len() as u64, &first))
+    }
+
     /// Broken promises of `order`.
     pub fn order_violations(&self) -> Vec<Violation> {
         if self.tally.out_of_order == 0 {
@@ -248,13 +287,16 @@ impl<'t> Ledger<'t> {
     }
 }
 
-fn named(row: &Row<'_>) -> String {
+pub(super) fn named(row: &Row<'_>) -> String {
     let seq = row.seq.map_or("absent".to_owned(), |seq| seq.to_string());
     format!("{}/{} seq {seq}", row.tenant, row.device)
 }
 
 /// How a row differs from the reading that its device published.
-fn difference(row: &Row<'_>, reading: &Recorded) -> Option<String> {
+pub(super) fn difference<S>(row: &Row<'_>, reading: &Recorded, stamps: impl FnOnce() -> S) -> Option<String>
+where
+    S: Iterator<Item = (Time, u64)>,
+{
     if row.ts_ms != Some(reading.ts_ms) {
         return Some(format!("ts {} was sent as {}", row.ts_ms.map_or(-1, |ts| ts as i64), reading.ts_ms));
     }
@@ -263,27 +305,33 @@ fn difference(row: &Row<'_>, reading: &Recorded) -> Option<String> {
         return Some("its metrics or its recorded timestamp are not what was sent".to_owned());
     }
     let received = rest.received_ms.unwrap_or(0);
-    (received < reading.published_at.unix_millis())
-        .then(|| format!("received_at {received} lies before its publication"))
+    if received < reading.published_at.unix_millis() {
+        return Some(format!("received_at {received} lies before its publication"));
+    }
+    event_time::wrong(rest, reading, stamps())
 }
 
-fn id(row: &Row<'_>) -> Option<ReadingId> {
+/// The identity that a row tells.
+pub(super) fn row_id(row: &Row<'_>) -> Option<ReadingId> {
     Some(ReadingId { tenant: row.tenant.to_owned(), device: row.device.to_owned(), seq: row.seq? })
 }
 
-fn violation(invariant: Invariant, what: &str, count: u64, examples: &[Example]) -> Violation {
+/// The violation of a promise by so many readings, the first of which are named.
+pub(super) fn violation(invariant: Invariant, what: &str, count: u64, examples: &[Example]) -> Violation {
     let named: Vec<&str> = examples.iter().map(|(_, text)| text.as_str()).collect();
-    let more = if count > named.len() as u64 { ", …" } else { "" };
-    let message = format!("{count} {what}: {}{more}", named.join(", "));
+    let more = if !named.is_empty() && count > named.len() as u64 { ", …" } else { "" };
+    let colon = if named.is_empty() { "" } else { ": " };
+    let message = format!("{count} {what}{colon}{}{more}", named.join(", "));
     Violation { invariant, message, reading: examples.first().and_then(|(id, _)| id.clone()) }
 }
 
-fn bit(words: &[u64], index: u64) -> bool {
+/// Whether a bit is set.
+pub(super) fn bit(words: &[u64], index: u64) -> bool {
     words.get((index / 64) as usize).is_some_and(|word| word >> (index % 64) & 1 == 1)
 }
 
 /// Sets a bit. Answers whether it was clear before.
-fn set_bit(words: &mut Vec<u64>, index: u64) -> bool {
+pub(super) fn set_bit(words: &mut Vec<u64>, index: u64) -> bool {
     let word = (index / 64) as usize;
     if words.len() <= word {
         words.resize(word + 1, 0);
@@ -299,7 +347,6 @@ mod tests {
     use super::*;
     use crate::fleet::Content;
     use crate::invariant::Rest;
-    use crate::world::time::Time;
 
     /// A row as Athena returns it, with the timestamp that was sent.
     fn row(device: &str, seq: u64) -> Row<'_> {
@@ -389,6 +436,35 @@ mod tests {
     }
 
     #[test]
+    fn a_reading_that_a_function_gave_up_is_no_loss_when_it_was_poison() {
+        let truth = truth();
+        for (poisoned, broken) in [(true, 0), (false, 1)] {
+            let mut ledger = Ledger::new(&truth);
+            ledger.row(&row("acme-1", 1));
+            // The first came out as well, the third is not owed, and nobody sent the rest.
+            for (device, seq, known) in [
+                ("acme-1", 2, true),
+                ("acme-1", 1, true),
+                ("acme-1", 3, true),
+                ("acme-1", 9, false),
+                ("acme-9", 1, false),
+            ] {
+                assert_eq!(ledger.given_up(("acme", device, seq), "RetryAttemptsExhausted", poisoned), known);
+            }
+            assert_eq!(ledger.tally(), Tally { delivered: 1, poisoned: u64::from(poisoned), ..Tally::default() });
+            let said = ledger.content_violations();
+            assert_eq!(said.len(), broken, "{said:?}");
+            let expected = "without being poison: acme/acme-1 seq 2 (RetryAttemptsExhausted)";
+            assert!(said.iter().all(|violation| violation.message.ends_with(expected)), "{said:?}");
+        }
+        let mut twice = Ledger::new(&truth);
+        twice.row(&row("acme-1", 1));
+        twice.given_up(("acme", "acme-1", 2), "RetryAttemptsExhausted", true);
+        twice.given_up(("acme", "acme-1", 2), "RetryAttemptsExhausted", false);
+        assert_eq!(twice.content_violations().len(), 1, "other bytes of it were given up, too");
+    }
+
+    #[test]
     fn an_unacknowledged_reading_is_not_owed() {
         let truth = truth();
         let mut ledger = Ledger::new(&truth);
@@ -425,7 +501,8 @@ mod tests {
             (says(21.5), None, 1),
         ] {
             let mut ledger = Ledger::new(&truth);
-            ledger.row(&Row { rest: Some(Rest { received_ms, content }), ..row("acme-1", 1) });
+            let rest = Rest { received_ms, content, event_ms: Some(1_000_001), skew_ms: None };
+            ledger.row(&Row { rest: Some(rest), ..row("acme-1", 1) });
             assert_eq!(ledger.tally().corrupt, corrupt, "{content:?} {received_ms:?}");
         }
     }

@@ -13,7 +13,11 @@ use client;
 
 mod anomalies;
 mod athena;
+mod event_time;
+mod given_up;
+mod gold;
 mod isolation;
+mod judgement;
 mod lake;
 mod ledger;
 mod prefix;
@@ -26,7 +30,10 @@ mod strays;
 
 pub use anomalies::{AnomalyReader, Arrived, Told};
 pub use athena::{AthenaReader, QueryError};
+pub use given_up::{GivenUp, GivenUpReader};
+pub use gold::{Curated, Gold};
 pub use isolation::{Hop, Isolation};
+pub use judgement::judge;
 pub use lake::{LakeFile, LakeReader};
 pub use ledger::{Ledger, Tally};
 pub use quarantine::{QuarantineReader, Refused};
@@ -64,13 +71,20 @@ pub const ORDER: Invariant = Invariant {
 /// The lake holds nothing that no device sent, and nothing changed.
 pub const INTEGRITY: Invariant = Invariant {
     id: "integrity",
-    promise: "every row of the processed table is a reading that its device published, with the device's own timestamp and values",
+    promise: "every row of the processed table is a reading that its device published, with the device's own timestamp and values, and with a corrected time that is wrong by no more than the way to AWS took",
 };
 
 /// What is no reading is set aside, and nothing else is.
 pub const QUARANTINE: Invariant = Invariant {
     id: "quarantine",
     promise: "every message that is no reading, whose PUBACK its device received and which the topic rule passes on (a JSON object), is in the quarantine with a reason and with the bytes that the rule passed on; and nothing is there that no device sent",
+};
+
+/// The curated table holds each reading once.
+pub const EXACTLY_ONCE_IN_GOLD: Invariant = Invariant {
+    id: "exactly-once-in-gold",
+    promise: "every acknowledged reading of the processed table is in the curated table exactly once, unchanged, and nothing else \
+              is there, once the hours are curated in which readings came (asked of runs whose platform curates)",
 };
 
 /// Deployments in mid-traffic end as they should.
@@ -101,7 +115,7 @@ pub const ANOMALIES_ONCE: Invariant = Invariant {
 /// Detection finds what is plain.
 pub const ANOMALIES_TOLD: Invariant = Invariant {
     id: "anomalies-told",
-    promise: "every plain outlier of an acknowledged reading in the table, after 36 others of its device there, is told as an anomaly, unless shards changed",
+    promise: "every plain outlier of an acknowledged reading in the table, after 36 others of its device there, is told as an anomaly",
 };
 
 /// Devices become what is desired of them.
@@ -132,6 +146,7 @@ pub const ALL: &[Invariant] = &[
     ORDER,
     INTEGRITY,
     QUARANTINE,
+    EXACTLY_ONCE_IN_GOLD,
     ANOMALIES_ONCE,
     ANOMALIES_TOLD,
     SHADOW_CONVERGENCE,
@@ -162,6 +177,10 @@ pub struct Row<'a> {
 pub struct Rest {
     /// Arrival at the rule, ms since the Unix epoch.
     pub received_ms: Option<u64>,
+    /// The time of the reading as the platform tells it, ms since the Unix epoch.
+    pub event_ms: Option<i64>,
+    /// By how much the platform has corrected the device's clock, in ms.
+    pub skew_ms: Option<i64>,
     /// Metrics in canonical units, and the recorded timestamp.
     pub content: Content,
 }

@@ -2,15 +2,18 @@
 
 use std::time::Duration;
 
-use record::{LatencyMs, ReadingId};
+use platform::transform::{anomaly_detection, enrichment};
+use record::{Detection, LatencyMs, ReadingId};
 
 use super::devices::{DeviceOracles, Devices};
+use super::gold::{self, GoldOracle};
 use super::measure::Latencies;
 use crate::fault::{Faults, Opportunity};
 use crate::fleet::Truth;
 use crate::invariant::{
-    AnomalyReader, Arrived, AthenaReader, Hop, INTEGRITY, Isolation, LakeReader, Ledger, QuarantineReader, QueryError,
-    RawReader, Refused, Row, RuleError, RuleErrorReader, Shadowed, Strays, Tally, Violation, Whose,
+    AnomalyReader, Arrived, AthenaReader, Curated, GivenUp, GivenUpReader, Hop, INTEGRITY, Isolation, LakeReader,
+    Ledger, QuarantineReader, QueryError, RawReader, Refused, Row, RuleError, RuleErrorReader, Shadowed, Strays, Tally,
+    Violation, Whose, judge,
 };
 use crate::seam::Logs;
 use crate::world::clock;
@@ -27,7 +30,10 @@ pub(super) struct Oracles {
     pub(super) lake: LakeReader,
     pub(super) quarantine: QuarantineReader,
     pub(super) rule_errors: RuleErrorReader,
+    pub(super) given_up: GivenUpReader,
     pub(super) anomalies: AnomalyReader,
+    /// When the run's platform curates.
+    pub(super) gold: Option<GoldOracle>,
     pub(super) devices: DeviceOracles,
     pub(super) raw: RawReader,
     pub(super) logs: Logs,
@@ -35,6 +41,8 @@ pub(super) struct Oracles {
     /// Whether every plain outlier must be told.
     pub(super) outliers_owed: bool,
     pub(super) trace: Trace,
+    /// When devices stop publishing.
+    pub(super) hardship_end: Time,
 }
 
 /// Readings of a run up to which every record of the raw stream is looked at: beyond it, those that came to the lake.
@@ -65,6 +73,12 @@ pub(super) struct Checked {
     pub latency: LatencyMs,
     /// When the last file with a first delivery was written; whole seconds, rounded down.
     pub last_written: Time,
+    /// Hour of the last file.
+    last_hour: Option<Time>,
+    /// What the curated table came to, when the run's platform curates.
+    pub curated: Option<Curated>,
+    /// Records that functions gave up.
+    pub given_up: u64,
     /// Messages that are no readings: (in the quarantine, owed to it and not there).
     pub strays: (u64, u64),
     /// What intruders tried.
@@ -73,6 +87,8 @@ pub(super) struct Checked {
     pub anomalies: u64,
     /// Outliers that are owed, and were not told.
     pub untold: u64,
+    /// How well anomalies told what devices suffered.
+    pub detection: Option<Detection>,
     /// What devices are and have heard.
     pub devices: Devices,
     /// The first reading that is owed and has not been seen.
@@ -81,9 +97,28 @@ pub(super) struct Checked {
     pub violations: Vec<Violation>,
 }
 
+impl Checked {
+    /// What is owed and is not there yet: readings in either table, messages in the quarantine, anomalies, and what devices
+    /// are and have heard.
+    pub fn owed(&self) -> u64 {
+        self.tally.missing + self.strays.1 + self.beside_rows()
+    }
+
+    /// The part of it that brings no row of the processed table.
+    pub fn beside_rows(&self) -> u64 {
+        let in_gold = self.curated.as_ref().map_or(0, |curated| curated.missing);
+        self.untold + self.devices.owed() + in_gold
+    }
+}
+
 impl Oracles {
     /// Tells that a reader of the lake sees this reading.
-    fn sees(&self, (tenant, device, seq): (&str, &str, Option<u64>), place: &str, text: impl FnOnce() -> String) {
+    pub(super) fn sees(
+        &self,
+        (tenant, device, seq): (&str, &str, Option<u64>),
+        place: &str,
+        text: impl FnOnce() -> String,
+    ) {
         if seq.is_some_and(|seq| self.trace.is_on(tenant, device, seq)) {
             self.trace.hop(clock::now(), Stage::Table, place, text);
         }
@@ -99,23 +134,11 @@ impl Oracles {
         let before = self.rows().await?;
         let mut isolation = Isolation::new(truth);
         let mut ledger = Ledger::new(truth);
-        let mut read = 0;
-        for condition in conditions(truth) {
-            let each = |row: Row<'_>| {
-                read += 1;
-                let strangers = ledger.strangers();
-                ledger.row(&row);
-                if ledger.strangers() > strangers {
-                    isolation.seen(Hop::QueryResult, row.tenant, row.device, row.seq);
-                }
-                self.sees((row.tenant, row.device, row.seq), self.table, || "Athena answers with its row".to_owned());
-            };
-            self.athena.rows(self.table, &condition, each).await?;
-        }
+        let conditions = conditions(truth);
+        let read = self.read_table(&conditions, &mut ledger, &mut isolation).await?;
         let strays = self.read_set_aside(truth, &mut ledger, &mut isolation).await?;
-        let left = self.rule_errors.read().await?;
-        left_at_the_rule(&mut ledger, &left, faults);
-        left.iter().for_each(|error| isolation.seen(Hop::Object, &error.tenant, &error.device, Some(error.seq)));
+        let left = self.read_left(&mut isolation).await?;
+        left.tell(&mut ledger, faults);
         let after = self.rows().await?;
         let mut violations = ledger.content_violations();
         violations.extend(strays.violations());
@@ -129,14 +152,21 @@ impl Oracles {
                 violations.push(violation);
             }
         }
+        let curated = self.read_gold((truth, &ledger), &conditions, lake.last_hour, &mut isolation).await?;
+        violations.extend(curated.iter().flat_map(|curated| curated.violations.clone()));
         let told = self.anomalies.told().await?;
         told.whose().for_each(|(tenant, device, seq)| isolation.seen(Hop::Object, tenant, device, Some(seq)));
         self.read_raw(truth, &mut isolation).await?;
         violations.extend(isolation.violations());
-        let arrived = |device: u32, seq: u64| ledger.has_seen(device, seq);
+        let poison = faults.poison();
+        let arrived = |device: u32, seq: u64| {
+            let (tenant, id) = truth.device(device);
+            ledger.has_seen(device, seq) && !poison.has(anomaly_detection::HANDLER, (tenant, id, seq))
+        };
         let owed = self.outliers_owed.then_some(&arrived as Arrived<'_>);
         violations.extend(told.violations(truth, owed));
         let untold = owed.map_or(0, |arrived| told.untold(truth, arrived).len() as u64);
+        let detection = judge(truth, told.each(), self.hardship_end);
         let devices = self.devices.look(truth, shadowed).await?;
         violations.extend(devices.violations(truth));
         // Once: it walks over every acknowledged reading.
@@ -152,10 +182,14 @@ impl Oracles {
             rows: after,
             latency: lake.latency,
             last_written: lake.last_written,
+            last_hour: lake.last_hour,
+            curated,
+            given_up: left.given_up.len() as u64,
             strays: (strays.kept(), strays.missing()),
             intrusions: truth.intrusions().tried,
             anomalies: told.count() as u64,
             untold,
+            detection,
             devices,
             first_missing: ledger.first_missing(),
             violations,
@@ -199,17 +233,57 @@ impl Oracles {
         self.raw.rows(each).await
     }
 
+    /// Reads the processed table through Athena. Answers how many rows it has.
+    async fn read_table(
+        &self,
+        conditions: &[String],
+        ledger: &mut Ledger<'_>,
+        isolation: &mut Isolation<'_>,
+    ) -> Result<u64, QueryError> {
+        let mut read = 0;
+        for condition in conditions {
+            let each = |row: Row<'_>| {
+                read += 1;
+                let strangers = ledger.strangers();
+                ledger.row(&row);
+                if ledger.strangers() > strangers {
+                    isolation.seen(Hop::QueryResult, row.tenant, row.device, row.seq);
+                }
+                self.sees((row.tenant, row.device, row.seq), self.table, || "Athena answers with its row".to_owned());
+            };
+            self.athena.rows(self.table, condition, each).await?;
+        }
+        Ok(read)
+    }
+
+    /// Reads what failed for good.
+    async fn read_left(&self, isolation: &mut Isolation<'_>) -> Result<Left, QueryError> {
+        let left = Left { at_the_rule: self.rule_errors.read().await?, given_up: self.given_up.read().await? };
+        for error in &left.at_the_rule {
+            isolation.seen(Hop::Object, &error.tenant, &error.device, Some(error.seq));
+        }
+        for given_up in &left.given_up {
+            let Some(id) = &given_up.identity else { continue };
+            isolation.seen(Hop::Object, &id.tenant_id, &id.device_id, Some(id.seq));
+            let id = (&*id.tenant_id, &*id.device_id, Some(id.seq));
+            let text = || format!("holds it, given up by {}: {}", given_up.function, given_up.condition);
+            self.sees(id, "failure destination", text);
+        }
+        Ok(left)
+    }
+
     async fn read_lake(
         &self,
         truth: &Truth,
-        left: &[RuleError],
+        left: &Left,
         faults: &Faults,
         isolation: &mut Isolation<'_>,
     ) -> Result<Checked, QueryError> {
         let mut ledger = Ledger::new(truth);
-        left_at_the_rule(&mut ledger, left, faults);
+        left.tell(&mut ledger, faults);
         let mut latencies = Latencies::default();
         let mut last_written = Time::EPOCH;
+        let mut last_hour = None;
         let mut rows = 0;
         let mut second = None;
         for file in self.lake.files().await? {
@@ -231,6 +305,7 @@ impl Oracles {
                 }
             };
             self.lake.rows(&file, each).await?;
+            last_hour = last_hour.max(gold::hour_of(&file.key));
         }
         let mut violations = ledger.content_violations();
         violations.extend(ledger.order_violations());
@@ -239,10 +314,14 @@ impl Oracles {
             rows,
             latency: latencies.summary(),
             last_written,
+            last_hour,
+            curated: None,
+            given_up: 0,
             strays: (0, 0),
             intrusions: 0,
             anomalies: 0,
             untold: 0,
+            detection: None,
             devices: Devices::default(),
             first_missing: None,
             violations,
@@ -250,11 +329,28 @@ impl Oracles {
     }
 }
 
-/// Tells a ledger what the rule's error action stored.
-fn left_at_the_rule(ledger: &mut Ledger<'_>, left: &[RuleError], faults: &Faults) {
-    for error in left {
-        let until = error.stored + ROUNDING;
-        ledger.rule_error(error, |reading| faults.explain(&RULES_ACTION, reading.published_at, until));
+/// Readings that lie elsewhere, because something failed for good.
+struct Left {
+    /// What the rule's error action stored.
+    at_the_rule: Vec<RuleError>,
+    /// What functions gave up.
+    given_up: Vec<GivenUp>,
+}
+
+impl Left {
+    /// Tells a ledger of it.
+    fn tell(&self, ledger: &mut Ledger<'_>, faults: &Faults) {
+        for error in &self.at_the_rule {
+            let until = error.stored + ROUNDING;
+            ledger.rule_error(error, |reading| faults.explain(&RULES_ACTION, reading.published_at, until));
+        }
+        let poison = faults.poison();
+        for given_up in &self.given_up {
+            // What detection gives up is in the table all the same.
+            let (Some(id), true) = (&given_up.identity, given_up.is_of(enrichment::HANDLER)) else { continue };
+            let id = (&*id.tenant_id, &*id.device_id, id.seq);
+            ledger.given_up(id, &given_up.condition, poison.is(enrichment::HANDLER, id, &given_up.data));
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use record::{Calls, LatencyMs, MetricRow, Recorder, Summary};
 
+use super::check::Checked;
 use crate::cloud::core::Meter;
 use crate::fleet::{Joins, Stats};
 use crate::world::time::Time;
@@ -74,6 +75,35 @@ pub(super) fn joins(summary: &mut Summary, joins: &Joins) {
         ("join:refused_requests", joins.refused),
     ] {
         summary.counters.insert(name.to_owned(), count);
+    }
+}
+
+/// Copies what oracles and devices counted into a summary.
+pub(super) fn oracles(summary: &mut Summary, checked: &Checked, fleet: &Stats) {
+    for (name, count) in [
+        ("athena:rows", checked.rows),
+        ("oracle:anomalies", checked.anomalies),
+        ("fleet:sessions", fleet.sessions),
+        ("fleet:connection_losses", fleet.losses),
+        ("fleet:queued_readings", fleet.queued),
+    ] {
+        summary.counters.insert(name.to_owned(), count);
+    }
+    if let Some(curated) = &checked.curated {
+        summary.counters.insert("gold:rows".to_owned(), curated.rows);
+    }
+    for (name, count) in [
+        ("fleet:given_up_readings", fleet.given_up),
+        ("fleet:malformed_messages", fleet.strays),
+        ("fleet:malformed_messages_acknowledged", fleet.strays_acknowledged),
+        ("quarantine:messages", checked.strays.0),
+        ("failure-destination:records", checked.given_up),
+        ("failure-destination:poisoned_readings", checked.tally.poisoned),
+        ("intruders:attempts", checked.intrusions),
+    ] {
+        if count > 0 {
+            summary.counters.insert(name.to_owned(), count);
+        }
     }
 }
 

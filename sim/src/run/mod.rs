@@ -8,6 +8,7 @@ mod acts;
 mod check;
 mod deployment;
 mod devices;
+mod gold;
 mod labels;
 mod measure;
 mod operator;

@@ -2,7 +2,7 @@
 
 use platform::{Settings, SettingsError};
 
-use super::RunError;
+use super::{RunError, gold, world};
 use crate::scenario::Scenario;
 
 /// Name of the simulated environment, unless the scenario gives another.
@@ -16,6 +16,7 @@ pub(super) fn of(scenario: &Scenario) -> Result<Settings, RunError> {
     let settings: Settings = scenario.platform_as()?;
     let settings = completed(scenario, settings, "platform")?;
     check_claims(scenario, &settings)?;
+    gold::check(scenario, &settings, world::on_its_way(&settings))?;
     Ok(settings)
 }
 

@@ -29,6 +29,9 @@ impl World {
         if checked.untold > 0 {
             return format!("{} plain outliers were not told", checked.untold);
         }
+        if let Some(missing) = checked.curated.as_ref().map(|curated| curated.missing).filter(|missing| *missing > 0) {
+            return format!("{missing} readings of the processed table were not in the curated one");
+        }
         if let Some(why) = checked.devices.why_unsettled() {
             return why;
         }

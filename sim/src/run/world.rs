@@ -6,12 +6,14 @@ use madsim::runtime::{Handle, NodeHandle};
 use platform::Settings;
 use platform::deploy::Plan;
 use platform::store::data_lake::{PROCESSED_TABLE, RAW_TABLE};
+use platform::transform::enrichment;
 use record::{Build, Digest, Manifest, SCHEMA_VERSION, Summary, Verdict};
 
 use super::acts::Acts;
 use super::check::{Checked, Oracles};
 use super::deployment::{Deployments, Ended};
 use super::devices::DeviceOracles;
+use super::gold::{Due, GoldOracle};
 use super::operator::Operator;
 use super::promises::{owes_outliers, storms};
 use super::{Harness, Outcome, RunError, RunOptions, Status, labels, measure, service_acts};
@@ -21,8 +23,8 @@ use crate::fault::{Faults, InnerFaults};
 use crate::fleet::spec::ModelSpec;
 use crate::fleet::{self, Fleet};
 use crate::invariant::{
-    AUTHORIZATION, AnomalyReader, AthenaReader, DEPLOYMENT, LakeReader, QuarantineReader, QueryError, RawReader,
-    RuleErrorReader,
+    AUTHORIZATION, AnomalyReader, AthenaReader, DEPLOYMENT, GivenUpReader, LakeReader, QuarantineReader, QueryError,
+    RawReader, RuleErrorReader,
 };
 use crate::scenario::Scenario;
 use crate::seam::{self, BROKER, Cloud, Deployed, Functions, Logs, Watch};
@@ -126,9 +128,12 @@ impl World {
         cloud.set_functions(functions.under(harness.tamper, watch.clone()));
         cloud.spawn_pump(&aws);
         seam::serve(&cloud, &aws, harness.wire);
-        let owed = owes_outliers(&scenario, &faults);
+        let owed = owes_outliers(&scenario);
         let logs = Logs::of(plan.iter().map(|device| (device.tenant.as_str(), device.id.as_str())));
-        let oracles = oracles(&seam::sdk_config(&cloud, &oracle), &deployed, owed, (trace.clone(), logs.clone()));
+        let hardship_end = scenario.start + scenario.phase.hardship;
+        let due = Due::of(&scenario, after_changes.iter().chain([&settings]));
+        let config = seam::sdk_config(&cloud, &oracle);
+        let oracles = oracles((&config, &deployed), (owed, hardship_end, due), (trace.clone(), logs.clone()));
         let deployer =
             seam::session_credential("deployer", &format!("arn:aws:iam::{}:root", cloud.look(|a| a.id().to_owned())));
         cloud.enter(|account, _| account.add_credential(deployer.clone()));
@@ -201,29 +206,35 @@ impl World {
         loop {
             let now = clock::now();
             let rows = if self.drained() { Some(self.rows().await?) } else { None };
-            // What the rule could not put into the stream does not come; this only says when it is worth looking.
-            let owed = self.fleet.stats().acknowledged.saturating_sub(self.left_at_rules());
+            // What the rule could not put into the stream does not come, nor what is poison; this only says when it is worth looking.
+            let left = self.left_at_rules() + self.cloud.faults().poison().count(enrichment::HANDLER);
+            let owed = self.fleet.stats().acknowledged.saturating_sub(left);
             let arrived = rows.is_some_and(|rows| rows >= owed) && rows != rows_at_last_look;
             if arrived {
                 // What should not come at all may still be on its way behind what is owed.
-                clock::sleep_until((clock::now() + self.on_its_way).min(end)).await;
+                clock::sleep_until(self.all_arrived(clock::now()).min(end)).await;
                 self.sample();
             }
             if arrived || now >= end {
                 let drained = self.drained();
                 let checked = self.check().await?;
                 // A look takes time: what was written while the oracles read came after the end.
-                let owed = checked.tally.missing + checked.strays.1 + checked.untold + checked.devices.owed();
-                let settled = drained && owed == 0 && checked.last_written <= end;
+                let settled = drained && checked.owed() == 0 && checked.last_written <= end;
                 if settled || now >= end {
                     return Ok((settled, checked));
                 }
                 // An anomaly that is late is no row of the table, and a command that is late is none either.
-                rows_at_last_look = rows.filter(|_| checked.untold == 0 && checked.devices.owed() == 0);
+                rows_at_last_look = rows.filter(|_| checked.beside_rows() == 0);
             }
             clock::sleep_until((clock::now() + SAMPLE_EVERY).min(end)).await;
             self.sample();
         }
+    }
+
+    /// When everything has come to its end that is on its way now, curation included.
+    fn all_arrived(&self, now: Time) -> Time {
+        let arrived = now + self.on_its_way;
+        self.oracles.gold.as_ref().map_or(arrived, |gold| gold.due.after(arrived))
     }
 
     /// Whether devices are drained, and nobody is at work on the account.
@@ -292,7 +303,9 @@ impl World {
         }
     }
 
-    fn tell_of_devices(&self, summary: &mut Summary) {
+    fn tell_of_devices(&self, summary: &mut Summary, checked: &Checked) {
+        self.count_devices(summary, &checked.devices);
+        summary.detection.clone_from(&checked.detection);
         measure::joins(summary, &self.fleet.joins());
         let end = self.scenario.start + self.scenario.phase.hardship;
         labels::tell(&self.fleet.truth(), end, self.options.record.as_ref(), summary);
@@ -317,28 +330,15 @@ impl World {
         summary.out_of_order = checked.tally.out_of_order;
         summary.latency_ms = checked.latency;
         self.cloud.look(|account| measure::count_calls(&mut summary, account.meter()));
-        summary.counters.insert("athena:rows".to_owned(), checked.rows);
-        summary.counters.insert("oracle:anomalies".to_owned(), checked.anomalies);
-        if !self.deployments.ended().is_empty() {
-            summary.counters.insert("deployments:ended".to_owned(), self.deployments.ended().len() as u64);
-        }
-        summary.counters.insert("fleet:sessions".to_owned(), counts.sessions);
-        summary.counters.insert("fleet:connection_losses".to_owned(), counts.losses);
-        summary.counters.insert("fleet:queued_readings".to_owned(), counts.queued);
-        for (name, count) in [
-            ("fleet:given_up_readings", counts.given_up),
-            ("fleet:malformed_messages", counts.strays),
-            ("fleet:malformed_messages_acknowledged", counts.strays_acknowledged),
-            ("quarantine:messages", checked.strays.0),
-            ("intruders:attempts", checked.intrusions),
-            ("functions:log_lines", self.logs.seen().0),
-        ] {
+        measure::oracles(&mut summary, &checked, &counts);
+        for (name, count) in
+            [("deployments:ended", self.deployments.ended().len() as u64), ("functions:log_lines", self.logs.seen().0)]
+        {
             if count > 0 {
                 summary.counters.insert(name.to_owned(), count);
             }
         }
-        self.count_devices(&mut summary, &checked.devices);
-        self.tell_of_devices(&mut summary);
+        self.tell_of_devices(&mut summary, &checked);
         for (mark, count) in
             [(mark::DUPLICATE_DELIVERED, checked.tally.duplicates), (mark::MESSAGE_QUARANTINED, checked.strays.0)]
         {
@@ -385,7 +385,7 @@ fn register(
 }
 
 /// Batching window, delivery buffer, and some seconds of polls and calls.
-fn on_its_way(settings: &Settings) -> Duration {
+pub(super) fn on_its_way(settings: &Settings) -> Duration {
     let buffered_s = settings.enrichment.batch_window_s + settings.processed_delivery.buffer_interval_s;
     Duration::from_secs(u64::from(buffered_s) + 5)
 }
@@ -396,9 +396,8 @@ fn node(name: &str, ip: &str) -> NodeHandle {
 }
 
 fn oracles(
-    config: &aws_types::SdkConfig,
-    deployed: &Deployed,
-    outliers_owed: bool,
+    (config, deployed): (&aws_types::SdkConfig, &Deployed),
+    (outliers_owed, hardship_end, due): (bool, Time, Option<Due>),
     (trace, logs): (Trace, Logs),
 ) -> Oracles {
     Oracles {
@@ -406,13 +405,17 @@ fn oracles(
         lake: LakeReader::new(config, &deployed.processed_bucket, &format!("{PROCESSED_TABLE}/")),
         quarantine: QuarantineReader::new(config, &deployed.processed_bucket, "quarantine/"),
         rule_errors: RuleErrorReader::new(config, &deployed.raw_bucket, "rule-errors/readings/"),
+        // Lambda decides the beginning of the names.
+        given_up: GivenUpReader::new(config, &deployed.processed_bucket, "aws/lambda/"),
         anomalies: AnomalyReader::new(config, &deployed.processed_bucket, "anomalies/"),
+        gold: due.map(|due| GoldOracle::new(config, deployed, due)),
         devices: DeviceOracles::new(config),
         raw: RawReader::new(config, &deployed.raw_bucket, &format!("{RAW_TABLE}/")),
         logs,
         table: PROCESSED_TABLE,
         outliers_owed,
         trace,
+        hardship_end,
     }
 }
 

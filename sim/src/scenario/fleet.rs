@@ -8,6 +8,7 @@ use super::schema::{REPLAY, SYNTHETIC};
 use super::{failure, series};
 use crate::fleet::spec::{
     FleetSpec, MetricSpec, ModelSpec, Network, Pace, Power, ReplaySpec, SessionKind, SyntheticSpec, TwinKind, TwinSpec,
+    Version,
 };
 
 /// Most metrics of a synthetic device.
@@ -56,7 +57,23 @@ pub(super) fn read(table: &Table<'_>) -> Result<FleetSpec, ScenarioError> {
     };
     let by_claim = table.get("joins").map_or(Ok(0), |joins| joins.choice())? == 1;
     let joins_within = table.get("joins_within").map(|within| within.duration()).transpose()?;
-    Ok(FleetSpec { name, tenants, devices, network, session, disconnects, shadow, model, by_claim, joins_within })
+    let payload = match table.get("payload").map_or(Ok(1), |payload| payload.whole())? {
+        1 => Version::One,
+        _ => Version::Two,
+    };
+    Ok(FleetSpec {
+        name,
+        tenants,
+        devices,
+        network,
+        session,
+        disconnects,
+        payload,
+        shadow,
+        model,
+        by_claim,
+        joins_within,
+    })
 }
 
 fn devices(table: &Table<'_>) -> Result<u32, ScenarioError> {

@@ -32,6 +32,7 @@ pub use fleet::default_metrics;
 pub use operator::{CommandSpec, Rollout};
 pub use overrides::Overrides;
 pub use readme::readme;
+pub(crate) use series::{parse_timestamp, read as read_series};
 pub use swarm::Swarm;
 
 use crate::fault::FaultSpec;

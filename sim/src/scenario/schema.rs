@@ -186,6 +186,8 @@ pub const KEYS: &[Key] = &[
         "How the devices come into the registry: `registered` by their owner before the run, or `by-claim`: each holds a claim certificate of its tenant, gets power during the run and registers itself. The platform must take claims: `platform.iot.fleet_provisioning`."),
     key("fleet", "joins_within", ANY, Takes::Duration { min: "1s", max: "1d" }, Absent::Words("20min with `joins = \"by-claim\"`, otherwise devices have power from the start"), "\"5min\"",
         "Within how long after the start the devices get power, each at an instant that is drawn."),
+    key("fleet", "payload", ANY, Takes::Whole { min: 1, max: 2 }, Absent::Toml("1"), "2",
+        "Version of the payload that the devices' first firmware writes: 1 has values alone; 2 has units beside them, some others than the directory's, and `sent_at`, the device's clock at each hand-over to the network. A firmware that is desired later writes version 2 when its major version is 2 or more."),
     key("fleet", "devices", NUMBERED, Takes::Whole { min: 1, max: DEVICES_MAX }, Absent::Required, "3",
         "Number of devices; all fleets together have at most as many."),
     key("fleet", "publish_every", NUMBERED, Takes::Duration { min: PUBLISH_EVERY_MIN, max: "7d" }, Absent::Words("required; of a twin: see below"), "\"20s\"",

@@ -194,7 +194,7 @@ impl Csv {
 }
 
 /// Microseconds since the Unix epoch of `2014-02-14 14:30:00`, with or without a fraction, `T` or `Z`; taken as UTC.
-fn parse_timestamp(text: &str) -> Option<i64> {
+pub fn parse_timestamp(text: &str) -> Option<i64> {
     let text = text.trim();
     let text = text.strip_suffix('Z').unwrap_or(text);
     let separator = if text.contains('T') { 'T' } else { ' ' };

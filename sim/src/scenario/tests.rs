@@ -921,6 +921,7 @@ fn all_scenario_files_of_the_repository_are_valid() {
         }
     }
     for kept in [
+        "anomalies-once",
         "attention",
         "bad-network",
         "canary-retention-loss",
@@ -936,6 +937,14 @@ fn all_scenario_files_of_the_repository_are_valid() {
         "region-outage",
         "replay-nab",
         "reshard-storm",
+        "bugs-of-gold",
+        "firehose-lost-response",
+        "hot-partition",
+        "lambda-crash-loop",
+        "late-data",
+        "poison-message",
+        "shard-split-under-load",
+        "throttled-kinesis",
         "shadow-rollout",
         "smoke",
         "swarm",

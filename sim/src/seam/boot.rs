@@ -49,6 +49,8 @@ pub struct Deployed {
     pub database: String,
     /// Bucket of processed readings.
     pub processed_bucket: String,
+    /// Bucket of curated readings.
+    pub curated_bucket: String,
     /// Bucket of raw readings, and of what the rule of readings could not do anything with.
     pub raw_bucket: String,
     /// Policy of devices' certificates.
@@ -80,6 +82,7 @@ pub fn boot(
         workgroup: read(account, &analytics.workgroup_name)?,
         database: read(account, &lake.database_name)?,
         processed_bucket: read(account, &lake.processed_bucket_name)?,
+        curated_bucket: read(account, &lake.curated_bucket_name)?,
         raw_bucket: read(account, &lake.raw_bucket_name)?,
         device_policy: read(account, &iot_core::Outputs::new(naming).device_policy_name)?,
         thing_type: read(account, &registry.thing_type_name)?,
@@ -153,7 +156,7 @@ pub fn oracle(
 
 fn oracle_policy(account: &Account, deployed: &Deployed, results: &str, key: Option<&str>) -> serde_json::Value {
     let (region, id, database) = (account.region(), account.id(), &deployed.database);
-    let (processed, raw) = (&deployed.processed_bucket, &deployed.raw_bucket);
+    let (processed, raw, curated) = (&deployed.processed_bucket, &deployed.raw_bucket, &deployed.curated_bucket);
     let arn = |service: &str, resource: &str| format!("arn:aws:{service}:{region}:{id}:{resource}");
     let allow =
         |actions: &[&str], resources: &[String]| json!({ "Effect": "Allow", "Action": actions, "Resource": resources });
@@ -172,11 +175,12 @@ fn oracle_policy(account: &Account, deployed: &Deployed, results: &str, key: Opt
             ],
         ),
         allow(&["iot:GetThingShadow"], &[arn("iot", "thing/*")]),
-        allow(&["s3:ListBucket"], &[bucket(processed), bucket(raw), bucket(results)]),
+        allow(&["s3:ListBucket"], &[bucket(processed), bucket(raw), bucket(curated), bucket(results)]),
         allow(
             &["s3:GetObject"],
             &[
                 bucket(&format!("{processed}/*")),
+                bucket(&format!("{curated}/curated/*")),
                 bucket(&format!("{raw}/rule-errors/*")),
                 bucket(&format!("{raw}/raw/*")),
                 bucket(&format!("{results}/athena/*")),

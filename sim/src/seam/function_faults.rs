@@ -1,14 +1,21 @@
 //! Faults of execution environments: what befalls an invocation, and what Lambda hears of it.
 //!
+//! A reading may be poison: it ends every environment that is given it, before the handler begins.
+//!
 //! Contract: an environment may die before, during or after its handler, hang until Lambda's time-out, be killed for its
 //! memory, be lost while it works, or be given the same event as another. Each of these is a failed invocation, or one
 //! more, and Lambda delivers events at least once. Nothing else happens: a handler's calls have their effects, or not.
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
+
 use super::functions::failed;
 use crate::cloud::lambda::{FunctionError, FunctionErrorKind};
-use crate::fault::{Faults, Kind, Opportunity};
+use crate::fault::{Faults, Kind, Opportunity, Record};
+use crate::fleet::FIRST_SEQ_OF_STRAYS;
 use crate::world::clock;
 use crate::world::time::Time;
 
@@ -74,6 +81,50 @@ pub(super) fn mishap(faults: &Faults, handler: &str, request_id: &str) -> Option
     // Nothing of a fault goes on once its window has ended.
     let until = (now + longest.mul_f64(0.5 + stroke.roll / 2.0)).min(faults.ends_at(&stroke.spec));
     Some(Mishap::Lost { calls: calls(stroke.roll), until, then: longest })
+}
+
+/// A record of the event of a batch.
+#[derive(Deserialize)]
+struct Carried {
+    kinesis: Carrier,
+}
+
+#[derive(Deserialize)]
+struct Carrier {
+    data: String,
+}
+
+#[derive(Deserialize)]
+struct Batch {
+    #[serde(rename = "Records")]
+    records: Vec<Carried>,
+}
+
+/// What tells a reading from all others, and when it came.
+#[derive(Deserialize)]
+struct Identity {
+    tenant_id: String,
+    device_id: String,
+    seq: u64,
+    received_at: u64,
+}
+
+/// Whether the event holds a reading that is poison to the function with this handler. All of its readings are looked at, so
+/// that it is known of each.
+pub(super) fn is_poisoned(faults: &Faults, handler: &str, event: &[u8]) -> bool {
+    if !faults.has(Kind::PoisonMessage) {
+        return false;
+    }
+    let Ok(batch) = serde_json::from_slice::<Batch>(event) else { return false };
+    let poisons = |carried: &Carried| {
+        let data = STANDARD.decode(&carried.kinesis.data).ok()?;
+        // What is no reading belongs into the quarantine.
+        let id: Identity = serde_json::from_slice(&data).ok().filter(|id: &Identity| id.seq < FIRST_SEQ_OF_STRAYS)?;
+        let received = Time::from_unix_millis(id.received_at);
+        let record = Record { tenant: &id.tenant_id, device: &id.device_id, seq: id.seq, received, data: &data };
+        Some(faults.poisons(clock::now(), handler, &record))
+    };
+    batch.records.iter().filter(|carried| poisons(carried) == Some(true)).count() > 0
 }
 
 /// Whether another environment is given the same event.

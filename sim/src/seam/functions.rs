@@ -33,8 +33,12 @@ struct Instance {
     calls: Calls,
 }
 
-/// Idle environments of the newest revision that was invoked, by function.
-type Idle = BTreeMap<String, (u64, Vec<Instance>)>;
+/// Idle environments of the newest revision that was invoked, by function and version.
+type Idle = BTreeMap<(String, String), (u64, Vec<Instance>)>;
+
+fn version_of(revision: &FunctionRevision) -> (String, String) {
+    (revision.function.clone(), revision.version.clone())
+}
 
 /// One invocation.
 #[derive(Clone)]
@@ -129,7 +133,7 @@ impl Functions {
     /// Takes an idle environment of a revision. Those of an older one are dropped.
     fn warm(&self, revision: &FunctionRevision, cold: bool) -> Option<Instance> {
         let mut pool = lock(&self.idle);
-        let (number, idle) = pool.entry(revision.function.clone()).or_default();
+        let (number, idle) = pool.entry(version_of(revision)).or_default();
         if *number < revision.number {
             *number = revision.number;
             idle.clear();
@@ -140,7 +144,7 @@ impl Functions {
     /// Keeps an environment for the next event, unless a newer revision has been invoked meanwhile.
     fn keep(&self, revision: &FunctionRevision, instance: Instance) {
         let mut pool = lock(&self.idle);
-        let (number, idle) = pool.entry(revision.function.clone()).or_default();
+        let (number, idle) = pool.entry(version_of(revision)).or_default();
         if *number == revision.number {
             idle.push(instance);
         }
@@ -149,10 +153,8 @@ impl Functions {
     /// The idle environments of these functions are gone.
     pub(super) fn drop_idle(&self, functions: &[String]) {
         let mut pool = lock(&self.idle);
-        for function in functions {
-            if let Some((_, idle)) = pool.get_mut(function) {
-                idle.clear();
-            }
+        for (_, (_, idle)) in pool.iter_mut().filter(|((function, _), _)| functions.contains(function)) {
+            idle.clear();
         }
     }
 
@@ -168,10 +170,15 @@ impl Functions {
     async fn run(&self, cloud: &Cloud, invocation: Invocation) -> Result<Bytes, FunctionError> {
         let Invocation { revision, request_id, cold, .. } = &invocation;
         self.tell_zombies(&invocation);
-        let mishap = function_faults::mishap(cloud.faults(), &revision.handler, request_id);
+        let poisoned = function_faults::is_poisoned(cloud.faults(), &revision.handler, &invocation.payload);
+        let mishap = match poisoned {
+            true => Some(Mishap::DiesBefore),
+            false => function_faults::mishap(cloud.faults(), &revision.handler, request_id),
+        };
         let instance = self.environment(cloud, revision, *cold)?;
         let work = self.work(cloud, &invocation, instance, *cold);
-        if function_faults::is_doubled(cloud.faults(), &revision.handler, request_id) {
+        // Whoever else is given poison dies of it, too.
+        if !poisoned && function_faults::is_doubled(cloud.faults(), &revision.handler, request_id) {
             self.double(cloud, &invocation);
         }
         match mishap {
@@ -183,7 +190,7 @@ impl Functions {
     /// The handler's work in an environment, and what is known of its calls.
     fn work(&self, cloud: &Cloud, invocation: &Invocation, instance: Instance, cold: bool) -> (Calls, Work) {
         let Invocation { revision, payload, request_id, deadline, .. } = invocation.clone();
-        let mut compute = cloud.draw_latency(|latency| latency.invocation(payload.len(), cold));
+        let mut compute = cloud.draw_latency(|latency| latency.invocation(&revision, &payload, cold));
         if cold {
             compute += function_faults::slow_start(cloud.faults(), &revision.handler);
         }
@@ -226,7 +233,7 @@ impl Functions {
         match mishap {
             Mishap::DiesBefore => {
                 drop(work);
-                clock::sleep(cloud.draw_latency(|latency| latency.invocation(0, true))).await;
+                clock::sleep(cloud.draw_latency(|latency| latency.invocation(revision, b"", true))).await;
                 Err(Death::Crash.error(request_id))
             }
             Mishap::DiesAfter => {

@@ -167,7 +167,11 @@ fn trail_end(start: Time, hops: &[Hop]) -> String {
         let times = way.iter().filter(|hop| hop.stage == Stage::Table && hop.text.starts_with("Athena")).count();
         return match (seen.subject.as_str(), times) {
             ("quarantine", 0) => format!("the platform refused it: the quarantine {}", seen.text),
+            ("failure destination", 0) => format!("a function gave it up: the failure destination {}", seen.text),
             (_, 0) => format!("{} {}, and Athena does not answer with it", seen.subject, seen.text),
+            _ if way.iter().any(|hop| hop.stage == Stage::Table && hop.subject == "curated") => {
+                "it is in the table and in the curated one, and Athena answers with it".to_owned()
+            }
             _ => "it is in the table, and Athena answers with it".to_owned(),
         };
     }

@@ -145,3 +145,15 @@ fn a_reading_that_the_rule_gives_up_ends_there_and_names_the_fault_that_began_be
     let disabled = story.faults.iter().find(|touch| touch.kind == "permission-removed");
     assert!(disabled.is_some_and(|touch| !touch.struck && touch.text == "acted for 30s"), "{story}");
 }
+
+#[test]
+fn a_reading_that_a_function_gives_up_ends_in_the_failure_destination() {
+    let begins = TEXT.find("[[fault]]").expect("faults");
+    let poison = "[[fault]]\nkind = \"poison-message\"\nfunction = \"enrichment\"\n\n\
+                  [platform.enrichment]\nretry_attempts = 0\n";
+    let reading = ReadingId { tenant: "acme".to_owned(), device: "pumps-00001".to_owned(), seq: 1 };
+    let story = story(&format!("{}{poison}", &TEXT[..begins]), &Harness::default, Some(reading));
+    let expected = "a function gave it up: the failure destination holds it, given up by iot-platform-sim-enrichment: \
+                    RetryAttemptsExhausted";
+    assert_eq!((story.verdict, story.end.as_str()), (Verdict::Held, expected), "{story}");
+}

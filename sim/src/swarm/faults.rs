@@ -10,7 +10,7 @@ use toml_edit::{Table, value};
 use super::lots::{chance, one_of, spread, spread_whole};
 use super::ranges::{self, Ranges};
 use crate::fault::{Family, Key, Kind};
-use crate::fleet::spec::FleetSpec;
+use crate::fleet::spec::{FleetSpec, SessionKind};
 use crate::scenario::{Swarm, duration};
 use crate::world::seed::{Rng, Seed};
 
@@ -35,6 +35,10 @@ pub(super) fn draw(swarm: &Swarm, seed: Seed, fleets: &[FleetSpec], hardship: Du
     // rolls back changes nothing else.
     if kinds.iter().any(|(_, kind)| *kind == Kind::Rollback) {
         kinds.retain(|(_, kind)| !matches!(kind, Kind::BadDeploy | Kind::WrongConfiguration));
+    }
+    // Whoever connects with a stolen certificate ends the session that its device left behind.
+    if fleets.iter().any(|fleet| fleet.session == SessionKind::Persistent) {
+        kinds.retain(|(_, kind)| kind.contract().family != Family::Hostile);
     }
     let fault = |(_, kind): &(u32, Kind)| fault(*kind, seed.child("fault").child(kind.id()), fleets, hardship);
     kinds.iter().map(fault).collect()

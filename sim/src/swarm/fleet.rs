@@ -6,7 +6,7 @@ use rand::RngExt as _;
 use toml_edit::{ArrayOfTables, Item, Table, value};
 
 use super::lots::{chance, one_of, rounded};
-use crate::fleet::spec::{FAILURES, FailureContract, Network, Power, TwinKind};
+use crate::fleet::spec::{FAILURES, FailureContract, FleetSpec, Network, Power, SessionKind, TwinKind};
 use crate::scenario::{Swarm, duration};
 use crate::world::seed::{Rng, Seed};
 
@@ -16,8 +16,14 @@ const FLEETS: [&str; 5] = ["pumps", "gateways", "meters", "boilers", "fans"];
 const TENANTS: [&str; 3] = ["acme", "globex", "initech"];
 /// Access networks.
 const NETWORKS: [&str; 3] = ["ethernet", "wifi", "lte"];
+/// How likely the devices of a fleet write payloads of version 2.
+const SECOND_VERSION: f64 = 0.3;
 /// Intervals of publishes, in milliseconds.
 const EVERY_MS: [u64; 9] = [250, 500, 1_000, 2_000, 5_000, 10_000, 15_000, 20_000, 30_000];
+/// How likely the sessions of a fleet outlive their connections.
+const PERSISTENT: f64 = 0.2;
+/// Intervals of commands to one device, in seconds.
+const COMMAND_EVERY_S: [u64; 4] = [15, 30, 60, 120];
 /// Metrics: name, baseline, noise, and units of which the oracles know the conversion; empty for an undeclared one.
 const METRICS: [(&str, f64, f64, &[&str]); 6] = [
     ("temp", 20.0, 0.5, &["celsius", "degC", "fahrenheit", "kelvin", ""]),
@@ -46,6 +52,12 @@ pub(super) fn draw(swarm: &Swarm, seed: Seed, hardship: Duration) -> ArrayOfTabl
         if chance(twins, swarm.twins.get()) {
             twin(&mut fleet, hardship, twins);
         }
+        if chance(&mut seed.nth("payload", u64::from(n)).rng(), SECOND_VERSION) {
+            fleet.insert("payload", value(2));
+        }
+        if chance(&mut seed.nth("session", u64::from(n)).rng(), PERSISTENT) {
+            fleet.insert("session", value("persistent"));
+        }
         fleets.push(fleet);
     }
     fleets
@@ -66,6 +78,20 @@ fn fleet(n: usize, devices: u32, readings_max: u64, hardship: Duration, rng: &mu
         table.insert("metric", Item::ArrayOfTables(metrics(rng)));
     }
     table
+}
+
+/// Commands to fleets whose sessions outlive their connections.
+pub(super) fn commands(seed: Seed, fleets: &[FleetSpec], hardship: Duration) -> ArrayOfTables {
+    let mut commands = ArrayOfTables::new();
+    for (n, fleet) in (0..).zip(fleets).filter(|(_, fleet)| fleet.session == SessionKind::Persistent) {
+        let rng = &mut seed.nth("fleet", n).rng();
+        let every = Duration::from_secs(one_of(rng, &COMMAND_EVERY_S)).min(hardship);
+        let mut table = Table::new();
+        table.insert("fleet", value(fleet.name.as_str()));
+        table.insert("every", value(duration::format(every)));
+        commands.push(table);
+    }
+    commands
 }
 
 /// Makes a fleet one of twins.

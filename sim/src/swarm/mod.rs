@@ -78,6 +78,12 @@ pub fn draw(scenario: &Scenario, seed: u64) -> Result<Scenario, ScenarioError> {
         doc.insert("phase", Item::Table(phase(hardship, PEACE_MARGIN)));
     }
     let fleets = parsed(scenario, &doc, seed)?.fleets;
+    if !doc.contains_key("command") {
+        let commands = fleet::commands(lots.child("commands"), &fleets, hardship);
+        if !commands.is_empty() {
+            doc.insert("command", Item::ArrayOfTables(commands));
+        }
+    }
     let mut faults = faults::draw(swarm, lots.child("faults"), &fleets, hardship);
     for fault in &mut faults {
         // A drawn fault is called after its kind, unless the file has a fault of that name.

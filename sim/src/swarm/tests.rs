@@ -164,11 +164,12 @@ fn fleets_of_twins_are_drawn_as_often_as_asked_with_every_kind_network_and_failu
             assert_eq!((fleet.devices, Some(twin.publish_every)), (plain.devices, plain.model.publish_every()));
             seen.insert(format!("{:?}", twin.kind));
             seen.insert(format!("{:?}", fleet.network));
+            seen.insert(format!("version {:?}", fleet.payload));
             seen.extend(twin.failures.iter().map(|failure| failure.kind.contract().id.to_owned()));
         }
     }
     assert!((fleets * 2 / 5..fleets * 3 / 5).contains(&twins), "{twins} of {fleets}");
-    assert_eq!(seen.len(), TwinKind::ALL.len() + Network::ALL.len() + FAILURES.len(), "{seen:?}");
+    assert_eq!(seen.len(), TwinKind::ALL.len() + Network::ALL.len() + FAILURES.len() + 2, "{seen:?}");
 }
 
 #[test]

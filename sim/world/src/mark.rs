@@ -41,6 +41,8 @@ marks! {
     CAS_CONFLICT = "cas-conflict": "S3 refused a conditional write because the object had changed";
     PARTIAL_BATCH = "partial-batch": "a function answered that only the first part of its batch is done";
     BATCH_REPEATED = "batch-repeated": "Lambda delivered a batch again after a failure";
+    BATCH_SPLIT = "batch-split": "Lambda split a batch whose function failed";
+    BATCH_GIVEN_UP = "batch-given-up": "Lambda gave a batch up whose attempts were used up";
     PARENT_DRAINED_FIRST = "parent-drained-first": "a closed shard was read to its end before its children were read";
     STACK_ROLLED_BACK = "stack-rolled-back": "CloudFormation rolled a stack back while devices published";
     DENIED_THEN_ALLOWED = "denied-then-allowed": "a call that had been denied was repeated after the permission was back, and allowed";
@@ -66,6 +68,8 @@ marks! {
         "a lost environment made a call that changes something after its event was delivered again";
     STALE_READ = "stale-read": "an eventually consistent read was answered with what was there before";
     DELIVERY_REPEATED = "delivery-repeated": "Firehose wrote records to S3 again whose first object it had not heard of";
+    LATE_CURATED = "late-reading-curated": "an hour was curated again, because readings came to it after it was curated first";
+    DELIVERY_EXPIRED = "delivery-expired": "Firehose gave up records that it could not write within their retention";
     LATE_EFFECT = "late-effect": "a call took effect after its caller had given it up";
 }
 

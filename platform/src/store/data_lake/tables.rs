@@ -87,8 +87,8 @@ pub(super) fn processed(settings: &Settings, database: &Handle<Database>, bucket
 
 /// The table of anomalies, by hour of the first reading of their batch.
 pub(super) fn anomalies(settings: &Settings, database: &Handle<Database>, bucket: &Handle<s3::Bucket>) -> Table {
-    let description = "What the detectors found. One anomaly may come twice: (shard_id, sequence_number, metric) tells";
-    table(settings, database, bucket, ANOMALY_PREFIX, description, (&ANOMALY_COLUMNS, &DELIVERED), &JSON)
+    let description = "What the detectors found, each anomaly once";
+    table(settings, database, bucket, ANOMALY_PREFIX, description, (&ANOMALY_COLUMNS, &DELIVERED), &PARQUET)
 }
 
 /// The table of curated readings.

@@ -3,13 +3,13 @@
 //! An entry begins with an anomaly and ends when the interval was withdrawn, so there are few. All times are arrivals of
 //! readings, not of any clock here: a batch that comes again decides the same again.
 //!
-//! **Resharding.** A child shard begins with an empty state. Entries of the states that other shards left are taken over as
-//! `inherited`: they rest until a reading of their device comes through this shard, which is when the device is known to be
-//! this shard's own. No two shards ever act for one device, because its readings come through one at a time.
+//! **Resharding.** A child shard takes over the entries of its parents whose devices' readings come through it from now
+//! on. No two shards ever act for one device, because a parent is read to its end before its children.
 
 use std::collections::BTreeMap;
 
-use super::state::{Cursor, put_count, put_text};
+use super::codec::{Cursor, put_bytes, put_count, put_number, put_signed};
+use super::old;
 
 /// Most entries of a shard; an anomaly of a further device is told, and the device is not asked.
 pub(super) const ASKED_MAX: usize = 2_000;
@@ -19,8 +19,6 @@ const NOTHING_RESTS_MS: i64 = 60 * 60 * 1000;
 const FIRST_REST_MS: i64 = 2_000;
 /// Longest rest after a failure.
 const LONGEST_REST_MS: i64 = 5 * 60 * 1000;
-/// An inherited entry whose device did not come for so long is forgotten.
-const INHERITED_STAYS_MS: i64 = 7 * 24 * 60 * 60 * 1000;
 
 /// How far a device is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,8 +35,6 @@ pub(super) enum Phase {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Entry {
     pub phase: Phase,
-    /// Taken over from another shard, and not yet seen in this one.
-    inherited: bool,
     /// Arrival of its last anomaly.
     anomaly_ms: i64,
     /// Nothing is done before this arrival.
@@ -64,17 +60,9 @@ pub(super) struct AskedDevices(BTreeMap<Box<str>, Entry>);
 
 impl AskedDevices {
     /// Whether there is none.
+    #[cfg(test)]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
-    }
-
-    /// A reading of a device came through this shard.
-    pub fn seen(&mut self, key: &str) {
-        if !self.0.is_empty()
-            && let Some(entry) = self.0.get_mut(key)
-        {
-            entry.inherited = false;
-        }
     }
 
     /// A reading of a device was unusual.
@@ -87,7 +75,7 @@ impl AskedDevices {
         } else if self.0.len() < ASKED_MAX {
             let anomaly_ms = arrived_ms;
             let phase = Phase::Wanted;
-            let entry = Entry { phase, inherited: false, anomaly_ms, rests_until_ms: 0, failures: 0, interval_ms: 0 };
+            let entry = Entry { phase, anomaly_ms, rests_until_ms: 0, failures: 0, interval_ms: 0 };
             self.0.insert(key.into(), entry);
         }
     }
@@ -95,7 +83,6 @@ impl AskedDevices {
     /// Forgets entries that nothing will come of.
     pub fn forget(&mut self, now_ms: i64) {
         self.0.retain(|_, entry| match entry.phase {
-            _ if entry.inherited => now_ms < entry.anomaly_ms + INHERITED_STAYS_MS,
             Phase::Nothing => now_ms < entry.rests_until_ms,
             Phase::Wanted | Phase::Asked => true,
         });
@@ -107,7 +94,7 @@ impl AskedDevices {
         let mut due: Vec<_> = self
             .0
             .iter()
-            .filter(|(_, entry)| !entry.inherited && now_ms >= entry.rests_until_ms)
+            .filter(|(_, entry)| now_ms >= entry.rests_until_ms)
             .filter_map(|(key, entry)| {
                 let is_quiet = now_ms >= entry.anomaly_ms + quiet_ms;
                 let work = match entry.phase {
@@ -157,51 +144,65 @@ impl AskedDevices {
         }
     }
 
-    /// Takes over what another shard left. Of two entries of one device the one with the later anomaly counts.
-    pub fn inherit(&mut self, other: &AskedDevices) {
-        for (key, entry) in other.0.iter().filter(|(_, entry)| entry.phase != Phase::Nothing) {
-            let newer = self.0.get(key).is_none_or(|own| own.inherited && own.anomaly_ms < entry.anomaly_ms);
-            if newer && (self.0.len() < ASKED_MAX || self.0.contains_key(key)) {
-                self.0.insert(key.clone(), Entry { inherited: true, ..entry.clone() });
-            }
-        }
+    /// Takes over what a parent has left of the devices that `is_own` tells.
+    pub fn take_over(&mut self, parent: AskedDevices, is_own: impl Fn(&str) -> bool) {
+        self.0.extend(parent.0.into_iter().filter(|(key, _)| is_own(key)));
     }
 
-    /// Appends the entries.
-    pub fn put(&self, bytes: &mut Vec<u8>) {
+    /// Appends the entries. Times are written as what they differ from `newest_ms`, which is the shard's.
+    pub fn put(&self, bytes: &mut Vec<u8>, newest_ms: i64) {
         put_count(bytes, self.0.len());
         for (key, entry) in &self.0 {
-            put_text(bytes, key);
+            put_bytes(bytes, key.as_bytes());
             let phase = match entry.phase {
                 Phase::Wanted => 1,
                 Phase::Asked => 2,
                 Phase::Nothing => 3,
             };
-            bytes.extend_from_slice(&[phase, u8::from(entry.inherited), entry.failures]);
-            bytes.extend_from_slice(&entry.anomaly_ms.to_le_bytes());
-            bytes.extend_from_slice(&entry.rests_until_ms.to_le_bytes());
-            bytes.extend_from_slice(&entry.interval_ms.to_le_bytes());
+            bytes.extend_from_slice(&[phase, entry.failures]);
+            put_signed(bytes, newest_ms.wrapping_sub(entry.anomaly_ms));
+            put_signed(bytes, entry.rests_until_ms);
+            put_number(bytes, entry.interval_ms);
         }
     }
 
     /// Reads what [`Self::put`] wrote.
-    pub fn take(cursor: &mut Cursor<'_>) -> Option<Self> {
+    pub fn take(cursor: &mut Cursor<'_>, newest_ms: i64) -> Option<Self> {
         let mut devices = AskedDevices::default();
         for _ in 0..cursor.count()? {
             let key = cursor.text()?.into();
-            let [phase, inherited, failures] = cursor.array()?;
-            let phase = match phase {
-                1 => Phase::Wanted,
-                2 => Phase::Asked,
-                3 => Phase::Nothing,
-                _ => return None,
-            };
-            let (anomaly_ms, rests_until_ms) = (cursor.number()?, cursor.number()?);
-            let interval_ms = u64::from_le_bytes(cursor.array()?);
-            let inherited = inherited != 0;
-            devices.0.insert(key, Entry { phase, inherited, anomaly_ms, rests_until_ms, failures, interval_ms });
+            let (phase, failures) = (phase(cursor.byte()?)?, cursor.byte()?);
+            let anomaly_ms = newest_ms.wrapping_sub(cursor.signed()?);
+            let (rests_until_ms, interval_ms) = (cursor.signed()?, cursor.number()?);
+            devices.0.insert(key, Entry { phase, anomaly_ms, rests_until_ms, failures, interval_ms });
         }
         Some(devices)
+    }
+
+    /// Reads what version 3 of a state has of it. What it took over from shards that may have been its parents is left
+    /// out: nobody knows any more whose they are.
+    pub fn take_old(cursor: &mut old::Cursor<'_>) -> Option<Self> {
+        let mut devices = AskedDevices::default();
+        for _ in 0..cursor.count()? {
+            let key = cursor.text()?.into();
+            let [code, inherited, failures] = cursor.array()?;
+            let phase = phase(code)?;
+            let (anomaly_ms, rests_until_ms) = (cursor.number()?, cursor.number()?);
+            let interval_ms = cursor.number()?.cast_unsigned();
+            if inherited == 0 {
+                devices.0.insert(key, Entry { phase, anomaly_ms, rests_until_ms, failures, interval_ms });
+            }
+        }
+        Some(devices)
+    }
+}
+
+fn phase(code: u8) -> Option<Phase> {
+    match code {
+        1 => Some(Phase::Wanted),
+        2 => Some(Phase::Asked),
+        3 => Some(Phase::Nothing),
+        _ => None,
     }
 }
 
@@ -273,23 +274,14 @@ mod tests {
     }
 
     #[test]
-    fn what_another_shard_asked_rests_until_the_device_is_seen() {
+    fn a_child_takes_over_what_was_asked_of_its_devices() {
         let (mut parent, mut child) = (AskedDevices::default(), AskedDevices::default());
-        parent.unusual("a", 5);
-        parent.asked("a", 100);
-        parent.unusual("n", 5);
-        parent.nothing("n", 5);
-        child.inherit(&parent);
-        assert_eq!(due(&child, QUIET * 2), [], "it may be the device of another shard");
-        child.seen("b");
-        child.seen("a");
+        for key in ["a", "b"] {
+            parent.unusual(key, 5);
+            parent.asked(key, 100);
+        }
+        child.take_over(parent, |key| key == "a");
         assert_eq!(due(&child, QUIET * 2), [("a".to_owned(), withdraw(100))]);
-        child.inherit(&parent);
-        assert_eq!(due(&child, QUIET * 2), [("a".to_owned(), withdraw(100))], "an own entry is not replaced");
-        let mut grandchild = AskedDevices::default();
-        grandchild.inherit(&parent);
-        grandchild.forget(5 + INHERITED_STAYS_MS);
-        assert!(grandchild.is_empty());
     }
 
     #[test]

@@ -8,8 +8,8 @@
 //! **Every step may be repeated.** What is desired is compared with what is wanted before it is written, and written
 //! only upon the version of the shadow that was read. An interval that somebody else desires is never overwritten.
 //!
-//! **Detection does not wait for it.** Anomalies are stored and told before; the calls of a batch take at most
-//! [`TIME_MAX`], for at most [`DEVICES_MAX`] devices, and end with the first failure. What is left is done with a later
+//! **Detection does not depend on it.** The calls of a batch take at most [`TIME_MAX`], for at most [`DEVICES_MAX`] devices,
+//! and end with the first failure; then the state is stored and its anomalies are told. What is left is done with a later
 //! batch of the shard.
 
 use std::time::{Duration, SystemTime};

@@ -1,18 +1,23 @@
-//! What the function does with a batch: bring the detectors up to date, tell what they find, store them.
+//! What the function does with a batch: bring the detectors up to date, store them with what they found, tell that.
 
 use std::time::SystemTime;
 
 use async_trait::async_trait;
 use aws_types::SdkConfig;
 
+use super::alerts::Alerts;
 use super::attention::{Attention, Rules};
+use super::metrics;
+use super::outbox::Outbox;
+use super::parents::Shards;
 use super::reading::Reading;
-use super::report::{Anomaly, Reporter, object_key};
+use super::report::{Anomaly, Reporter};
+use super::sequence::Sequence;
 use super::shadows::Shadows;
 use super::state::{Applied, SERIES_MAX, Shard};
 use super::store::{LoadError, Saved, Store};
 use crate::calls::{CallError, Clock, client, client_config};
-use crate::function::{ConfigError, Environment, Function, FunctionError, InvocationContext};
+use crate::function::{ConfigError, Environment, Function, FunctionError, InvocationContext, MetricSink};
 use crate::settings;
 use crate::transform::batch::{Answer, Event, Payloads};
 
@@ -26,6 +31,11 @@ pub const ANOMALY_BUCKET: &str = "ANOMALY_BUCKET";
 /// Environment variable with the ARN of the topic that is told of anomalies.
 pub const ALERT_TOPIC_ARN: &str = "ALERT_TOPIC_ARN";
 
+/// Environment variable with the seconds in which a device and kind of anomaly is told by one alert.
+pub const ALERT_EVERY_S: &str = "ALERT_EVERY_S";
+/// Environment variable with the namespace of the metrics.
+pub const METRIC_NAMESPACE: &str = "METRIC_NAMESPACE";
+
 /// Environment variable: `off` when devices with anomalies are not asked to publish more often.
 pub const ATTENTION: &str = "ATTENTION";
 /// Environment variable with the shortest publish interval, in ms, that a device is asked for.
@@ -34,8 +44,16 @@ pub const ATTENTION_INTERVAL_MIN_MS: &str = "ATTENTION_INTERVAL_MIN_MS";
 pub const ATTENTION_QUIET_S: &str = "ATTENTION_QUIET_S";
 
 /// The environment variables that must be set.
-pub const VARIABLES: [&str; 6] =
-    [STATE_BUCKET, ANOMALY_BUCKET, ALERT_TOPIC_ARN, ATTENTION, ATTENTION_INTERVAL_MIN_MS, ATTENTION_QUIET_S];
+pub const VARIABLES: [&str; 8] = [
+    STATE_BUCKET,
+    ANOMALY_BUCKET,
+    ALERT_TOPIC_ARN,
+    ALERT_EVERY_S,
+    METRIC_NAMESPACE,
+    ATTENTION,
+    ATTENTION_INTERVAL_MIN_MS,
+    ATTENTION_QUIET_S,
+];
 
 /// Value of [`ATTENTION`] with which no device is asked.
 pub(super) const ATTENTION_OFF: &str = "off";
@@ -46,24 +64,23 @@ pub struct AnomalyDetection {
     store: Store,
     reporter: Reporter,
     attention: Attention,
+    alert_every_ms: i64,
+    namespace: String,
     clock: Clock,
 }
 
+/// A reading of a batch with its record's sequence number, as the event has it and as a number.
+type Numbered<'a> = (&'a str, Sequence, Reading<'a>);
+
 /// What a batch did to a state.
 #[derive(Debug, Default)]
-struct Effect {
-    /// Key of the object for what was found; nothing when every reading had been applied before.
-    object: Option<String>,
+struct Effect<'a> {
+    /// The first reading that was not applied before: sequence number and arrival. Nothing when there is none.
+    first: Option<(&'a str, i64)>,
     anomalies: Vec<Anomaly>,
+    alerts: Alerts,
     /// Metrics that have no detector, because there is no room.
     without_detector: usize,
-}
-
-/// What this invocation has told so far, in attempts whose state was not stored.
-#[derive(Debug, Default)]
-struct Told {
-    object: Option<String>,
-    alert: Option<String>,
 }
 
 impl AnomalyDetection {
@@ -77,14 +94,19 @@ impl AnomalyDetection {
             interval_min_ms: environment.require_number(ATTENTION_INTERVAL_MIN_MS, settings::ATTENTION_MS)?.into(),
             quiet_ms: i64::from(environment.require_number(ATTENTION_QUIET_S, settings::ATTENTION_QUIET_S)?) * 1000,
         };
+        let alert_every_ms = i64::from(environment.require_number(ALERT_EVERY_S, settings::ALERT_EVERY_S)?) * 1000;
+        let namespace = environment.require(METRIC_NAMESPACE)?.to_owned();
         let clock = Clock::new(config)?;
         let config = client_config(config);
         let s3 = client!(aws_sdk_s3, &config);
         let sns = client!(aws_sdk_sns, &config);
+        let shards = Shards::new(client!(aws_sdk_kinesis, &config), clock.clone());
         Ok(AnomalyDetection {
-            store: Store::new(s3.clone(), states, clock.clone()),
+            store: Store::new(s3.clone(), states, shards, clock.clone()),
             reporter: Reporter::new(s3, sns, anomalies, topic_arn, clock.clone()),
             attention: Attention::new(Shadows::new(config, clock.clone()), rules, clock.clone()),
+            alert_every_ms,
+            namespace,
             clock,
         })
     }
@@ -93,59 +115,118 @@ impl AnomalyDetection {
     async fn apply(
         &self,
         event: &Event<'_>,
-        readings: &[(&str, Reading<'_>)],
-        deadline: SystemTime,
+        readings: &[Numbered<'_>],
+        context: &InvocationContext,
     ) -> Result<bool, FunctionError> {
-        let shard_id = event.shard_id();
-        let (mut attempt, mut told) = (0, Told::default());
+        let (shard_id, stream, deadline) = (event.shard_id(), event.stream()?, context.deadline);
+        let mut attempt = 0;
         let attention_until = self.attention.deadline(deadline);
         while self.clock.may_attempt(attempt, deadline).await {
             attempt += 1;
-            let mut loaded = match self.store.load(shard_id, deadline).await {
+            let mut loaded = match self.store.load(stream, shard_id, deadline).await {
                 Ok(loaded) => loaded,
                 Err(LoadError::Unreadable(reason)) => return Err(FunctionError::State(reason)),
                 Err(LoadError::Call(error)) => return Ok(gave_up(shard_id, "read the state", &error)),
             };
-            let effect = detect(&mut loaded.shard, shard_id, readings, self.attention.is_enabled());
-            let Some(object) = &effect.object else {
+            // Nothing replaces a state before what it has to tell was told.
+            for (of, outbox) in std::mem::take(&mut loaded.untold) {
+                if let Err(error) = self.tell_unless_told(&of, &outbox, deadline).await {
+                    return Ok(gave_up(shard_id, "tell what the last state has to tell", &error));
+                }
+            }
+            let effect = self.detect(&mut loaded.shard, shard_id, readings);
+            let Some((sequence_number, received_at)) = effect.first else {
                 self.store.keep(loaded);
                 return Ok(true);
             };
-            if effect.without_detector > 0 {
-                let metrics = effect.without_detector;
-                tracing::warn!(shard_id, metrics, "there is no room for the detectors of new series");
-            }
-            if let Err(error) = self.tell(object, &effect.anomalies, &mut told, deadline).await {
+            let first = (shard_id, sequence_number, received_at);
+            loaded.shard.outbox = self.reporter.outbox(first, &effect.anomalies, &effect.alerts);
+            self.attention.attend(&mut loaded.shard, attention_until).await;
+            let loaded = match self.store.save(loaded, deadline).await {
+                Saved::Yes(loaded) => *loaded,
+                Saved::Conflict => {
+                    tracing::info!(shard_id, attempt, "another invocation has stored a state");
+                    continue;
+                }
+                Saved::Unknown(error) => return Ok(gave_up(shard_id, "store the state", &error)),
+            };
+            self.count(&effect, shard_id, &*context.metrics);
+            if let Err(error) = self.tell(shard_id, &loaded.shard.outbox, deadline).await {
                 return Ok(gave_up(shard_id, "tell the anomalies", &error));
             }
-            self.attention.attend(&mut loaded.shard, attention_until).await;
-            match self.store.save(loaded, deadline).await {
-                Saved::Yes => return Ok(true),
-                Saved::Conflict => tracing::info!(shard_id, attempt, "another invocation has stored a state"),
-                Saved::Unknown(error) => return Ok(gave_up(shard_id, "store the state", &error)),
-            }
+            self.store.keep(loaded);
+            return Ok(true);
         }
         tracing::warn!(shard_id, attempt, "the batch must come again");
         Ok(false)
     }
 
-    /// Writes the object and sends the alert of a batch with anomalies. What an earlier attempt wrote is put right.
-    async fn tell(
-        &self,
-        object: &str,
-        anomalies: &[Anomaly],
-        told: &mut Told,
-        deadline: SystemTime,
-    ) -> Result<(), CallError> {
-        if !anomalies.is_empty() || told.object.as_deref() == Some(object) {
-            self.reporter.write(object, anomalies, deadline).await?;
-            told.object = Some(object.to_owned());
+    /// Brings the detectors of a shard up to date.
+    fn detect<'a>(&self, shard: &mut Shard, shard_id: &str, readings: &[Numbered<'a>]) -> Effect<'a> {
+        let mut effect = Effect::default();
+        let mut key = String::new();
+        for (sequence_number, sequence, reading) in readings {
+            key.clear();
+            key.extend([&reading.tenant_id, "#", reading.device_id.as_ref()]);
+            let before = effect.anomalies.len();
+            let anomalies = &mut effect.anomalies;
+            let at_ms = reading.at_ms();
+            let applied = shard.apply(&key, *sequence, reading, SERIES_MAX, |metric, value, detector| {
+                let assessment = detector.next(at_ms, value);
+                if let Some(kind) = assessment.kind {
+                    let found = (kind, &assessment);
+                    anomalies.push(Anomaly::new(reading, metric, value, found, (shard_id, sequence_number)));
+                }
+            });
+            let Applied::Now { without_detector } = applied else { continue };
+            effect.without_detector += without_detector;
+            effect.first.get_or_insert((sequence_number, reading.received_at));
+            if self.attention.is_enabled() && effect.anomalies.len() > before {
+                shard.asked.unusual(&key, reading.received_at);
+            }
+            for index in before..effect.anomalies.len() {
+                let kind = effect.anomalies[index].kind;
+                let hold = || shard.may_alert(&key, kind, reading.received_at, self.alert_every_ms);
+                effect.alerts.take(&key, index, &effect.anomalies, hold);
+            }
         }
-        if !anomalies.is_empty() && told.alert.as_deref() != Some(object) {
-            self.reporter.alert(object, anomalies, deadline).await?;
-            told.alert = Some(object.to_owned());
+        effect
+    }
+
+    /// Tells an outbox that was found with a state, unless it is known to be told. Its object is written again.
+    async fn tell_unless_told(&self, shard_id: &str, outbox: &Outbox, deadline: SystemTime) -> Result<(), CallError> {
+        if !outbox.messages.is_empty() && self.store.was_told(shard_id, outbox, deadline).await? {
+            return Ok(());
         }
-        Ok(())
+        self.tell(shard_id, outbox, deadline).await
+    }
+
+    /// Writes the object of an outbox and sends its messages.
+    async fn tell(&self, shard_id: &str, outbox: &Outbox, deadline: SystemTime) -> Result<(), CallError> {
+        if outbox.is_empty() {
+            return Ok(());
+        }
+        self.reporter.write(outbox, deadline).await?;
+        for message in &outbox.messages {
+            self.reporter.send(message, deadline).await?;
+        }
+        if outbox.messages.is_empty() { Ok(()) } else { self.store.told(shard_id, outbox, deadline).await }
+    }
+
+    /// Tells and counts what a batch came to whose state is stored.
+    fn count(&self, effect: &Effect<'_>, shard_id: &str, sink: &dyn MetricSink) {
+        if effect.without_detector > 0 {
+            let metrics = effect.without_detector;
+            tracing::warn!(shard_id, metrics, "there is no room for the detectors of new series");
+        }
+        if !effect.anomalies.is_empty() {
+            let counts = metrics::Counts {
+                anomalies: effect.anomalies.len(),
+                alerts: effect.alerts.len(),
+                suppressed: effect.alerts.suppressed,
+            };
+            sink.put(&counts.line(&self.namespace, self.clock.now()));
+        }
     }
 }
 
@@ -154,46 +235,23 @@ fn gave_up(shard_id: &str, what: &str, error: &CallError) -> bool {
     false
 }
 
-/// Brings the detectors of a shard up to date. With `attention` devices with anomalies are to be asked.
-fn detect(shard: &mut Shard, shard_id: &str, readings: &[(&str, Reading<'_>)], attention: bool) -> Effect {
-    let mut effect = Effect::default();
-    let mut key = String::new();
-    for (sequence_number, reading) in readings {
-        key.clear();
-        key.extend([&reading.tenant_id, "#", reading.device_id.as_ref()]);
-        let before = effect.anomalies.len();
-        let anomalies = &mut effect.anomalies;
-        let applied = shard.apply(&key, sequence_number, reading, SERIES_MAX, |metric, value, detector| {
-            if let Some(finding) = detector.next(value) {
-                anomalies.push(Anomaly::new(reading, metric, value, &finding, (shard_id, sequence_number)));
-            }
-        });
-        if let Applied::Now { without_detector } = applied {
-            shard.asked.seen(&key);
-            if attention && effect.anomalies.len() > before {
-                shard.asked.unusual(&key, reading.received_at);
-            }
-            effect.without_detector += without_detector;
-            effect.object.get_or_insert_with(|| object_key(shard_id, sequence_number, reading.received_at));
-        }
-    }
-    effect
-}
-
 /// The readings of a batch with their sequence numbers. What is no reading is told and passed over: it would be none
 /// the next time either.
-fn parse<'a>(event: &'a Event<'_>, payloads: &'a Payloads) -> Vec<(&'a str, Reading<'a>)> {
+fn parse<'a>(event: &'a Event<'_>, payloads: &'a Payloads) -> Result<Vec<Numbered<'a>>, FunctionError> {
     let mut readings = Vec::with_capacity(event.records.len());
     for (record, payload) in event.records.iter().zip(payloads.iter()) {
         let sequence_number = record.kinesis.sequence_number.as_ref();
+        let Some(sequence) = Sequence::parse(sequence_number) else {
+            return Err(FunctionError::Event(format!("{sequence_number:?} is no sequence number of Kinesis")));
+        };
         match Reading::parse(payload) {
-            Ok(reading) => readings.push((sequence_number, reading)),
+            Ok(reading) => readings.push((sequence_number, sequence, reading)),
             Err(reason) => {
                 tracing::warn!(shard_id = event.shard_id(), sequence_number, reason, "a record is no reading");
             }
         }
     }
-    readings
+    Ok(readings)
 }
 
 #[async_trait]
@@ -201,8 +259,8 @@ impl Function for AnomalyDetection {
     async fn invoke(&self, event: &[u8], context: &InvocationContext) -> Result<Vec<u8>, FunctionError> {
         let event = Event::parse(event)?;
         let payloads = event.payloads()?;
-        let readings = parse(&event, &payloads);
-        let safe = readings.is_empty() || self.apply(&event, &readings, context.deadline).await?;
+        let readings = parse(&event, &payloads)?;
+        let safe = readings.is_empty() || self.apply(&event, &readings, context).await?;
         tracing::debug!(
             request_id = %context.request_id,
             shard = event.shard_id(),

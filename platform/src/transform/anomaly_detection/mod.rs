@@ -2,33 +2,48 @@
 //!
 //! **At-least-once in, exactly-once in effect.** The detectors of a shard are one object in S3, which is replaced only by
 //! whoever read its present version (`If-Match`). It holds for each device the last sequence number that was applied, so
-//! a batch that comes again changes nothing. Anomalies are one object a batch, written before the state under a name that
-//! the batch decides: a batch that comes again because its state was not written writes the same object again. Alerts
-//! go out before the state too, so one may come twice and none is lost; its `object` tells repetitions.
+//! a batch that comes again changes nothing.
+//!
+//! What a batch has to tell is part of the state that it leaves (`outbox.rs`): the object of its anomalies, byte by byte,
+//! and its alerts. It is told after the state was stored, and before the batch is answered as done; whoever finds a state
+//! tells its outbox before replacing it. So the lake has each anomaly once, however batches are cut, repeated, bisected or
+//! overtaken: an object is decided by one state, and its repetitions have the same name and the same bytes. An alert may
+//! come twice, and none is lost; its `id` tells repetitions.
 //!
 //! **A reading that is in the stream twice** counts once: the detectors know the last `seq` of each device, and pass over
 //! readings that are not above it. A device whose numbers begin anew has no detection until they are above it again, or
 //! until it was forgotten; devices keep their numbers when they start again.
 //!
-//! **What is not kept.** The event does not tell the parents of a shard, so after a reshard the detectors of a child
-//! begin anew. Between two attempts of one batch that Lambda cuts differently, an anomaly may be in two objects; shard
-//! and sequence number tell.
+//! **Reshards.** A shard without a state begins with those of its parents, as far as their devices are its own now
+//! (`parents.rs`). States of closed shards expire by the bucket's lifecycle.
+//!
+//! **What is not kept.** A batch that Lambda gives up for good after its state was stored has told nothing until the next
+//! batch of its shard or of a child comes. When a state is deleted, its detectors begin anew, and what was asked of devices
+//! stays asked until they have their next anomaly.
 //!
 //! **Attention.** A device with an anomaly is asked, by the desired state of its shadow, to publish more often, and no
-//! longer once it was quiet: see `attention.rs`. Whom this concerns is part of the shard's state (`asked.rs`), and what
-//! parents of a new shard have asked is found again in their states. When a state is deleted, what was asked stays asked
-//! until the device has its next anomaly.
+//! longer once it was quiet: see `attention.rs`. Whom this concerns is part of the shard's state (`asked.rs`).
 //!
-//! `detector.rs` decides what is unusual, `state.rs` keeps detectors and tells repetitions, `store.rs` is the object in S3,
-//! `handler.rs` puts them together.
+//! `detector` decides what is unusual, `state.rs` keeps detectors and tells repetitions, `format.rs` is how that is
+//! written, `store.rs` the object in S3, `object.rs` anomalies as Parquet, `alerts.rs` who is told; `handler.rs` puts them
+//! together.
 
+mod alerts;
 mod asked;
 mod attention;
+mod codec;
 mod detector;
+mod format;
 mod handler;
+mod metrics;
+mod object;
+mod old;
+mod outbox;
+mod parents;
 mod reading;
 mod report;
 mod schema;
+mod sequence;
 mod shadows;
 mod stack;
 mod state;
@@ -37,12 +52,16 @@ mod store;
 #[cfg(test)]
 mod attention_tests;
 #[cfg(test)]
+mod once_tests;
+#[cfg(test)]
 mod tests;
 
+pub use detector::{Assessment, Detector, Kind};
 pub use handler::{
-    ALERT_TOPIC_ARN, ANOMALY_BUCKET, ATTENTION, ATTENTION_INTERVAL_MIN_MS, ATTENTION_QUIET_S, AnomalyDetection,
-    HANDLER, STATE_BUCKET, VARIABLES,
+    ALERT_EVERY_S, ALERT_TOPIC_ARN, ANOMALY_BUCKET, ATTENTION, ATTENTION_INTERVAL_MIN_MS, ATTENTION_QUIET_S,
+    AnomalyDetection, HANDLER, METRIC_NAMESPACE, STATE_BUCKET, VARIABLES,
 };
+pub use metrics::{ALERTS, ALERTS_SUPPRESSED, ANOMALIES};
 pub use schema::ANOMALY_COLUMNS;
 pub use stack::{Outputs, STACK, anomaly_bucket, stack};
 

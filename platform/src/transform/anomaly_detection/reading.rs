@@ -22,6 +22,9 @@ pub(super) struct Reading<'a> {
     pub device_id: Cow<'a, str>,
     pub seq: u64,
     pub ts: i64,
+    /// `ts` corrected by the skew of the device's clock, where the enrichment knows it.
+    #[serde(default)]
+    pub event_at: Option<i64>,
     pub received_at: i64,
     #[serde(borrow)]
     pub metrics: Metrics<'a>,
@@ -59,6 +62,11 @@ impl<'de: 'a, 'a> Deserialize<'de> for Metrics<'a> {
 }
 
 impl<'a> Reading<'a> {
+    /// When it was measured, ms since the Unix epoch.
+    pub fn at_ms(&self) -> i64 {
+        self.event_at.unwrap_or(self.ts)
+    }
+
     /// Parses a record's data. The stream holds what the enrichment wrote; anything else is refused with a reason.
     pub fn parse(payload: &'a [u8]) -> Result<Self, String> {
         let reading: Reading<'a> = serde_json::from_slice(payload).map_err(|error| error.to_string())?;
@@ -87,6 +95,9 @@ mod tests {
         assert!(matches!(reading.device_id, Cow::Borrowed("pump-1")));
         assert!(matches!(reading.metrics.0[0].0, Cow::Borrowed("temp")));
         assert_eq!(reading.metrics.0, [("temp".into(), 21.5), ("rpm".into(), 900.0)]);
+        assert_eq!(reading.at_ms(), 1_772_323_200_000);
+        let corrected = VALID.replace("\"received_at\"", "\"event_at\":1772323199000,\"received_at\"");
+        assert_eq!(Reading::parse(corrected.as_bytes()).unwrap().at_ms(), 1_772_323_199_000);
     }
 
     #[test]

@@ -2,12 +2,12 @@
 
 use crate::template::glue::Column;
 
-/// Members of an anomaly: a line of an object below `anomalies/`.
+/// Columns of an anomaly: a row of a Parquet object below `anomalies/`.
 pub const ANOMALY_COLUMNS: [Column; 13] = [
     Column { name: "tenant_id", r#type: "string", comment: "Tenant" },
     Column { name: "device_id", r#type: "string", comment: "Device" },
     Column { name: "metric", r#type: "string", comment: "What was measured" },
-    Column { name: "kind", r#type: "string", comment: "What is unusual: a spike, a level shift, a flat line" },
+    Column { name: "kind", r#type: "string", comment: "What is unusual: spike, level-shift, drift, flatline, dropout" },
     Column { name: "score", r#type: "double", comment: "How unusual it is" },
     Column { name: "value", r#type: "double", comment: "The value, in canonical units" },
     Column { name: "expected", r#type: "double", comment: "What was expected" },
@@ -28,7 +28,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::transform::anomaly_detection::report::Anomaly;
+    use crate::transform::anomaly_detection::{Kind, report::Anomaly};
 
     #[test]
     fn the_columns_are_the_members_of_an_anomaly() {
@@ -36,7 +36,7 @@ mod tests {
             tenant_id: String::new(),
             device_id: String::new(),
             metric: String::new(),
-            kind: "spike",
+            kind: Kind::Spike,
             score: 0.5,
             value: 0.5,
             expected: 0.5,

@@ -4,20 +4,22 @@
 use std::collections::BTreeMap;
 
 use super::handler::{
-    ALERT_TOPIC_ARN, ANOMALY_BUCKET, ATTENTION, ATTENTION_INTERVAL_MIN_MS, ATTENTION_OFF, ATTENTION_QUIET_S, HANDLER,
-    STATE_BUCKET,
+    ALERT_EVERY_S, ALERT_TOPIC_ARN, ANOMALY_BUCKET, ATTENTION, ATTENTION_INTERVAL_MIN_MS, ATTENTION_OFF,
+    ATTENTION_QUIET_S, HANDLER, METRIC_NAMESPACE, STATE_BUCKET,
 };
 use super::{ANOMALY_PREFIX, STATE_PREFIX};
 use crate::declare::{
     DataBucket, FunctionSpec, READ_STREAM, add_bucket, add_function, data_key, decrypt, encrypt_and_decrypt,
+    keep_failed_batches,
 };
 use crate::naming::Naming;
 use crate::settings::Settings;
 use crate::template::iam::{Statement, allow};
-use crate::template::lambda::EventSourceMapping;
-use crate::template::s3::Bucket;
+use crate::template::lambda::{DestinationConfig, EventSourceMapping};
+use crate::template::s3::{Bucket, LifecycleRule};
 use crate::template::sns::{Subscription, Topic, TopicPolicy};
 use crate::template::{Expr, Handle, Published, Template};
+use crate::transform::enrichment::quarantine_bucket;
 use crate::transform::streaming;
 
 /// Name of the stack inside an environment.
@@ -48,6 +50,12 @@ pub fn anomaly_bucket(naming: Naming<'_>) -> Expr {
     naming.bucket("processed")
 }
 
+/// Days after which a state ends that no batch has replaced: those of a closed shard, which its children have taken over.
+/// A batch may come again, and a child may begin, for as long as the stream keeps records.
+fn state_days(settings: &Settings) -> u32 {
+    settings.stream_retention_hours.div_ceil(24) + 30
+}
+
 /// The stack's template.
 pub fn stack(settings: &Settings) -> Template {
     let naming = Naming::new(settings);
@@ -59,7 +67,7 @@ pub fn stack(settings: &Settings) -> Template {
         id: "StateBucket",
         name: naming.bucket("state"),
         what: "state",
-        lifecycle: Vec::new(),
+        lifecycle: vec![LifecycleRule::expire("end-of-closed-shards", state_days(settings))],
         unversioned: Some(
             "Every batch replaces the states: thousands of versions a day, to keep what detectors learn again from a few \
              readings.",
@@ -82,12 +90,14 @@ pub fn stack(settings: &Settings) -> Template {
             (STATE_BUCKET, state.name()),
             (ANOMALY_BUCKET, anomaly_bucket(naming)),
             (ALERT_TOPIC_ARN, topic.arn()),
+            (ALERT_EVERY_S, numbers.alert_every_s.to_string().into()),
+            (METRIC_NAMESPACE, format!("IotPlatform/{}", settings.env).into()),
             (ATTENTION, if numbers.attention.enabled { "on" } else { ATTENTION_OFF }.into()),
             (ATTENTION_INTERVAL_MIN_MS, numbers.attention.interval_min_ms.to_string().into()),
             (ATTENTION_QUIET_S, numbers.attention.quiet_s.to_string().into()),
         ]),
         policies: policies(naming, &stream, &state, &topic),
-        no_dead_letters: "It reads a stream: a batch that fails stays in the stream and is delivered again.",
+        no_dead_letters: "It reads a stream: a batch that fails is delivered again and then kept in the quarantine.",
     };
     let function = add_function(&mut template, settings, spec);
     template.add(
@@ -100,6 +110,9 @@ pub fn stack(settings: &Settings) -> Template {
             batch_size: numbers.batch_size,
             batching_window_s: numbers.batch_window_s,
             function_response_types: vec!["ReportBatchItemFailures"],
+            bisect_on_error: true,
+            retry_attempts: numbers.retry_attempts,
+            destination_config: DestinationConfig::on_failure(Expr::s3_arn(quarantine_bucket(naming))),
         },
     );
     template.publish(&outputs.alert_topic_arn, "Topic that is told of anomalies", topic.arn());
@@ -126,6 +139,7 @@ fn policies(
             ],
         ),
         ("write-anomalies", vec![allow(["s3:PutObject"], [anomalies]).in_this_account_only()]),
+        ("keep-failed-batches", keep_failed_batches(&quarantine_bucket(naming))),
         ("tell-of-anomalies", vec![allow(["sns:Publish"], [topic.arn()])]),
         (
             "ask-devices",

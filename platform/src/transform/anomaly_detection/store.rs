@@ -1,27 +1,30 @@
 //! The state of a shard as one object in S3, replaced by compare-and-swap.
+//!
+//! A second small object a shard says which outbox was told to its end, where that had alerts: another execution
+//! environment that finds the state would otherwise send them again. It may be lost or late; then alerts come twice.
 
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::primitives::{ByteStream, SdkBody};
 
 use super::STATE_PREFIX;
-use super::state::Shard;
+use super::outbox::Outbox;
+use super::parents::{Shards, hash_key};
+use super::state::{SERIES_MAX, Shard};
 use crate::calls::{CallError, Clock};
 
 /// States of so many shards are kept between invocations.
 const KEPT_MAX: usize = 4;
-/// The first state of a shard looks at so many states of other shards at most, those that were changed last.
-const INHERITED_MAX: usize = 16;
-/// It looks at none that was not changed for so long: longer than streams keep records by default.
-const INHERITED_FROM: Duration = Duration::from_secs(48 * 60 * 60);
 
 /// The state of a shard, and the version of its object that it was read from.
 #[derive(Debug)]
 pub(super) struct Loaded {
     pub shard_id: String,
     pub shard: Shard,
+    /// What may not have been told yet: the shard, and its outbox.
+    pub untold: Vec<(String, Outbox)>,
     /// Nothing when there is no object yet.
     etag: Option<String>,
 }
@@ -29,7 +32,7 @@ pub(super) struct Loaded {
 /// Why a state was not loaded.
 #[derive(Debug)]
 pub(super) enum LoadError {
-    /// S3 did not give it.
+    /// AWS did not give it.
     Call(CallError),
     /// The object is no state that this version reads.
     Unreadable(String),
@@ -38,7 +41,8 @@ pub(super) enum LoadError {
 /// What became of a new state.
 #[derive(Debug)]
 pub(super) enum Saved {
-    Yes,
+    /// It is there.
+    Yes(Box<Loaded>),
     /// Somebody else has replaced the object: what was worked out is void.
     Conflict,
     /// It may have been written or not.
@@ -50,99 +54,103 @@ pub(super) enum Saved {
 pub(super) struct Store {
     client: Client,
     bucket: String,
+    shards: Shards,
     clock: Clock,
-    /// The latest first. Each is at most a cache: S3 is asked whether it is still so.
+    /// The latest first. Each is at most a cache: S3 is asked whether it is still so. What they have to tell was told.
     kept: Mutex<Vec<Loaded>>,
+}
+
+/// What S3 has under a key.
+enum Object {
+    /// What is known already.
+    Same,
+    None,
+    Found(Vec<u8>, Option<String>),
+}
+
+impl From<CallError> for LoadError {
+    fn from(error: CallError) -> Self {
+        LoadError::Call(error)
+    }
 }
 
 fn key(shard_id: &str) -> String {
     format!("{STATE_PREFIX}/{shard_id}.bin")
 }
 
+/// Key of the object that says what was told.
+fn told_key(shard_id: &str) -> String {
+    format!("{STATE_PREFIX}/{shard_id}.told")
+}
+
 impl Store {
-    pub fn new(client: Client, bucket: &str, clock: Clock) -> Self {
-        Store { client, bucket: bucket.to_owned(), clock, kept: Mutex::default() }
+    pub fn new(client: Client, bucket: &str, shards: Shards, clock: Clock) -> Self {
+        Store { client, bucket: bucket.to_owned(), shards, clock, kept: Mutex::default() }
     }
 
-    /// The present state of a shard; an empty one when there is none.
-    pub async fn load(&self, shard_id: &str, deadline: SystemTime) -> Result<Loaded, LoadError> {
+    /// The present state of a shard of a stream. When there is none, it begins with what its parents have left.
+    pub async fn load(&self, stream: &str, shard_id: &str, deadline: SystemTime) -> Result<Loaded, LoadError> {
         let kept = self.take(shard_id);
         let etag = kept.as_ref().and_then(|kept| kept.etag.clone());
-        let call = || {
-            let get = self.client.get_object().bucket(&self.bucket).key(key(shard_id));
-            get.set_if_none_match(etag.clone()).send()
-        };
-        let empty = || Loaded { shard_id: shard_id.to_owned(), shard: Shard::default(), etag: None };
-        let object = match (self.clock.call_again(deadline, call).await, kept) {
-            (Ok(object), _) => object,
-            (Err(error), Some(kept)) if error.status == Some(304) => return Ok(kept),
-            (Err(error), _) if error.is("NoSuchKey") => {
-                let mut first = empty();
-                self.inherit(&mut first, deadline).await.map_err(LoadError::Call)?;
-                return Ok(first);
+        match (self.get(&key(shard_id), etag, deadline).await?, kept) {
+            (Object::Same, Some(kept)) => Ok(kept),
+            (Object::Same, None) => Err(CallError::without_answer("S3 knows of a version that was not named").into()),
+            (Object::None, _) => self.first(stream, shard_id, deadline).await,
+            (Object::Found(body, etag), _) => {
+                let shard = self.parse(shard_id, &body)?;
+                let untold = untold(shard_id, &shard);
+                Ok(Loaded { shard_id: shard_id.to_owned(), shard, untold: untold.into_iter().collect(), etag })
             }
-            (Err(error), _) => return Err(LoadError::Call(error)),
+        }
+    }
+
+    /// The first state of a shard.
+    async fn first(&self, stream: &str, shard_id: &str, deadline: SystemTime) -> Result<Loaded, LoadError> {
+        let tree = self.shards.of(stream, deadline).await?;
+        let (mut shard, mut all_untold) = (Shard::default(), Vec::new());
+        let mut walk = tree.walk(shard_id);
+        while let Some((parent, hashes)) = walk.next() {
+            let Object::Found(body, _) = self.get(&key(&parent), None, deadline).await? else {
+                walk.parents_of(&parent, &hashes);
+                continue;
+            };
+            let left = self.parse(&parent, &body)?;
+            // A parent whose last batch was given up may have something to tell.
+            all_untold.extend(untold(&parent, &left));
+            let devices = left.devices.len();
+            // The names of tenants have no `#`.
+            let is_own = |key: &str| key.split_once('#').is_some_and(|(_, device)| hashes.contains(&hash_key(device)));
+            shard.take_over(left, SERIES_MAX, is_own);
+            tracing::info!(shard_id, parent, devices, "a new shard goes on with what its parent knows");
+        }
+        Ok(Loaded { shard_id: shard_id.to_owned(), shard, untold: all_untold, etag: None })
+    }
+
+    /// Reads an object, unless it is of the version `known`.
+    async fn get(&self, key: &str, known: Option<String>, deadline: SystemTime) -> Result<Object, CallError> {
+        let call = || {
+            let get = self.client.get_object().bucket(&self.bucket).key(key);
+            get.set_if_none_match(known.clone()).send()
+        };
+        let object = match self.clock.call_again(deadline, call).await {
+            Ok(object) => object,
+            Err(error) if error.status == Some(304) => return Ok(Object::Same),
+            Err(error) if error.is("NoSuchKey") => return Ok(Object::None),
+            Err(error) => return Err(error),
         };
         let etag = object.e_tag().map(str::to_owned);
-        let body = match self.clock.in_time(deadline, object.body.collect()).await {
-            Some(Ok(body)) => body.to_vec(),
-            Some(Err(error)) => return Err(LoadError::Call(CallError::without_answer(error.to_string()))),
-            None => return Err(LoadError::Call(CallError::not_in_time())),
-        };
-        let shard = Shard::from_bytes(&body).map_err(|reason| {
-            LoadError::Unreadable(format!(
-                "s3://{}/{}: {reason}; delete the object to begin anew",
-                self.bucket,
-                key(shard_id)
-            ))
-        })?;
-        Ok(Loaded { shard_id: shard_id.to_owned(), shard, etag })
+        match self.clock.in_time(deadline, object.body.collect()).await {
+            Some(Ok(body)) => Ok(Object::Found(body.to_vec(), etag)),
+            Some(Err(error)) => Err(CallError::without_answer(error.to_string())),
+            None => Err(CallError::not_in_time()),
+        }
     }
 
-    /// Gives the first state of a shard what other shards have asked of devices: the shard may be a child of any of them,
-    /// and the event does not say of which. A parent is read to its end before its child, so its state is its last.
-    async fn inherit(&self, first: &mut Loaded, deadline: SystemTime) -> Result<(), CallError> {
-        let mut latest = self.recent(deadline).await?;
-        latest.sort_by_key(|(_, changed_s)| std::cmp::Reverse(*changed_s));
-        for (other, _) in latest.iter().take(INHERITED_MAX) {
-            let get = || self.client.get_object().bucket(&self.bucket).key(other).send();
-            let object = match self.clock.call_again(deadline, get).await {
-                Ok(object) => object,
-                Err(error) if error.is("NoSuchKey") => continue,
-                Err(error) => return Err(error),
-            };
-            let body = match self.clock.in_time(deadline, object.body.collect()).await {
-                Some(Ok(body)) => body.to_vec(),
-                Some(Err(error)) => return Err(CallError::without_answer(error.to_string())),
-                None => return Err(CallError::not_in_time()),
-            };
-            // A state that cannot be read is told by whoever reads it as his own.
-            if let Ok(left) = Shard::from_bytes(&body) {
-                first.shard.asked.inherit(&left.asked);
-            }
-        }
-        Ok(())
-    }
-
-    /// The states that were changed lately, with the second of their last change.
-    async fn recent(&self, deadline: SystemTime) -> Result<Vec<(String, i64)>, CallError> {
-        let since = (self.clock.now() - INHERITED_FROM).duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let since = i64::try_from(since.as_secs()).unwrap_or(i64::MAX);
-        let (mut found, mut token) = (Vec::new(), None::<String>);
-        loop {
-            let list = || {
-                let list = self.client.list_objects_v2().bucket(&self.bucket).prefix(format!("{STATE_PREFIX}/"));
-                list.set_continuation_token(token.clone()).send()
-            };
-            let page = self.clock.call_again(deadline, list).await?;
-            let changed =
-                page.contents().iter().filter_map(|object| Some((object.key()?, object.last_modified()?.secs())));
-            found.extend(changed.filter(|(_, at)| *at >= since).map(|(key, at)| (key.to_owned(), at)));
-            token = page.next_continuation_token().map(str::to_owned);
-            if token.is_none() {
-                return Ok(found);
-            }
-        }
+    fn parse(&self, shard_id: &str, body: &[u8]) -> Result<Shard, LoadError> {
+        Shard::from_bytes(body).map_err(|reason| {
+            let (bucket, key) = (&self.bucket, key(shard_id));
+            LoadError::Unreadable(format!("s3://{bucket}/{key}: {reason}; delete the object to begin anew"))
+        })
     }
 
     /// Replaces the state that `loaded` was read from.
@@ -159,15 +167,29 @@ impl Store {
         match self.clock.call(deadline, put.send()).await {
             Ok(answer) => {
                 loaded.etag = answer.e_tag().map(str::to_owned);
-                self.keep(loaded);
-                Saved::Yes
+                Saved::Yes(Box::new(loaded))
             }
             Err(error) if matches!(error.status, Some(404 | 409 | 412)) => Saved::Conflict,
             Err(error) => Saved::Unknown(error),
         }
     }
 
-    /// Keeps a state that is as S3 has it.
+    /// Whether this outbox of a shard is known to be told.
+    pub async fn was_told(&self, shard_id: &str, outbox: &Outbox, deadline: SystemTime) -> Result<bool, CallError> {
+        let found = self.get(&told_key(shard_id), None, deadline).await?;
+        Ok(matches!(found, Object::Found(id, _) if id == outbox.id.as_bytes()))
+    }
+
+    /// An outbox of a shard was told.
+    pub async fn told(&self, shard_id: &str, outbox: &Outbox, deadline: SystemTime) -> Result<(), CallError> {
+        let call = || {
+            let body = ByteStream::new(SdkBody::from(outbox.id.as_str()));
+            self.client.put_object().bucket(&self.bucket).key(told_key(shard_id)).body(body).send()
+        };
+        self.clock.call_again(deadline, call).await.map(drop)
+    }
+
+    /// Keeps a state that is as S3 has it, and whose outbox was told.
     pub fn keep(&self, loaded: Loaded) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if loaded.etag.is_some() {
@@ -181,4 +203,9 @@ impl Store {
         let index = kept.iter().position(|kept| kept.shard_id == shard_id)?;
         Some(kept.remove(index))
     }
+}
+
+/// What a state that was found may still have to tell.
+fn untold(shard_id: &str, shard: &Shard) -> Option<(String, Outbox)> {
+    (!shard.outbox.is_empty()).then(|| (shard_id.to_owned(), shard.outbox.clone()))
 }

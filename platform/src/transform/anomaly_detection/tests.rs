@@ -1,4 +1,4 @@
-//! The function on the real SDK, against S3, SNS and shadows in memory that fail on demand.
+//! The function on the real SDK, against S3, SNS, Kinesis and shadows in memory that fail on demand.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -21,7 +21,10 @@ pub(super) struct Cloud {
     /// Object and number of its version, by key.
     objects: BTreeMap<String, (Vec<u8>, u64)>,
     versions: u64,
-    pub(super) alerts: Vec<Value>,
+    /// Messages with their attributes.
+    pub(super) alerts: Vec<(Value, BTreeMap<String, Value>)>,
+    /// Shards of the stream as Kinesis lists them.
+    pub(super) shards: Vec<Value>,
     /// Shadows by thing.
     pub(super) shadows: BTreeMap<String, Value>,
     /// Intervals that were desired: thing, ms.
@@ -39,10 +42,7 @@ impl Cloud {
         assert!(request.uri().contains(bucket), "{}", request.uri());
         let present = self.objects.get(&key).map(|(_, version)| format!("\"v{version}\""));
         let (wanted, absent) = (request.headers().get("if-match"), request.headers().get("if-none-match"));
-        assert!(
-            !key.starts_with("state/") || wanted.is_some() != absent.is_some(),
-            "a state is put without a condition"
-        );
+        assert!(!key.ends_with(".bin") || wanted.is_some() != absent.is_some(), "a state is put without a condition");
         match (present, wanted) {
             (None, Some(_)) => return Reply::error(request, 404, "NoSuchKey"),
             (Some(present), Some(wanted)) if present != wanted => {
@@ -56,18 +56,38 @@ impl Cloud {
         Reply { headers: vec![("etag", format!("\"v{}\"", self.versions))], ..Reply::ok("") }
     }
 
-    /// All objects of the bucket of states, changed at the time at which tests begin.
-    fn list(&self, request: &HttpRequest) -> Reply {
-        assert!(
-            request.uri().contains("//states.s3.") && request.uri().contains("prefix=state%2F"),
-            "{}",
-            request.uri()
-        );
-        let object = |key: &String| {
-            format!("<Contents><Key>{key}</Key><LastModified>2026-03-01T00:00:00.000Z</LastModified></Contents>")
+    /// One page a shard, so that pages matter.
+    fn list_shards(&self, request: &HttpRequest) -> Reply {
+        let body = testing::body(request);
+        let from = match (body["StreamName"].as_str(), body["NextToken"].as_str()) {
+            (Some("s"), None) => 0,
+            (None, Some(token)) => token.parse::<usize>().expect("a token of this answer"),
+            other => panic!("{other:?}"),
         };
-        let objects: String = self.objects.keys().filter(|key| key.starts_with("state/")).map(object).collect();
-        Reply::ok(format!("<ListBucketResult>{objects}</ListBucketResult>"))
+        let more = (from + 1 < self.shards.len()).then(|| (from + 1).to_string());
+        Reply::ok(json!({"Shards": self.shards.get(from..from + 1).unwrap_or_default(), "NextToken": more}).to_string())
+    }
+
+    fn publish(&mut self, request: &HttpRequest) -> Reply {
+        let form = testing::form(request);
+        assert_eq!(form["TopicArn"], "arn:aws:sns:eu-west-1:1:t");
+        let mut attributes = BTreeMap::new();
+        for n in 1.. {
+            let member = |name: &str| form.get(&format!("MessageAttributes.entry.{n}.{name}"));
+            let Some(name) = member("Name") else { break };
+            let value = member("Value.StringValue").expect("it has a value");
+            let value = match member("Value.DataType").map(String::as_str) {
+                Some("String") => value.as_str().into(),
+                Some("String.Array") => serde_json::from_str(value).expect("an array of texts"),
+                other => panic!("{other:?}"),
+            };
+            attributes.insert(name.clone(), value);
+        }
+        let attribute_bytes: usize =
+            form.iter().filter(|(name, _)| name.starts_with("MessageAttributes")).map(|(_, value)| value.len()).sum();
+        assert!(form["Message"].len() + attribute_bytes < 262_144 && form["Subject"].len() <= 100);
+        self.alerts.push((serde_json::from_str(&form["Message"]).expect("an alert is JSON"), attributes));
+        Reply::ok("<PublishResponse><PublishResult><MessageId>m</MessageId></PublishResult></PublishResponse>")
     }
 
     /// The data plane of AWS IoT.
@@ -92,6 +112,11 @@ impl Cloud {
         Reply::ok("{}")
     }
 
+    /// The bytes of an object.
+    pub(super) fn object(&self, key: &str) -> Option<&[u8]> {
+        self.objects.get(key).map(|(bytes, _)| bytes.as_slice())
+    }
+
     fn get(&self, request: &HttpRequest) -> Reply {
         let Some((body, version)) = self.objects.get(testing::path(request)) else {
             return Reply::error(request, 404, "NoSuchKey");
@@ -109,6 +134,8 @@ impl Services for Cloud {
         ("STATE_BUCKET", "states"),
         ("ANOMALY_BUCKET", "findings"),
         ("ALERT_TOPIC_ARN", "arn:aws:sns:eu-west-1:1:t"),
+        ("ALERT_EVERY_S", "60"),
+        ("METRIC_NAMESPACE", "IotPlatform/test"),
         ("ATTENTION", "on"),
         ("ATTENTION_INTERVAL_MIN_MS", "1000"),
         ("ATTENTION_QUIET_S", "600"),
@@ -122,19 +149,13 @@ impl Services for Cloud {
         match operation {
             "PutObject" => self.put(request),
             "GetObject" => self.get(request),
-            "ListObjectsV2" => self.list(request),
+            "ListShards" => self.list_shards(request),
             "GET endpoint" => {
                 assert!(request.uri().ends_with("?endpointType=iot%3AData-ATS"), "{}", request.uri());
                 Reply::ok(json!({"endpointAddress": "a1-ats.iot.example.com"}).to_string())
             }
             call if call.contains(" things/") && call.ends_with("/shadow") => self.shadow(request),
-            "Publish" => {
-                let form = testing::form(request);
-                assert_eq!(form["TopicArn"], "arn:aws:sns:eu-west-1:1:t");
-                assert!(form["Message"].len() < 262_144 && form["Subject"].len() <= 100);
-                self.alerts.push(serde_json::from_str(&form["Message"]).expect("an alert is JSON"));
-                Reply::ok("<PublishResponse><PublishResult><MessageId>m</MessageId></PublishResult></PublishResponse>")
-            }
+            "Publish" => self.publish(request),
             other => panic!("the function calls {other}"),
         }
     }
@@ -162,7 +183,7 @@ impl Account {
         Ok(again.is_empty())
     }
 
-    fn object(&self, key: &str) -> Vec<u8> {
+    fn stored(&self, key: &str) -> Vec<u8> {
         self.state().objects[key].0.clone()
     }
 
@@ -170,12 +191,22 @@ impl Account {
     pub(super) fn anomalies(&self) -> Vec<(String, Value)> {
         let state = self.state();
         let objects = state.objects.iter().filter(|(key, _)| key.starts_with("anomalies/"));
-        let lines = objects.flat_map(|(key, (body, _))| {
-            let text = std::str::from_utf8(body).expect("anomalies are text");
-            text.lines().map(|line| (key.clone(), serde_json::from_str(line).expect("a line is JSON")))
-        });
-        lines.collect()
+        let rows =
+            objects.flat_map(|(key, (body, _))| object::read(body.clone()).into_iter().map(|row| (key.clone(), row)));
+        rows.collect()
     }
+}
+
+/// A shard as Kinesis lists it.
+pub(super) fn shard(id: &str, parent: Option<&str>, hashes: std::ops::RangeInclusive<u128>) -> Value {
+    let mut shard = json!({
+        "ShardId": id, "SequenceNumberRange": {"StartingSequenceNumber": "1"},
+        "HashKeyRange": {"StartingHashKey": hashes.start().to_string(), "EndingHashKey": hashes.end().to_string()},
+    });
+    if let Some(parent) = parent {
+        shard["ParentShardId"] = parent.into();
+    }
+    shard
 }
 
 /// A reading of a device, the `n`th of it.
@@ -207,19 +238,28 @@ fn a_spike_is_written_told_and_not_found_again_when_its_batch_comes_again() {
     let found = account.anomalies();
     assert_eq!(found.len(), 1);
     let (key, anomaly) = &found[0];
-    assert_eq!(key, &format!("anomalies/2026/03/01/00/{SHARD}-1100.ndjson"));
+    assert_eq!(key, &format!("anomalies/2026/03/01/00/{SHARD}-1100.parquet"));
     assert_eq!((&anomaly["kind"], &anomaly["device_id"], &anomaly["seq"]), (&json!("spike"), &json!("a"), &json!(150)));
     assert_eq!((&anomaly["metric"], &anomaly["sequence_number"]), (&json!("temp"), &json!("1150")));
     assert!((0.5..=1.0).contains(&anomaly["score"].as_f64().unwrap()), "{anomaly}");
-    let (state, alerts) = (account.object(STATE_KEY), account.state().alerts.clone());
+    let (state, alerts) = (account.stored(STATE_KEY), account.state().alerts.clone());
     assert_eq!(alerts.len(), 1);
-    assert_eq!((&alerts[0]["object"], &alerts[0]["spikes"]), (&json!(format!("s3://findings/{key}")), &json!(1)));
+    let (message, attributes) = &alerts[0];
+    let id = format!("{SHARD}-1100-0");
+    assert_eq!((&message["object"], &message["id"]), (&json!(format!("s3://findings/{key}")), &json!(id)));
+    assert_eq!(message["alerts"].as_array().map(Vec::len), Some(1));
+    let alert = &message["alerts"][0];
+    assert_eq!((&alert["device_id"], &alert["kind"], &alert["seq"]), (&json!("a"), &json!("spike"), &json!(150)));
+    let expected = [("device", json!(["a"])), ("kind", json!(["spike"])), ("tenant", json!("acme"))];
+    assert!(expected.iter().all(|(name, value)| attributes[*name] == *value), "{attributes:?}");
+    assert_eq!(attributes["severity"], message["severity"]);
     account.state().calls.clear();
-    for function in [&function, &account.function()] {
-        assert!(account.invoke(function, 1100, &batch).unwrap());
-    }
-    assert_eq!(account.state().calls, ["GetObject", "GetObject"], "nothing is written again");
-    assert_eq!((account.object(STATE_KEY), account.anomalies()), (state, found));
+    assert!(account.invoke(&function, 1100, &batch).unwrap());
+    assert_eq!(account.state().calls, ["GetObject"], "nothing is written again");
+    // Another environment finds that it was told.
+    assert!(account.invoke(&account.function(), 1100, &batch).unwrap());
+    assert_eq!(account.state().calls, ["GetObject", "GetObject", "GetObject"]);
+    assert_eq!((account.stored(STATE_KEY), account.anomalies(), account.state().alerts.len()), (state, found, 1));
 }
 
 #[test]
@@ -228,13 +268,13 @@ fn a_reading_that_is_in_the_stream_twice_moves_no_detector_and_is_told_once() {
     let function = account.function();
     assert!(account.invoke(&function, 1000, &readings("a", 0..100, &[])).unwrap());
     assert!(account.invoke(&function, 1100, &readings("a", 100..110, &[105])).unwrap());
-    let (state, found) = (account.object(STATE_KEY), account.anomalies());
+    let (state, found) = (account.stored(STATE_KEY), account.anomalies());
     assert_eq!((found.len(), account.state().alerts.len()), (1, 1));
     account.state().calls.clear();
     // The same readings are records of their own: the enrichment wrote them again.
     assert!(account.invoke(&function, 1200, &readings("a", 100..110, &[105])).unwrap());
     assert_eq!(account.state().calls, ["GetObject"], "nothing is written and nobody is told");
-    assert_eq!((account.object(STATE_KEY), account.anomalies()), (state, found));
+    assert_eq!((account.stored(STATE_KEY), account.anomalies()), (state, found));
     // A batch that holds some again goes on with the others only.
     let alone = Account::default();
     let alone_function = alone.function();
@@ -244,7 +284,7 @@ fn a_reading_that_is_in_the_stream_twice_moves_no_detector_and_is_told_once() {
     let mixed: Vec<String> = readings("a", 105..110, &[105]).into_iter().chain(readings("a", 110..120, &[])).collect();
     assert!(account.invoke(&function, 1300, &mixed).unwrap());
     assert!(alone.invoke(&alone_function, 1305, &readings("a", 110..120, &[])).unwrap());
-    assert_eq!(account.object(STATE_KEY), alone.object(STATE_KEY));
+    assert_eq!(account.stored(STATE_KEY), alone.stored(STATE_KEY));
     assert_eq!(account.state().alerts.len(), 1);
 }
 
@@ -255,8 +295,8 @@ fn a_batch_costs_two_calls() {
     for n in 0..3 {
         account.state().calls.clear();
         assert!(account.invoke(&function, 1000 + 100 * n, &readings("a", 100 * n..100 * (n + 1), &[])).unwrap());
-        // The first batch of a shard looks for what its parents have left.
-        account.state().calls.retain(|call| n > 0 || call != "ListObjectsV2");
+        // The first batch of a shard looks for its parents.
+        account.state().calls.retain(|call| n > 0 || call != "ListShards");
         assert_eq!(account.state().calls, ["GetObject", "PutObject"]);
     }
 }
@@ -285,13 +325,13 @@ fn another_execution_environment_goes_on_where_the_first_one_was() {
         assert!(account.invoke(&environments[n % 3], 1000 + 50 * n, &batch).unwrap());
         assert!(alone.invoke(&function, 1000 + 50 * n, &batch).unwrap());
     }
-    assert_eq!(account.object(STATE_KEY), alone.object(STATE_KEY));
+    assert_eq!(account.stored(STATE_KEY), alone.stored(STATE_KEY));
     assert_eq!(account.anomalies(), alone.anomalies());
     assert_eq!(account.anomalies().len(), 2);
 }
 
 #[test]
-fn a_conflict_makes_the_batch_be_worked_out_again_and_what_was_told_is_put_right() {
+fn a_conflict_makes_the_batch_be_worked_out_again() {
     let account = Account::default();
     let alone = Account::default();
     let first = readings("a", 0..100, &[]);
@@ -300,24 +340,24 @@ fn a_conflict_makes_the_batch_be_worked_out_again_and_what_was_told_is_put_right
         assert!(account.invoke(&account.function(), 1000, &first).unwrap());
     }
     assert!(alone.invoke(&alone.function(), 2000, &batch).unwrap());
-    let other = alone.object(STATE_KEY);
+    let other = alone.stored(STATE_KEY);
     // Right before the state is stored, the same batch is stored by another invocation.
     let mut puts = 0;
     account.state().hook = Some(Box::new(move |operation, cloud| {
         puts += usize::from(operation == "PutObject");
-        if operation == "PutObject" && puts == 2 {
+        if operation == "PutObject" && puts == 1 {
             cloud.versions += 1;
             cloud.objects.insert(STATE_KEY.to_owned(), (other.clone(), cloud.versions));
         }
     }));
     assert!(account.invoke(&account.function(), 2000, &batch).unwrap());
-    assert_eq!(account.object(STATE_KEY), alone.object(STATE_KEY));
+    assert_eq!(account.stored(STATE_KEY), alone.stored(STATE_KEY));
     assert_eq!(account.anomalies(), alone.anomalies());
     assert_eq!(account.state().alerts.len(), 1);
 }
 
 #[test]
-fn findings_of_a_state_that_was_void_are_overwritten() {
+fn findings_of_a_state_that_was_void_are_told_to_nobody() {
     // With the state of the first batch the second one has a spike; the state that another invocation has stored
     // meanwhile knows nothing of the device, and there is none.
     let account = Account::default();
@@ -326,13 +366,14 @@ fn findings_of_a_state_that_was_void_are_overwritten() {
     let mut puts = 0;
     account.state().hook = Some(Box::new(move |operation, cloud| {
         puts += usize::from(operation == "PutObject");
-        if operation == "PutObject" && puts == 2 {
+        if operation == "PutObject" && puts == 1 {
             cloud.versions += 1;
             cloud.objects.insert(STATE_KEY.to_owned(), (fresh.clone(), cloud.versions));
         }
     }));
     assert!(account.invoke(&account.function(), 1100, &readings("a", 100..110, &[105])).unwrap());
     assert!(account.anomalies().is_empty(), "{:?}", account.anomalies());
+    assert!(account.state().alerts.is_empty());
 }
 
 #[test]
@@ -344,46 +385,109 @@ fn a_state_that_cannot_be_read_is_named_and_not_overwritten() {
         matches!(&error, FunctionError::State(text) if text.contains(STATE_KEY) && text.contains("delete")),
         "{error}"
     );
-    assert_eq!(account.object(STATE_KEY), b"not a state");
+    assert_eq!(account.stored(STATE_KEY), b"not a state");
 }
 
 #[test]
 fn whatever_fails_for_good_the_batch_comes_again_before_the_deadline() {
-    for operation in ["GetObject", "PutObject", "Publish"] {
+    // The state is the first object that is put, the object of anomalies the second, what was told the third.
+    for (operation, from) in [("GetObject", 0), ("PutObject", 0), ("PutObject", 1), ("PutObject", 2), ("Publish", 0)] {
         for fault in [Fault::Answer(403, "AccessDenied"), Fault::Answer(503, "SlowDown"), Fault::Silence] {
             let account = Account::default();
             let function = account.function();
             assert!(account.invoke(&function, 1000, &readings("a", 0..100, &[])).unwrap());
-            let before = (account.object(STATE_KEY), account.state().elapsed);
-            account.fail_calls(move |call| (call == operation).then_some(fault));
+            let before = (account.stored(STATE_KEY), account.state().elapsed);
+            let mut calls = 0;
+            account.fail_calls(move |call| {
+                calls += usize::from(call == operation);
+                (call == operation && calls > from).then_some(fault)
+            });
             let batch = readings("a", 100..200, &[150]);
-            assert!(!account.invoke(&function, 1100, &batch).unwrap(), "{operation} {fault:?}");
-            assert_eq!(account.object(STATE_KEY), before.0);
-            assert!(account.state().elapsed - before.1 < Duration::from_secs(60), "{operation} {fault:?}");
+            let case = format!("{operation} {from} {fault:?}");
+            assert!(!account.invoke(&function, 1100, &batch).unwrap(), "{case}");
+            let stored = operation == "Publish" || from > 0;
+            assert_eq!(account.stored(STATE_KEY) != before.0, stored, "{case}");
+            assert!(account.state().elapsed - before.1 < Duration::from_secs(60), "{case}");
             account.fail_calls(|_| None);
             assert!(account.invoke(&function, 1100, &batch).unwrap());
             assert_eq!(account.anomalies().len(), 1);
+            let ids: Vec<Value> = account.state().alerts.iter().map(|(message, _)| message["id"].clone()).collect();
+            assert!(!ids.is_empty() && ids.iter().all(|id| *id == format!("{SHARD}-1100-0")), "{case}: {ids:?}");
         }
     }
 }
 
 #[test]
-fn an_alert_names_the_worst_and_stays_within_a_message() {
+fn what_a_batch_that_was_given_up_has_to_tell_is_told_before_the_next_state() {
+    let account = Account::default();
+    assert!(account.invoke(&account.function(), 1000, &readings("a", 0..100, &[])).unwrap());
+    account.fail_calls(|call| (call == "Publish").then_some(Fault::Answer(403, "AuthorizationError")));
+    assert!(!account.invoke(&account.function(), 1100, &readings("a", 100..110, &[105])).unwrap());
+    account.fail_calls(|_| None);
+    account.state().calls.clear();
+    // Lambda has given the batch up; the next one comes.
+    assert!(account.invoke(&account.function(), 1200, &readings("a", 110..120, &[])).unwrap());
+    let expected = ["GetObject", "GetObject", "PutObject", "Publish", "PutObject", "PutObject"];
+    assert_eq!(account.state().calls, expected, "state and told; object, alert, told; state");
+    assert_eq!((account.anomalies().len(), account.state().alerts.len()), (1, 1));
+}
+
+#[test]
+fn a_device_and_kind_is_told_once_in_the_hold_time_and_the_rest_is_counted() {
+    let account = Account::default();
+    let function = account.function();
+    assert!(account.invoke(&function, 1000, &readings("a", 0..100, &[])).unwrap());
+    // A reading a second: the hold is 60 s.
+    let spikes = [110, 130, 150, 169, 171, 190];
+    for n in 10..20 {
+        let range = 10 * n..10 * (n + 1);
+        assert!(account.invoke(&account.function(), 1000 + 10 * n, &readings("a", range, &spikes)).unwrap());
+    }
+    assert_eq!(account.anomalies().len(), spikes.len());
+    let state = account.state();
+    let told: Vec<&Value> = state.alerts.iter().map(|(message, _)| &message["alerts"][0]["seq"]).collect();
+    assert_eq!(told, [110, 171]);
+    let lines: Vec<Value> = state.metrics.iter().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let sum = |name: &str| lines.iter().map(|line| line[name].as_u64().expect("a count")).sum::<u64>();
+    assert_eq!((sum(ANOMALIES), sum(ALERTS), sum(ALERTS_SUPPRESSED)), (6, 2, 4));
+    let directive = &lines[0]["_aws"]["CloudWatchMetrics"][0];
+    assert_eq!((&directive["Namespace"], &directive["Dimensions"]), (&json!("IotPlatform/test"), &json!([[]])));
+    let names = directive["Metrics"].as_array().unwrap().iter().map(|metric| metric["Name"].as_str().unwrap());
+    assert_eq!(names.collect::<Vec<_>>(), [ANOMALIES, ALERTS, ALERTS_SUPPRESSED]);
+}
+
+#[test]
+fn messages_are_of_one_tenant_and_stay_within_the_size_of_one() {
     let account = Account::default();
     let function = account.function();
     let devices: Vec<String> = (0..300).map(|n| format!("{n:\u{1}>250}")).collect();
+    let batch = |n: usize, value: fn(usize, u32) -> f64| -> Vec<String> {
+        let reading = |(device, id): (u32, &String)| {
+            let text = reading(id, n, value(n, device));
+            if device < 290 { text } else { text.replace("acme", "globex") }
+        };
+        (0..).zip(&devices).map(reading).collect()
+    };
     for n in 0..40 {
-        let batch: Vec<String> = devices.iter().map(|device| reading(device, n, usual(n))).collect();
-        assert!(account.invoke(&function, 1000 + 1000 * n, &batch).unwrap());
+        assert!(account.invoke(&function, 1000 + 1000 * n, &batch(n, |n, _| usual(n))).unwrap());
     }
-    let off = |(n, device): (usize, &String)| reading(device, 40, 100.0 + f64::from(u32::try_from(n).unwrap()));
-    let batch: Vec<String> = devices.iter().enumerate().map(off).collect();
+    let batch = batch(40, |_, device| 100.0 + f64::from(device));
     assert!(account.invoke(&function, 90_000, &batch).unwrap());
     assert_eq!(account.anomalies().len(), 300);
-    let alert = account.state().alerts[0].clone();
-    assert_eq!(alert["anomalies"], 300);
-    let worst = alert["worst"].as_array().unwrap();
-    assert_eq!((worst.len(), &worst[0]["value"]), (20, &json!(399.0)));
+    let state = account.state();
+    let mut told = BTreeMap::<&str, Vec<usize>>::new();
+    for (message, attributes) in &state.alerts {
+        let alerts = message["alerts"].as_array().unwrap();
+        assert_eq!(attributes["tenant"], message["tenant_id"]);
+        assert_eq!(attributes["device"].as_array().map(Vec::len), Some(alerts.len()));
+        told.entry(message["tenant_id"].as_str().unwrap()).or_default().push(alerts.len());
+    }
+    let mut of_acme = vec![20; 14];
+    of_acme.push(10);
+    assert_eq!(told, BTreeMap::from([("acme", of_acme), ("globex", vec![10])]));
+    assert_eq!(state.alerts[0].0["alerts"][0]["value"], json!(389.0), "the worst first");
+    let ids: std::collections::BTreeSet<String> = state.alerts.iter().map(|(m, _)| m["id"].to_string()).collect();
+    assert_eq!(ids.len(), state.alerts.len());
 }
 
 proptest! {
@@ -440,11 +544,14 @@ proptest! {
             let quiet = [readings("a", n..n + 1, &[]), readings("b", n..n + 1, &[])].concat();
             prop_assert!(account.invoke(&account.function(), 10_000 + n, &quiet).unwrap());
         }
-        prop_assert_eq!(account.object(STATE_KEY), alone.object(STATE_KEY));
+        prop_assert_eq!(account.stored(STATE_KEY), alone.stored(STATE_KEY));
         for device in ["a", "b"] {
             let desired = account.state().shadows[device]["state"]["desired"]["publish_interval_ms"].clone();
             prop_assert!(desired.is_null() || desired == 60_000, "{}: {}", device, desired);
         }
-        prop_assert!(account.state().alerts.len() >= alone.state().alerts.len(), "no alert is lost");
+        let ids = |account: &Account| -> std::collections::BTreeSet<String> {
+            account.state().alerts.iter().map(|(message, _)| message["id"].to_string()).collect()
+        };
+        prop_assert_eq!(ids(&account), ids(&alone), "no alert is lost, and one that comes again is known");
     }
 }

@@ -8,7 +8,7 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::DisplayErrorContext;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 
-use super::cache::{Cache, Known};
+use super::cache::{Cache, Entry};
 use super::units::{self, Conversion};
 use crate::calls::Clock;
 use crate::function::FunctionError;
@@ -19,6 +19,8 @@ const CALL_KEYS_MAX: usize = 100;
 /// Most devices that are remembered. Equal entries are one value, so a device costs its key and its place in a map:
 /// about 150 bytes, 15 MB in all.
 const REMEMBERED_MAX: usize = 100_000;
+/// Most absences that are remembered: 1.5 MB.
+const ABSENCES_MAX: usize = 10_000;
 /// Type of a device whose item names none.
 const UNSPECIFIED: &str = "unspecified";
 
@@ -94,6 +96,15 @@ impl Kinds {
     }
 }
 
+/// A device of a batch.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wanted<'r> {
+    pub tenant: &'r str,
+    pub device: &'r str,
+    /// When the newest of its readings arrived.
+    pub newest: SystemTime,
+}
+
 /// The directory, and what is remembered of it.
 #[derive(Debug)]
 pub(super) struct Directory {
@@ -107,36 +118,42 @@ pub(super) struct Directory {
 impl Directory {
     /// The directory in `table`.
     pub fn new(client: Client, table: &str, clock: Clock) -> Self {
-        let cache = Mutex::new(Cache::new(REMEMBERED_MAX));
+        let cache = Mutex::new(Cache::new(REMEMBERED_MAX, ABSENCES_MAX));
         Directory { client, table: table.to_owned(), clock, cache, kinds: Mutex::default() }
     }
 
-    /// The entries of the devices (tenant, device), in the same order; nothing for a device that has none.
-    pub async fn resolve(&self, devices: &[(&str, &str)], deadline: SystemTime) -> Result<Vec<Known>, FunctionError> {
-        let mut entries: Vec<Known> = vec![None; devices.len()];
+    /// The entries of the devices, in the same order.
+    pub async fn resolve(&self, devices: &[Wanted<'_>], deadline: SystemTime) -> Result<Vec<Entry>, FunctionError> {
+        let mut entries: Vec<Option<Entry>> = vec![None; devices.len()];
         let mut missing: Vec<(usize, String)> = Vec::new();
         self.with_cache(|cache| {
             let now = self.clock.now();
-            for (index, (tenant, device)) in devices.iter().enumerate() {
+            for (index, Wanted { tenant, device, newest }) in devices.iter().enumerate() {
                 let key = device_key(tenant, device);
-                match cache.get(&key, now) {
-                    Some(known) => entries[index] = known,
-                    None => missing.push((index, key)),
+                entries[index] = cache.get(&key, *newest, now);
+                if entries[index].is_none() {
+                    missing.push((index, key));
                 }
             }
         });
         for call in missing.chunks(CALL_KEYS_MAX) {
+            // What arrives while the call is under way arrives after the look.
+            let asked = self.clock.now();
             let found = self.get(call.iter().map(|(_, key)| key.as_str()), deadline).await?;
             self.with_cache(|cache| {
-                let now = self.clock.now();
                 for (index, key) in call {
                     let known = found.iter().find(|(name, _)| name == key).map(|(_, device)| device.clone());
-                    cache.insert(key.clone(), known.clone(), now);
-                    entries[*index] = known;
+                    entries[*index] = Some(cache.insert(key.clone(), known, asked));
                 }
             });
         }
-        Ok(entries)
+        Ok(entries.into_iter().map(|entry| entry.expect("each is remembered or was looked up")).collect())
+    }
+
+    /// Remembers that a reading of this device has waited for it in vain: its others are not waited for.
+    pub fn give_up(&self, tenant: &str, device: &str) {
+        let now = self.clock.now();
+        self.with_cache(|cache| cache.give_up(&device_key(tenant, device), now));
     }
 
     fn with_cache(&self, act: impl FnOnce(&mut Cache)) {

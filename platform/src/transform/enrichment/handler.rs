@@ -6,12 +6,14 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use aws_types::SdkConfig;
 
-use super::cache::Known;
-use super::directory::{Directory, Unit};
+use super::cache::{Absence, Entry};
+use super::directory::{Device, Directory, Unit, Wanted};
 use super::quarantine::Quarantine;
-use super::reading::Reading;
+use super::reading::{Metric, Reading};
 use super::rejection::{Reason, Rejection};
-use super::schema::{AHEAD, AHEAD_AFTER_MS, Enriched, LATE, LATE_AFTER_MS, Metrics, UNIT_UNDECLARED};
+use super::schema::{AHEAD, AHEAD_AFTER_MS, Canonical, Enriched, Flags, LATE, LATE_AFTER_MS, SKEWED, UNIT_UNDECLARED};
+use super::skew::skew_ms;
+use super::units;
 use super::writer::{Outgoing, Writer};
 use crate::calls::{Clock, client, client_config};
 use crate::function::{ConfigError, Environment, Function, FunctionError, InvocationContext};
@@ -34,14 +36,13 @@ pub const VARIABLES: [&str; 3] = [DIRECTORY_TABLE, ENRICHED_STREAM, QUARANTINE_B
 const QUARANTINE_TIME: Duration = Duration::from_secs(3);
 
 /// So long a reading of a device that the directory does not know waits in its stream, with all that is behind it in its
-/// shard. A device may only publish when the registry names its tenant, so the device tagger is about to write its item: at
+/// shard, unless a reading of the same device has waited in vain before. A device may only publish when the registry names its tenant, so the device tagger is about to write its item: at
 /// once, or at its second or third attempt, which Lambda makes after one and two minutes more.
 pub(super) const UNKNOWN_WAITS: Duration = Duration::from_secs(4 * 60);
 
 /// The enrichment function.
 #[derive(Debug)]
 pub struct Enrichment {
-    clock: Clock,
     directory: Directory,
     quarantine: Quarantine,
     writer: Writer,
@@ -66,21 +67,8 @@ impl Enrichment {
         Ok(Enrichment {
             directory: Directory::new(client!(aws_sdk_dynamodb, &config), table, clock.clone()),
             quarantine: Quarantine::new(client!(aws_sdk_s3, &config), bucket, clock.clone()),
-            writer: Writer::new(client!(aws_sdk_kinesis, &config), stream, clock.clone()),
-            clock,
+            writer: Writer::new(client!(aws_sdk_kinesis, &config), stream, clock),
         })
-    }
-
-    /// The position of the first reading whose device is not in the directory yet, and may still come: it waits in the stream
-    /// with all that is behind it.
-    fn held(&self, valid: &[(usize, Reading<'_>)], numbered: &[usize], known: &[Known]) -> Option<usize> {
-        let now_ms = self.clock.now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis();
-        let waits = |reading: &Reading<'_>| {
-            let received_ms = u128::try_from(reading.received_at).unwrap_or(0);
-            now_ms.saturating_sub(received_ms) < UNKNOWN_WAITS.as_millis()
-        };
-        let mut unknown = valid.iter().zip(numbered).filter(|(_, device)| known[**device].is_none());
-        unknown.find(|((_, reading), _)| waits(reading)).map(|((position, _), _)| *position)
     }
 
     /// Writes the readings of `device_count` devices and keeps what is refused, both by their positions. Answers from
@@ -119,10 +107,24 @@ impl Function for Enrichment {
         let payloads = event.payloads()?;
         let Sorted { valid, mut refused } = sort(payloads.iter());
         let (devices, numbered) = number_devices(&valid);
-        let known = self.directory.resolve(&devices, context.deadline).await?;
+        let entries = self.directory.resolve(&devices, context.deadline).await?;
         let mut outgoing = Vec::with_capacity(valid.len());
+        let mut values = Vec::new();
+        let mut held = None;
         for ((position, reading), device) in valid.iter().zip(&numbered) {
-            match enrich(reading, &known[*device]) {
+            let entry = match &entries[*device] {
+                Entry::Known(entry) => entry,
+                Entry::Absent(absence) if waits(reading, *absence) => {
+                    held = Some(*position);
+                    break;
+                }
+                Entry::Absent(_) => {
+                    self.directory.give_up(&reading.tenant_id, &reading.device_id);
+                    refused.push((*position, unknown_device(reading)));
+                    continue;
+                }
+            };
+            match enrich(reading, entry, &mut values) {
                 Ok(data) => {
                     let device = *device;
                     outgoing.push(Outgoing { position: *position, device, key: reading.device_id.as_ref(), data });
@@ -131,11 +133,8 @@ impl Function for Enrichment {
             }
         }
         refused.sort_by_key(|(position, _)| *position);
-        let held = self.held(&valid, &numbered, &known);
-        if let Some(held) = held {
-            outgoing.retain(|reading| reading.position < held);
-            refused.retain(|(position, _)| *position < held);
-        }
+        // What is behind a reading that waits comes again with it.
+        refused.retain(|(position, _)| held.is_none_or(|held| *position < held));
         let again_from = self.store(&event, &outgoing, devices.len(), &refused, context.deadline).await.or(held);
         tracing::debug!(
             request_id = %context.request_id,
@@ -164,70 +163,91 @@ fn sort<'p>(payloads: impl Iterator<Item = &'p [u8]>) -> Sorted<'p> {
     sorted
 }
 
-/// The devices (tenant, device) of the readings in the order of their first reading, and each reading's device by its
-/// index there.
-fn number_devices<'r>(valid: &'r [(usize, Reading<'_>)]) -> (Vec<(&'r str, &'r str)>, Vec<usize>) {
+/// The devices of the readings in the order of their first reading, and each reading's device by its index there.
+fn number_devices<'r>(valid: &'r [(usize, Reading<'_>)]) -> (Vec<Wanted<'r>>, Vec<usize>) {
     let mut numbers: BTreeMap<(&str, &str), usize> = BTreeMap::new();
-    let mut devices = Vec::new();
+    let mut devices: Vec<Wanted<'r>> = Vec::new();
     let number = |(_, reading): &'r (usize, Reading<'_>)| {
-        let device = (reading.tenant_id.as_ref(), reading.device_id.as_ref());
-        *numbers.entry(device).or_insert_with(|| {
-            devices.push(device);
-            devices.len() - 1
-        })
+        let (tenant, device) = (reading.tenant_id.as_ref(), reading.device_id.as_ref());
+        let number = *numbers.entry((tenant, device)).or_insert(devices.len());
+        let newest = arrival(reading);
+        match devices.get_mut(number) {
+            Some(wanted) => wanted.newest = wanted.newest.max(newest),
+            None => devices.push(Wanted { tenant, device, newest }),
+        }
+        number
     };
     let numbered = valid.iter().map(number).collect();
     (devices, numbered)
 }
 
-/// The enriched reading as JSON.
-fn enrich(reading: &Reading<'_>, known: &Known) -> Result<Vec<u8>, Rejection> {
-    let Some(device) = known else {
-        let detail = format!("the directory has no device {:?} of tenant {:?}", reading.device_id, reading.tenant_id);
-        return Err(Rejection::new(Reason::UnknownDevice, detail));
+/// When a reading arrived at the rule.
+fn arrival(reading: &Reading<'_>) -> SystemTime {
+    let since = Duration::from_millis(u64::try_from(reading.received_at).unwrap_or(0));
+    SystemTime::UNIX_EPOCH.checked_add(since).unwrap_or(SystemTime::UNIX_EPOCH)
+}
+
+/// Whether the item of a reading's device may still come: until a look after the whole wait has found none.
+fn waits(reading: &Reading<'_>, absence: Absence) -> bool {
+    !absence.given_up && absence.asked < arrival(reading) + UNKNOWN_WAITS
+}
+
+fn unknown_device(reading: &Reading<'_>) -> Rejection {
+    let detail = format!("the directory has no device {:?} of tenant {:?}", reading.device_id, reading.tenant_id);
+    Rejection::new(Reason::UnknownDevice, detail)
+}
+
+/// The value of a metric in its canonical unit, and whether somebody declares its unit. The payload's unit wins.
+fn canonical(metric: &Metric<'_>, device: &Device) -> Result<(f64, bool), Rejection> {
+    let unknown = |unit: &str, says: &str| {
+        let detail = format!("metric {:?} is in {unit:?}, as {says} says", metric.name);
+        Rejection::new(Reason::UnknownUnit, detail)
     };
-    let mut flags = Vec::new();
-    let mut metrics = Vec::with_capacity(reading.metrics.0.len());
+    let conversion = match (metric.unit(), device.unit(&metric.name)) {
+        (Some(unit), _) => Some(units::conversion(unit).ok_or_else(|| unknown(unit, "the payload"))?),
+        (None, Some(Unit::Known(conversion))) => Some(*conversion),
+        (None, Some(Unit::Unknown(unit))) => return Err(unknown(unit, "the directory")),
+        (None, None) => None,
+    };
+    let value = conversion.map_or(metric.value, |conversion| conversion.apply(metric.value));
+    if !value.is_finite() {
+        let detail = format!("metric {:?} is {}, which is too large in canonical units", metric.name, metric.value);
+        return Err(Rejection::new(Reason::MetricNotFinite, detail));
+    }
+    Ok((value, conversion.is_some()))
+}
+
+/// The enriched reading as JSON: it depends on the reading and on its device's entry alone. `values` is room for numbers.
+fn enrich(reading: &Reading<'_>, device: &Device, values: &mut Vec<f64>) -> Result<Vec<u8>, Rejection> {
+    values.clear();
     let mut undeclared = false;
-    for (name, value) in &reading.metrics.0 {
-        let canonical = match device.unit(name) {
-            Some(Unit::Known(conversion)) => conversion.apply(*value),
-            Some(Unit::Unknown(unit)) => {
-                return Err(Rejection::new(Reason::UnknownUnit, format!("metric {name:?} is in {unit:?}")));
-            }
-            None => {
-                undeclared = true;
-                *value
-            }
-        };
-        if !canonical.is_finite() {
-            let detail = format!("metric {name:?} is {value}, which is too large in canonical units");
-            return Err(Rejection::new(Reason::MetricNotFinite, detail));
-        }
-        metrics.push((name.as_ref(), canonical));
+    for metric in &reading.metrics.0 {
+        let (value, declared) = canonical(metric, device)?;
+        values.push(value);
+        undeclared |= !declared;
     }
-    let behind_ms = reading.received_at.saturating_sub(reading.ts);
-    if behind_ms > LATE_AFTER_MS {
-        flags.push(LATE);
-    }
-    if behind_ms < -AHEAD_AFTER_MS {
-        flags.push(AHEAD);
-    }
-    if undeclared {
-        flags.push(UNIT_UNDECLARED);
-    }
+    let Reading { ts, received_at, .. } = *reading;
+    let clock_skew_ms = skew_ms(ts, reading.sent_at(), received_at);
+    let event_at = ts.saturating_add(clock_skew_ms.unwrap_or(0));
     let enriched = Enriched {
         tenant_id: &reading.tenant_id,
         device_id: &reading.device_id,
         device_type: &device.device_type,
         seq: reading.seq,
-        ts: reading.ts,
-        received_at: reading.received_at,
+        ts,
+        received_at,
+        event_at,
+        clock_skew_ms,
         recorded_at: reading.recorded_at.as_ref().map(|text| text.0.as_ref()),
-        metrics: Metrics(&metrics),
-        flags: &flags,
+        metrics: Canonical { metrics: &reading.metrics.0, values },
+        flags: Flags::of([
+            (received_at.saturating_sub(event_at) > LATE_AFTER_MS, LATE),
+            (ts.saturating_sub(received_at) > AHEAD_AFTER_MS, AHEAD),
+            (clock_skew_ms.is_some(), SKEWED),
+            (undeclared, UNIT_UNDECLARED),
+        ]),
     };
-    let mut data = Vec::with_capacity(256 + 32 * metrics.len());
+    let mut data = Vec::with_capacity(320 + 32 * values.len());
     serde_json::to_writer(&mut data, &enriched).expect("texts and finite numbers are written to memory");
     Ok(data)
 }

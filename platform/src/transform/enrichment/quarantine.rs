@@ -24,6 +24,8 @@ struct Line<'a> {
     /// With the sequence number, the record's identity.
     shard_id: &'a str,
     sequence_number: &'a str,
+    /// With it the record can be written to its stream again, also when its bytes name no device.
+    partition_key: &'a str,
     /// The record's bytes in base64.
     data: &'a str,
 }
@@ -79,6 +81,7 @@ fn object(event: &Event<'_>, refused: &[(usize, Rejection)]) -> Option<(String, 
             detail: &rejection.detail,
             shard_id,
             sequence_number: &record.sequence_number,
+            partition_key: &record.partition_key,
             data: &record.data,
         };
         serde_json::to_writer(&mut body, &line).expect("texts are written to memory");

@@ -1,18 +1,28 @@
 //! A raw reading: parsed in one pass when it is valid, looked at closely when it is not.
+//!
+//! Devices send payloads of two versions, as their firmware has it, and a batch may hold both:
+//!
+//! - version 1, `v` absent or 1: `{"seq","ts","metrics":{name: number}}`;
+//! - version 2: `{"v":2,"seq","ts","sent_at","metrics":{name: number | {"value": number, "unit": text}}}`. `sent_at` is the
+//!   device's clock when it hands this publish to the network, in ms, and may be missing; a unit that the payload gives wins
+//!   over the directory's.
+//!
+//! Both may have `recorded_at`; the rule adds `tenant_id`, `device_id` and `received_at`. Unknown members are ignored, and
+//! those of version 2 are unknown to version 1.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{self, Deserializer, MapAccess, Visitor};
-use serde_json::Value;
+use serde::de::{self, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::diagnosis::diagnose;
 use super::rejection::{Reason, Rejection};
 
 /// 2000-01-01 and 2100-01-01, ms since the Unix epoch. A clock outside of them was never set.
-const TS_RANGE_MS: std::ops::Range<i64> = 946_684_800_000..4_102_444_800_000;
+pub(super) const TS_RANGE_MS: std::ops::Range<i64> = 946_684_800_000..4_102_444_800_000;
 /// No part of a topic is longer, because no topic is (quotas of IoT Core). It also fits a key of DynamoDB and a partition
 /// key of Kinesis, so that one reading cannot make a call fail for all.
 const ID_BYTES_MAX: usize = 256;
@@ -22,8 +32,12 @@ const PAIRWISE_MAX: usize = 16;
 /// A valid raw reading. Texts are borrowed from the payload where they hold no escapes.
 #[derive(Debug, PartialEq, Deserialize)]
 pub(super) struct Reading<'a> {
+    #[serde(default)]
+    v: Version,
     pub seq: u64,
     pub ts: i64,
+    #[serde(default)]
+    sent_at: SentAt,
     #[serde(borrow)]
     pub metrics: Metrics<'a>,
     #[serde(borrow, default)]
@@ -40,9 +54,130 @@ pub(super) struct Reading<'a> {
 #[serde(transparent)]
 pub(super) struct Text<'a>(#[serde(borrow)] pub Cow<'a, str>);
 
-/// Values by name, in the order of the payload.
+/// A version of the payload.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Version {
+    #[default]
+    One,
+    Two,
+}
+
+impl Version {
+    /// The version that a number names.
+    pub fn of(number: u64) -> Option<Self> {
+        match number {
+            1 => Some(Version::One),
+            2 => Some(Version::Two),
+            _ => None,
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Version {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let number = Option::<u64>::deserialize(deserializer)?;
+        number.map_or(Ok(Version::One), |number| {
+            Version::of(number).ok_or_else(|| de::Error::custom("this version is not known"))
+        })
+    }
+}
+
+/// What `sent_at` is. In version 1 it may be anything.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum SentAt {
+    #[default]
+    Absent,
+    Ms(i64),
+    Other,
+}
+
+impl<'de> Deserialize<'de> for SentAt {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Any;
+        impl<'de> Visitor<'de> for Any {
+            type Value = SentAt;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("anything")
+            }
+
+            fn visit_i64<E>(self, ms: i64) -> Result<SentAt, E> {
+                Ok(SentAt::Ms(ms))
+            }
+
+            fn visit_u64<E>(self, ms: u64) -> Result<SentAt, E> {
+                Ok(i64::try_from(ms).map_or(SentAt::Other, SentAt::Ms))
+            }
+
+            fn visit_unit<E>(self) -> Result<SentAt, E> {
+                Ok(SentAt::Absent)
+            }
+
+            fn visit_bool<E>(self, _: bool) -> Result<SentAt, E> {
+                Ok(SentAt::Other)
+            }
+
+            fn visit_f64<E>(self, _: f64) -> Result<SentAt, E> {
+                Ok(SentAt::Other)
+            }
+
+            fn visit_str<E>(self, _: &str) -> Result<SentAt, E> {
+                Ok(SentAt::Other)
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<SentAt, A::Error> {
+                while items.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(SentAt::Other)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<SentAt, A::Error> {
+                while members.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                Ok(SentAt::Other)
+            }
+        }
+        deserializer.deserialize_any(Any)
+    }
+}
+
+/// Metrics, in the order of the payload.
 #[derive(Debug, PartialEq)]
-pub(super) struct Metrics<'a>(pub Vec<(Cow<'a, str>, f64)>);
+pub(super) struct Metrics<'a>(pub Vec<Metric<'a>>);
+
+/// A metric.
+#[derive(Debug, PartialEq)]
+pub(super) struct Metric<'a> {
+    pub name: Cow<'a, str>,
+    pub value: f64,
+    pub form: Form<'a>,
+}
+
+/// How a metric is written.
+#[derive(Debug, PartialEq)]
+pub(super) enum Form<'a> {
+    /// As a number.
+    Number,
+    /// As an object, with its unit where it gives one.
+    Object(Option<Cow<'a, str>>),
+}
+
+impl Metric<'_> {
+    /// The unit that the payload gives.
+    pub fn unit(&self) -> Option<&str> {
+        match &self.form {
+            Form::Object(Some(unit)) => Some(unit),
+            Form::Number | Form::Object(None) => None,
+        }
+    }
+}
+
+/// A value of version 2 as an object.
+#[derive(Deserialize)]
+struct Measured<'a> {
+    #[serde(borrow)]
+    value: &'a RawValue,
+    #[serde(borrow, default)]
+    unit: Option<Text<'a>>,
+}
 
 impl<'de: 'a, 'a> Deserialize<'de> for Metrics<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -57,7 +192,14 @@ impl<'de: 'a, 'a> Deserialize<'de> for Metrics<'a> {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Metrics<'de>, A::Error> {
                 let mut metrics = Vec::with_capacity(4);
                 while let Some((Text(name), value)) = map.next_entry::<Text<'de>, &'de RawValue>()? {
-                    metrics.push((name, number(value.get()).map_err(de::Error::custom)?));
+                    let (value, form) = if value.get().starts_with('{') {
+                        let measured: Measured<'de> = serde_json::from_str(value.get()).map_err(de::Error::custom)?;
+                        (measured.value, Form::Object(measured.unit.map(|Text(unit)| unit)))
+                    } else {
+                        (value, Form::Number)
+                    };
+                    let value = number(value.get()).map_err(de::Error::custom)?;
+                    metrics.push(Metric { name, value, form });
                 }
                 Ok(Metrics(metrics))
             }
@@ -86,6 +228,33 @@ impl<'a> Reading<'a> {
         Ok(reading)
     }
 
+    /// When the device handed it to the network, by its own clock, where it says so.
+    pub fn sent_at(&self) -> Option<i64> {
+        match (self.v, self.sent_at) {
+            (Version::Two, SentAt::Ms(ms)) => Some(ms),
+            _ => None,
+        }
+    }
+
+    /// What versions have apart.
+    fn check_version(&self) -> Result<(), Rejection> {
+        match (self.v, self.sent_at) {
+            (Version::One, _) => {
+                let object = self.metrics.0.iter().find(|metric| metric.form != Form::Number);
+                object.map_or(Ok(()), |Metric { name, .. }| {
+                    Err(Rejection::new(Reason::MetricNotANumber, format!("metric {name:?} is an object in version 1")))
+                })
+            }
+            (Version::Two, SentAt::Other) => {
+                Err(Rejection::new(Reason::SentAtNotAnInteger, "sent_at is not a whole number of ms"))
+            }
+            (Version::Two, SentAt::Ms(ms)) if !TS_RANGE_MS.contains(&ms) => {
+                Err(Rejection::new(Reason::SentAtOutOfRange, format!("sent_at is {ms}")))
+            }
+            (Version::Two, _) => Ok(()),
+        }
+    }
+
     fn check(&self) -> Result<(), Rejection> {
         if i64::try_from(self.seq).is_err() {
             return Err(Rejection::new(Reason::SeqOutOfRange, format!("seq is {}", self.seq)));
@@ -93,6 +262,7 @@ impl<'a> Reading<'a> {
         if !TS_RANGE_MS.contains(&self.ts) {
             return Err(Rejection::new(Reason::TsOutOfRange, format!("ts is {}", self.ts)));
         }
+        self.check_version()?;
         if self.metrics.0.is_empty() {
             return Err(Rejection::new(Reason::MetricsEmpty, "metrics is {}"));
         }
@@ -117,100 +287,15 @@ impl<'a> Reading<'a> {
 
 impl Metrics<'_> {
     fn duplicate(&self) -> Option<&str> {
-        let mut names = self.0.iter().map(|(name, _)| name.as_ref());
+        let mut names = self.0.iter().map(|metric| metric.name.as_ref());
         if self.0.len() <= PAIRWISE_MAX {
             return names
                 .enumerate()
-                .find(|(n, name)| self.0[..*n].iter().any(|(other, _)| other == name))
+                .find(|(n, name)| self.0[..*n].iter().any(|other| other.name == *name))
                 .map(|(_, n)| n);
         }
         let mut seen = BTreeSet::new();
         names.find(|name| !seen.insert(*name))
-    }
-}
-
-/// The precise reason why a payload is not a reading. `error` is what parsing said.
-fn diagnose(payload: &[u8], error: &dyn fmt::Display) -> Rejection {
-    let document: Value = match serde_json::from_slice(payload) {
-        Ok(document) => document,
-        Err(error) if error.to_string().starts_with("number out of range") => {
-            return Rejection::new(Reason::NumberOutOfRange, error.to_string());
-        }
-        Err(error) => return Rejection::new(Reason::NotJson, error.to_string()),
-    };
-    if !document.is_object() {
-        return Rejection::new(Reason::NotAnObject, format!("the payload is {}", kind(&document)));
-    }
-    let checks = [check_seq, check_ts, check_metrics, check_texts, check_received_at];
-    let found = checks.iter().find_map(|check| check(&document).err());
-    found.unwrap_or_else(|| Rejection::new(Reason::Malformed, error.to_string()))
-}
-
-fn check_seq(document: &Value) -> Result<(), Rejection> {
-    match &document["seq"] {
-        Value::Null => Err(Rejection::new(Reason::SeqMissing, "there is no seq")),
-        Value::Number(n) if n.is_u64() => Ok(()),
-        Value::Number(n) if n.is_i64() => Err(Rejection::new(Reason::SeqNegative, format!("seq is {n}"))),
-        Value::Number(n) if n.as_f64().is_some_and(|n| n >= 2f64.powi(63)) => {
-            Err(Rejection::new(Reason::SeqOutOfRange, format!("seq is {n}")))
-        }
-        other => Err(Rejection::new(Reason::SeqNotAnInteger, format!("seq is {}", kind(other)))),
-    }
-}
-
-fn check_ts(document: &Value) -> Result<(), Rejection> {
-    match &document["ts"] {
-        Value::Null => Err(Rejection::new(Reason::TsMissing, "there is no ts")),
-        Value::Number(n) if n.is_i64() => Ok(()),
-        Value::Number(n) if n.as_f64().is_some_and(|n| n.abs() >= 2f64.powi(63)) => {
-            Err(Rejection::new(Reason::TsOutOfRange, format!("ts is {n}")))
-        }
-        other => Err(Rejection::new(Reason::TsNotAnInteger, format!("ts is {}", kind(other)))),
-    }
-}
-
-fn check_metrics(document: &Value) -> Result<(), Rejection> {
-    let metrics = match &document["metrics"] {
-        Value::Null => return Err(Rejection::new(Reason::MetricsMissing, "there are no metrics")),
-        Value::Object(metrics) => metrics,
-        other => return Err(Rejection::new(Reason::MetricsNotAnObject, format!("metrics is {}", kind(other)))),
-    };
-    match metrics.iter().find(|(_, value)| !value.is_number()) {
-        None => Ok(()),
-        Some((name, value)) => {
-            Err(Rejection::new(Reason::MetricNotANumber, format!("metric {name:?} is {}", kind(value))))
-        }
-    }
-}
-
-fn check_texts(document: &Value) -> Result<(), Rejection> {
-    for (member, reason) in [("tenant_id", Reason::TenantMissing), ("device_id", Reason::DeviceMissing)] {
-        if !document[member].is_string() {
-            return Err(Rejection::new(reason, format!("{member} is {}", kind(&document[member]))));
-        }
-    }
-    match &document["recorded_at"] {
-        Value::Null | Value::String(_) => Ok(()),
-        other => Err(Rejection::new(Reason::RecordedAtNotText, format!("recorded_at is {}", kind(other)))),
-    }
-}
-
-fn check_received_at(document: &Value) -> Result<(), Rejection> {
-    if document["received_at"].is_i64() {
-        return Ok(());
-    }
-    let found = kind(&document["received_at"]);
-    Err(Rejection::new(Reason::ReceivedAtMissing, format!("received_at is {found}, not a whole number of ms")))
-}
-
-fn kind(value: &Value) -> String {
-    match value {
-        Value::Null => "missing or null".to_owned(),
-        Value::Bool(_) => "a boolean".to_owned(),
-        Value::Number(n) => format!("the number {n}"),
-        Value::String(_) => "a text".to_owned(),
-        Value::Array(_) => "a list".to_owned(),
-        Value::Object(_) => "an object".to_owned(),
     }
 }
 
@@ -220,15 +305,17 @@ mod tests {
 
     use super::*;
 
+    const SECOND: &str = r#"{"v":2,"seq":7,"ts":1772323200000,"sent_at":1772323200010,"metrics":{"temp":{"value":294.65,"unit":"kelvin"},"rpm":900,"load":{"value":-1}},"tenant_id":"acme","device_id":"pump-1","received_at":1772323200050}"#;
     const VALID: &str = r#"{"seq":7,"ts":1772323200000,"metrics":{"temp":21.5,"rpm":900},"tenant_id":"acme","device_id":"pump-1","received_at":1772323200050}"#;
 
     #[test]
     fn a_valid_reading_is_borrowed_from_its_payload() {
         let reading = Reading::parse(VALID.as_bytes()).unwrap();
         assert_eq!((reading.seq, reading.ts, reading.received_at), (7, 1_772_323_200_000, 1_772_323_200_050));
-        assert_eq!(reading.metrics.0, [("temp".into(), 21.5), ("rpm".into(), 900.0)]);
+        let metrics: Vec<_> = reading.metrics.0.iter().map(|metric| (metric.name.as_ref(), metric.value)).collect();
+        assert_eq!(metrics, [("temp", 21.5), ("rpm", 900.0)]);
         assert!(matches!(reading.tenant_id, Cow::Borrowed("acme")));
-        assert!(matches!(reading.metrics.0[0].0, Cow::Borrowed("temp")));
+        assert!(matches!(reading.metrics.0[0].name, Cow::Borrowed("temp")));
         assert_eq!(reading.recorded_at, None);
     }
 
@@ -238,7 +325,65 @@ mod tests {
         let text = text.replace("\"temp\"", r#""t\u0065mp""#);
         let reading = Reading::parse(text.as_bytes()).unwrap();
         assert_eq!(reading.recorded_at, Some(Text("2014-02-14 14:30:00".into())));
-        assert_eq!(reading.metrics.0[0].0, "temp");
+        assert_eq!(reading.metrics.0[0].name, "temp");
+    }
+
+    #[test]
+    fn the_second_version_has_units_and_says_when_it_was_sent_wherever_its_version_stands() {
+        let moved = SECOND.replace("\"v\":2,", "").replace("\"tenant_id\"", "\"v\":2,\"tenant_id\"");
+        for text in [SECOND, &moved] {
+            let reading = Reading::parse(text.as_bytes()).unwrap();
+            assert_eq!(reading.sent_at(), Some(1_772_323_200_010));
+            let metrics = &reading.metrics.0;
+            let units: Vec<_> = metrics.iter().map(|m| (m.name.as_ref(), m.value, m.unit())).collect();
+            assert_eq!(units, [("temp", 294.65, Some("kelvin")), ("rpm", 900.0, None), ("load", -1.0, None)]);
+            assert!(matches!(metrics[0].form, Form::Object(Some(Cow::Borrowed("kelvin")))), "nothing is copied");
+        }
+        let unstamped = SECOND.replace("\"sent_at\":1772323200010", "\"sent_at\":null");
+        assert_eq!(Reading::parse(unstamped.as_bytes()).unwrap().sent_at(), None);
+    }
+
+    #[test]
+    fn what_the_second_version_added_means_nothing_in_the_first() {
+        let one = VALID.replace("{\"seq\"", "{\"v\":1,\"seq\"");
+        let null = VALID.replace("{\"seq\"", "{\"v\":null,\"seq\"");
+        assert!(Reading::parse(one.as_bytes()).is_ok() && Reading::parse(null.as_bytes()).is_ok());
+        for sent_at in
+            ["5", "1772323200010", "\"noon\"", "1.5", "true", "[1,{\"a\":2}]", "{\"v\":2}", "99999999999999999999"]
+        {
+            let text = VALID.replace("\"seq\"", &format!("\"sent_at\":{sent_at},\"seq\""));
+            assert_eq!(Reading::parse(text.as_bytes()).unwrap().sent_at(), None, "{sent_at}");
+        }
+    }
+
+    #[test]
+    fn each_defect_of_the_second_version_has_its_own_reason() {
+        for (from, to, expected) in [
+            ("\"v\":2", "\"v\":3", Reason::UnsupportedVersion),
+            ("\"v\":2", "\"v\":0", Reason::UnsupportedVersion),
+            ("\"v\":2", "\"v\":-1", Reason::UnsupportedVersion),
+            ("\"v\":2", "\"v\":2.5", Reason::UnsupportedVersion),
+            ("\"v\":2", "\"v\":\"2\"", Reason::UnsupportedVersion),
+            ("\"v\":2,\"seq\":7", "\"v\":[3]", Reason::UnsupportedVersion),
+            ("\"v\":2", "\"v\":1", Reason::MetricNotANumber),
+            ("1772323200010", "\"noon\"", Reason::SentAtNotAnInteger),
+            ("1772323200010", "1.5", Reason::SentAtNotAnInteger),
+            ("1772323200010", "{}", Reason::SentAtNotAnInteger),
+            ("1772323200010", "0", Reason::SentAtOutOfRange),
+            ("\"value\":294.65", "\"value\":\"294.65\"", Reason::MetricNotANumber),
+            ("\"value\":294.65,", "", Reason::MetricNotANumber),
+            ("\"value\":294.65", "\"value\":1e999", Reason::NumberOutOfRange),
+            ("{\"value\":294.65,\"unit\":\"kelvin\"}", "[294.65,\"kelvin\"]", Reason::MetricNotANumber),
+            ("\"kelvin\"", "5", Reason::UnitNotText),
+            ("\"rpm\"", "\"temp\"", Reason::MetricDuplicated),
+            ("\"v\":2", "\"v\":2,\"v\":2", Reason::Malformed),
+        ] {
+            let text = SECOND.replace(from, to);
+            assert_ne!(text, SECOND, "{from} is in the valid reading");
+            let rejection = Reading::parse(text.as_bytes()).expect_err(&text);
+            assert_eq!(rejection.reason, expected, "{text}: {rejection}");
+            assert!(!rejection.detail.is_empty(), "{text}");
+        }
     }
 
     #[test]
@@ -316,7 +461,7 @@ mod tests {
             let reading = Reading::parse(text.as_bytes()).unwrap();
             prop_assert_eq!(i64::try_from(reading.seq).unwrap(), seq);
             prop_assert_eq!(reading.ts, ts);
-            prop_assert_eq!(reading.metrics.0[0].1, value);
+            prop_assert_eq!(reading.metrics.0[0].value, value);
         }
     }
 }

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use super::handler::{DIRECTORY_TABLE, ENRICHED_STREAM, HANDLER, QUARANTINE_BUCKET};
 use super::quarantine;
-use crate::declare::{FunctionSpec, READ_STREAM, add_function, decrypt, encrypt};
+use crate::declare::{FunctionSpec, READ_STREAM, add_function, decrypt, encrypt, keep_failed_batches};
 use crate::ingest::device_registry;
 use crate::naming::Naming;
 use crate::settings::Settings;
 use crate::template::iam::allow;
-use crate::template::lambda::EventSourceMapping;
+use crate::template::lambda::{DestinationConfig, EventSourceMapping};
 use crate::template::{Expr, Template};
 use crate::transform::streaming;
 
@@ -46,10 +46,11 @@ pub fn stack(settings: &Settings) -> Template {
             ("read-directory", vec![allow(["dynamodb:BatchGetItem"], [directory.directory_table_arn.read()])]),
             ("write-enriched-stream", vec![allow(["kinesis:PutRecords"], [streams.enriched_stream_arn.read()])]),
             ("write-quarantine", vec![allow(["s3:PutObject"], [quarantine_objects(naming)]).in_this_account_only()]),
+            ("keep-failed-batches", keep_failed_batches(&quarantine_bucket(naming))),
             ("use-key", vec![decrypt(naming, &["kinesis", "dynamodb"]), encrypt(naming, &["kinesis", "s3"])]),
         ],
-        no_dead_letters: "It reads a stream: what it refuses it keeps in quarantine, and a batch that fails stays in the \
-                          stream and is delivered again.",
+        no_dead_letters: "It reads a stream: what it refuses it keeps in quarantine, and a batch that fails is delivered \
+                          again and then kept there, too.",
     };
     let function = add_function(&mut template, settings, spec);
     template.add(
@@ -62,6 +63,9 @@ pub fn stack(settings: &Settings) -> Template {
             batch_size: settings.enrichment.batch_size,
             batching_window_s: settings.enrichment.batch_window_s,
             function_response_types: vec!["ReportBatchItemFailures"],
+            bisect_on_error: true,
+            retry_attempts: settings.enrichment.retry_attempts,
+            destination_config: DestinationConfig::on_failure(Expr::s3_arn(quarantine_bucket(naming))),
         },
     );
     template

@@ -9,6 +9,8 @@ use base64::engine::general_purpose::STANDARD;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+mod redelivery;
+
 use super::handler::UNKNOWN_WAITS;
 use super::*;
 use crate::function::FunctionError;
@@ -23,6 +25,8 @@ type RecordFault = Box<dyn FnMut(&str, &[u8]) -> bool + Send>;
 struct Lake {
     devices: BTreeMap<String, Value>,
     written: Vec<(String, Value)>,
+    /// The same as bytes.
+    data: Vec<Vec<u8>>,
     objects: BTreeMap<String, String>,
     unprocessed: usize,
     fail_record: Option<RecordFault>,
@@ -131,6 +135,7 @@ impl Lake {
                 );
             } else {
                 self.written.push((key, serde_json::from_slice(&data).expect("data is JSON")));
+                self.data.push(data);
                 results.push(json!({"ShardId": "shardId-000000000000", "SequenceNumber": "1"}));
             }
         }
@@ -165,7 +170,7 @@ fn a_valid_reading_comes_out_with_its_device_s_type_and_in_canonical_units() {
     assert_eq!(account.invoke(&account.function(), &[reading("a", 7)]).unwrap(), None);
     let expected = json!({
         "tenant_id": "acme", "device_id": "a", "device_type": "pump", "seq": 7,
-        "ts": 1_772_323_200_000_i64, "received_at": 1_772_323_200_040_i64,
+        "ts": 1_772_323_200_000_i64, "received_at": 1_772_323_200_040_i64, "event_at": 1_772_323_200_000_i64,
         "metrics": {"temp": 100.0, "spin": 3.5}, "flags": ["unit-undeclared"],
     });
     let state = account.state();
@@ -196,11 +201,71 @@ fn clocks_that_are_off_are_flagged_and_recorded_timestamps_travel() {
         [
             &json!(["late", "unit-undeclared"]),
             &json!(["unit-undeclared"]),
-            &json!(["unit-undeclared"]),
-            &json!(["ahead", "unit-undeclared"]),
+            &json!(["skewed", "unit-undeclared"]),
+            &json!(["ahead", "skewed", "unit-undeclared"]),
         ]
     );
+    let event_at = state.written.iter().map(|(_, value)| value["event_at"].as_i64().unwrap() - arrival);
+    assert_eq!(event_at.collect::<Vec<_>>(), [-3_600_001, -3_600_000, 0, 0]);
+    assert_eq!(state.written[2].1["clock_skew_ms"], -300_000);
+    assert_eq!(state.written[1].1.get("clock_skew_ms"), None);
     assert_eq!(state.written[0].1["recorded_at"], "2014-04-01 00:00:00");
+}
+
+/// The same reading in version 2, sent at `sent_at`, with `temp` in `unit`.
+fn second(device: &str, seq: u64, (ts, sent_at): (i64, i64), unit: &str) -> String {
+    json!({
+        "v": 2, "seq": seq, "ts": ts, "sent_at": sent_at,
+        "metrics": {"temp": {"value": 373.15, "unit": unit}, "odd": {"value": 1.0, "unit": "s"}, "length": 2.0},
+        "tenant_id": "acme", "device_id": device, "received_at": 1_772_323_200_040_i64,
+    })
+    .to_string()
+}
+
+#[test]
+fn both_versions_flow_together_and_the_payload_s_units_and_stamps_win() {
+    let account = Account::with_devices(&["a", "b"]);
+    let (arrival, hour) = (1_772_323_200_040_i64, 3_600_000);
+    let batch = [
+        reading("a", 1),
+        second("a", 2, (arrival - 40, arrival - 20), "kelvin"),
+        second("b", 1, (arrival + 3 * hour, arrival + 3 * hour + 20), "K"),
+        second("b", 2, (arrival - 30 * hour, arrival), "kelvin"),
+        second("b", 3, (arrival - 2 * hour - 20, arrival - 2 * hour), "kelvin"),
+        second("b", 4, (arrival - 40, arrival - 20), "furlong"),
+        reading("b", 5),
+    ];
+    assert_eq!(account.invoke(&account.function(), &batch).unwrap(), None);
+    assert_eq!((account.seqs("a"), account.seqs("b")), (vec![1, 2], vec![1, 2, 3, 5]));
+    let found = |device: &str, seq: u64| {
+        let state = account.state();
+        let of = |(key, value): &&(String, Value)| key == device && value["seq"] == seq;
+        let value = state.written.iter().find(of).expect("it was written").1.clone();
+        let skew = value.get("clock_skew_ms").and_then(Value::as_i64);
+        (value["event_at"].as_i64().unwrap() - arrival, skew, value["flags"].to_string(), value["metrics"].clone())
+    };
+    let (event_at, skew, flags, metrics) = found("a", 2);
+    assert!((metrics["temp"].as_f64().unwrap() - 100.0).abs() < 1e-9, "{metrics}");
+    assert_eq!(
+        (&metrics["odd"], &metrics["length"]),
+        (&json!(1.0), &json!(2000.0)),
+        "the directory's unit of odd is unknown"
+    );
+    assert_eq!((event_at, skew, flags.as_str()), (-40, None, "[]"));
+    let (event_at, skew, flags, _) = found("b", 1);
+    assert_eq!((event_at, skew, flags.as_str()), (-20, Some(-3 * hour - 20), r#"["ahead","skewed"]"#));
+    let (event_at, skew, flags, _) = found("b", 2);
+    assert_eq!(
+        (event_at, skew, flags.as_str()),
+        (-30 * hour, None, r#"["late"]"#),
+        "it was held back: nothing is corrected"
+    );
+    let (event_at, skew, flags, _) = found("b", 3);
+    assert_eq!((event_at, skew, flags.as_str()), (-20, Some(2 * hour), r#"["skewed"]"#));
+    let refused = account.quarantined();
+    assert_eq!((refused.len(), &refused[0]["reason"]), (1, &json!("unknown-unit")));
+    assert_eq!(refused[0]["detail"], r#"metric "temp" is in "furlong", as the payload says"#);
+    assert_eq!(refused[0]["partition_key"], "k");
 }
 
 #[test]
@@ -400,6 +465,33 @@ fn a_device_that_nobody_registers_is_refused_after_a_while_and_welcome_later() {
     account.state().elapsed += cache::UNKNOWN_FOR;
     assert_eq!(account.invoke(&function, &[reading("new", 2)]).unwrap(), None);
     assert_eq!(account.seqs("new"), [2]);
+}
+
+#[test]
+fn a_device_is_waited_for_once_and_its_readings_are_refused_after_a_look_that_came_after_them() {
+    let account = Account::with_devices(&["a"]);
+    let function = account.function();
+    let arrived = |device: &str, seq: u64, after: Duration| {
+        let at = 1_772_323_200_040 + u64::try_from(after.as_millis()).unwrap();
+        reading(device, seq).replace("1772323200040", &at.to_string())
+    };
+    account.state().elapsed += UNKNOWN_WAITS + Duration::from_secs(1);
+    assert_eq!(account.invoke(&function, &[reading("new", 1), reading("a", 1)]).unwrap(), None);
+    // A reading that has just arrived holds nobody up any more.
+    let elapsed = account.state().elapsed;
+    account.state().elapsed += Duration::from_millis(200);
+    let batch = [arrived("new", 2, elapsed), arrived("a", 2, elapsed)];
+    assert_eq!(account.invoke(&function, &batch).unwrap(), None);
+    assert_eq!((account.quarantined().len(), account.seqs("a")), (2, vec![1, 2]));
+    assert_eq!(account.calls("BatchGetItem"), 2, "it was looked for after the reading arrived");
+    assert_eq!(account.invoke(&function, &batch).unwrap(), None);
+    assert_eq!(account.calls("BatchGetItem"), 2, "and not again at once");
+    // The item comes, and the next reading is welcome at once.
+    account.register("new");
+    account.state().elapsed += Duration::from_millis(100);
+    let elapsed = account.state().elapsed;
+    assert_eq!(account.invoke(&function, &[arrived("new", 3, elapsed)]).unwrap(), None);
+    assert_eq!(account.seqs("new"), [3]);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Canonical units: each quantity has one, so that values of different devices can be compared.
 
+use std::sync::LazyLock;
+
 /// How a value becomes canonical: `value * factor + offset`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Conversion {
@@ -113,10 +115,18 @@ const GALLON_L: f64 = 3.785_411_784;
 /// Mechanical horsepower: 550 foot-pounds a second, in kW.
 const HORSEPOWER_KW: f64 = 550.0 * 0.304_8 * 0.453_592_37 * 9.806_65 / 1000.0;
 
+/// All units by name: payloads of version 2 name one at every value.
+static BY_NAME: LazyLock<Vec<(&'static str, Conversion)>> = LazyLock::new(|| {
+    let all = UNITS.iter().flat_map(|(_, units)| units.iter());
+    let mut all: Vec<_> = all.map(|&(name, factor, offset)| (name, Conversion { factor, offset })).collect();
+    all.sort_by_key(|(name, _)| *name);
+    all
+});
+
 /// The conversion of a unit, or nothing when the unit is not known.
 pub(super) fn conversion(unit: &str) -> Option<Conversion> {
-    let mut all = UNITS.iter().flat_map(|(_, units)| units.iter());
-    all.find(|(name, _, _)| *name == unit).map(|&(_, factor, offset)| Conversion { factor, offset })
+    let index = BY_NAME.binary_search_by(|(name, _)| (*name).cmp(unit)).ok()?;
+    Some(BY_NAME[index].1)
 }
 
 #[cfg(test)]

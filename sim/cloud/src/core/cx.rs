@@ -62,6 +62,8 @@ impl Principal {
 pub struct FunctionRevision {
     /// Name of the function.
     pub function: String,
+    /// `$LATEST`, or the number of a published version.
+    pub version: String,
     /// Grows with every revision of any function of the account.
     pub number: u64,
     /// What of the deployment package runs.

@@ -103,6 +103,12 @@ impl Meter {
         self.values[place] += value;
     }
 
+    /// Keeps the greatest value of a measure. `name` ends with its unit where it has one.
+    pub fn highest(&mut self, service: &'static str, name: &'static str, value: u64) {
+        let kept = self.counters.entry((service, name)).or_default();
+        *kept = (*kept).max(value);
+    }
+
     /// All calls so far, ordered by (service, operation).
     pub fn calls(&self) -> &BTreeMap<(&'static str, &'static str), Calls> {
         &self.calls

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -88,6 +89,10 @@ pub trait Streams {
         shard_id: &str,
         start: StartingPosition,
     ) -> Result<ShardCursor, AwsError>;
+    /// For how long a stream keeps its records; nothing where that is not known.
+    fn retention(&self, _stream: &str) -> Option<Duration> {
+        None
+    }
     /// `GetRecords`: at most `limit` records and 10 MiB.
     fn get_records(&mut self, cx: &mut Cx<'_>, cursor: &ShardCursor, limit: usize) -> Result<ReadBatch, AwsError>;
 }
@@ -189,6 +194,10 @@ pub trait Invocations {
         _source_arn: &str,
         _payload: Bytes,
     ) -> Result<u64, AwsError> {
+        Err(AwsError::not_modelled(format!("waiting for what {function} answers")))
+    }
+    /// `Invoke` by the caller, whose own policies decide, and who waits for what the function answers: told as above.
+    fn invoke_and_wait(&mut self, _cx: &mut Cx<'_>, function: &str, _payload: Bytes) -> Result<u64, AwsError> {
         Err(AwsError::not_modelled(format!("waiting for what {function} answers")))
     }
     /// `Invoke` by the caller, whose own policies decide. `function` is a name or an ARN.

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use world::time::Time;
 
 /// A record that waits.
+#[derive(Clone)]
 pub(super) struct Entry {
     /// Payload.
     pub data: Bytes,
@@ -14,6 +15,24 @@ pub(super) struct Entry {
     pub arrival: Time,
     /// Its sequence number in the source.
     pub sequence_number: u128,
+    /// Which record of an aggregated one it is, from 0.
+    pub sub_sequence_number: u32,
+    /// Bytes of it as it came.
+    pub source_bytes: u32,
+}
+
+impl Entry {
+    /// A record as it came.
+    pub fn new(data: Bytes, arrival: Time, sequence_number: u128) -> Self {
+        let source_bytes = u32::try_from(data.len()).unwrap_or(u32::MAX);
+        Entry { data, arrival, sequence_number, sub_sequence_number: 0, source_bytes }
+    }
+
+    /// A record of this one.
+    pub fn part(&self, data: Bytes, number: usize) -> Self {
+        let part = Entry::new(data, self.arrival, self.sequence_number);
+        Entry { sub_sequence_number: u32::try_from(number).unwrap_or(u32::MAX), ..part }
+    }
 }
 
 /// Records that go into one object.
@@ -27,7 +46,7 @@ pub(super) struct Batch {
     pub since: Time,
 }
 
-/// The one buffer of a delivery stream; the shards of its source share it.
+/// A buffer; the shards of the source share it.
 #[derive(Default)]
 pub(super) struct Buffer(Option<Batch>);
 

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::config::{Config, SourceConfig};
+use super::encryption::permit_key;
 use super::properties::Properties;
 use super::{Firehose, manage};
 use crate::core::ports::{Catalog, Streams};
@@ -25,6 +26,7 @@ impl Firehose {
         let old: Properties = Resource { properties: previous.clone(), ..resource.clone() }.parse()?;
         let added = manage::tags(&properties.tags)?;
         let config = Config::new(cx, properties)?;
+        permit_key(cx, &config.key)?;
         let stream = self.find(cx, physical_id)?;
         if config.name != stream.config.name || !same_source(&config, &stream.config) {
             return Err(resource.refuse("another name or source needs another delivery stream"));
@@ -35,11 +37,13 @@ impl Firehose {
         manage::expect_few(&tags)?;
         let arn = config.arn.clone();
         if json!(config.described) == json!(stream.config.described) {
-            stream.config.encrypted = config.encrypted;
+            stream.config.key = config.key;
         } else {
+            config.expect_successor_of(&stream.config)?;
             stream.change(cx, catalog, config)?;
             cx.meter.call("firehose", "UpdateDestination", Outcome::Ok);
         }
+        stream.encryption.set(stream.config.key.clone());
         stream.tags = tags;
         Ok(Provisioned::new(physical_id).attribute("Arn", arn))
     }
@@ -71,7 +75,9 @@ pub(super) fn expect_delivery_stream(resource: &Resource) -> Result<(), AwsError
 
 fn same_source(new: &Config, old: &Config) -> bool {
     match (&new.source, &old.source) {
-        (SourceConfig::DirectPut, SourceConfig::DirectPut) => true,
+        (SourceConfig::DirectPut { described: new }, SourceConfig::DirectPut { described: old }) => {
+            json!(new) == json!(old)
+        }
         (SourceConfig::Kinesis { described: new, .. }, SourceConfig::Kinesis { described: old, .. }) => {
             json!(new) == json!(old)
         }

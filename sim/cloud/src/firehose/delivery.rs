@@ -1,4 +1,4 @@
-//! Deliveries of one stream: what is on its way to S3, in order. A delivery that fails, by a fault of S3 or because S3 or
+//! Deliveries of one lane: what is on its way to S3, in order. A delivery that fails, by a fault of S3 or because S3 or
 //! KMS refuses the role, is tried again, and those behind it wait, so that records of a shard never overtake one another.
 //! An object keeps its key and its format when the configuration changes before it is written; it goes to the bucket and
 //! in the role of the new one.
@@ -10,11 +10,13 @@ use bytes::Bytes;
 use rand::RngExt as _;
 
 use super::Ports;
-use super::buffer::Batch;
-use super::config::{Config, Encoding};
+use super::buffer::{Batch, Entry};
+use super::config::{Config, Encoding, Sink};
 use super::convert::{Converter, error_object};
 use super::encode;
-use super::prefix::{Prefix, object_name};
+use super::errors::{ErrorType, Why};
+use super::lane::LaneKey;
+use super::prefix::{fill, object_name};
 use crate::core::{AwsError, Cx};
 use world::mark;
 use world::spotlight::Stage;
@@ -25,23 +27,43 @@ use world::trace::{Field, Level};
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// The longest pause. Not published by AWS.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// How long an upload takes, at least and for each byte: 50 MB a second. Not published by AWS.
+const UPLOAD: Duration = Duration::from_millis(50);
+const UPLOAD_NANOS_PER_BYTE: u64 = 20;
 
 const CONTENT_TYPE: &str = "application/octet-stream";
 const CONVERSION_FAILED: &str = "format-conversion-failed";
 const RANDOM_STRING_CHARACTERS: usize = 11;
 
-/// What a stream still has to deliver.
+/// What a lane still has to deliver.
 #[derive(Default)]
 pub(super) struct Outbox {
     queue: VecDeque<Delivery>,
-    /// Attempts at the first delivery that failed in a row.
+    /// Attempts at the first delivery that failed in a row, and when the first of them did.
     failures: u32,
-    retry_at: Option<Time>,
+    failing_since: Option<Time>,
+    state: State,
+}
+
+/// What becomes of the first object.
+#[derive(Clone, Copy, Default)]
+enum State {
+    /// Nothing yet.
+    #[default]
+    Idle,
+    /// It has arrived at this instant.
+    Uploading(Time),
+    /// It is tried again at this instant.
+    Waiting(Time),
 }
 
 struct Delivery {
+    /// When its oldest record arrived.
+    oldest: Time,
     /// When its first record was buffered.
     since: Time,
+    /// Its records, while they may still go to the error output.
+    entries: Vec<Entry>,
     work: Work,
 }
 
@@ -56,6 +78,8 @@ struct Object {
     key: String,
     body: Bytes,
     records: u64,
+    /// Bytes of its records as they came.
+    source_bytes: u64,
     /// Whether it holds records, not errors.
     data: bool,
     /// What makes its key unlike all others.
@@ -67,15 +91,6 @@ struct Object {
 }
 
 impl Object {
-    fn new(cx: &mut Cx<'_>, context: &Context<'_>, of: Part<'_>) -> Self {
-        let Part { prefix, oldest, body, records, data, lit } = of;
-        let config = context.config;
-        let extension = if data { config.extension() } else { "" };
-        let (mut key, id) = (prefix.evaluate(oldest, CONVERSION_FAILED, &mut || random_string(cx)), cx.uuid());
-        key.push_str(&object_name(&config.name, context.version, oldest, &id, extension));
-        Object { key, body, records, data, id, repeated: false, lit }
-    }
-
     /// An attempt whose answer was lost has written the object. The next one writes its records again, under a key of its
     /// own: deliveries are at least once. (Whether Firehose takes another key then is unverified.)
     fn repeat(&mut self, cx: &mut Cx<'_>) {
@@ -87,17 +102,21 @@ impl Object {
 }
 
 /// What goes into one object.
-struct Part<'a> {
-    prefix: &'a Prefix,
+struct Part {
+    prefix: String,
     /// Arrival of the oldest record.
     oldest: Time,
     body: Bytes,
     records: u64,
+    source_bytes: u64,
     /// Whether it holds records, not errors.
     data: bool,
     /// Whether it holds the reading under the spotlight.
     lit: bool,
 }
+
+/// Records that could not be delivered, and why.
+pub(super) type GivenUp = Vec<(Entry, Why)>;
 
 impl Outbox {
     /// Bytes that wait.
@@ -110,56 +129,103 @@ impl Outbox {
         self.queue.iter().map(Delivery::records).sum()
     }
 
-    /// Puts a batch at the end.
-    pub fn push(&mut self, batch: Batch) {
-        self.queue.push_back(Delivery { since: batch.since, work: Work::Records(batch) });
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.queue.is_empty()
     }
 
-    /// Delivers what can be delivered now. Answers when to try again, if it must be woken for that.
-    pub fn drive(
-        &mut self,
-        cx: &mut Cx<'_>,
-        ports: &mut Ports<'_>,
-        config: &Config,
-        converter: Option<&mut Converter>,
-        version: u64,
-    ) -> Option<Time> {
-        let mut context = Context { config, converter, version };
+    /// When something is to be done again.
+    pub fn due(&self) -> Option<Time> {
+        match self.state {
+            State::Idle => None,
+            State::Uploading(at) | State::Waiting(at) => Some(at),
+        }
+    }
+
+    /// Puts a batch at the end.
+    pub fn push(&mut self, batch: Batch) {
+        let (oldest, since) = (batch.oldest, batch.since);
+        self.queue.push_back(Delivery { oldest, since, entries: Vec::new(), work: Work::Records(batch) });
+    }
+
+    /// Delivers what can be delivered now. Answers the records that are given up for the error output.
+    pub fn drive(&mut self, cx: &mut Cx<'_>, ports: &mut Ports<'_>, context: &mut Context<'_>) -> GivenUp {
+        let mut given_up = Vec::new();
         // Memory stays bounded: what waits is encoded, so that the records themselves can be given up.
         for delivery in &mut self.queue {
             if context.encode(cx, ports, delivery).is_err() {
                 break;
             }
         }
-        if self.retry_at.is_some_and(|at| at > cx.now) {
-            return None;
-        }
-        self.retry_at = None;
         while let Some(delivery) = self.queue.front_mut() {
-            match context.deliver(cx, ports, delivery) {
-                Ok(()) => {
-                    self.failures = 0;
-                    self.queue.pop_front();
-                }
-                Err(error) => {
-                    trace_failure(cx, config, &error);
-                    if matches!(&delivery.work, Work::Objects(objects) if objects.iter().any(|object| object.lit)) {
-                        cx.trace.hop(cx.now, Stage::Buffer, &config.name, || format!("cannot write it: {error}"));
-                    }
-                    if context.is_lost(cx, delivery) {
-                        cx.trace.event(Level::Call, cx.now, "firehose", "lost", &config.name, &[]);
-                        self.failures = 0;
-                        self.queue.pop_front();
+            let result = match self.state {
+                State::Uploading(at) | State::Waiting(at) if at > cx.now => break,
+                State::Uploading(_) => context.put(cx, ports, delivery),
+                State::Idle | State::Waiting(_) => match context.encode(cx, ports, delivery) {
+                    Err(error) => Err(error),
+                    Ok(()) if delivery.is_done() => Ok(()),
+                    Ok(()) => {
+                        self.state = State::Uploading(cx.now + delivery.upload());
                         continue;
                     }
-                    let pause = FIRST_PAUSE.saturating_mul(1 << self.failures.min(16)).min(LONGEST_PAUSE);
-                    self.failures += 1;
-                    self.retry_at = Some(cx.now + pause);
-                    return self.retry_at;
+                },
+            };
+            self.state = State::Idle;
+            match result {
+                Ok(()) => {
+                    (self.failures, self.failing_since) = (0, None);
+                    if delivery.is_done() {
+                        self.queue.pop_front();
+                    }
                 }
+                Err(error) => given_up.extend(self.failed(cx, context, &error)),
             }
         }
-        None
+        given_up
+    }
+
+    /// The first delivery has failed: it is tried again, or given up.
+    fn failed(&mut self, cx: &mut Cx<'_>, context: &Context<'_>, error: &AwsError) -> GivenUp {
+        let name = &context.config.name;
+        let Some(delivery) = self.queue.front() else { return Vec::new() };
+        trace_failure(cx, context.config, error);
+        if matches!(&delivery.work, Work::Objects(objects) if objects.iter().any(|object| object.lit)) {
+            cx.trace.hop(cx.now, Stage::Buffer, name, || format!("cannot write it: {error}"));
+        }
+        self.failures += 1;
+        let since = *self.failing_since.get_or_insert(cx.now);
+        let is_over = context.retry.is_some_and(|retry| cx.now.since(since) >= retry);
+        let is_lost = context.kept.is_some_and(|kept| cx.now.since(delivery.oldest) > kept);
+        if !is_over && !is_lost {
+            let pause = FIRST_PAUSE.saturating_mul(1 << (self.failures - 1).min(16)).min(LONGEST_PAUSE);
+            self.state = State::Waiting(cx.now + pause);
+            return Vec::new();
+        }
+        let attempts = self.failures;
+        (self.failures, self.failing_since) = (0, None);
+        let Some(delivery) = self.queue.pop_front() else { return Vec::new() };
+        if is_lost {
+            let (records, bytes) = (delivery.records(), delivery.bytes() as u64);
+            // AWS has no metric of it.
+            cx.meter.add("firehose", "LostRecords", records);
+            cx.trace.mark(cx.now, mark::DELIVERY_EXPIRED, name);
+            let fields = [("lost_records", records.into()), ("lost_bytes", bytes.into())];
+            cx.trace.event(Level::Call, cx.now, "firehose", "lost", name, &fields);
+            return Vec::new();
+        }
+        // Neither the code nor the text is known: unverified.
+        let why = Why {
+            kind: ErrorType::Delivery,
+            code: format!("S3.{}", error.code),
+            message: error.message.clone(),
+            attempts,
+            function: None,
+        };
+        let Delivery { mut entries, work, .. } = delivery;
+        if let Work::Records(batch) = work {
+            entries = batch.entries;
+        }
+        entries.into_iter().map(|entry| (entry, why.clone())).collect()
     }
 }
 
@@ -177,22 +243,68 @@ impl Delivery {
             Work::Objects(objects) => objects.iter().map(|object| object.records).sum(),
         }
     }
+
+    fn is_done(&self) -> bool {
+        matches!(&self.work, Work::Objects(objects) if objects.is_empty())
+    }
+
+    /// How long the upload of its first object takes.
+    fn upload(&self) -> Duration {
+        let Work::Objects(objects) = &self.work else { return UPLOAD };
+        let bytes = objects.front().map_or(0, |object| object.body.len() as u64);
+        UPLOAD + Duration::from_micros(bytes * UPLOAD_NANOS_PER_BYTE / 1_000)
+    }
 }
 
-struct Context<'a> {
-    config: &'a Config,
-    converter: Option<&'a mut Converter>,
-    version: u64,
+/// What a lane delivers by.
+pub(super) struct Context<'a> {
+    pub config: &'a Config,
+    pub sink: &'a Sink,
+    pub converter: Option<&'a mut Converter>,
+    pub version: u64,
+    pub lane: &'a LaneKey,
+    /// For how long after its arrival a record is kept.
+    pub kept: Option<Duration>,
+    /// For how long a delivery is tried before its records go to the error output.
+    pub retry: Option<Duration>,
 }
 
 impl Context<'_> {
+    fn object(&self, cx: &mut Cx<'_>, of: Part) -> Object {
+        let Part { prefix: mut key, oldest, body, records, source_bytes, data, lit } = of;
+        let id = cx.uuid();
+        let extension = if data { &self.sink.extension } else { "" };
+        key.push_str(&object_name(&self.config.name, self.version, oldest, &id, extension));
+        Object { key, body, records, source_bytes, data, id, repeated: false, lit }
+    }
+
+    /// The prefix of an object of this lane.
+    fn prefix(&self, cx: &mut Cx<'_>, oldest: Time) -> String {
+        let random = &mut || random_string(cx);
+        match self.lane {
+            LaneKey::Errors(kind) => self.config.error_prefix.evaluate(oldest, kind.name(), random),
+            LaneKey::Data(partition) if !partition.is_empty() => fill(partition, random),
+            LaneKey::Data(_) | LaneKey::Backup => self.sink.prefix.evaluate(oldest, "", random),
+        }
+    }
+
     /// Turns records into objects, once. Fails when the table's schema cannot be read.
     fn encode(&mut self, cx: &mut Cx<'_>, ports: &mut Ports<'_>, delivery: &mut Delivery) -> Result<(), AwsError> {
         let Work::Records(batch) = &mut delivery.work else { return Ok(()) };
-        let (config, oldest, count) = (self.config, batch.oldest, batch.entries.len() as u64);
+        if self.retry.is_some() {
+            delivery.entries.clone_from(&batch.entries);
+        }
+        let (oldest, count) = (batch.oldest, batch.entries.len() as u64);
+        let bytes: u64 = batch.entries.iter().map(|entry| u64::from(entry.source_bytes)).sum();
         let mut objects = VecDeque::with_capacity(1);
         let mut lit = cx.trace.is_lit() && batch.entries.iter().any(|entry| cx.trace.carries(&entry.data));
-        let data = match (&config.encoding, &mut self.converter) {
+        let is_data = matches!(self.lane, LaneKey::Data(_));
+        let (encoding, delimiter) = match self.lane {
+            LaneKey::Data(_) => (&self.sink.encoding, &self.config.delimiter[..]),
+            LaneKey::Backup => (&self.sink.encoding, &[][..]),
+            LaneKey::Errors(_) => (&Encoding::Plain, &[][..]),
+        };
+        let data = match (encoding, &mut self.converter) {
             (Encoding::Parquet(_), Some(converter)) => {
                 converter.refresh(cx, ports.catalog)?;
                 let converted = converter.convert(std::mem::take(&mut batch.entries));
@@ -203,72 +315,94 @@ impl Context<'_> {
                     cx.meter.add("firehose", "FailedConversion.Records", failed);
                     cx.meter.add("firehose", "FailedConversion.Bytes", converted.failed_bytes);
                     let body = error_object(&converted.failures, converter.conversion(), cx);
-                    let prefix = config.error_prefix.as_ref().expect("conversion needs an error prefix at creation");
+                    let prefix =
+                        self.config.error_prefix.evaluate(oldest, CONVERSION_FAILED, &mut || random_string(cx));
                     let refused = lit && converted.failures.iter().any(|f| cx.trace.carries(&f.entry.data));
                     lit &= !refused;
-                    let part = Part { prefix, oldest, body, records: failed, data: false, lit: refused };
-                    objects.push_back(Object::new(cx, self, part));
+                    let source_bytes = converted.failed_bytes;
+                    let part = Part { prefix, oldest, body, records: failed, source_bytes, data: false, lit: refused };
+                    objects.push_back(self.object(cx, part));
                 }
-                converted.body.map(|body| (body, count - failed))
+                converted.body.map(|body| (body, count - failed, bytes.saturating_sub(converted.failed_bytes)))
             }
-            (Encoding::Gzip, _) => Some((encode::gzip(batch, &config.delimiter), count)),
-            _ => Some((encode::plain(batch, &config.delimiter), count)),
+            (encoding, _) => Some((encode::body(encoding, batch, delimiter), count, bytes)),
         };
-        if let Some((body, records)) = data {
-            let part = Part { prefix: &config.prefix, oldest, body, records, data: true, lit };
-            objects.push_back(Object::new(cx, self, part));
+        if let Some((body, records, source_bytes)) = data {
+            let prefix = self.prefix(cx, oldest);
+            let data = is_data || matches!(self.lane, LaneKey::Backup);
+            objects.push_back(self.object(cx, Part { prefix, oldest, body, records, source_bytes, data, lit }));
         }
         delivery.work = Work::Objects(objects);
         Ok(())
     }
 
-    fn deliver(&mut self, cx: &mut Cx<'_>, ports: &mut Ports<'_>, delivery: &mut Delivery) -> Result<(), AwsError> {
-        self.encode(cx, ports, delivery)?;
-        let config = self.config;
+    /// Writes the first object.
+    fn put(&mut self, cx: &mut Cx<'_>, ports: &mut Ports<'_>, delivery: &mut Delivery) -> Result<(), AwsError> {
+        let sink = self.sink;
         let Work::Objects(objects) = &mut delivery.work else { return Ok(()) };
-        while let Some(object) = objects.front_mut() {
-            let role = &mut cx.acting_as(&config.role);
-            if let Some(object_key) = &config.object_key {
-                role.use_key("kms:GenerateDataKey", object_key, "s3")?;
-            }
-            let put = role.called("s3", "PutObject", &config.bucket, |cx| {
-                ports.objects.put_object(cx, &config.bucket, &object.key, object.body.clone(), CONTENT_TYPE)
-            });
-            if let Err(failed) = put {
-                if failed.took_effect {
-                    object.repeat(cx);
-                }
-                return Err(failed.error);
-            }
-            if object.repeated {
-                cx.trace.mark(cx.now, mark::DELIVERY_REPEATED, &config.name);
-            }
-            if object.data {
-                cx.meter.add("firehose", "DeliveryToS3.Records", object.records);
-                cx.meter.add("firehose", "DeliveryToS3.Bytes", object.body.len() as u64);
-                cx.meter.add("firehose", "DeliveryToS3.Success", 1);
-            }
-            let fields = [
-                ("stream", config.name.as_str().into()),
-                ("records", object.records.into()),
-                ("body", Field::Bytes(&object.body)),
-            ];
-            cx.trace.event(Level::Call, cx.now, "firehose", "deliver", &object.key, &fields);
-            if object.lit {
-                cx.trace.hop(cx.now, Stage::Object, &object.key, || {
-                    let what = if object.data { "is written with it" } else { "is written with it AS AN ERROR" };
-                    format!("{what} by {} into {}, {} records", config.name, config.bucket, object.records)
-                });
-            }
-            objects.pop_front();
+        let Some(object) = objects.front_mut() else { return Ok(()) };
+        let role = &mut cx.acting_as(&sink.role);
+        if let Some(object_key) = &sink.object_key {
+            role.use_key("kms:GenerateDataKey", object_key, "s3")?;
         }
+        let put = role.called("s3", "PutObject", &sink.bucket, |cx| {
+            ports.objects.put_object(cx, &sink.bucket, &object.key, object.body.clone(), CONTENT_TYPE)
+        });
+        if let Err(failed) = put {
+            if failed.took_effect {
+                object.repeat(cx);
+            }
+            return Err(failed.error);
+        }
+        if object.repeated {
+            cx.trace.mark(cx.now, mark::DELIVERY_REPEATED, &self.config.name);
+        }
+        let freshness = cx.now.since(delivery.oldest).as_secs();
+        let waited = cx.now.since(delivery.since).as_secs();
+        self.measure(cx, object, freshness, waited);
+        let fields = [
+            ("stream", self.config.name.as_str().into()),
+            ("records", object.records.into()),
+            ("body", Field::Bytes(&object.body)),
+        ];
+        cx.trace.event(Level::Call, cx.now, "firehose", "deliver", &object.key, &fields);
+        if object.lit {
+            cx.trace.hop(cx.now, Stage::Object, &object.key, || {
+                let what = if object.data { "is written with it" } else { "is written with it AS AN ERROR" };
+                format!("{what} by {} into {}, {} records", self.config.name, sink.bucket, object.records)
+            });
+        }
+        objects.pop_front();
         Ok(())
     }
 
-    /// Direct puts are kept for a day. What a stream holds can be read again, so it is never given up here.
-    fn is_lost(&self, cx: &Cx<'_>, delivery: &Delivery) -> bool {
-        let kept = Duration::from_secs(cx.limits.get("firehose", "retention_direct_put"));
-        self.config.is_direct_put() && cx.now.since(delivery.since) > kept
+    /// Counts an object. Records and bytes are those of the source, whatever the object became; errors count as delivered
+    /// (both as another emulator found that says it probed AWS).
+    fn measure(&self, cx: &mut Cx<'_>, object: &Object, freshness: u64, waited: u64) {
+        let names = match self.lane {
+            LaneKey::Backup => [
+                "BackupToS3.Records",
+                "BackupToS3.Bytes",
+                "BackupToS3.Success",
+                "BackupToS3.ObjectCount",
+                "BackupToS3.DataFreshness",
+            ],
+            _ => [
+                "DeliveryToS3.Records",
+                "DeliveryToS3.Bytes",
+                "DeliveryToS3.Success",
+                "DeliveryToS3.ObjectCount",
+                "DeliveryToS3.DataFreshness",
+            ],
+        };
+        cx.meter.add("firehose", names[0], object.records);
+        cx.meter.add("firehose", names[1], object.source_bytes);
+        cx.meter.add("firehose", names[2], 1);
+        cx.meter.add("firehose", names[3], 1);
+        cx.meter.highest("firehose", names[4], freshness);
+        if matches!(self.lane, LaneKey::Data(partition) if !partition.is_empty()) {
+            cx.meter.highest("firehose", "PerPartitionThroughput", object.source_bytes / waited.max(1));
+        }
     }
 }
 

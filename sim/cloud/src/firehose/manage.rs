@@ -1,4 +1,4 @@
-//! `UpdateDestination`, `DeleteDeliveryStream` and the operations on tags.
+//! `UpdateDestination` and the operations on tags.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -6,11 +6,11 @@ use std::ops::Bound;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::api::{DESTINATION_ID, parse};
+use super::api::parse;
+use super::describe::DESTINATION_ID;
 use super::properties::{Destination, Tag};
 use super::{Firehose, Ports};
 use crate::core::{AwsError, Cx};
-use world::trace::Level;
 
 /// Tags of a delivery stream at most.
 const TAGS_MAX: usize = 50;
@@ -22,15 +22,6 @@ struct UpdateDestination {
     current_delivery_stream_version_id: String,
     destination_id: String,
     extended_s3_destination_update: Option<serde_json::Map<String, Value>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
-struct DeleteDeliveryStream {
-    delivery_stream_name: String,
-    // No grant has to be retired.
-    #[serde(default, rename = "AllowForceDelete")]
-    _allow_force_delete: Option<bool>,
 }
 
 #[derive(Deserialize)]
@@ -91,7 +82,7 @@ impl Firehose {
     ) -> Result<Value, AwsError> {
         let request: UpdateDestination = parse("UpdateDestination", body)?;
         self.control(cx, "UpdateDestination")?;
-        let stream = self.find(cx, &request.delivery_stream_name)?;
+        let stream = self.find_active(cx, &request.delivery_stream_name)?;
         let invalid = |message: String| Err(AwsError::new("InvalidArgumentException", message));
         if request.destination_id != DESTINATION_ID {
             return invalid(format!("Destination Id {} not found", request.destination_id));
@@ -105,33 +96,30 @@ impl Firehose {
         let Some(update) = request.extended_s3_destination_update else {
             return invalid("Exactly one destination update is supported for a Firehose".to_owned());
         };
-        let mut merged = json!(stream.config.described);
+        let before = json!(stream.config.described);
+        let mut merged = before.clone();
         for (member, value) in update {
-            merged[member] = value;
+            match member.as_str() {
+                // Members of a backup that are given replace those that it has.
+                "S3BackupUpdate" => match (&mut merged["S3BackupConfiguration"], value) {
+                    (Value::Object(backup), Value::Object(update)) => backup.extend(update),
+                    (backup, update) => *backup = update,
+                },
+                // Of the two, only the update has a name of its own.
+                "S3BackupConfiguration" => {
+                    return Err(AwsError::not_modelled("S3BackupConfiguration in an update: it has S3BackupUpdate"));
+                }
+                _ => merged[member] = value,
+            }
         }
         let described = Destination::deserialize(merged)
             .map_err(|error| AwsError::not_modelled(format!("firehose UpdateDestination: {error}")))?;
         let config = stream.config.redirected(cx, described)?;
+        if json!(config.described) == before {
+            return Ok(json!({}));
+        }
         stream.change(cx, ports.catalog, config)?;
         Ok(json!({}))
-    }
-
-    /// `DeleteDeliveryStream`.
-    pub(super) fn delete_delivery_stream(&mut self, cx: &mut Cx<'_>, body: &[u8]) -> Result<Value, AwsError> {
-        let request: DeleteDeliveryStream = parse("DeleteDeliveryStream", body)?;
-        self.control(cx, "DeleteDeliveryStream")?;
-        self.find(cx, &request.delivery_stream_name)?;
-        self.remove(cx, &request.delivery_stream_name);
-        Ok(json!({}))
-    }
-
-    /// Deletes a delivery stream at once, with what it has not delivered. Answers whether it was there.
-    pub(super) fn remove(&mut self, cx: &Cx<'_>, name: &str) -> bool {
-        let Some(stream) = self.by_name.remove(name).and_then(|index| self.streams[index].take()) else { return false };
-        let (records, bytes) = stream.undelivered();
-        let fields = [("lost_records", records.into()), ("lost_bytes", bytes.into())];
-        cx.trace.event(Level::Call, cx.now, "firehose", "deleted", name, &fields);
-        true
     }
 
     /// `TagDeliveryStream`.

@@ -1,49 +1,60 @@
 //! Amazon Data Firehose.
 //!
-//! Modelled: `AWS::KinesisFirehose::DeliveryStream` with a Kinesis stream or direct puts as the source and an S3 bucket
-//! as the destination. Reading each shard once a second from LATEST, parents before children; buffering by size and
-//! by time; object keys with `timestamp`, `random-string` and `error-output-type` expressions; GZIP; the processor
-//! `AppendDelimiterToRecord`; JSON to Parquet by the schema of a Glue table (OpenX deserializer) with the error output
-//! of what does not convert; use of the KMS key of the destination in the role; retries of deliveries, in order; changes
-//! of the destination and of tags while records flow; encryption of direct puts with a key that AWS owns. Operations:
-//! `DescribeDeliveryStream`, `ListDeliveryStreams`, `PutRecord`, `PutRecordBatch`, `UpdateDestination`,
-//! `DeleteDeliveryStream`, `TagDeliveryStream`, `UntagDeliveryStream`, `ListTagsForDeliveryStream`.
+//! Modelled: delivery streams with a Kinesis stream or direct puts as the source and an S3 bucket as the destination, made
+//! by templates and by calls, with every operation of the API. Reading each shard once a second from LATEST, parents before
+//! children; records that the Kinesis Producer Library has aggregated; buffering by size and by time; prefixes with all
+//! expressions, in a time zone; GZIP, ZIP and both Snappy; the processors `AppendDelimiterToRecord`, `RecordDeAggregation`,
+//! `Lambda` and `MetadataExtraction`, with dynamic partitioning; backup of source records; JSON to Parquet by the schema of
+//! a Glue table (OpenX and Hive deserializers); the error output of what does not convert, is not transformed, or has no
+//! partition; use of the KMS key of the destination in the role; retries of deliveries, in order, as long as the source
+//! keeps its records; changes of the destination and of tags while records flow; encryption of direct puts.
 //!
-//! Partly modelled: an upload takes no time; an object whose answer was lost is written again under another key, before
-//! those behind it (AWS promises "at least once" and no more; the key is unverified); a Kinesis-sourced delivery is
-//! retried without end, while AWS gives up when the stream no longer keeps the records. The back-off between attempts
-//! and the amount of data that may wait are not published by AWS and are our own. A change is effective at once, and
-//! decides how what waits in the buffer is delivered; AWS says "within a few minutes" and not what becomes of the
-//! buffer. A deletion is done at once and loses what waits: AWS deletes "a Firehose stream and its data".
-//! CloudWatchLoggingOptions are kept and described; nothing is logged. The key of the destination is used, and not told
-//! to S3: objects carry the encryption of their bucket.
+//! Partly modelled: an upload takes 50 ms and 20 ns a byte, an assumption; an object whose answer was lost is written again
+//! under another key, before those behind it (AWS promises "at least once" and no more; the key is unverified). The
+//! back-off between attempts and the amount of data that may wait are not published by AWS and are our own. A change is
+//! effective at once, and decides how what waits in the buffer is delivered; AWS says "within a few minutes". A deletion
+//! stops the stream at once and loses what waits: AWS deletes "a Firehose stream and its data". CloudWatchLoggingOptions
+//! are kept and described; nothing is logged. The key of the destination is used, and not told to S3: objects carry the
+//! encryption of their bucket. Queries are those of `jaq` (see `jq`).
 //!
-//! Refused: every other operation, source, destination, processor, compression and serializer; dynamic partitioning,
-//! backup, time zones and customer-managed keys for direct puts; the Hive types timestamp, date, decimal, binary, char,
-//! varchar and uniontype.
+//! Refused: every other source, destination and processor; ORC; letters of week-based years in timestamps; the Hive type
+//! uniontype; a schema of another account, Region or fixed version.
 
+mod answer;
 mod api;
 mod buffer;
 mod change;
 mod config;
 mod convert;
 mod delivery;
+mod describe;
 mod encode;
+mod encryption;
+mod errors;
+mod jq;
+mod lane;
+mod lifecycle;
 mod manage;
+mod pattern;
 mod port;
 mod prefix;
 mod properties;
+mod puts;
 mod source;
 mod stream;
+mod subrecords;
 #[cfg(test)]
 mod tests;
+mod transform;
 
 use std::collections::BTreeMap;
+
+use bytes::Bytes;
 
 use self::config::Config;
 use self::properties::Properties;
 use self::stream::DeliveryStream;
-use crate::core::ports::{Catalog, Objects, Streams};
+use crate::core::ports::{Catalog, Invocations, Objects, Stores, Streams};
 use crate::core::{AwsError, Cx, Outcome, Provisioned, Resource, TokenBucket};
 use crate::waiting::{ShardIds, Unread};
 
@@ -52,6 +63,8 @@ struct Ports<'a> {
     streams: &'a mut dyn Streams,
     objects: &'a mut dyn Objects,
     catalog: &'a mut dyn Catalog,
+    /// Nothing while another service puts records: functions are invoked in the wake-up that follows.
+    functions: Option<&'a mut dyn Invocations>,
 }
 
 /// The delivery streams of the account.
@@ -88,6 +101,22 @@ impl Firehose {
         let properties: Properties = resource.parse()?;
         let tags = manage::tags(&properties.tags)?;
         let config = Config::new(cx, properties)?;
+        encryption::permit_key(cx, &config.key)?;
+        let (name, arn) = (config.name.clone(), config.arn.clone());
+        self.add(cx, streams, catalog, config, tags)?;
+        cx.meter.call("firehose", "CreateDeliveryStream", Outcome::Ok);
+        Ok(Provisioned::new(name).attribute("Arn", arn))
+    }
+
+    /// Adds a delivery stream. Answers its number.
+    fn add(
+        &mut self,
+        cx: &mut Cx<'_>,
+        streams: &dyn Streams,
+        catalog: &mut dyn Catalog,
+        config: Config,
+        tags: BTreeMap<String, String>,
+    ) -> Result<usize, AwsError> {
         let name = config.name.clone();
         if self.by_name.contains_key(&name) {
             let message = format!("Firehose {name} under accountId {} already exists", cx.account.id);
@@ -99,38 +128,58 @@ impl Firehose {
         let index = self.streams.len();
         let mut stream = DeliveryStream::create(cx, streams, catalog, config, index)?;
         stream.tags = tags;
-        let arn = stream.config.arn.clone();
         self.streams.push(Some(stream));
-        self.by_name.insert(name.clone(), index);
-        cx.meter.call("firehose", "CreateDeliveryStream", Outcome::Ok);
-        Ok(Provisioned::new(name).attribute("Arn", arn))
+        self.by_name.insert(name, index);
+        Ok(index)
     }
 
     /// Answers one operation of the JSON API.
-    pub fn call(
+    pub fn call<'a>(
         &mut self,
         cx: &mut Cx<'_>,
-        streams: &mut dyn Streams,
-        objects: &mut dyn Objects,
-        catalog: &mut dyn Catalog,
+        stores: Stores<'a>,
+        functions: &'a mut dyn Invocations,
         operation: &str,
         body: &[u8],
     ) -> Result<Vec<u8>, AwsError> {
-        self.answer(cx, &mut Ports { streams, objects, catalog }, operation, body)
+        self.answer(cx, &mut Ports::new(stores, functions), operation, body)
     }
 
     /// Runs the wake-up that a delivery stream asked for.
-    pub fn wake(
+    pub fn wake<'a>(&mut self, cx: &mut Cx<'_>, stores: Stores<'a>, functions: &'a mut dyn Invocations, token: u64) {
+        let (index, slot) = stream::parse_token(token);
+        if slot == stream::SLOT_LIFE {
+            return self.advance(cx, index);
+        }
+        if let Some(Some(stream)) = self.streams.get_mut(index)
+            && !stream.status.is_deleting()
+        {
+            stream.wake(cx, &mut Ports::new(stores, functions), slot);
+        }
+    }
+
+    /// A function that some service waits for has ended.
+    pub fn function_answered<'a>(
         &mut self,
         cx: &mut Cx<'_>,
-        streams: &mut dyn Streams,
-        objects: &mut dyn Objects,
-        catalog: &mut dyn Catalog,
-        token: u64,
+        stores: Stores<'a>,
+        functions: &'a mut dyn Invocations,
+        ticket: u64,
+        answer: &Result<Bytes, String>,
     ) {
-        let (index, slot) = stream::parse_token(token);
-        if let Some(Some(stream)) = self.streams.get_mut(index) {
-            stream.wake(cx, &mut Ports { streams, objects, catalog }, slot);
+        let ports = &mut Ports::new(stores, functions);
+        let streams = self.streams.iter_mut().flatten().filter(|stream| !stream.status.is_deleting());
+        for stream in streams {
+            if stream.answered(cx, ports, ticket, answer) {
+                return;
+            }
         }
+    }
+}
+
+impl<'a> Ports<'a> {
+    fn new(stores: Stores<'a>, functions: &'a mut dyn Invocations) -> Self {
+        let Stores { streams, objects, catalog } = stores;
+        Ports { streams, objects, catalog, functions: Some(functions) }
     }
 }

@@ -22,8 +22,12 @@ impl Firehose {
         body: &Value,
     ) -> Result<Value, AwsError> {
         let Stores { streams, objects, catalog } = stores;
-        let answer =
-            self.answer(cx, &mut Ports { streams, objects, catalog }, operation, body.to_string().as_bytes())?;
+        let answer = self.answer(
+            cx,
+            &mut Ports { streams, objects, catalog, functions: None },
+            operation,
+            body.to_string().as_bytes(),
+        )?;
         Ok(serde_json::from_slice(&answer).expect("Firehose answers in JSON"))
     }
 }

@@ -1,35 +1,44 @@
 //! Prefixes of object keys with expressions (guide: "Custom prefixes for Amazon S3 objects"), and objects' names.
 
-use std::fmt::Write as _;
+use std::collections::BTreeMap;
 
-use chrono::{Datelike as _, Timelike as _};
+use chrono_tz::Tz;
 
+use super::pattern::Pattern;
 use crate::core::AwsError;
 use world::time::Time;
 
-/// Appended to a prefix without a timestamp expression. For an error prefix this is unverified.
+/// Appended to a prefix without a timestamp expression. For an error prefix, and for one with partition keys, this is
+/// unverified.
 const DEFAULT_TIMESTAMP: &str = "yyyy/MM/dd/HH/";
+/// Stands in the prefix of a partition where each of its objects has a random string of its own.
+const RANDOM: char = '\0';
 
 /// A prefix, parsed.
 #[derive(Debug)]
 pub(super) struct Prefix {
     parts: Vec<Part>,
+    zone: Tz,
     has_expressions: bool,
 }
 
 #[derive(Debug)]
 enum Part {
     Text(String),
-    Timestamp(Vec<DatePart>),
+    Timestamp(Pattern),
     RandomString,
     ErrorOutputType,
+    QueryKey(String),
+    LambdaKey(String),
 }
 
-/// One element of a Java `DateTimeFormatter` pattern: a letter with how often it stands there, or literal text.
-#[derive(Debug)]
-enum DatePart {
-    Literal(char),
-    Field(char, usize),
+/// The partition keys of a record.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Keys {
+    /// Of the query.
+    pub query: BTreeMap<String, String>,
+    /// Of the function.
+    pub lambda: BTreeMap<String, String>,
 }
 
 fn invalid(message: String) -> AwsError {
@@ -37,8 +46,8 @@ fn invalid(message: String) -> AwsError {
 }
 
 impl Prefix {
-    /// Parses a prefix.
-    pub fn parse(text: &str) -> Result<Self, AwsError> {
+    /// Parses a prefix, whose timestamps are in `zone`.
+    pub fn parse(text: &str, zone: Tz) -> Result<Self, AwsError> {
         if text.len() > 1024 {
             return Err(AwsError::new("ValidationException", "a prefix has at most 1,024 characters"));
         }
@@ -58,9 +67,9 @@ impl Prefix {
         }
         let has_expressions = parts.iter().any(|part| !matches!(part, Part::Text(_)));
         if !parts.iter().any(|part| matches!(part, Part::Timestamp(_))) {
-            parts.push(Part::Timestamp(pattern(DEFAULT_TIMESTAMP)?));
+            parts.push(Part::Timestamp(Pattern::parse(DEFAULT_TIMESTAMP)?));
         }
-        Ok(Prefix { parts, has_expressions })
+        Ok(Prefix { parts, zone, has_expressions })
     }
 
     /// Whether an expression was written in it.
@@ -73,104 +82,76 @@ impl Prefix {
         self.parts.iter().any(|part| matches!(part, Part::ErrorOutputType))
     }
 
+    /// Whether a key of the query, and whether a key of the function stands in it.
+    pub fn names_keys(&self) -> (bool, bool) {
+        let has = |wanted: fn(&Part) -> bool| self.parts.iter().any(wanted);
+        (has(|part| matches!(part, Part::QueryKey(_))), has(|part| matches!(part, Part::LambdaKey(_))))
+    }
+
     /// The prefix for an object whose oldest record arrived at `oldest`. `random` makes a random string of 11
     /// characters.
     pub fn evaluate(&self, oldest: Time, error_type: &str, random: &mut dyn FnMut() -> String) -> String {
         let mut out = String::with_capacity(64);
         for part in &self.parts {
             match part {
-                Part::Text(text) => out.push_str(text),
-                Part::Timestamp(parts) => format_timestamp(&mut out, parts, oldest),
                 Part::RandomString => out.push_str(&random()),
                 Part::ErrorOutputType => out.push_str(error_type),
+                // Only prefixes without keys are evaluated like this.
+                Part::QueryKey(key) | Part::LambdaKey(key) => out.push_str(key),
+                other => self.write(&mut out, other, oldest),
             }
         }
         out
     }
+
+    /// The prefix of the partition of a record that arrived at `arrival`, or the key that is missing. Random strings are
+    /// left open: see [`fill`].
+    pub fn partition(&self, arrival: Time, keys: &Keys) -> Result<String, String> {
+        let mut out = String::with_capacity(64);
+        for part in &self.parts {
+            match part {
+                Part::RandomString => out.push(RANDOM),
+                Part::QueryKey(key) => out.push_str(keys.query.get(key).ok_or_else(|| key.clone())?),
+                Part::LambdaKey(key) => out.push_str(keys.lambda.get(key).ok_or_else(|| key.clone())?),
+                other => self.write(&mut out, other, arrival),
+            }
+        }
+        Ok(out)
+    }
+
+    fn write(&self, out: &mut String, part: &Part, at: Time) {
+        match part {
+            Part::Text(text) => out.push_str(text),
+            Part::Timestamp(pattern) => pattern.write(out, &at.to_datetime().with_timezone(&self.zone)),
+            _ => {}
+        }
+    }
+}
+
+/// The prefix of one object of a partition.
+pub(super) fn fill(partition: &str, random: &mut dyn FnMut() -> String) -> String {
+    let mut pieces = partition.split(RANDOM);
+    let mut out = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        out.push_str(&random());
+        out.push_str(piece);
+    }
+    out
 }
 
 fn expression(text: &str) -> Result<Part, AwsError> {
+    let is_key = |key: &str| !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c));
     match text.split_once(':') {
-        Some(("timestamp", value)) => Ok(Part::Timestamp(pattern(value)?)),
+        Some(("timestamp", value)) => Ok(Part::Timestamp(Pattern::parse(value)?)),
         Some(("firehose", "random-string")) => Ok(Part::RandomString),
         Some(("firehose", "error-output-type")) => Ok(Part::ErrorOutputType),
-        Some(("partitionKeyFromQuery" | "partitionKeyFromLambda", _)) => {
-            Err(AwsError::not_modelled("dynamic partitioning"))
-        }
+        Some(("partitionKeyFromQuery", key)) if is_key(key) => Ok(Part::QueryKey(key.to_owned())),
+        Some(("partitionKeyFromLambda", key)) if is_key(key) => Ok(Part::LambdaKey(key.to_owned())),
         _ => Err(invalid(format!("!{{{text}}} is not an expression of a prefix"))),
     }
 }
 
-fn pattern(text: &str) -> Result<Vec<DatePart>, AwsError> {
-    let mut parts = Vec::new();
-    let mut chars = text.chars().peekable();
-    while let Some(c) = chars.next() {
-        match c {
-            'y' | 'u' | 'M' | 'd' | 'D' | 'H' | 'm' | 's' | 'S' => {
-                let mut count = 1;
-                while chars.next_if_eq(&c).is_some() {
-                    count += 1;
-                }
-                let most = match c {
-                    'y' | 'u' => 4,
-                    'D' => 3,
-                    'S' => 6,
-                    _ => 2,
-                };
-                if count > most {
-                    let letters = c.to_string().repeat(count);
-                    return Err(AwsError::not_modelled(format!("{letters} in the timestamp pattern {text:?}")));
-                }
-                parts.push(DatePart::Field(c, count));
-            }
-            '\'' if chars.next_if_eq(&'\'').is_some() => parts.push(DatePart::Literal('\'')),
-            '\'' => loop {
-                match chars.next() {
-                    Some('\'') if chars.next_if_eq(&'\'').is_some() => parts.push(DatePart::Literal('\'')),
-                    Some('\'') => break,
-                    Some(quoted) => parts.push(DatePart::Literal(quoted)),
-                    None => return Err(invalid(format!("the timestamp pattern {text:?} has an open quote"))),
-                }
-            },
-            c if c.is_ascii_alphabetic() || matches!(c, '[' | ']' | '#' | '{') => {
-                return Err(AwsError::not_modelled(format!("{c:?} in the timestamp pattern {text:?}")));
-            }
-            c => parts.push(DatePart::Literal(c)),
-        }
-    }
-    if parts.is_empty() {
-        return Err(invalid("a timestamp expression needs a pattern".to_owned()));
-    }
-    Ok(parts)
-}
-
-fn format_timestamp(out: &mut String, parts: &[DatePart], at: Time) {
-    let date = at.to_datetime();
-    for part in parts {
-        let (letter, width) = match part {
-            DatePart::Literal(c) => {
-                out.push(*c);
-                continue;
-            }
-            DatePart::Field(letter, width) => (*letter, *width),
-        };
-        let value = match letter {
-            'y' | 'u' if width == 2 => date.year().unsigned_abs() % 100,
-            'y' | 'u' => date.year().unsigned_abs(),
-            'M' => date.month(),
-            'd' => date.day(),
-            'D' => date.ordinal(),
-            'H' => date.hour(),
-            'm' => date.minute(),
-            's' => date.second(),
-            // A fraction of a second with `width` digits.
-            _ => date.nanosecond() / 10_u32.pow(9 - width as u32),
-        };
-        let _ = write!(out, "{value:0width$}");
-    }
-}
-
-/// `{stream}-{version}-{yyyy-MM-dd-HH-mm-ss}-{uuid}{extension}`.
+/// `{stream}-{version}-{yyyy-MM-dd-HH-mm-ss}-{uuid}{extension}`, in UTC.
 pub(super) fn object_name(stream: &str, version: u64, oldest: Time, uuid: &str, extension: &str) -> String {
     format!("{stream}-{version}-{}-{uuid}{extension}", oldest.to_datetime().format("%Y-%m-%d-%H-%M-%S"))
 }
@@ -180,13 +161,17 @@ mod tests {
     use super::*;
 
     fn evaluated(text: &str) -> Result<String, String> {
+        evaluated_in(text, Tz::UTC)
+    }
+
+    fn evaluated_in(text: &str, zone: Tz) -> Result<String, String> {
         let at = Time::from_unix_micros(1_535_335_509_012_345); // 2018-08-27T02:05:09.012345Z
         let mut draws = 0;
         let mut random = || {
             draws += 1;
             format!("random-{draws:04}")
         };
-        let prefix = Prefix::parse(text).map_err(|e| e.code.to_owned())?;
+        let prefix = Prefix::parse(text, zone).map_err(|e| e.code.to_owned())?;
         Ok(prefix.evaluate(at, "format-conversion-failed", &mut random))
     }
 
@@ -215,12 +200,50 @@ mod tests {
             ("raw/!{timestamp:'T}", "InvalidArgumentException"),
             ("raw/!{firehose:nothing}", "InvalidArgumentException"),
             ("raw/!{nothing}", "InvalidArgumentException"),
-            ("raw/!{timestamp:MMM}", "NotImplemented"),
-            ("raw/!{timestamp:EEE}", "NotImplemented"),
-            ("raw/!{partitionKeyFromQuery:tenant}", "NotImplemented"),
+            ("raw/!{timestamp:YYYY}", "NotImplemented"),
+            ("raw/!{timestamp:b}", "InvalidArgumentException"),
+            ("raw/!{partitionKeyFromQuery:}", "InvalidArgumentException"),
         ] {
             assert_eq!(evaluated(prefix), Err(code.to_owned()), "{prefix}");
         }
+    }
+
+    #[test]
+    fn every_letter_is_written_as_java_writes_it_and_in_the_zone() {
+        // 2018-08-27T02:05:09.012345Z is a Monday.
+        for (pattern, zone, expected) in [
+            ("MMM/MMMM/MMMMM", Tz::UTC, "Aug/August/A"),
+            ("EEE/EEEE/EEEEE", Tz::UTC, "Mon/Monday/M"),
+            ("G yyyyy Q/QQQ D DDD", Tz::UTC, "AD 02018 3/Q3 239 239"),
+            ("h:mm a k K hh", Tz::Asia__Tokyo, "11:05 AM 11 11 11"),
+            ("yyyy-MM-dd'T'HH:mm:ssXXX z VV", Tz::Asia__Tokyo, "2018-08-27T11:05:09+09:00 JST Asia/Tokyo"),
+            ("ddHH Z x XX", Tz::America__New_York, "2622 -0400 -04 -0400"),
+            ("HH[mm]X", Tz::UTC, "0205Z"),
+            ("n N A", Tz::UTC, "12345000 7509012345000 7509012"),
+        ] {
+            assert_eq!(evaluated_in(&format!("!{{timestamp:{pattern}}}"), zone).as_deref(), Ok(expected), "{pattern}");
+        }
+        assert_eq!(evaluated_in("x/", Tz::Asia__Tokyo).as_deref(), Ok("x/2018/08/27/11/"), "the default is in it too");
+    }
+
+    #[test]
+    fn a_partition_has_its_keys_and_each_of_its_objects_a_random_string() {
+        let text = "t=!{partitionKeyFromQuery:tenant}/!{firehose:random-string}/s=!{partitionKeyFromLambda:site}/!{timestamp:HH}/";
+        let prefix = Prefix::parse(text, Tz::UTC).unwrap();
+        assert_eq!(prefix.names_keys(), (true, true));
+        let at = Time::from_unix_secs(1_535_335_509);
+        let mut keys = Keys::default();
+        keys.query.insert("tenant".to_owned(), "a".to_owned());
+        assert_eq!(prefix.partition(at, &keys), Err("site".to_owned()));
+        keys.lambda.insert("site".to_owned(), "b".to_owned());
+        let partition = prefix.partition(at, &keys).unwrap();
+        let mut draws = 0;
+        let mut random = || {
+            draws += 1;
+            draws.to_string()
+        };
+        assert_eq!(fill(&partition, &mut random), "t=a/1/s=b/02/");
+        assert_eq!(fill(&partition, &mut random), "t=a/2/s=b/02/");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 pub(super) struct Properties {
     pub delivery_stream_name: Option<String>,
     pub delivery_stream_type: Option<String>,
+    pub direct_put_source_configuration: Option<DirectPutSource>,
     pub kinesis_stream_source_configuration: Option<KinesisSource>,
     pub extended_s3_destination_configuration: Option<Destination>,
     pub delivery_stream_encryption_configuration_input: Option<StreamEncryption>,
@@ -21,6 +22,13 @@ pub(super) struct Tag {
     pub key: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub value: Option<String>,
+}
+
+#[derive(Clone, Deserialize, Serialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(super) struct DirectPutSource {
+    #[serde(rename = "ThroughputHintInMBs")]
+    pub throughput_hint: u64,
 }
 
 #[derive(Clone, Deserialize, PartialEq, Eq)]
@@ -61,6 +69,52 @@ pub(super) struct Destination {
     pub processing_configuration: Option<Processing>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data_format_conversion_configuration: Option<FormatConversion>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dynamic_partitioning_configuration: Option<DynamicPartitioning>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub s3_backup_mode: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub s3_backup_configuration: Option<PlainDestination>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file_extension: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub custom_time_zone: Option<String>,
+}
+
+/// `S3DestinationConfiguration`: where source records are backed up.
+#[derive(Clone, Deserialize, Serialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(super) struct PlainDestination {
+    #[serde(rename = "RoleARN")]
+    pub role_arn: String,
+    #[serde(rename = "BucketARN")]
+    pub bucket_arn: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prefix: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error_output_prefix: Option<String>,
+    pub buffering_hints: Option<BufferingHints>,
+    pub compression_format: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub encryption_configuration: Option<ObjectEncryption>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cloud_watch_logging_options: Option<LoggingOptions>,
+}
+
+#[derive(Clone, Deserialize, Serialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(super) struct DynamicPartitioning {
+    #[serde(default)]
+    pub enabled: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_options: Option<RetryOptions>,
+}
+
+#[derive(Clone, Copy, Deserialize, Serialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(super) struct RetryOptions {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub duration_in_seconds: Option<u64>,
 }
 
 #[derive(Clone, Deserialize, Serialize)]
@@ -160,8 +214,17 @@ pub(super) struct InputFormat {
 #[derive(Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Deserializer {
-    #[serde(rename = "OpenXJsonSerDe")]
-    pub open_x: OpenX,
+    #[serde(rename = "OpenXJsonSerDe", skip_serializing_if = "Option::is_none")]
+    pub open_x: Option<OpenX>,
+    #[serde(rename = "HiveJsonSerDe", skip_serializing_if = "Option::is_none")]
+    pub hive: Option<HiveJson>,
+}
+
+#[derive(Clone, Deserialize, Serialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(super) struct HiveJson {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timestamp_formats: Option<Vec<String>>,
 }
 
 #[derive(Clone, Deserialize, Serialize)]
@@ -189,4 +252,12 @@ pub(super) struct Serializer {
 pub(super) struct ParquetSerDe {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub compression: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub block_size_bytes: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub page_size_bytes: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub enable_dictionary_compression: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub writer_version: Option<String>,
 }

@@ -37,8 +37,8 @@ enum Reader {
 
 /// What a turn of a reader gave.
 pub(super) enum Turn {
-    /// Records, or none.
-    Read(ReadBatch),
+    /// Records of a shard, or none.
+    Read(Arc<str>, ReadBatch),
     /// Readers of child shards were added, from this index on.
     Added(usize),
     /// Nothing, and never again.
@@ -121,6 +121,7 @@ impl Source {
                 if batch.records.first().is_some_and(|oldest| cx.now.since(oldest.arrival) > BEHIND) {
                     cx.trace.mark(cx.now, mark::READER_BEHIND, &cursor.shard_id);
                 }
+                let shard = cursor.shard_id.clone();
                 match batch.next.take() {
                     Some(next) => *cursor = next,
                     None => {
@@ -128,7 +129,7 @@ impl Source {
                         self.readers[index] = Reader::AtEnd;
                     }
                 }
-                Ok(Turn::Read(batch))
+                Ok(Turn::Read(shard, batch))
             }
         }
     }

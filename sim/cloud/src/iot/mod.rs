@@ -35,7 +35,7 @@ mod reserved;
 mod rest;
 mod rules;
 mod shadow;
-mod sql;
+pub(crate) mod sql;
 mod status;
 mod topic;
 mod trie;

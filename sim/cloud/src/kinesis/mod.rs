@@ -60,6 +60,7 @@ mod work;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -254,6 +255,10 @@ impl Streams for Kinesis {
             closed: shard.closed.is_some(),
         };
         Ok(found.visible_shards(0).map(info).collect())
+    }
+
+    fn retention(&self, stream: &str) -> Option<Duration> {
+        self.find(stream).map(|stream| Duration::from_secs(stream.retention_hours * 3_600))
     }
 
     fn cursor(

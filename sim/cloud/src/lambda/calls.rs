@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use super::invoke::{Begin, Origin};
+use super::versions::Target;
 use super::wakeup::Wakeup;
 use super::{FunctionError, Lambda, Ports};
 use crate::core::{Cx, Service};
@@ -20,7 +21,7 @@ pub(super) struct Calls {
 #[derive(Debug)]
 struct Call {
     ticket: u64,
-    function: String,
+    function: Target,
     payload: Bytes,
 }
 
@@ -38,7 +39,7 @@ impl Calls {
 
 impl Lambda {
     /// Runs a function after this step. Answers the ticket by which its end is told.
-    pub(super) fn call(&mut self, cx: &mut Cx<'_>, function: String, payload: Bytes) -> u64 {
+    pub(super) fn call(&mut self, cx: &mut Cx<'_>, function: Target, payload: Bytes) -> u64 {
         let calls = &mut self.calls;
         if calls.waiting.is_empty() {
             cx.timers.at(cx.now, Service::Lambda, Wakeup::Calls.token());
@@ -57,6 +58,7 @@ impl Lambda {
                     self.begin(cx, admitted, Begin { origin, payload, request_id, attempt: 1, fields: &[] });
                 }
                 Err(refusal) => {
+                    let function = function.to_string();
                     refusal.count(cx, &function, &[]);
                     let error = refusal.into_error(cx, &function);
                     self.calls.answers.push((ticket, Err(error.message)));

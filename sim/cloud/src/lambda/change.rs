@@ -1,14 +1,10 @@
 //! Changes and deletions of CloudFormation resources.
 
-use std::sync::Arc;
-
 use serde_json::Value;
 
+use super::Lambda;
 use super::function::FunctionInfo;
-use super::mapping::{Properties, State};
-use super::permit::permit_reader;
 use super::rest::function_not_found;
-use super::{Lambda, Mapping};
 use crate::core::ports::Streams;
 use crate::core::{AwsError, Cx, Outcome, Provisioned, Resource};
 use world::time::Time;
@@ -27,11 +23,12 @@ impl Lambda {
         let (operation, result) = match resource.kind.as_str() {
             "AWS::Lambda::Function" => ("UpdateFunctionConfiguration", self.update_function(cx, resource, physical_id)),
             "AWS::Lambda::EventSourceMapping" => {
-                ("UpdateEventSourceMapping", self.update_mapping(cx, streams, resource, physical_id))
+                ("UpdateEventSourceMapping", self.reprovision_mapping(cx, streams, resource, physical_id))
             }
             "AWS::Lambda::EventInvokeConfig" => {
                 ("UpdateFunctionEventInvokeConfig", self.put_retention(cx, resource, false))
             }
+            "AWS::Lambda::Alias" => ("UpdateAlias", self.declare_alias(cx, resource, false)),
             // Every change of a permission is a replacement.
             kind => return Err(AwsError::not_modelled(format!("changing a resource of type {kind}"))),
         };
@@ -61,55 +58,9 @@ impl Lambda {
             cx.trace.event(Level::Run, cx.now, "lambda", "update", &name, &fields);
         }
         if function.info.role_arn != role_before {
-            for (index, mapping) in self.mappings.iter_mut().enumerate().filter(|(_, m)| m.function == name) {
-                mapping.set_role(cx, &function.info);
-                for poller in self.pollers.iter_mut().filter(|poller| poller.mapping == index) {
-                    poller.measure(mapping);
-                }
-            }
+            self.follow_roles(cx, &name);
         }
         Ok(ready)
-    }
-
-    fn update_mapping(
-        &mut self,
-        cx: &mut Cx<'_>,
-        streams: &mut dyn Streams,
-        resource: &Resource,
-        uuid: &str,
-    ) -> Result<Provisioned, AwsError> {
-        let properties: Properties = resource.parse()?;
-        let stream: Arc<str> = properties.stream(cx, resource)?.into();
-        let name = properties.function(cx, resource)?;
-        let function = self.functions.get(name).ok_or_else(|| function_not_found(cx, name))?;
-        let new = properties.create(cx, resource, stream, &function.info)?;
-        let live = |m: &Mapping| m.uuid == uuid && m.state != State::Deleted;
-        let index = self.mappings.iter().position(live).ok_or_else(super::rest::mapping_not_found)?;
-        permit_reader(cx, &new.reader, &new.source_arn)?;
-        // A mapping that was never enabled before begins now.
-        let begins = new.state == State::Enabled && self.mappings[index].shards.is_empty();
-        let shards = if begins { Some(streams.list_shards(&self.mappings[index].stream)?) } else { None };
-        let mapping = &mut self.mappings[index];
-        mapping.function = new.function;
-        mapping.function_arn = new.function_arn;
-        mapping.template = new.template;
-        mapping.reader = new.reader;
-        mapping.batch_size = new.batch_size;
-        mapping.window = new.window;
-        mapping.reports_item_failures = new.reports_item_failures;
-        mapping.last_modified = cx.now;
-        mapping.state = new.state;
-        let provisioned = Provisioned::new(mapping.uuid.clone())
-            .attribute("Id", mapping.uuid.clone())
-            .attribute("EventSourceMappingArn", mapping.arn.clone());
-        for poller in self.pollers.iter_mut().filter(|poller| poller.mapping == index) {
-            poller.measure(mapping);
-        }
-        if let Some(shards) = shards {
-            self.begin_reading(cx, index, &shards);
-        }
-        self.wake_pollers(cx, index);
-        Ok(provisioned)
     }
 
     /// Deletes a resource. Invocations that run end; mappings of a function that is gone stay and fail, as on AWS.
@@ -125,8 +76,16 @@ impl Lambda {
                 self.functions.remove(physical_id);
                 "DeleteFunction"
             }
+            "AWS::Lambda::Version" => {
+                self.delete_qualified(cx, physical_id)?;
+                "DeleteFunction"
+            }
+            "AWS::Lambda::Alias" => {
+                self.delete_qualified(cx, physical_id)?;
+                "DeleteAlias"
+            }
             "AWS::Lambda::EventSourceMapping" => {
-                self.delete_mapping(physical_id);
+                self.delete_mapping(cx, physical_id);
                 "DeleteEventSourceMapping"
             }
             "AWS::Lambda::Permission" => {
@@ -134,20 +93,12 @@ impl Lambda {
                 "RemovePermission"
             }
             "AWS::Lambda::EventInvokeConfig" => {
-                self.reset_retention(cx, physical_id);
+                self.reset_retention(physical_id);
                 "DeleteFunctionEventInvokeConfig"
             }
             kind => return Err(AwsError::not_modelled(format!("deleting a resource of type {kind}"))),
         };
         cx.meter.call("lambda", operation, Outcome::Ok);
         Ok(())
-    }
-
-    fn delete_mapping(&mut self, uuid: &str) {
-        let Some(index) = self.mappings.iter().position(|mapping| mapping.uuid == uuid) else { return };
-        self.mappings[index].state = State::Deleted;
-        for poller in self.pollers.iter_mut().filter(|poller| poller.mapping == index) {
-            poller.forget();
-        }
     }
 }

@@ -7,8 +7,10 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::destination::Destination;
+use super::invoke_config::InvokeConfig;
 use super::permission::Statement;
-use super::queue::Retention;
+use super::versions::{Alias, LATEST, Published};
 use crate::core::{AwsError, Cx, FunctionRevision, Provisioned, Resource, TokenBucket};
 use world::time::Time;
 
@@ -48,6 +50,8 @@ pub struct FunctionInfo {
     pub log_group: String,
     /// `PassThrough` or `Active`.
     pub tracing: String,
+    /// Topic that gets events which cannot be processed.
+    pub dead_letters: Option<String>,
     /// Invocations at a time that are set aside for it, and at most allowed.
     pub reserved_concurrency: Option<u64>,
     /// When it was last changed.
@@ -75,14 +79,17 @@ pub(super) struct Function {
     next: Option<(Time, Version)>,
     /// Environments of `version` that are initialised and wait for an event.
     pub idle: u64,
+    /// The versions that are published, by number.
+    pub published: BTreeMap<u64, Published>,
+    /// Versions that were ever published.
+    pub versions: u64,
+    pub aliases: BTreeMap<String, Alias>,
     /// New environments that may start.
     pub scaling: TokenBucket,
     /// Its resource policy.
     pub policy: Vec<Statement>,
-    /// How long events wait for it, and how often they are tried.
-    pub retention: Retention,
-    /// Whether a declaration decides that, and not Lambda's defaults.
-    pub has_invoke_config: bool,
+    /// How long events wait for it, how often they are tried and who is told, by version or alias.
+    pub invoke_configs: BTreeMap<String, InvokeConfig>,
 }
 
 #[derive(Deserialize)]
@@ -106,6 +113,8 @@ pub(super) struct Properties {
     #[serde(default)]
     logging_config: LoggingConfig,
     tracing_config: Option<TracingConfig>,
+    #[serde(default)]
+    dead_letter_config: DeadLetterConfig,
     reserved_concurrent_executions: Option<u64>,
     #[serde(default, rename = "Tags")]
     _tags: Option<Value>,
@@ -131,6 +140,12 @@ struct LoggingConfig {
     _application_level: Option<String>,
     #[serde(rename = "SystemLogLevel")]
     _system_level: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct DeadLetterConfig {
+    target_arn: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -181,15 +196,17 @@ impl Function {
         let info = properties.into_info(cx);
         let burst = cx.limits.get("lambda", "scaling_rate");
         Ok(Function {
-            version: Version::new(&info, number),
+            version: Version::new(&info, number, LATEST),
             next: None,
             info,
             idle: 0,
+            published: BTreeMap::new(),
+            versions: 0,
+            aliases: BTreeMap::new(),
             // The quota counts new environments in 10 seconds.
             scaling: TokenBucket::new(burst, burst / 10, cx.now).scaled(cx.limits.scale("lambda")),
             policy: Vec::new(),
-            retention: Retention::new(cx),
-            has_invoke_config: false,
+            invoke_configs: BTreeMap::new(),
         })
     }
 
@@ -225,23 +242,33 @@ impl Function {
             return Err(AwsError::new("ResourceConflictException", message).status(409).with("Type", "User"));
         }
         let ready = cx.now + UPDATE_TIME;
-        self.next = Some((ready, Version::new(&info, number)));
+        self.next = Some((ready, Version::new(&info, number, LATEST)));
         self.info = info;
         Ok(ready)
     }
 
     /// Ends a change whose time is over: idle environments of the old revision are dropped.
-    fn settle(&mut self, now: Time) {
+    pub fn settle(&mut self, now: Time) {
         if let Some((_, version)) = self.next.take_if(|(ready, _)| *ready <= now) {
             self.version = version;
             self.idle = 0;
         }
     }
 
-    /// What an invocation runs that begins now.
-    pub fn version(&mut self, now: Time) -> &Version {
+    /// What an invocation of a version that exists runs when it begins now, and how many environments wait for it.
+    pub fn environments(&mut self, now: Time, number: Option<u64>) -> (&Version, &mut u64) {
         self.settle(now);
-        &self.version
+        match number.and_then(|number| self.published.get_mut(&number)) {
+            Some(published) => (&published.version, &mut published.idle),
+            None => (&self.version, &mut self.idle),
+        }
+    }
+
+    /// The same for a version by its name, when it still exists.
+    pub fn environments_of(&mut self, now: Time, version: &str) -> Option<(&Version, &mut u64)> {
+        let number = version.parse().ok();
+        (number.is_none() || number.is_some_and(|number| self.published.contains_key(&number)))
+            .then(|| self.environments(now, number))
     }
 
     /// Whether a change is in progress.
@@ -256,10 +283,11 @@ impl Function {
 }
 
 impl Version {
-    fn new(info: &FunctionInfo, number: u64) -> Self {
+    pub fn new(info: &FunctionInfo, number: u64, version: &str) -> Self {
         Version {
             revision: Arc::new(FunctionRevision {
                 function: info.name.clone(),
+                version: version.to_owned(),
                 number,
                 handler: info.handler.clone(),
                 environment: info.environment.clone(),
@@ -292,6 +320,7 @@ impl Properties {
             kms_key_arn: self.kms_key_arn.filter(|key| !key.is_empty()),
             log_group: self.logging_config.log_group.unwrap_or_else(|| format!("/aws/lambda/{name}")),
             tracing: self.tracing_config.map_or_else(|| "PassThrough".to_owned(), |tracing| tracing.mode),
+            dead_letters: self.dead_letter_config.target_arn.filter(|arn| !arn.is_empty()),
             reserved_concurrency: self.reserved_concurrent_executions,
             last_modified: cx.now,
             revision_id: cx.uuid(),
@@ -337,6 +366,16 @@ impl Properties {
             && !["Active", "PassThrough"].contains(&tracing.mode.as_str())
         {
             return Err(resource.refuse("TracingConfig.Mode is Active or PassThrough"));
+        }
+        if let Some(arn) = self.dead_letter_config.target_arn.as_deref().filter(|arn| !arn.is_empty()) {
+            match Destination::parse(arn) {
+                Ok(Destination::Topic(_)) => {}
+                _ => {
+                    return Err(
+                        resource.refuse(format!("DeadLetterConfig: {arn:?} is no topic; queues are not modelled"))
+                    );
+                }
+            }
         }
         within("MemorySize", self.memory_size, limit("memory_min"), limit("memory_max"))?;
         within("Timeout", self.timeout, 1, limit("timeout_max"))?;

@@ -1,25 +1,21 @@
-//! Invocations: admission, execution environments, and what becomes of a batch when its invocation ends.
+//! Invocations: admission, execution environments, and who is told of the end.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::json;
 
-use super::answer::{Verdict, judge};
 use super::function::Version;
 use super::mapping::session;
-use super::poller::Delivery;
+use super::queue::Response;
 use super::rates::Rates;
+use super::versions::Target;
 use super::{Lambda, Ports};
 use crate::core::{AwsError, Cx, Deferred, Effect, FunctionRevision, Outcome};
 use world::mark;
 use world::spotlight::Stage;
 use world::time::Time;
 use world::trace::{Field, Level};
-
-/// A batch with an older record is marked.
-const BEHIND: Duration = Duration::from_secs(60);
 
 /// How a function failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,8 +40,8 @@ pub struct FunctionError {
 /// Who waits for the end of an invocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Origin {
-    /// The poller of a shard, by its position in the list of all pollers.
-    Shard(usize),
+    /// A lane of a shard: the position of its poller in the list of all pollers, and its own.
+    Shard(usize, usize),
     /// The queue of asynchronous invocations, by the event's id.
     Event(u64),
     /// A caller of the API.
@@ -58,9 +54,9 @@ pub(super) enum Origin {
 #[derive(Debug)]
 pub(super) struct Running {
     origin: Origin,
-    revision: Arc<FunctionRevision>,
+    pub revision: Arc<FunctionRevision>,
     started: Time,
-    request_id: String,
+    pub request_id: String,
 }
 
 /// An execution environment for one invocation.
@@ -133,57 +129,27 @@ impl Refusal {
 }
 
 impl Lambda {
-    /// Delivers the poller's batch if it is due. Answers whether an invocation took it.
-    pub(super) fn deliver(&mut self, cx: &mut Cx<'_>, ports: &Ports<'_>, index: usize) -> bool {
-        let poller = &mut self.pollers[index];
-        let mapping = &self.mappings[poller.mapping];
-        let Some(mut delivery) = poller.delivery(cx.now, mapping) else { return false };
-        if poller.may_have_expired(cx.now) {
-            let mut cx = cx.acting_as(&mapping.reader);
-            let expired = poller.expire(&mut cx, &*ports.streams, mapping).unwrap_or(0);
-            if expired > 0 {
-                cx.meter.add("lambda", "DroppedEventCount", expired as u64);
-                let fields = [("shard", (&*poller.shard_id).into()), ("records", expired.into())];
-                cx.trace.event(Level::Call, cx.now, "lambda", "drop-expired", &mapping.function, &fields);
-            }
-            match poller.delivery(cx.now, mapping) {
-                Some(rest) => delivery = rest,
-                None => return false,
-            }
-        }
-        let function = self.mappings[self.pollers[index].mapping].function.clone();
-        match self.admit(cx, ports, &function, true) {
-            Ok(admitted) => {
-                self.invoke_batch(cx, index, delivery, admitted);
-                true
-            }
-            Err(refusal) => {
-                let poller = &mut self.pollers[index];
-                refusal.count(cx, &function, &[("shard", (&*poller.shard_id).into())]);
-                poller.retry(cx.now);
-                false
-            }
-        }
-    }
-
     /// Finds an execution environment for one invocation, or says why there is none. `rated`: whether the invocation
     /// counts for the rate of synchronous ones.
     pub(super) fn admit(
         &mut self,
         cx: &mut Cx<'_>,
         ports: &Ports<'_>,
-        name: &str,
+        target: &Target,
         rated: bool,
     ) -> Result<Admitted, Refusal> {
+        let name = target.function.as_str();
         self.check_concurrency(cx, name)?;
         let rates = self.rates.get_or_insert_with(|| Rates::new(cx));
         if rated && !rates.invoke.try_take(cx.now, 1) {
             return Err(Refusal::Throttled("FunctionInvocationRateLimitExceeded"));
         }
         let function = self.functions.get_mut(name).ok_or(Refusal::Gone)?;
-        let version = function.version(cx.now).clone();
-        if function.idle > 0 {
-            function.idle -= 1;
+        let number = function.resolve(cx, target.qualifier.as_deref()).ok_or(Refusal::Gone)?;
+        let (version, idle) = function.environments(cx.now, number);
+        let version = version.clone();
+        if *idle > 0 {
+            *idle -= 1;
             return Ok(Admitted { cold: false, version });
         }
         if !function.scaling.try_take(cx.now, 1) {
@@ -219,6 +185,7 @@ impl Lambda {
         concerned
             .map(|function| {
                 function.idle = 0;
+                function.published.values_mut().for_each(|published| published.idle = 0);
                 function.info.name.clone()
             })
             .collect()
@@ -233,31 +200,6 @@ impl Lambda {
     pub(super) fn reserved_concurrency(&self, except: Option<&str>) -> u64 {
         let others = self.functions.values().filter(|function| Some(function.info.name.as_str()) != except);
         others.filter_map(|function| function.info.reserved_concurrency).sum()
-    }
-
-    fn invoke_batch(&mut self, cx: &mut Cx<'_>, index: usize, delivery: Delivery, admitted: Admitted) {
-        let poller = &mut self.pollers[index];
-        let mapping = &self.mappings[poller.mapping];
-        let records = poller.records(delivery.records);
-        let payload = mapping.template.render(&poller.shard_id, delivery.bytes, records);
-        let newest = poller.records(delivery.records).last().map_or(cx.now, |record| record.arrival);
-        let shard_id = poller.shard_id.clone();
-        if poller.records(delivery.records).next().is_some_and(|oldest| cx.now.since(oldest.arrival) > BEHIND) {
-            cx.trace.mark(cx.now, mark::READER_BEHIND, &shard_id);
-        }
-        if delivery.attempt > 1 {
-            cx.trace.mark(cx.now, mark::BATCH_REPEATED, &shard_id);
-        }
-        poller.started();
-        let fields = [
-            ("shard", Field::from(&*shard_id)),
-            ("records", delivery.records.into()),
-            ("iterator_age_ms", cx.now.since(newest).as_millis().try_into().unwrap_or(u64::MAX).into()),
-        ];
-        cx.meter.add("lambda", "InvokedEventCount", delivery.records as u64);
-        let (origin, request_id) = (Origin::Shard(index), cx.uuid());
-        let begin = Begin { origin, payload, request_id, attempt: delivery.attempt, fields: &fields };
-        self.begin(cx, admitted, begin);
     }
 
     /// Begins an invocation in an environment that was found for it.
@@ -311,9 +253,10 @@ impl Lambda {
         }
         if result.is_ok()
             && let Some(function) = self.functions.get_mut(&running.revision.function)
-            && function.version(cx.now).revision.number == running.revision.number
+            && let Some((version, idle)) = function.environments_of(cx.now, &running.revision.version)
+            && version.revision.number == running.revision.number
         {
-            function.idle += 1;
+            *idle += 1;
         }
         let max = cx.limits.get("lambda", "payload_sync");
         let failure = match &result {
@@ -323,60 +266,28 @@ impl Lambda {
             Err(_) => Some("Unhandled"),
         };
         match running.origin {
-            Origin::Shard(index) => self.batch_ended(cx, ports, index, &running, &result, failure),
+            Origin::Shard(index, lane) => {
+                self.batch_ended(cx, index, lane, &running, &result, failure);
+                self.step(cx, ports, index);
+            }
             Origin::Event(id) => {
                 count_end(cx, &running, &result, failure, &[]);
-                self.event_ended(cx, id, failure.is_none());
+                let response = Response {
+                    version: running.revision.version.clone(),
+                    function_error: failure.map(|_| "Unhandled"),
+                    body: response_body(result, failure),
+                };
+                self.event_ended(cx, ports, id, response);
             }
             Origin::Request(ticket) => {
                 count_end(cx, &running, &result, failure, &[]);
-                cx.effects.push(answer(ticket, result, failure));
+                cx.effects.push(answer(ticket, &running.revision.version, result, failure));
             }
             Origin::Service(ticket) => {
                 count_end(cx, &running, &result, failure, &[]);
                 self.calls.ended(ticket, result, failure);
             }
         }
-    }
-
-    fn batch_ended(
-        &mut self,
-        cx: &mut Cx<'_>,
-        ports: &mut Ports<'_>,
-        index: usize,
-        running: &Running,
-        result: &Result<Bytes, FunctionError>,
-        failure: Option<&'static str>,
-    ) {
-        let poller = &mut self.pollers[index];
-        let mapping = &mut self.mappings[poller.mapping];
-        let verdict = match (failure, result) {
-            (Some(reason), _) => Verdict::Failed(reason),
-            (None, Ok(answer)) if mapping.reports_item_failures => judge(answer, |n| poller.position_in_batch(n)),
-            (None, _) => Verdict::Done,
-        };
-        let records = poller.batch_records();
-        let (kind, failed) = match verdict {
-            Verdict::Done => ("Success", 0),
-            Verdict::Again(position) => ("PartialFailure", records - position),
-            Verdict::Failed(reason) => (reason, records),
-        };
-        let fields = [("shard", Field::from(&*poller.shard_id)), ("verdict", kind.into()), ("again", failed.into())];
-        count_end(cx, running, result, failure, &fields);
-        cx.meter.add("lambda", "FailedInvokeEventCount", failed as u64);
-        mapping.last_result = if failed == 0 { "OK" } else { "PROBLEM: Function call failed" };
-        match verdict {
-            Verdict::Done => poller.finish_batch(),
-            Verdict::Again(position) => {
-                if position > 0 {
-                    cx.trace.mark(cx.now, mark::PARTIAL_BATCH, &poller.shard_id);
-                }
-                poller.advance(position);
-                poller.retry(cx.now);
-            }
-            Verdict::Failed(_) => poller.retry(cx.now),
-        }
-        self.step(cx, ports, index);
     }
 }
 
@@ -409,12 +320,22 @@ fn start_environment(cx: &mut Cx<'_>, ports: &Ports<'_>, version: &Version) -> R
 }
 
 /// The answer to a caller who waited for the function's end.
-fn answer(ticket: Deferred, result: Result<Bytes, FunctionError>, failure: Option<&'static str>) -> Effect {
-    let mut headers = vec![("x-amz-executed-version", "$LATEST".to_owned())];
+fn answer(
+    ticket: Deferred,
+    version: &str,
+    result: Result<Bytes, FunctionError>,
+    failure: Option<&'static str>,
+) -> Effect {
+    let mut headers = vec![("x-amz-executed-version", version.to_owned())];
     if failure.is_some() {
         headers.push(("x-amz-function-error", "Unhandled".to_owned()));
     }
-    let body = match (result, failure) {
+    Effect::Answer { ticket, status: 200, headers, body: response_body(result, failure) }
+}
+
+/// What an invocation answered, or how it failed, as JSON.
+fn response_body(result: Result<Bytes, FunctionError>, failure: Option<&'static str>) -> Bytes {
+    match (result, failure) {
         (Ok(body), None) => body,
         (Ok(body), Some(kind)) => {
             let message =
@@ -424,8 +345,7 @@ fn answer(ticket: Deferred, result: Result<Bytes, FunctionError>, failure: Optio
         (Err(error), _) => {
             Bytes::from(json!({ "errorType": error.error_type, "errorMessage": error.message }).to_string())
         }
-    };
-    Effect::Answer { ticket, status: 200, headers, body }
+    }
 }
 
 /// How an invocation ended, in words.
@@ -454,7 +374,7 @@ fn ended_text(
 }
 
 /// Counts an invocation that has ended, and leaves an event.
-fn count_end(
+pub(super) fn count_end(
     cx: &mut Cx<'_>,
     running: &Running,
     result: &Result<Bytes, FunctionError>,

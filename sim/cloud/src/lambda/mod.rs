@@ -1,43 +1,52 @@
-//! AWS Lambda: functions, event source mappings of Kinesis streams, and asynchronous and synchronous invocations.
+//! AWS Lambda: functions with versions and aliases, event source mappings of Kinesis streams, and asynchronous and
+//! synchronous invocations.
 //!
 //! Modelled: `AWS::Lambda::Function` as a zip package for a custom runtime; its changes: a change is in progress for a
 //! while, then the idle environments are dropped, invocations that run end in the old ones, and the next one starts cold;
-//! `AWS::Lambda::EventSourceMapping` of a Kinesis stream: one poller a shard that reads once a second in the function's
-//! role, batches by BatchSize, MaximumBatchingWindowInSeconds and the 6 MB of an event, one batch in flight a shard,
-//! delivery again until success or expiry, ReportBatchItemFailures, the three starting positions, parents before
-//! children; execution environments (cold when none is idle), the account's and reserved concurrency, its request rate,
-//! and the rate of new environments; `AWS::Lambda::Permission` for services, checked when a service invokes;
-//! `AWS::Lambda::EventInvokeConfig` without destinations, and the queue of asynchronous invocations (`queue`); the
-//! customer-managed key of environment variables, used in the function's role when an environment starts; the
-//! operations Invoke, UpdateFunctionCode from S3, UpdateFunctionConfiguration, GetPolicy, GetFunction,
-//! GetFunctionConfiguration, ListFunctions, GetEventSourceMapping, ListEventSourceMappings with the rates of the control
-//! plane.
+//! versions and aliases, weighted ones too, with environments of their own (`versions`); `AWS::Lambda::EventSourceMapping`
+//! of a Kinesis stream: one poller a shard that reads once a second in the function's role, as many lanes as the
+//! ParallelizationFactor says with one batch in flight each (`lane`), batches by BatchSize, MaximumBatchingWindowInSeconds
+//! and the 6 MB of an event, filters (`filter`), delivery again until success, expiry, MaximumRetryAttempts or
+//! MaximumRecordAgeInSeconds, BisectBatchOnFunctionError, ReportBatchItemFailures, failure destinations (`failure`), the
+//! three starting positions, parents before children; execution environments (cold when none is idle), the account's and
+//! reserved concurrency, its request rate, and the rate of new environments; `AWS::Lambda::Permission` for services,
+//! checked when a service invokes; `AWS::Lambda::EventInvokeConfig` with its destinations, dead letters to topics, and the
+//! queue of asynchronous invocations (`queue`); the customer-managed key of environment variables, used in the function's
+//! role when an environment starts; the operations on mappings, versions, aliases and EventInvokeConfig, Invoke,
+//! UpdateFunctionCode from S3, UpdateFunctionConfiguration, DeleteFunction, GetPolicy, GetFunction,
+//! GetFunctionConfiguration, ListFunctions, with the rates of the control plane.
 //!
 //! Partly modelled: the object that `Code` names is not looked up, so answers hold no CodeSize, CodeSha256 and location;
 //! whatever it names, the code that runs is the handler of this build with the name that `Handler` gives, so a new S3Key
 //! is a new deployment of the same code. Log lines are not modelled: a starting environment checks the log group and the
 //! role's permissions, and what is denied is counted as `LogsDenied` (a name of this simulator) and changes nothing else, as
-//! on AWS. A mapping is `Enabled` at once and reads for the first time a second later; its changes act at once. An
-//! environment stays idle for ever, and one whose invocation failed is dropped, also where the function answered with an
-//! error of its own, because the seam drops it too. `Description`, `Architectures`, `EphemeralStorage`, `TracingConfig`,
-//! formats and levels of logs, and `Tags` change nothing that is modelled; no grant is created for a key.
+//! on AWS. A mapping is shown in its transition for a second, and reads for the first time at its end; its changes act at
+//! once. An environment stays idle for ever, and one whose invocation failed is dropped, also where the function answered
+//! with an error of its own, because the seam drops it too. `Description`, `Architectures`, `EphemeralStorage`,
+//! `TracingConfig`, formats and levels of logs, and `Tags` change nothing that is modelled; no grant is created for a key.
 //! A poller that is told to stand still neither reads nor delivers; a batch in flight ends. An event that comes twice has
 //! one request id.
-//! A batch that is delivered again keeps its end: it is not filled up with newer records (unverified). A record that no
-//! event can hold is dropped and counted (unverified). A change takes two seconds (assumed).
+//! A batch that is delivered again keeps its end: it is not filled up with newer records (unverified). A change takes two
+//! seconds (assumed). A mapping whose number of lanes changes delivers nothing new until what is in flight has ended; then
+//! records that wait are laid out anew, and their attempts are counted anew.
 //!
-//! Refused: every other operation and property by its name: versions, aliases, provisioned concurrency, layers, images,
-//! VPCs, dead letters, destinations, permissions for other principals than services; of Invoke the log's tail, the client
-//! context and DryRun; and of mappings ParallelizationFactor above 1, BisectBatchOnFunctionError, MaximumRetryAttempts,
-//! MaximumRecordAgeInSeconds, TumblingWindowInSeconds, DestinationConfig, FilterCriteria, enhanced fan-out and other
-//! sources.
+//! Refused: every other operation and property by its name: provisioned concurrency, layers, images, VPCs, dead letters and
+//! destinations that are queues or event buses, permissions for other principals than services; of Invoke the log's tail
+//! and the client context; and of mappings tumbling windows, enhanced fan-out and other sources.
 
 mod answer;
 mod calls;
 mod change;
+mod deliver;
+mod destination;
 mod event;
+mod failure;
+mod filter;
 mod function;
 mod invoke;
+mod invoke_config;
+mod lane;
+mod manage;
 mod mapping;
 mod operate;
 mod permission;
@@ -49,24 +58,25 @@ mod rest;
 mod shards;
 #[cfg(test)]
 mod tests;
+mod versions;
 mod wakeup;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 pub use function::FunctionInfo;
 pub use invoke::{FunctionError, FunctionErrorKind};
 pub use rest::RestCall;
 
-use crate::core::ports::{LogGroups, Streams};
+use crate::core::ports::{LogGroups, Notifications, Objects, Streams};
 use crate::core::{AwsError, Cx, Deferred, Outcome, Provisioned, Resource};
 use calls::Calls;
 use function::Function;
 use invoke::Running;
-use mapping::{Mapping, State};
+use mapping::Mapping;
 use poller::Poller;
 use queue::Event;
 use rates::Rates;
+use versions::Target;
 use wakeup::Wakeup;
 use world::time::Time;
 
@@ -74,6 +84,10 @@ use world::time::Time;
 pub struct Ports<'p> {
     /// Kinesis.
     pub streams: &'p mut dyn Streams,
+    /// S3.
+    pub objects: &'p mut dyn Objects,
+    /// SNS.
+    pub topics: &'p mut dyn Notifications,
     /// CloudWatch Logs.
     pub logs: &'p dyn LogGroups,
 }
@@ -133,9 +147,11 @@ impl Lambda {
         let (operation, result) = match resource.kind.as_str() {
             "AWS::Lambda::Function" => ("CreateFunction", self.create_function(cx, resource)),
             "AWS::Lambda::EventSourceMapping" => {
-                ("CreateEventSourceMapping", self.create_mapping(cx, streams, resource))
+                ("CreateEventSourceMapping", self.provision_mapping(cx, streams, resource))
             }
             "AWS::Lambda::Permission" => ("AddPermission", self.add_permission(cx, resource)),
+            "AWS::Lambda::Version" => ("PublishVersion", self.provision_version(cx, resource)),
+            "AWS::Lambda::Alias" => ("CreateAlias", self.provision_alias(cx, resource)),
             "AWS::Lambda::EventInvokeConfig" => {
                 ("PutFunctionEventInvokeConfig", self.put_retention(cx, resource, true))
             }
@@ -173,44 +189,10 @@ impl Lambda {
         Err(AwsError::new("InvalidParameterValueException", message).with("Type", "User"))
     }
 
-    fn create_mapping(
-        &mut self,
-        cx: &mut Cx<'_>,
-        streams: &mut dyn Streams,
-        resource: &Resource,
-    ) -> Result<Provisioned, AwsError> {
-        let properties: mapping::Properties = resource.parse()?;
-        let stream: Arc<str> = properties.stream(cx, resource)?.into();
-        let name = properties.function(cx, resource)?;
-        let function = self.functions.get(name).ok_or_else(|| rest::function_not_found(cx, name))?;
-        let shards = streams.list_shards(&stream).map_err(|_| {
-            let message = format!("Stream not found: {}", properties.event_source_arn);
-            AwsError::new("InvalidParameterValueException", message).with("Type", "User")
-        })?;
-        if let Some(same) = self.live_mappings().find(|m| m.stream == stream && m.function == function.info.name) {
-            let message = format!(
-                "The event source arn (\" {} \") and function (\" {name} \") provided mapping already exists. \
-                 Please update or delete the existing mapping with UUID {}",
-                same.source_arn, same.uuid
-            );
-            return Err(AwsError::new("ResourceConflictException", message).status(409).with("Type", "User"));
-        }
-        let mapping = properties.create(cx, resource, stream, &function.info)?;
-        permit::permit_reader(cx, &mapping.reader, &mapping.source_arn)?;
-        let provisioned = Provisioned::new(mapping.uuid.clone())
-            .attribute("Id", mapping.uuid.clone())
-            .attribute("EventSourceMappingArn", mapping.arn.clone());
-        let (enabled, index) = (mapping.state == State::Enabled, self.mappings.len());
-        self.mappings.push(mapping);
-        if enabled {
-            self.begin_reading(cx, index, &shards);
-        }
-        Ok(provisioned)
-    }
-
-    /// The mappings that are not deleted.
-    fn live_mappings(&self) -> impl Iterator<Item = &Mapping> {
-        self.mappings.iter().filter(|mapping| mapping.state != State::Deleted)
+    /// The mappings that the API shows.
+    fn shown_mappings(&self, cx: &Cx<'_>) -> impl Iterator<Item = &Mapping> {
+        let now = cx.now;
+        self.mappings.iter().filter(move |mapping| mapping.shown_state(now).is_some())
     }
 
     /// A wake-up that the service asked for.
@@ -233,17 +215,19 @@ impl Lambda {
     }
 }
 
-/// Name of the function that is given as a name, an ARN or a part of one. Versions and aliases are refused.
-fn name_of<'g>(cx: &Cx<'_>, given: &'g str) -> Result<&'g str, String> {
-    let given = given.strip_suffix(":$LATEST").unwrap_or(given);
+/// The function, and what of it is meant, that is given as a name, an ARN or a part of one, with a version or an alias behind
+/// a colon or without.
+fn name_of(cx: &Cx<'_>, given: &str) -> Result<Target, String> {
     let prefixes = [
         cx.account.arn("lambda", "function:"),
         format!("{}:function:", cx.account.id),
         format!("{}:{}:function:", cx.account.region, cx.account.id),
     ];
     let name = prefixes.iter().find_map(|prefix| given.strip_prefix(prefix.as_str())).unwrap_or(given);
-    if name.contains(':') {
-        return Err(format!("FunctionName is {given:?}: versions, aliases and functions elsewhere are not modelled"));
+    let (function, qualifier) = name.split_once(':').map_or((name, None), |(name, qualifier)| (name, Some(qualifier)));
+    let qualifier = qualifier.filter(|qualifier| *qualifier != versions::LATEST);
+    if qualifier.is_some_and(|qualifier| qualifier.is_empty() || qualifier.contains(':')) {
+        return Err(format!("FunctionName is {given:?}: functions of other accounts and Regions are not modelled"));
     }
-    Ok(name)
+    Ok(Target { function: function.to_owned(), qualifier: qualifier.map(str::to_owned) })
 }

@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::function::{FunctionInfo, check_environment};
 use super::invoke::{Begin, Origin};
 use super::rest::{Request, RestCall, configuration};
+use super::versions::Target;
 use super::{Lambda, Ports};
 use crate::core::{AwsError, Cx, Deferred};
 
@@ -65,17 +66,19 @@ impl Lambda {
         if let Some((name, _)) = INVOKE_HEADERS.iter().find(|(name, none)| header(name).is_some_and(|v| v != *none)) {
             return Err(AwsError::not_modelled(format!("lambda Invoke with the header {name}")));
         }
-        let name = self.find(cx, request)?.info.name.clone();
+        let target = self.target(cx, request)?;
+        self.configured(cx, &target)?;
         match header("x-amz-invocation-type") {
             Some("Event") => {
-                self.enqueue(cx, &name, call.body.clone())?;
+                self.enqueue(cx, &target, call.body.clone())?;
                 Ok(202)
             }
             None | Some("RequestResponse") => {
-                self.invoke_for_answer(cx, ports, &name, call.body.clone())?;
+                self.invoke_for_answer(cx, ports, &target, call.body.clone())?;
                 Ok(200)
             }
-            Some("DryRun") => Err(AwsError::not_modelled("lambda Invoke of type DryRun")),
+            // Who may invoke is asked before.
+            Some("DryRun") => Ok(204),
             Some(other) => Err(invalid(format!("there is no invocation type {other:?}"))),
         }
     }
@@ -84,7 +87,7 @@ impl Lambda {
         &mut self,
         cx: &mut Cx<'_>,
         ports: &mut Ports<'_>,
-        name: &str,
+        target: &Target,
         payload: Bytes,
     ) -> Result<(), AwsError> {
         let max = cx.limits.get("lambda", "payload_sync");
@@ -96,9 +99,9 @@ impl Lambda {
             let message = "Could not parse request body into json";
             return Err(AwsError::new("InvalidRequestContentException", message).with("Type", "User"));
         }
-        let admitted = self.admit(cx, ports, name, true).map_err(|refusal| {
-            refusal.count(cx, name, &[]);
-            refusal.into_error(cx, name)
+        let admitted = self.admit(cx, ports, target, true).map_err(|refusal| {
+            refusal.count(cx, &target.function, &[]);
+            refusal.into_error(cx, &target.to_string())
         })?;
         self.tickets += 1;
         let ticket = Deferred(self.tickets);
@@ -155,18 +158,18 @@ impl Lambda {
 
     /// The function that is to be changed, with the marks of a change.
     fn for_change(&self, cx: &mut Cx<'_>, request: &Request) -> Result<FunctionInfo, AwsError> {
-        let info = self.find(cx, request)?.info.clone();
+        let info = self.unpublished(cx, request)?.info.clone();
         Ok(FunctionInfo { last_modified: cx.now, revision_id: cx.uuid(), ..info })
     }
 
     fn change_over_rest(&mut self, cx: &mut Cx<'_>, info: FunctionInfo) -> Result<Value, AwsError> {
         let name = info.name.clone();
         self.change_function(cx, info)?;
-        Ok(configuration(cx, &self.functions[&name]))
+        Ok(configuration(cx, &self.functions[&name], None))
     }
 }
 
-fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, AwsError> {
+pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, AwsError> {
     serde_json::from_slice(body).map_err(|error| {
         let text = error.to_string();
         if text.starts_with("unknown field") {
@@ -178,6 +181,6 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, AwsError> {
     })
 }
 
-fn invalid(message: String) -> AwsError {
+pub(super) fn invalid(message: String) -> AwsError {
     AwsError::new("InvalidParameterValueException", message).with("Type", "User")
 }

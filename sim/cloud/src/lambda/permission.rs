@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::Lambda;
 use super::rest::function_not_found;
+use super::versions::Target;
 use crate::core::policy::arn_like;
 use crate::core::ports::Invocations;
 use crate::core::{AwsError, Cx, Principal, Provisioned, Resource};
@@ -17,6 +18,8 @@ const INVOKING: [&str; 3] = ["lambda:InvokeFunction", "lambda:*", "*"];
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Statement {
     sid: String,
+    /// The version or the alias that it is about.
+    qualifier: Option<String>,
     service: String,
     action: String,
     source_arn: Option<String>,
@@ -41,13 +44,22 @@ impl Statement {
             && self.source_account.as_ref().is_none_or(|expected| expected == account)
     }
 
+    /// Whether it is about what a qualifier names.
+    pub fn is_of(&self, qualifier: Option<&str>) -> bool {
+        self.qualifier.as_deref() == qualifier
+    }
+
     fn document(&self, function_arn: &str) -> Value {
+        let resource = match &self.qualifier {
+            Some(qualifier) => format!("{function_arn}:{qualifier}"),
+            None => function_arn.to_owned(),
+        };
         let mut statement = json!({
             "Sid": self.sid,
             "Effect": "Allow",
             "Principal": { "Service": self.service },
             "Action": self.action,
-            "Resource": function_arn,
+            "Resource": resource,
         });
         if let Some(account) = &self.source_account {
             statement["Condition"]["StringEquals"]["AWS:SourceAccount"] = account.as_str().into();
@@ -60,8 +72,8 @@ impl Statement {
 }
 
 /// A function's resource policy as GetPolicy answers it.
-pub(super) fn document(function_arn: &str, statements: &[Statement]) -> Value {
-    let statements: Vec<Value> = statements.iter().map(|statement| statement.document(function_arn)).collect();
+pub(super) fn document<'s>(function_arn: &str, statements: impl Iterator<Item = &'s Statement>) -> Value {
+    let statements: Vec<Value> = statements.map(|statement| statement.document(function_arn)).collect();
     json!({ "Version": "2012-10-17", "Id": "default", "Statement": statements })
 }
 
@@ -79,11 +91,24 @@ impl Lambda {
         let name = super::name_of(cx, &properties.function_name).map_err(|why| resource.refuse(why))?;
         let size_max = cx.limits.get("lambda", "resource_policy");
         let sid = format!("{}-{}-{}", resource.stack, resource.logical_id, &cx.uuid()[..8]);
-        let function = self.functions.get_mut(name).ok_or_else(|| function_not_found(cx, name))?;
-        let statement = Statement { sid: sid.clone(), service: principal, action, source_arn, source_account };
+        let missing = function_not_found(cx, &name.to_string());
+        let function = self.functions.get_mut(&name.function).ok_or_else(|| missing.clone())?;
+        if function.configured(name.qualifier.as_deref()).is_none() {
+            return Err(missing);
+        }
+        let qualifier = name.qualifier;
+        let statement = Statement {
+            sid: sid.clone(),
+            qualifier: qualifier.clone(),
+            service: principal,
+            action,
+            source_arn,
+            source_account,
+        };
         let mut policy = function.policy.clone();
         policy.push(statement);
-        let size = document(&function.info.arn, &policy).to_string().len() as u64;
+        let size =
+            document(&function.info.arn, policy.iter().filter(|s| s.qualifier == qualifier)).to_string().len() as u64;
         if size > size_max {
             let message = format!("The final policy size ({size}) is bigger than the limit ({size_max}).");
             return Err(AwsError::new("PolicyLengthExceededException", message).with("Type", "User"));
@@ -102,11 +127,14 @@ impl Lambda {
 
 impl Lambda {
     /// The name of a function, when its resource policy lets a service invoke it on behalf of one of its resources.
-    fn permitted(&self, cx: &mut Cx<'_>, function: &str, service: &str, source_arn: &str) -> Result<String, AwsError> {
-        let name = super::name_of(cx, function).map_err(AwsError::not_modelled)?.to_owned();
-        let found = self.functions.get(&name).ok_or_else(|| function_not_found(cx, &name))?;
+    fn permitted(&self, cx: &mut Cx<'_>, function: &str, service: &str, source_arn: &str) -> Result<Target, AwsError> {
+        let target = super::name_of(cx, function).map_err(AwsError::not_modelled)?;
+        let missing = || function_not_found(cx, &target.to_string());
+        let found = self.functions.get(&target.function).ok_or_else(missing)?;
         let account = cx.account.id.as_str();
-        if !found.policy.iter().any(|statement| statement.allows(service, source_arn, account)) {
+        // A call of a version or an alias needs a statement of its own.
+        let mut statements = found.policy.iter().filter(|statement| statement.is_of(target.qualifier.as_deref()));
+        if !statements.any(|statement| statement.allows(service, source_arn, account)) {
             let message = format!(
                 "User: {service} is not authorized to perform: lambda:InvokeFunction on resource: {} because no \
                  resource-based policy allows the lambda:InvokeFunction action",
@@ -117,7 +145,7 @@ impl Lambda {
             cx.acting_as(&Principal::new(service)).denied("lambda:InvokeFunction", &arn, &error);
             return Err(error);
         }
-        Ok(name)
+        Ok(target)
     }
 }
 
@@ -130,8 +158,8 @@ impl Invocations for Lambda {
         source_arn: &str,
         payload: Bytes,
     ) -> Result<(), AwsError> {
-        let name = self.permitted(cx, function, service, source_arn)?;
-        self.enqueue(cx, &name, payload).map(drop)
+        let target = self.permitted(cx, function, service, source_arn)?;
+        self.enqueue(cx, &target, payload).map(drop)
     }
 
     fn invoke_for_answer(
@@ -142,17 +170,22 @@ impl Invocations for Lambda {
         source_arn: &str,
         payload: Bytes,
     ) -> Result<u64, AwsError> {
-        let name = self.permitted(cx, function, service, source_arn)?;
-        Ok(self.call(cx, name, payload))
+        let target = self.permitted(cx, function, service, source_arn)?;
+        Ok(self.call(cx, target, payload))
+    }
+
+    fn invoke_and_wait(&mut self, cx: &mut Cx<'_>, function: &str, payload: Bytes) -> Result<u64, AwsError> {
+        let target = super::name_of(cx, function).map_err(AwsError::not_modelled)?;
+        cx.authorize("lambda:InvokeFunction", &cx.account.arn("lambda", &format!("function:{target}")))?;
+        self.configured(cx, &target)?;
+        Ok(self.call(cx, target, payload))
     }
 
     fn invoke_event(&mut self, cx: &mut Cx<'_>, function: &str, payload: Bytes) -> Result<(), AwsError> {
-        let name = super::name_of(cx, function).map_err(AwsError::not_modelled)?.to_owned();
-        cx.authorize("lambda:InvokeFunction", &cx.account.arn("lambda", &format!("function:{name}")))?;
-        if !self.functions.contains_key(&name) {
-            return Err(function_not_found(cx, &name));
-        }
-        self.enqueue(cx, &name, payload).map(drop)
+        let target = super::name_of(cx, function).map_err(AwsError::not_modelled)?;
+        cx.authorize("lambda:InvokeFunction", &cx.account.arn("lambda", &format!("function:{target}")))?;
+        self.configured(cx, &target)?;
+        self.enqueue(cx, &target, payload).map(drop)
     }
 }
 
@@ -175,6 +208,7 @@ mod tests {
         ] {
             let statement = Statement {
                 sid: "s".to_owned(),
+                qualifier: None,
                 service: service.to_owned(),
                 action: "lambda:InvokeFunction".to_owned(),
                 source_arn: source_arn.map(str::to_owned),

@@ -8,8 +8,13 @@ const READ_STREAM: [&str; 4] =
     ["kinesis:DescribeStream", "kinesis:GetRecords", "kinesis:GetShardIterator", "kinesis:ListShards"];
 
 /// Whether the caller may run an operation of the REST interface. `named` is the first part of the path that names
-/// something: a function by name or ARN, a mapping by its UUID.
-pub(super) fn permit(cx: &mut Cx<'_>, operation: &str, named: Option<&str>) -> Result<(), AwsError> {
+/// something: a function by name or ARN, a mapping by its UUID. `qualifier`: a version or an alias that the query names.
+pub(super) fn permit(
+    cx: &mut Cx<'_>,
+    operation: &str,
+    named: Option<&str>,
+    qualifier: Option<&str>,
+) -> Result<(), AwsError> {
     let resource = match (operation, named) {
         ("GetAccountSettings", _) | (_, None) => "*".to_owned(),
         (_, Some(arn)) if arn.starts_with("arn:") => arn.to_owned(),
@@ -20,6 +25,10 @@ pub(super) fn permit(cx: &mut Cx<'_>, operation: &str, named: Option<&str>) -> R
             let partial = format!("{}:function:", cx.account.id);
             cx.account.arn("lambda", &format!("function:{}", name.strip_prefix(&partial).unwrap_or(name)))
         }
+    };
+    let resource = match qualifier {
+        Some(qualifier) if qualifier != super::versions::LATEST => format!("{resource}:{qualifier}"),
+        _ => resource,
     };
     let operation = if operation == "Invoke" { "InvokeFunction" } else { operation };
     cx.authorize(&format!("lambda:{operation}"), &resource)

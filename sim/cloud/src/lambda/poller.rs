@@ -1,12 +1,11 @@
-//! The poller of one shard: what it has read, the batch that it is delivering, and what it waits for.
+//! The poller of one shard: where it stands, and the lanes into which it reads.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::event::event_bytes;
+use super::lane::{Lane, Pending};
 use super::mapping::Mapping;
-use crate::core::ports::{ReadBatch, ShardCursor, StartingPosition, StreamRecord, Streams};
+use crate::core::ports::{ReadBatch, ShardCursor, StartingPosition, Streams};
 use crate::core::{AwsError, Cx};
 use world::mark;
 use world::spotlight::Stage;
@@ -17,13 +16,6 @@ pub(super) const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Most records of one read (Kinesis facts, "Reads").
 const READ_RECORDS_MAX: usize = 10_000;
-
-/// First wait before a batch is delivered again; it doubles with each failure that makes no progress. AWS does not
-/// publish it: unverified.
-const RETRY_FIRST: Duration = Duration::from_secs(1);
-
-/// Longest wait before a batch is delivered again: unverified.
-const RETRY_LONGEST: Duration = Duration::from_secs(60);
 
 /// No stream keeps records for a shorter time (Kinesis facts, "Capacity"): younger records cannot have expired.
 const RETENTION_MIN: Duration = Duration::from_secs(24 * 3_600);
@@ -39,50 +31,6 @@ enum Position {
     End,
 }
 
-/// A record that was read and is not processed yet.
-#[derive(Debug)]
-struct Pending {
-    record: StreamRecord,
-    /// Position within the shard.
-    offset: u64,
-    /// Bytes that it takes in an event.
-    bytes: usize,
-    read_at: Time,
-}
-
-/// The batch at the front of what was read.
-#[derive(Clone, Copy, Debug)]
-struct Batch {
-    records: usize,
-    bytes: usize,
-    /// When it is delivered again; nothing while an invocation has it.
-    retry_at: Option<Time>,
-    /// The next wait.
-    delay: Duration,
-    /// Invocations that had it.
-    attempts: u64,
-}
-
-/// A batch to deliver now.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Delivery {
-    /// Records, from the front of what was read.
-    pub records: usize,
-    /// Their bytes in an event.
-    pub bytes: usize,
-    /// Which attempt it is, from 1.
-    pub attempt: u64,
-}
-
-/// What one read brought.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Read {
-    /// Records.
-    pub records: usize,
-    /// Records among them that no event can hold.
-    pub too_large: usize,
-}
-
 /// The poller of one shard.
 #[derive(Debug)]
 pub(super) struct Poller {
@@ -91,10 +39,9 @@ pub(super) struct Poller {
     pub shard_id: Arc<str>,
     /// Earliest wake-up that was asked for and has not come.
     pub asked: Time,
+    /// As many as the mapping's ParallelizationFactor said when the last of them was idle.
+    pub lanes: Vec<Lane>,
     position: Position,
-    pending: VecDeque<Pending>,
-    pending_bytes: usize,
-    batch: Option<Batch>,
     next_poll: Time,
     finished: bool,
 }
@@ -106,19 +53,21 @@ impl Poller {
             mapping,
             shard_id,
             asked: Time::MAX,
+            lanes: vec![Lane::default()],
             position: Position::Start(start),
-            pending: VecDeque::new(),
-            pending_bytes: 0,
-            batch: None,
             next_poll: first_poll,
             finished: false,
         }
     }
 
+    /// Records that were read and are not done.
+    fn pending(&self) -> usize {
+        self.lanes.iter().map(Lane::len).sum()
+    }
+
     /// Records that are read and in no batch, and their bytes in an event.
     fn waiting(&self) -> (usize, usize) {
-        let (records, bytes) = self.batch.map_or((0, 0), |batch| (batch.records, batch.bytes));
-        (self.pending.len() - records, self.pending_bytes - bytes)
+        self.lanes.iter().map(Lane::waiting).fold((0, 0), |sum, lane| (sum.0 + lane.0, sum.1 + lane.1))
     }
 
     /// Records of the shard that are not done: what was read, and what `unread` says of the rest.
@@ -128,14 +77,16 @@ impl Poller {
             Position::At(cursor) => unread(Some(cursor.offset)),
             Position::End => 0,
         };
-        self.pending.len() as u64 + rest
+        self.pending() as u64 + rest
     }
 
-    /// Whether less than a whole batch waits. This bounds what is kept in memory: one batch that is delivered, one
-    /// that waits, and one read.
+    /// Whether less than a whole batch for each lane waits. This bounds what is kept in memory: in each lane one batch that
+    /// is delivered and one that waits, and one read.
     fn has_room(&self, mapping: &Mapping) -> bool {
         let (records, bytes) = self.waiting();
-        !matches!(self.position, Position::End) && records < mapping.batch_size && bytes < mapping.payload_max
+        let lanes = self.lanes.len();
+        let more = !matches!(self.position, Position::End);
+        more && records < mapping.batch_size * lanes && bytes < mapping.payload_max * lanes
     }
 
     /// Whether the shard is to be read now.
@@ -143,14 +94,35 @@ impl Poller {
         now >= self.next_poll && self.has_room(mapping)
     }
 
+    /// Follows the mapping to another number of lanes, once nothing is in flight. Answers whether it has followed: until
+    /// then nothing new is delivered, or records of one partition key could overtake each other.
+    pub fn follow(&mut self, lanes: usize) -> bool {
+        if self.lanes.len() == lanes {
+            return true;
+        }
+        if self.lanes.iter().any(Lane::is_busy) {
+            return false;
+        }
+        let mut records: Vec<Pending> = self.lanes.iter_mut().flat_map(Lane::dissolve).collect();
+        records.sort_by_key(|pending| pending.offset);
+        self.lanes = std::iter::repeat_with(Lane::default).take(lanes).collect();
+        records.into_iter().for_each(|pending| self.push(pending));
+        true
+    }
+
+    fn push(&mut self, pending: Pending) {
+        let lane = lane_of(&pending.record.partition_key, self.lanes.len());
+        self.lanes[lane].push(pending);
+    }
+
     /// Reads the shard once. After a failure, throttling included, it is read again at the base rate.
-    pub fn read(&mut self, cx: &mut Cx<'_>, streams: &mut dyn Streams, mapping: &Mapping) -> Result<Read, AwsError> {
+    pub fn read(&mut self, cx: &mut Cx<'_>, streams: &mut dyn Streams, mapping: &Mapping) -> Result<usize, AwsError> {
         self.next_poll = cx.now + POLL_INTERVAL;
         let (waiting, _) = self.waiting();
         let cursor = match &self.position {
             Position::Start(start) => streams.cursor(cx, &mapping.stream, &self.shard_id, *start)?,
             Position::At(cursor) => cursor.clone(),
-            Position::End => return Ok(Read::default()),
+            Position::End => return Ok(0),
         };
         let most = READ_RECORDS_MAX - waiting.min(READ_RECORDS_MAX - 1);
         let batch = cx.called("kinesis", "GetRecords", &mapping.stream, |cx| streams.get_records(cx, &cursor, most));
@@ -162,20 +134,22 @@ impl Poller {
             cx.trace.mark(cx.now, mark::RECORDS_EXPIRED, &self.shard_id);
         }
         self.position = batch.next.map_or(Position::End, Position::At);
-        let mut read = Read { records: batch.records.len(), too_large: 0 };
+        let (read, mut filtered) = (batch.records.len(), 0);
         for (offset, record) in (first_offset..).zip(batch.records) {
             if cx.trace.carries(&record.data) {
                 cx.trace.hop(cx.now, Stage::Function, &mapping.function, || {
                     format!("its reader takes it from {} of {}", self.shard_id, mapping.stream)
                 });
             }
-            let bytes = mapping.template.record_bytes(&self.shard_id, &record);
-            if event_bytes(bytes) > mapping.payload_max {
-                read.too_large += 1;
+            if mapping.filters.as_ref().is_some_and(|filters| !filters.take(&record)) {
+                filtered += 1;
                 continue;
             }
-            self.pending_bytes += bytes;
-            self.pending.push_back(Pending { record, offset, bytes, read_at: cx.now });
+            let bytes = mapping.template.record_bytes(&self.shard_id, &record);
+            self.push(Pending { record, offset, bytes, read_at: cx.now });
+        }
+        if filtered > 0 {
+            cx.meter.add("lambda", "FilteredOutEventCount", filtered);
         }
         Ok(read)
     }
@@ -201,130 +175,40 @@ impl Poller {
         }
     }
 
-    /// The batch to deliver now, if there is one: a failed one whose wait is over, or a new one that is full or whose
-    /// window is over.
-    pub fn delivery(&mut self, now: Time, mapping: &Mapping) -> Option<Delivery> {
-        if self.batch.is_none() {
-            let (records, bytes) = self.new_batch(now, mapping)?;
-            self.batch = Some(Batch { records, bytes, retry_at: Some(now), delay: RETRY_FIRST, attempts: 0 });
-        }
-        let batch = self.batch.as_ref()?;
-        let due = batch.retry_at.is_some_and(|at| at <= now);
-        due.then(|| Delivery { records: batch.records, bytes: batch.bytes, attempt: batch.attempts + 1 })
+    /// Whether the first batch of a lane failed before and may hold records that the stream no longer keeps.
+    pub fn may_have_expired(&self, now: Time, lane: usize) -> bool {
+        self.lanes[lane].oldest_retried().is_some_and(|arrival| now.since(arrival) >= RETENTION_MIN)
     }
 
-    fn new_batch(&self, now: Time, mapping: &Mapping) -> Option<(usize, usize)> {
-        let oldest = self.pending.front()?;
-        let full = self.pending.len() >= mapping.batch_size || event_bytes(self.pending_bytes) > mapping.payload_max;
-        if !full && now < oldest.read_at + mapping.window {
-            return None;
-        }
-        let (mut records, mut bytes) = (0, 0);
-        for pending in self.pending.iter().take(mapping.batch_size) {
-            if event_bytes(bytes + pending.bytes) > mapping.payload_max {
-                break;
-            }
-            records += 1;
-            bytes += pending.bytes;
-        }
-        Some((records, bytes))
-    }
-
-    /// Whether a batch that failed before may hold records that the stream no longer keeps.
-    pub fn may_have_expired(&self, now: Time) -> bool {
-        let retried = self.batch.is_some_and(|batch| batch.attempts > 0);
-        let oldest = self.pending.front();
-        retried && oldest.is_some_and(|pending| now.since(pending.record.arrival) >= RETENTION_MIN)
-    }
-
-    /// Gives up the records of the batch that the stream no longer keeps, and says how many.
-    pub fn expire(&mut self, cx: &mut Cx<'_>, streams: &dyn Streams, mapping: &Mapping) -> Result<usize, AwsError> {
+    /// Gives up the records of a lane's first batch that the stream no longer keeps, and says how many.
+    pub fn expire(
+        &mut self,
+        cx: &mut Cx<'_>,
+        streams: &dyn Streams,
+        mapping: &Mapping,
+        lane: usize,
+    ) -> Result<usize, AwsError> {
         let oldest = streams.cursor(cx, &mapping.stream, &self.shard_id, StartingPosition::TrimHorizon)?.offset;
-        let batch = self.batch_records();
-        let expired = self.pending.iter().take(batch).take_while(|pending| pending.offset < oldest).count();
-        self.advance(expired);
+        let expired = self.lanes[lane].before(oldest);
+        self.lanes[lane].advance(expired);
         Ok(expired)
-    }
-
-    /// The records at the front of what was read.
-    pub fn records(&self, count: usize) -> impl Iterator<Item = &StreamRecord> {
-        self.pending.iter().take(count).map(|pending| &pending.record)
-    }
-
-    /// Records of the batch.
-    pub fn batch_records(&self) -> usize {
-        self.batch.map_or(0, |batch| batch.records)
-    }
-
-    /// Position within the batch of a sequence number.
-    pub fn position_in_batch(&self, sequence_number: u128) -> Option<usize> {
-        let batch = self.batch?.records;
-        let found = self.pending.binary_search_by_key(&sequence_number, |pending| pending.record.sequence_number);
-        found.ok().filter(|position| *position < batch)
-    }
-
-    /// An invocation has the batch.
-    pub fn started(&mut self) {
-        let batch = self.batch.as_mut().expect("a batch was to be delivered");
-        batch.retry_at = None;
-        batch.attempts += 1;
-    }
-
-    /// The first `records` of the batch are done.
-    pub fn advance(&mut self, records: usize) {
-        let mut bytes = 0;
-        for done in self.pending.drain(..records) {
-            bytes += done.bytes;
-        }
-        self.pending_bytes -= bytes;
-        if let Some(batch) = &mut self.batch {
-            batch.records -= records;
-            batch.bytes -= bytes;
-            if records > 0 {
-                batch.delay = RETRY_FIRST;
-            }
-            if batch.records == 0 {
-                self.batch = None;
-            }
-        }
-    }
-
-    /// All of the batch is done.
-    pub fn finish_batch(&mut self) {
-        self.advance(self.batch_records());
-    }
-
-    /// The batch is to be delivered again, after a wait.
-    pub fn retry(&mut self, now: Time) {
-        let batch = self.batch.as_mut().expect("a batch was to be delivered");
-        batch.retry_at = Some(now + batch.delay);
-        batch.delay = (batch.delay * 2).min(RETRY_LONGEST);
     }
 
     /// Works out again how much of an event each record takes: the mapping has another template.
     pub fn measure(&mut self, mapping: &Mapping) {
-        let shard_id = self.shard_id.clone();
-        for pending in &mut self.pending {
-            pending.bytes = mapping.template.record_bytes(&shard_id, &pending.record);
-        }
-        self.pending_bytes = self.pending.iter().map(|pending| pending.bytes).sum();
-        let of_batch = self.pending.iter().take(self.batch_records()).map(|pending| pending.bytes).sum();
-        if let Some(batch) = &mut self.batch {
-            batch.bytes = of_batch;
-        }
+        self.lanes.iter_mut().for_each(|lane| lane.measure(&mapping.template, &self.shard_id));
     }
 
-    /// Forgets what was read; an invocation that has the batch still ends.
+    /// Forgets what was read; an invocation that has a batch still ends.
     pub fn forget(&mut self) {
-        self.pending.truncate(self.batch_records());
-        self.pending_bytes = self.pending.iter().map(|pending| pending.bytes).sum();
+        self.lanes.iter_mut().for_each(Lane::forget);
         self.position = Position::End;
         self.finished = true;
     }
 
     /// Whether the shard has just been processed to its end. True until [`Poller::set_finished`].
     pub fn is_at_end(&self) -> bool {
-        !self.finished && matches!(self.position, Position::End) && self.pending.is_empty()
+        !self.finished && matches!(self.position, Position::End) && self.pending() == 0
     }
 
     /// Nothing more comes from this shard.
@@ -339,11 +223,21 @@ impl Poller {
 
     /// When something is to be done next without an answer from outside.
     pub fn next_due(&self, mapping: &Mapping) -> Option<Time> {
-        let batch = match &self.batch {
-            Some(batch) => batch.retry_at,
-            None => self.pending.front().map(|oldest| oldest.read_at + mapping.window),
-        };
+        // While lanes are to be laid out anew, they wait for what is in flight.
+        let lays_out = self.lanes.len() != mapping.lanes;
+        let lanes = self.lanes.iter().filter_map(|lane| if lays_out { lane.telling() } else { lane.next_due(mapping) });
         let poll = (self.has_room(mapping) || self.is_at_end()).then_some(self.next_poll);
-        batch.into_iter().chain(poll).min()
+        lanes.chain(poll).min()
     }
+}
+
+/// The lane of a partition key (FNV-1a; which hash Lambda takes is not published).
+fn lane_of(partition_key: &str, lanes: usize) -> usize {
+    if lanes == 1 {
+        return 0;
+    }
+    let hash = partition_key
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
+    usize::try_from(hash % lanes as u64).expect("fewer than the lanes")
 }

@@ -6,16 +6,18 @@ use http::HeaderMap;
 use serde_json::{Value, json};
 use url::form_urlencoded;
 
-use super::function::Function;
-use super::mapping::{Mapping, State};
+use super::function::{Function, FunctionInfo};
+use super::mapping::Mapping;
 use super::permit::permit;
 use super::rates::Rates;
+use super::versions::{LATEST, Target};
 use super::{Lambda, Ports, permission};
 use crate::core::ports::StartingPosition;
 use crate::core::{AwsError, Cx, Outcome};
+use world::time::Time;
 
 /// Every operation of the API model: (name, method, path). `{}` is one part of a path.
-const OPERATIONS: [(&str, &str, &str); 36] = [
+const OPERATIONS: [(&str, &str, &str); 39] = [
     ("CreateFunction", "POST", "/2015-03-31/functions"),
     ("GetFunction", "GET", "/2015-03-31/functions/{}"),
     ("GetFunctionConfiguration", "GET", "/2015-03-31/functions/{}/configuration"),
@@ -46,6 +48,9 @@ const OPERATIONS: [(&str, &str, &str); 36] = [
     ("ListEventSourceMappings", "GET", "/2015-03-31/event-source-mappings"),
     ("PutFunctionEventInvokeConfig", "PUT", "/2019-09-25/functions/{}/event-invoke-config"),
     ("GetFunctionEventInvokeConfig", "GET", "/2019-09-25/functions/{}/event-invoke-config"),
+    ("UpdateFunctionEventInvokeConfig", "POST", "/2019-09-25/functions/{}/event-invoke-config"),
+    ("DeleteFunctionEventInvokeConfig", "DELETE", "/2019-09-25/functions/{}/event-invoke-config"),
+    ("ListFunctionEventInvokeConfigs", "GET", "/2019-09-25/functions/{}/event-invoke-config/list"),
     ("GetAccountSettings", "GET", "/2016-08-19/account-settings"),
     ("TagResource", "POST", "/2017-03-31/tags/{}"),
     ("UntagResource", "DELETE", "/2017-03-31/tags/{}"),
@@ -96,14 +101,14 @@ impl Request {
     }
 
     /// The query, each of whose parameters must be one of `known`.
-    fn query(&self, known: &[&str]) -> Result<(), AwsError> {
+    pub fn query(&self, known: &[&str]) -> Result<(), AwsError> {
         match self.query.iter().find(|(name, _)| !known.contains(&name.as_str())) {
             Some((name, _)) => Err(AwsError::not_modelled(format!("lambda {} {name}", self.operation))),
             None => Ok(()),
         }
     }
 
-    fn parameter(&self, name: &str) -> Option<&str> {
+    pub fn parameter(&self, name: &str) -> Option<&str> {
         self.query.iter().find(|(its_name, _)| its_name == name).map(|(_, value)| value.as_str())
     }
 }
@@ -151,17 +156,37 @@ impl Lambda {
         let request = Request::parse(call.method, call.target)?;
         let named = request.parts.first().map(String::as_str);
         if request.operation == "Invoke" {
-            permit(cx, request.operation, named)?;
+            permit(cx, request.operation, named, request.parameter("Qualifier"))?;
             return self.invoke_over_rest(cx, ports, &request, call).map(|status| (status, Vec::new()));
         }
-        let allowed = self.within_rate(cx, request.operation).and_then(|()| permit(cx, request.operation, named));
+        let status = match request.operation {
+            "CreateEventSourceMapping" | "UpdateEventSourceMapping" | "DeleteEventSourceMapping" => 202,
+            "PublishVersion" | "CreateAlias" => 201,
+            "DeleteAlias" | "DeleteFunction" | "DeleteFunctionEventInvokeConfig" => 204,
+            _ => 200,
+        };
+        let qualifier = request.parameter("Qualifier");
+        let allowed =
+            self.within_rate(cx, request.operation).and_then(|()| permit(cx, request.operation, named, qualifier));
         let result = allowed.and_then(|()| match request.operation {
+            "CreateEventSourceMapping" => self.create_mapping_over_rest(cx, ports.streams, call.body),
+            "UpdateEventSourceMapping" => self.update_mapping_over_rest(cx, ports.streams, &request, call.body),
+            "DeleteEventSourceMapping" => self.delete_mapping_over_rest(cx, &request),
+            "PublishVersion" => self.publish_over_rest(cx, &request, call.body),
+            "CreateAlias" | "UpdateAlias" => self.alias_over_rest(cx, &request, call.body),
+            "DeleteAlias" | "DeleteFunction" => self.delete_over_rest(cx, &request),
+            "PutFunctionEventInvokeConfig"
+            | "UpdateFunctionEventInvokeConfig"
+            | "GetFunctionEventInvokeConfig"
+            | "DeleteFunctionEventInvokeConfig"
+            | "ListFunctionEventInvokeConfigs" => self.invoke_config_over_rest(cx, &request, call.body),
             "UpdateFunctionCode" => self.update_code(cx, &request, call.body),
             "UpdateFunctionConfiguration" => self.update_configuration(cx, &request, call.body),
             _ => self.answer(cx, &request),
         });
         cx.meter.call("lambda", request.operation, result.as_ref().map_or_else(Outcome::from, |_| Outcome::Ok));
-        result.map(|answer| (200, answer.to_string().into_bytes()))
+        let body = |answer: Value| if answer.is_null() { Vec::new() } else { answer.to_string().into_bytes() };
+        result.map(|answer| (status, body(answer)))
     }
 
     fn within_rate(&mut self, cx: &Cx<'_>, operation: &str) -> Result<(), AwsError> {
@@ -181,64 +206,100 @@ impl Lambda {
     fn answer(&self, cx: &Cx<'_>, request: &Request) -> Result<Value, AwsError> {
         match request.operation {
             "GetFunction" => {
-                let configuration = configuration(cx, self.find(cx, request)?);
+                let (function, qualifier) = self.find(cx, request)?;
+                let configuration = configuration(cx, function, qualifier.as_deref());
                 Ok(json!({ "Configuration": configuration, "Code": { "RepositoryType": "S3" } }))
             }
-            "GetFunctionConfiguration" => Ok(configuration(cx, self.find(cx, request)?)),
+            "GetFunctionConfiguration" => {
+                let (function, qualifier) = self.find(cx, request)?;
+                Ok(configuration(cx, function, qualifier.as_deref()))
+            }
+            "ListVersionsByFunction" => self.list_versions(cx, request),
+            "GetAlias" => self.get_alias(cx, request),
+            "ListAliases" => self.list_aliases(cx, request),
             "GetPolicy" => {
-                let function = self.find(cx, request)?;
-                if function.policy.is_empty() {
+                let (function, qualifier) = self.find(cx, request)?;
+                let statements = || function.policy.iter().filter(|one| one.is_of(qualifier.as_deref()));
+                if statements().next().is_none() {
                     let message = "The resource you requested does not exist.";
                     return Err(AwsError::new("ResourceNotFoundException", message).status(404).with("Type", "User"));
                 }
-                let policy = permission::document(&function.info.arn, &function.policy).to_string();
+                let policy = permission::document(&function.info.arn, statements()).to_string();
                 Ok(json!({ "Policy": policy, "RevisionId": function.info.revision_id }))
             }
             "ListFunctions" => {
                 request.query(&["Marker", "MaxItems"])?;
                 let (page, next) = page(request, self.functions.values(), |function| &function.info.name)?;
-                let functions: Vec<Value> = page.into_iter().map(|function| configuration(cx, function)).collect();
+                let functions: Vec<Value> =
+                    page.into_iter().map(|function| configuration(cx, function, None)).collect();
                 Ok(with_marker(json!({ "Functions": functions }), next))
             }
             "GetEventSourceMapping" => {
                 let uuid = &request.parts[0];
-                let found = self.live_mappings().find(|mapping| mapping.uuid == *uuid);
-                found.map(description).ok_or_else(mapping_not_found)
+                let found = self.shown_mappings(cx).find(|mapping| mapping.uuid == *uuid);
+                found.map(|mapping| description(mapping, cx.now)).ok_or_else(mapping_not_found)
             }
             "ListEventSourceMappings" => {
                 request.query(&["EventSourceArn", "FunctionName", "Marker", "MaxItems"])?;
                 let (source, function) = (request.parameter("EventSourceArn"), request.parameter("FunctionName"));
-                let function = function.map(|given| self.function(cx, given)).transpose()?;
-                let chosen = self.live_mappings().filter(|mapping| {
+                let function =
+                    function.map(|given| super::name_of(cx, given).map_err(AwsError::not_modelled)).transpose()?;
+                if let Some(target) = &function {
+                    self.configured(cx, target)?;
+                }
+                let chosen = self.shown_mappings(cx).filter(|mapping| {
                     source.is_none_or(|arn| mapping.source_arn == arn)
-                        && function.is_none_or(|function| mapping.function == function.info.name)
+                        && function.as_ref().is_none_or(|target| mapping.target() == *target)
                 });
                 let (page, next) = page(request, chosen, |mapping| &mapping.uuid)?;
-                let mappings: Vec<Value> = page.into_iter().map(description).collect();
+                let mappings: Vec<Value> = page.into_iter().map(|mapping| description(mapping, cx.now)).collect();
                 Ok(with_marker(json!({ "EventSourceMappings": mappings }), next))
             }
             other => Err(AwsError::not_modelled(format!("lambda {other}"))),
         }
     }
 
-    /// The function that a path names.
-    pub(super) fn find(&self, cx: &Cx<'_>, request: &Request) -> Result<&Function, AwsError> {
+    /// What a path and the query name.
+    pub(super) fn target(&self, cx: &Cx<'_>, request: &Request) -> Result<Target, AwsError> {
         request.query(&["Qualifier"])?;
-        if request.parameter("Qualifier").is_some_and(|qualifier| qualifier != "$LATEST") {
-            return Err(AwsError::not_modelled("lambda versions and aliases"));
+        let Target { function, qualifier } = super::name_of(cx, &request.parts[0]).map_err(AwsError::not_modelled)?;
+        let asked = request.parameter("Qualifier").filter(|qualifier| *qualifier != LATEST);
+        match (qualifier, asked) {
+            (Some(of_name), Some(asked)) if of_name != asked => {
+                let message = "The derived qualifier from the function name does not match the specified qualifier.";
+                Err(AwsError::new("InvalidParameterValueException", message).with("Type", "User"))
+            }
+            (of_name, asked) => Ok(Target { function, qualifier: of_name.or_else(|| asked.map(str::to_owned)) }),
         }
-        self.function(cx, &request.parts[0])
     }
 
-    /// The function that a name or an ARN names.
-    fn function(&self, cx: &Cx<'_>, given: &str) -> Result<&Function, AwsError> {
-        let name = super::name_of(cx, given).map_err(AwsError::not_modelled)?;
-        self.functions.get(name).ok_or_else(|| function_not_found(cx, name))
+    /// The function that a request names, and the version or the alias of it, which exists.
+    fn find(&self, cx: &Cx<'_>, request: &Request) -> Result<(&Function, Option<String>), AwsError> {
+        let target = self.target(cx, request)?;
+        self.configured(cx, &target)?;
+        Ok((&self.functions[&target.function], target.qualifier))
+    }
+
+    /// The function that a path names, which can be changed: neither a version nor an alias.
+    pub(super) fn unpublished(&self, cx: &Cx<'_>, request: &Request) -> Result<&Function, AwsError> {
+        let target = super::name_of(cx, &request.parts[0]).map_err(AwsError::not_modelled)?;
+        if request.parameter("Qualifier").or(target.qualifier.as_deref()).is_some_and(|one| one != LATEST) {
+            let message = format!("{} is not for versions and aliases", request.operation);
+            return Err(AwsError::new("InvalidParameterValueException", message).with("Type", "User"));
+        }
+        self.functions.get(&target.function).ok_or_else(|| function_not_found(cx, &target.function))
+    }
+
+    /// How what a target names is configured.
+    pub(super) fn configured(&self, cx: &Cx<'_>, target: &Target) -> Result<FunctionInfo, AwsError> {
+        let found = self.functions.get(&target.function);
+        let configured = found.and_then(|function| function.configured(target.qualifier.as_deref()));
+        configured.map(|(info, _)| info.clone()).ok_or_else(|| function_not_found(cx, &target.to_string()))
     }
 }
 
 /// The items behind the marker, at most MaxItems of them, and the marker of the next page: the last item's id.
-fn page<'i, T>(
+pub(super) fn page<'i, T>(
     request: &Request,
     items: impl Iterator<Item = &'i T>,
     id: impl Fn(&T) -> &str,
@@ -266,20 +327,22 @@ fn page<'i, T>(
 /// Most items of a page (API reference, `ListFunctions`: 50; for mappings 100, treated alike: unverified).
 const PAGE_ITEMS: usize = 50;
 
-fn with_marker(mut answer: Value, next: Option<String>) -> Value {
+pub(super) fn with_marker(mut answer: Value, next: Option<String>) -> Value {
     if let Some(next) = next {
         answer["NextMarker"] = next.into();
     }
     answer
 }
 
-/// A function as the API describes it.
-pub(super) fn configuration(cx: &Cx<'_>, function: &Function) -> Value {
-    let status = if function.is_changing(cx.now) { "InProgress" } else { "Successful" };
-    let function = &function.info;
+/// A function, or what a qualifier of it names and there is, as the API describes it.
+pub(super) fn configuration(cx: &Cx<'_>, function: &Function, qualifier: Option<&str>) -> Value {
+    let is_changing = qualifier.is_none() && function.is_changing(cx.now);
+    let status = if is_changing { "InProgress" } else { "Successful" };
+    let (function, version) = function.configured(qualifier).unwrap_or_else(|| (&function.info, LATEST.to_owned()));
+    let arn = qualifier.map_or_else(|| function.arn.clone(), |qualifier| format!("{}:{qualifier}", function.arn));
     let mut answer = json!({
         "FunctionName": function.name,
-        "FunctionArn": function.arn,
+        "FunctionArn": arn,
         "Runtime": function.runtime,
         "Role": function.role_arn,
         "Handler": function.handler,
@@ -287,7 +350,7 @@ pub(super) fn configuration(cx: &Cx<'_>, function: &Function) -> Value {
         "Timeout": function.timeout.as_secs(),
         "MemorySize": function.memory_mib,
         "LastModified": function.last_modified.to_datetime().format("%Y-%m-%dT%H:%M:%S%.3f+0000").to_string(),
-        "Version": "$LATEST",
+        "Version": version,
         "Environment": { "Variables": function.environment },
         "TracingConfig": { "Mode": function.tracing },
         "RevisionId": function.revision_id,
@@ -301,36 +364,45 @@ pub(super) fn configuration(cx: &Cx<'_>, function: &Function) -> Value {
     if let Some(key) = &function.kms_key_arn {
         answer["KMSKeyArn"] = key.as_str().into();
     }
+    if let Some(topic) = &function.dead_letters {
+        answer["DeadLetterConfig"] = json!({ "TargetArn": topic });
+    }
     answer
 }
 
-fn description(mapping: &Mapping) -> Value {
+pub(super) fn description(mapping: &Mapping, now: Time) -> Value {
     let (start, timestamp) = match mapping.start {
         StartingPosition::TrimHorizon => ("TRIM_HORIZON", None),
         StartingPosition::Latest => ("LATEST", None),
         StartingPosition::AtTimestamp(time) => ("AT_TIMESTAMP", Some(time.epoch_seconds())),
     };
     let response_types: &[&str] = if mapping.reports_item_failures { &["ReportBatchItemFailures"] } else { &[] };
+    let on_failure =
+        mapping.on_failure.as_ref().map_or(json!({}), |destination| json!({ "Destination": destination.arn() }));
     let mut answer = json!({
         "UUID": mapping.uuid,
         "EventSourceMappingArn": mapping.arn,
         "StartingPosition": start,
         "BatchSize": mapping.batch_size,
         "MaximumBatchingWindowInSeconds": mapping.window.as_secs(),
-        "ParallelizationFactor": 1,
+        "ParallelizationFactor": mapping.lanes,
         "EventSourceArn": mapping.source_arn,
         "FunctionArn": mapping.function_arn,
         "LastModified": mapping.last_modified.epoch_seconds(),
         "LastProcessingResult": mapping.last_result,
-        "State": if mapping.state == State::Enabled { "Enabled" } else { "Disabled" },
+        "State": mapping.shown_state(now),
         "StateTransitionReason": "User action",
-        "DestinationConfig": { "OnFailure": {} },
-        "MaximumRecordAgeInSeconds": -1,
-        "BisectBatchOnFunctionError": false,
-        "MaximumRetryAttempts": -1,
+        "DestinationConfig": { "OnFailure": on_failure },
+        "MaximumRecordAgeInSeconds": mapping.age_max.map_or(json!(-1), |age| json!(age.as_secs())),
+        "BisectBatchOnFunctionError": mapping.bisects,
+        "MaximumRetryAttempts": mapping.retries_max.map_or(json!(-1), |most| json!(most)),
         "TumblingWindowInSeconds": 0,
         "FunctionResponseTypes": response_types,
     });
+    if let Some(filters) = &mapping.filters {
+        let filters: Vec<Value> = filters.texts().map(|pattern| json!({ "Pattern": pattern })).collect();
+        answer["FilterCriteria"] = json!({ "Filters": filters });
+    }
     if let Some(timestamp) = timestamp {
         answer["StartingPositionTimestamp"] = timestamp.into();
     }

@@ -122,12 +122,7 @@ impl Lambda {
         let mut cx = cx.acting_as(&mapping.reader);
         match poller.read(&mut cx, streams, mapping) {
             Ok(read) => {
-                cx.meter.add("lambda", "PolledEventCount", read.records as u64);
-                if read.too_large > 0 {
-                    cx.meter.add("lambda", "DroppedEventCount", read.too_large as u64);
-                    let fields = [("shard", (&*poller.shard_id).into()), ("records", read.too_large.into())];
-                    cx.trace.event(Level::Call, cx.now, "lambda", "drop-too-large", &mapping.function, &fields);
-                }
+                cx.meter.add("lambda", "PolledEventCount", read as u64);
             }
             Err(error) => {
                 if error.is_of_disabled_key() {

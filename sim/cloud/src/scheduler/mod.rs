@@ -49,6 +49,15 @@ struct Schedule {
     next: Option<Time>,
 }
 
+/// The first time at or after `from` that a schedule with this expression fires, where it fires again; a rate counts from
+/// `start`.
+///
+/// # Errors
+/// Why it is no expression.
+pub fn fires_at(expression: &str, start: Time, from: Time) -> Result<Option<Time>, String> {
+    Ok(Expression::parse(expression)?.next(start, from))
+}
+
 /// An invocation that is to be tried again.
 #[derive(Clone, Debug)]
 struct Attempt {

@@ -3,6 +3,7 @@
 use bytes::{Bytes, BytesMut};
 
 use super::super::join::Step;
+use super::super::payload::write_stamp;
 
 /// What happens to a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +65,8 @@ pub enum SessionEvent {
         message: Message,
         /// Payload.
         payload: Bytes,
+        /// The device's clock that its payload says, where it says one.
+        sent_at_ms: Option<u64>,
     },
     /// A message was acknowledged, and is forgotten.
     Acknowledged {
@@ -75,6 +78,42 @@ pub enum SessionEvent {
         /// Which.
         message: Message,
     },
+}
+
+/// The payload of a message that waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Payload {
+    bytes: Bytes,
+    is_open: bool,
+}
+
+impl From<Bytes> for Payload {
+    fn from(bytes: Bytes) -> Self {
+        Payload { bytes, is_open: false }
+    }
+}
+
+impl Payload {
+    /// A payload whose last member is the device's clock when it is handed to the network.
+    pub fn open(bytes: Bytes) -> Self {
+        Payload { bytes, is_open: true }
+    }
+
+    /// The bytes to send when the device's clock says `now_ms`.
+    pub(super) fn handed_over(&self, now_ms: u64) -> Bytes {
+        if !self.is_open {
+            return self.bytes.clone();
+        }
+        let mut bytes = Vec::with_capacity(self.bytes.len() + 32);
+        bytes.extend_from_slice(&self.bytes);
+        write_stamp(&mut bytes, now_ms);
+        bytes.into()
+    }
+
+    /// Whether the clock is part of it.
+    pub(super) fn is_open(&self) -> bool {
+        self.is_open
+    }
 }
 
 /// What a device publishes.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::messages::{Message, Outputs, SessionEvent};
+use super::messages::{Message, Outputs, Payload, SessionEvent};
 use crate::world::time::Time;
 
 /// A message that is not acknowledged yet.
@@ -14,7 +14,9 @@ pub(super) struct Queued {
     pub message: Message,
     /// Its topic, unless it is that of readings.
     pub topic: Option<Arc<str>>,
-    pub payload: Bytes,
+    pub payload: Payload,
+    /// The device's clock that the packet with this id says.
+    pub stamp_ms: u64,
     /// 0 when this session has not sent it.
     pub packet_id: u16,
     pub sent_at: Time,
@@ -43,7 +45,7 @@ impl Queue {
 
     /// Puts a message behind all others, where there is room for `room` of them. When there is none, a reading makes the
     /// oldest message give way that was not sent. Answers whether it is queued.
-    pub fn push(&mut self, room: usize, message: Message, payload: Bytes, out: &mut Outputs) -> bool {
+    pub fn push(&mut self, room: usize, message: Message, payload: Payload, out: &mut Outputs) -> bool {
         let is_reading = matches!(message, Message::Reading(_));
         while self.entries.len() >= room {
             if !is_reading || !self.make_room(out) {
@@ -53,7 +55,14 @@ impl Queue {
                 return false;
             }
         }
-        self.entries.push_back(Queued { message, topic: None, payload, packet_id: 0, sent_at: Time::EPOCH });
+        self.entries.push_back(Queued {
+            message,
+            topic: None,
+            payload,
+            stamp_ms: 0,
+            packet_id: 0,
+            sent_at: Time::EPOCH,
+        });
         true
     }
 
@@ -63,7 +72,8 @@ impl Queue {
         let behind = self.entries.iter().skip(self.in_flight).position(waits);
         let at = behind.map_or(self.entries.len(), |behind| self.in_flight + behind);
         let (message, topic) = (Message::Note(number), Some(topic));
-        self.entries.insert(at, Queued { message, topic, payload, packet_id: 0, sent_at: Time::EPOCH });
+        let payload = Payload::from(payload);
+        self.entries.insert(at, Queued { message, topic, payload, stamp_ms: 0, packet_id: 0, sent_at: Time::EPOCH });
     }
 
     /// Takes out the notes that were not sent: who wrote them writes them anew.
@@ -102,21 +112,22 @@ impl Queue {
     }
 
     /// The next message is in flight from now on.
-    pub fn launch(&mut self, packet_id: u16, now: Time) {
+    pub fn launch(&mut self, packet_id: u16, stamp_ms: u64, now: Time) {
         if let Some(queued) = self.entries.get_mut(self.in_flight) {
             queued.packet_id = packet_id;
+            queued.stamp_ms = stamp_ms;
             queued.sent_at = now;
             self.in_flight += 1;
         }
     }
 
-    /// A packet goes out: the message that it carries. That is the youngest one with its id, because an older one with the
+    /// A packet goes out: the message that it carries, and the device's clock that it says. That is the youngest one with its id, because an older one with the
     /// same id has just been acknowledged.
-    pub fn sent(&mut self, packet_id: u16, now: Time) -> Option<Message> {
+    pub fn sent(&mut self, packet_id: u16, now: Time) -> Option<(Message, Option<u64>)> {
         let in_flight = self.entries.range_mut(..self.in_flight);
         let queued = in_flight.rev().find(|queued| queued.packet_id == packet_id)?;
         queued.sent_at = now;
-        Some(queued.message)
+        Some((queued.message, queued.payload.is_open().then_some(queued.stamp_ms)))
     }
 
     /// A PUBACK has come: forgets the message in flight with its id.

@@ -123,10 +123,43 @@ fn an_acknowledgement_opens_the_window_for_the_next_reading() {
     assert_eq!(bench.published(), [(1, false, "3".to_owned())]);
     let events = [
         SessionEvent::Acknowledged { message: Message::Reading(1) },
-        SessionEvent::Sent { message: Message::Reading(3), payload: "3".into() },
+        SessionEvent::Sent { message: Message::Reading(3), payload: "3".into(), sent_at_ms: None },
     ];
     assert_eq!(bench.events(), events);
     assert_eq!(bench.session.queued(), 2);
+}
+
+#[test]
+fn a_reading_that_is_published_anew_is_stamped_anew_and_a_packet_that_is_sent_again_is_not() {
+    for persistent in [false, true] {
+        let mut bench = Bench::new(window(2));
+        if persistent {
+            bench.session = Session::new("pump-1", "tenant/acme/device/pump-1/data", START).persistent();
+            bench.resume(false);
+        } else {
+            bench.connect();
+        }
+        bench.session.set_clock(60_000_000);
+        let payload = Payload::open("{\"seq\":1".into());
+        bench.session.enqueue(10, Message::Reading(1), payload, &mut bench.out);
+        bench.step(Input::Tick);
+        let stamp = |now: Time| now.unix_millis() + 60_000;
+        let first = stamp(bench.now);
+        let text = |stamp: u64| format!("{{\"seq\":1,\"sent_at\":{stamp}}}");
+        assert_eq!(bench.published(), [(1, false, text(first))]);
+        assert!(matches!(bench.events()[..], [SessionEvent::Sent { sent_at_ms: Some(at), .. }] if at == first));
+        bench.step(Input::Disconnected);
+        bench.events();
+        bench.now += Duration::from_secs(600);
+        if persistent {
+            bench.resume(true);
+            assert_eq!(bench.published(), [(1, true, text(first))]);
+        } else {
+            bench.connect();
+            assert_eq!(bench.published(), [(1, false, text(stamp(bench.now)))]);
+            assert!(stamp(bench.now) >= first + 600_000);
+        }
+    }
 }
 
 #[test]

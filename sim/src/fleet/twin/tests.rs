@@ -12,7 +12,7 @@ use crate::fault::Probability;
 use crate::fleet::Labelled;
 use crate::fleet::model::Model;
 use crate::fleet::plan::ModelPlan;
-use crate::fleet::spec::{FleetSpec, ModelSpec, Network, SessionKind};
+use crate::fleet::spec::{FleetSpec, ModelSpec, Network, SessionKind, Version};
 use crate::fleet::tests::{Play, START};
 use crate::world::seed::Rng;
 
@@ -386,6 +386,7 @@ fn fleet(kind: TwinKind, devices: u32, failures: Vec<FailureSpec>) -> FleetSpec 
         disconnects: None,
         shadow: false,
         by_claim: false,
+        payload: Version::One,
         joins_within: None,
         model,
     }

@@ -8,4 +8,4 @@ use crate::transform::enrichment::PROCESSED_COLUMNS;
 pub const CURATED_TABLE: &str = "curated";
 
 /// Columns of a curated reading: those of a processed one. Each (tenant, device, seq) comes once.
-pub const CURATED_COLUMNS: [Column; 9] = PROCESSED_COLUMNS;
+pub const CURATED_COLUMNS: [Column; 11] = PROCESSED_COLUMNS;

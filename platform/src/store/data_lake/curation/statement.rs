@@ -43,10 +43,10 @@ mod tests {
     #[test]
     fn the_statement_reads_one_hour_and_looks_for_duplicates_around_it() {
         insta::assert_snapshot!(curate(1_772_323_200, 24), @"
-        INSERT INTO curated (tenant_id, device_id, device_type, seq, ts, received_at, recorded_at, metrics, flags, datehour)
-        SELECT tenant_id, device_id, device_type, seq, ts, received_at, recorded_at, metrics, flags, '2026-03-01-00' AS datehour
+        INSERT INTO curated (tenant_id, device_id, device_type, seq, ts, received_at, event_at, clock_skew_ms, recorded_at, metrics, flags, datehour)
+        SELECT tenant_id, device_id, device_type, seq, ts, received_at, event_at, clock_skew_ms, recorded_at, metrics, flags, '2026-03-01-00' AS datehour
         FROM (
-          SELECT tenant_id, device_id, device_type, seq, ts, received_at, recorded_at, metrics, flags,
+          SELECT tenant_id, device_id, device_type, seq, ts, received_at, event_at, clock_skew_ms, recorded_at, metrics, flags,
             row_number() OVER (PARTITION BY tenant_id, device_id, seq ORDER BY received_at, ts) AS copy_number
           FROM processed
           WHERE datehour = '2026/03/01/00'

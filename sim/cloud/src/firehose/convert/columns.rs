@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use arrow::array::builder::NullBufferBuilder;
 use arrow::array::{
-    ArrayRef, BooleanArray, BooleanBufferBuilder, Float32Array, Float64Array, Int8Array, Int16Array, Int32Array,
-    Int64Array, ListArray, MapArray, StringArray, StructArray,
+    ArrayRef, BinaryArray, BooleanArray, BooleanBufferBuilder, Date32Array, Decimal128Array, Float32Array,
+    Float64Array, Int8Array, Int16Array, Int32Array, Int64Array, ListArray, MapArray, StringArray, StructArray,
+    TimestampMicrosecondArray,
 };
 use arrow::buffer::{Buffer, NullBuffer, OffsetBuffer};
 use arrow::datatypes::{DataType, FieldRef, Fields as ArrowFields};
@@ -33,8 +34,33 @@ pub(super) enum Values {
     Float(Vec<f32>),
     Double(Vec<f64>),
     String(Text),
-    Array { field: FieldRef, offsets: Vec<i32>, element: Box<Column> },
-    Map { field: FieldRef, offsets: Vec<i32>, keys: Text, values: Box<Column> },
+    /// Texts of so many characters at most.
+    Limited {
+        text: Text,
+        most: usize,
+    },
+    Binary(Text),
+    /// Microseconds since the Unix epoch.
+    Timestamp(Vec<i64>),
+    /// Days since the Unix epoch.
+    Date(Vec<i32>),
+    /// Values times ten to the power of the scale.
+    Decimal {
+        values: Vec<i128>,
+        precision: u8,
+        scale: i8,
+    },
+    Array {
+        field: FieldRef,
+        offsets: Vec<i32>,
+        element: Box<Column>,
+    },
+    Map {
+        field: FieldRef,
+        offsets: Vec<i32>,
+        keys: Text,
+        values: Box<Column>,
+    },
     Struct(Members),
 }
 
@@ -72,6 +98,11 @@ impl Text {
         self.offsets.push(offset(self.bytes.len()));
     }
 
+    /// Adds the first `most` characters of a text.
+    pub fn push_cut(&mut self, text: &str, most: usize) {
+        self.push(text.char_indices().nth(most).map_or(text, |(end, _)| &text[..end]));
+    }
+
     pub fn len(&self) -> usize {
         self.offsets.len() - 1
     }
@@ -89,6 +120,11 @@ impl Text {
     fn finish(&mut self, nulls: Option<NullBuffer>) -> StringArray {
         let bytes = Buffer::from_vec(take(&mut self.bytes));
         StringArray::new(finish_offsets(&mut self.offsets), bytes, nulls)
+    }
+
+    fn finish_binary(&mut self, nulls: Option<NullBuffer>) -> BinaryArray {
+        let bytes = Buffer::from_vec(take(&mut self.bytes));
+        BinaryArray::new(finish_offsets(&mut self.offsets), bytes, nulls)
     }
 }
 
@@ -147,6 +183,13 @@ impl Column {
             HiveType::Float => Values::Float(Vec::new()),
             HiveType::Double => Values::Double(Vec::new()),
             HiveType::String => Values::String(Text::new()),
+            HiveType::Limited(most) => Values::Limited { text: Text::new(), most: *most },
+            HiveType::Binary => Values::Binary(Text::new()),
+            HiveType::Timestamp => Values::Timestamp(Vec::new()),
+            HiveType::Date => Values::Date(Vec::new()),
+            HiveType::Decimal(precision, scale) => {
+                Values::Decimal { values: Vec::new(), precision: *precision, scale: *scale }
+            }
             HiveType::Array(element) => {
                 let column = Box::new(Column::new(element, lower_case));
                 Values::Array { field: element.field("element"), offsets: vec![0], element: column }
@@ -181,7 +224,10 @@ impl Column {
             Values::BigInt(values) => values.push(0),
             Values::Float(values) => values.push(0.0),
             Values::Double(values) => values.push(0.0),
-            Values::String(text) => text.push(""),
+            Values::String(text) | Values::Limited { text, .. } | Values::Binary(text) => text.push(""),
+            Values::Timestamp(values) => values.push(0),
+            Values::Date(values) => values.push(0),
+            Values::Decimal { values, .. } => values.push(0),
             Values::Array { offsets, element, .. } => offsets.push(offset(element.len())),
             Values::Map { offsets, keys, .. } => offsets.push(offset(keys.len())),
             Values::Struct(members) => members.end_row(),
@@ -209,7 +255,10 @@ impl Column {
             Values::BigInt(values) => values.truncate(len),
             Values::Float(values) => values.truncate(len),
             Values::Double(values) => values.truncate(len),
-            Values::String(text) => text.truncate(len),
+            Values::String(text) | Values::Limited { text, .. } | Values::Binary(text) => text.truncate(len),
+            Values::Timestamp(values) => values.truncate(len),
+            Values::Date(values) => values.truncate(len),
+            Values::Decimal { values, .. } => values.truncate(len),
             Values::Array { offsets, element, .. } => {
                 offsets.truncate(len + 1);
                 element.truncate(position(offsets[len]));
@@ -233,7 +282,14 @@ impl Column {
             Values::BigInt(values) => Arc::new(Int64Array::new(take(values).into(), nulls)),
             Values::Float(values) => Arc::new(Float32Array::new(take(values).into(), nulls)),
             Values::Double(values) => Arc::new(Float64Array::new(take(values).into(), nulls)),
-            Values::String(text) => Arc::new(text.finish(nulls)),
+            Values::String(text) | Values::Limited { text, .. } => Arc::new(text.finish(nulls)),
+            Values::Binary(text) => Arc::new(text.finish_binary(nulls)),
+            Values::Timestamp(values) => Arc::new(TimestampMicrosecondArray::new(take(values).into(), nulls)),
+            Values::Date(values) => Arc::new(Date32Array::new(take(values).into(), nulls)),
+            Values::Decimal { values, precision, scale } => {
+                let array = Decimal128Array::new(take(values).into(), nulls);
+                Arc::new(array.with_precision_and_scale(*precision, *scale).expect("a type of Hive fits"))
+            }
             Values::Array { field, offsets, element } => {
                 let (offsets, values) = (finish_offsets(offsets), element.finish());
                 Arc::new(ListArray::try_new(field.clone(), offsets, values, nulls).expect(LENGTHS_MATCH))

@@ -63,7 +63,7 @@ pub(in crate::firehose) fn error_object(failures: &[Failure], conversion: &Conve
             attempt_ending_timestamp: cx.now.unix_millis(),
             raw_data: STANDARD.encode(&failure.entry.data),
             sequence_number: render_sequence_number(failure.entry.sequence_number),
-            sub_sequence_number: 0,
+            sub_sequence_number: failure.entry.sub_sequence_number.into(),
             data_catalog_table: &table,
         };
         serde_json::to_writer(&mut body, &line).expect("writing text to memory does not fail");

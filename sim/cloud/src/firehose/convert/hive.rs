@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, FieldRef, Fields};
+use arrow::datatypes::{DataType, Field, FieldRef, Fields, TimeUnit};
 
 /// Most levels of types within one another. Not published by AWS.
 const DEPTH_MAX: usize = 100;
@@ -18,6 +18,13 @@ pub(super) enum HiveType {
     Float,
     Double,
     String,
+    /// `char` and `varchar`: so many characters at most.
+    Limited(usize),
+    Binary,
+    Timestamp,
+    Date,
+    /// Digits, and how many of them are behind the point.
+    Decimal(u8, i8),
     Array(Box<HiveType>),
     /// From strings.
     Map(Box<HiveType>),
@@ -45,7 +52,12 @@ impl HiveType {
             HiveType::BigInt => DataType::Int64,
             HiveType::Float => DataType::Float32,
             HiveType::Double => DataType::Float64,
-            HiveType::String => DataType::Utf8,
+            HiveType::String | HiveType::Limited(_) => DataType::Utf8,
+            HiveType::Binary => DataType::Binary,
+            // Firehose's physical type is unverified; Hive's own is INT96, which the writer here does not have.
+            HiveType::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, None),
+            HiveType::Date => DataType::Date32,
+            HiveType::Decimal(precision, scale) => DataType::Decimal128(*precision, *scale),
             HiveType::Array(element) => DataType::List(element.field("element")),
             HiveType::Map(value) => {
                 let key = Arc::new(Field::new("key", DataType::Utf8, false));
@@ -83,6 +95,12 @@ impl Parser<'_> {
             "float" => HiveType::Float,
             "double" => HiveType::Double,
             "string" => HiveType::String,
+            "binary" => HiveType::Binary,
+            "timestamp" => HiveType::Timestamp,
+            "date" => HiveType::Date,
+            "char" => self.limited(255)?,
+            "varchar" => self.limited(65_535)?,
+            "decimal" => self.decimal()?,
             "array" => HiveType::Array(Box::new(self.within(Parser::any)?)),
             "map" => self.within(|parser| {
                 match parser.any()? {
@@ -119,6 +137,31 @@ impl Parser<'_> {
         Ok(parsed)
     }
 
+    /// A length in parentheses, at most `most`.
+    fn limited(&mut self, most: usize) -> Result<HiveType, String> {
+        self.expect('(')?;
+        let length = self.word();
+        self.expect(')')?;
+        let length = length.parse().ok().filter(|length| (1..=most).contains(length));
+        length.map(HiveType::Limited).ok_or_else(|| format!("the length in the Hive type {:?}", self.text))
+    }
+
+    /// Digits and scale in parentheses; 10 and 0 when nothing is said.
+    fn decimal(&mut self) -> Result<HiveType, String> {
+        if self.expect('(').is_err() {
+            return Ok(HiveType::Decimal(10, 0));
+        }
+        let precision = self.word();
+        let scale = if self.expect(',').is_ok() { self.word() } else { "0".to_owned() };
+        self.expect(')')?;
+        match (precision.parse::<u8>(), scale.parse::<i8>()) {
+            (Ok(precision), Ok(scale)) if (1..=38).contains(&precision) && (0..=precision as i8).contains(&scale) => {
+                Ok(HiveType::Decimal(precision, scale))
+            }
+            _ => Err(format!("the digits in the Hive type {:?}", self.text)),
+        }
+    }
+
     fn word(&mut self) -> String {
         self.rest = self.rest.trim_start();
         let end = self.rest.find([':', ',', '<', '>', '(', ')', ' ']).unwrap_or(self.rest.len());
@@ -152,6 +195,20 @@ mod tests {
     }
 
     #[test]
+    fn types_with_numbers_are_parsed() {
+        for (text, expected) in [
+            ("decimal(10,2)", HiveType::Decimal(10, 2)),
+            ("DECIMAL( 38 , 38 )", HiveType::Decimal(38, 38)),
+            ("decimal(5)", HiveType::Decimal(5, 0)),
+            ("decimal", HiveType::Decimal(10, 0)),
+            ("varchar(20)", HiveType::Limited(20)),
+            ("array<char(3)>", HiveType::Array(Box::new(HiveType::Limited(3)))),
+        ] {
+            assert_eq!(HiveType::parse(text), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
     fn types_are_nested_to_a_depth_only() {
         for (open, close) in [("array<", ">"), ("map<string,", ">"), ("struct<a:", ">")] {
             let nested = |depth: usize| format!("{}int{}", open.repeat(depth), close.repeat(depth));
@@ -168,9 +225,11 @@ mod tests {
     #[test]
     fn types_that_are_not_modelled_are_named() {
         for (text, named) in [
-            ("decimal(10,2)", "decimal"),
-            ("timestamp", "timestamp"),
-            ("array<date>", "date"),
+            ("decimal(39,2)", "digits"),
+            ("decimal(4,5)", "digits"),
+            ("varchar(0)", "length"),
+            ("char(256)", "length"),
+            ("uniontype<int,string>", "uniontype"),
             ("map<int,string>", "Int"),
             ("bigint garbage", "garbage"),
             ("array<string", "'>'"),

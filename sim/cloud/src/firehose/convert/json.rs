@@ -1,6 +1,7 @@
 //! JSON records into columns, by the rules of the OpenX deserializer: a number in a string is a number, whatever is not
 //! a string becomes text in a string column, a value that is no array is an array of one, an array fills a struct by
-//! position. Numbers that do not fit their column, and keys that come twice, fail the record (unverified).
+//! position. The Hive deserializer does nothing of this, but that scalars become text in a string column (unverified).
+//! Numbers that do not fit their column, and keys that come twice, fail the record (unverified).
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -13,7 +14,9 @@ use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Seq
 use serde_json::Value as Json;
 use serde_json::value::RawValue;
 
+use super::super::config::Reading;
 use super::columns::{Column, Members, Text, Values};
+use super::scalars;
 
 /// Up to this many keys, comparing each with each is the fastest.
 const FEW_KEYS: usize = 16;
@@ -32,16 +35,16 @@ const MALFORMED_DATA: &str = "DataFormatConversion.MalformedData";
 
 /// Adds the documents of one record: usually one, but several may stand one after the other. When one fails, none is
 /// added.
-pub(super) fn append(record: &[u8], members: &mut Members, lower_case: bool) -> Result<(), Malformed> {
+pub(super) fn append(record: &[u8], members: &mut Members, reading: &Reading) -> Result<(), Malformed> {
     let rows = members.rows;
-    let result = documents(record, members, lower_case);
+    let result = documents(record, members, reading);
     if result.is_err() {
         members.truncate(rows);
     }
     result
 }
 
-fn documents(record: &[u8], members: &mut Members, lower_case: bool) -> Result<(), Malformed> {
+fn documents(record: &[u8], members: &mut Members, reading: &Reading) -> Result<(), Malformed> {
     let text = std::str::from_utf8(record).map_err(|error| Malformed {
         code: PARSE_ERROR,
         message: format!("Encountered malformed JSON. Invalid UTF-8 at byte {}", error.valid_up_to()),
@@ -52,7 +55,7 @@ fn documents(record: &[u8], members: &mut Members, lower_case: bool) -> Result<(
     }
     let mut json = serde_json::Deserializer::from_str(text);
     loop {
-        json_object(&mut json, members, lower_case).map_err(|error| explain(&error))?;
+        json_object(&mut json, members, reading).map_err(|error| explain(&error))?;
         if json.end().is_ok() {
             return Ok(());
         }
@@ -62,9 +65,9 @@ fn documents(record: &[u8], members: &mut Members, lower_case: bool) -> Result<(
 fn json_object<'de>(
     json: &mut serde_json::Deserializer<serde_json::de::StrRead<'de>>,
     members: &mut Members,
-    lower_case: bool,
+    reading: &Reading,
 ) -> Result<(), serde_json::Error> {
-    json.deserialize_map(Object { members, lower_case })
+    json.deserialize_map(Object { members, reading })
 }
 
 fn explain(error: &serde_json::Error) -> Malformed {
@@ -77,7 +80,7 @@ fn explain(error: &serde_json::Error) -> Malformed {
 /// Fills one row of `members` from an object, or from an array by position.
 struct Object<'c> {
     members: &'c mut Members,
-    lower_case: bool,
+    reading: &'c Reading,
 }
 
 impl<'de> Visitor<'de> for Object<'_> {
@@ -88,11 +91,11 @@ impl<'de> Visitor<'de> for Object<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<(), A::Error> {
-        let Object { members, lower_case } = self;
+        let Object { members, reading } = self;
         let row = members.rows;
         let mut expected = 0;
         loop {
-            let key = MemberKey { names: &members.names, expected, lower_case };
+            let key = MemberKey { names: &members.names, expected, lower_case: reading.lower_case };
             match access.next_key_seed(key)? {
                 None => break,
                 Some(None) => {
@@ -103,7 +106,7 @@ impl<'de> Visitor<'de> for Object<'_> {
                     if column.len() != row {
                         return Err(A::Error::custom(format!("Duplicate key {:?}", members.names[index])));
                     }
-                    access.next_value_seed(Value { column, lower_case })?;
+                    access.next_value_seed(Value { column, reading })?;
                     expected = index + 1;
                 }
             }
@@ -183,7 +186,7 @@ impl Visitor<'_> for MapKey<'_> {
 /// Adds one value to a column.
 struct Value<'c> {
     column: &'c mut Column,
-    lower_case: bool,
+    reading: &'c Reading,
 }
 
 impl<'de> DeserializeSeed<'de> for Value<'_> {
@@ -194,13 +197,17 @@ impl<'de> DeserializeSeed<'de> for Value<'_> {
             // `serde_json` rounds numbers to within one unit in the last place; from the text they come out exactly.
             Values::Float(values) => {
                 let raw = <&RawValue>::deserialize(deserializer)?.get();
-                values.extend(number(raw, f32::is_finite)?);
+                values.extend(number(raw, f32::is_finite, self.reading)?);
                 self.column.end_number(raw);
             }
             Values::Double(values) => {
                 let raw = <&RawValue>::deserialize(deserializer)?.get();
-                values.extend(number(raw, f64::is_finite)?);
+                values.extend(number(raw, f64::is_finite, self.reading)?);
                 self.column.end_number(raw);
+            }
+            Values::Timestamp(_) | Values::Date(_) | Values::Decimal { .. } => {
+                let raw = <&RawValue>::deserialize(deserializer)?.get();
+                scalars::append(self.column, raw, self.reading).map_err(D::Error::custom)?;
             }
             Values::Array { .. } => {
                 let raw = <&RawValue>::deserialize(deserializer)?.get();
@@ -219,10 +226,10 @@ impl Column {
 }
 
 /// The number that a JSON value stands for; nothing when it is null.
-fn number<T: FromStr + Copy, E: Error>(raw: &str, is_finite: fn(T) -> bool) -> Result<Option<T>, E> {
+fn number<T: FromStr + Copy, E: Error>(raw: &str, is_finite: fn(T) -> bool, reading: &Reading) -> Result<Option<T>, E> {
     let text = match raw.as_bytes().first() {
         Some(b'n') => return Ok(None),
-        Some(b'"') => raw.trim_matches('"').trim(),
+        Some(b'"') if !reading.is_hive => raw.trim_matches('"').trim(),
         Some(b'-' | b'0'..=b'9') => raw,
         _ => return Err(E::custom(format!("Not a number: {raw}"))),
     };
@@ -235,7 +242,7 @@ fn number<T: FromStr + Copy, E: Error>(raw: &str, is_finite: fn(T) -> bool) -> R
 
 impl Value<'_> {
     fn array(self, raw: &str) -> Result<(), serde_json::Error> {
-        let Value { column, lower_case } = self;
+        let Value { column, reading } = self;
         let Values::Array { element, .. } = &mut column.values else { unreachable!("called for arrays only") };
         let mut json = serde_json::Deserializer::from_str(raw);
         match raw.as_bytes().first() {
@@ -243,8 +250,9 @@ impl Value<'_> {
                 column.append_null();
                 return Ok(());
             }
-            Some(b'[') => json.deserialize_seq(Elements { element, lower_case })?,
-            _ => Value { column: element, lower_case }.deserialize(&mut json)?,
+            Some(b'[') => json.deserialize_seq(Elements { element, reading })?,
+            _ if reading.is_hive => return Err(serde_json::Error::custom("an array is expected")),
+            _ => Value { column: element, reading }.deserialize(&mut json)?,
         }
         column.end_offsets();
         Ok(())
@@ -262,6 +270,7 @@ impl Value<'_> {
             Values::Int(values) => push(values, value)?,
             Values::BigInt(values) => push(values, value)?,
             Values::String(text) => text.push(&value.to_string()),
+            Values::Limited { text, most } => text.push_cut(&value.to_string(), *most),
             _ => return Err(E::custom(format!("unexpected number {value}"))),
         }
         self.column.append_valid();
@@ -269,10 +278,13 @@ impl Value<'_> {
     }
 
     fn text<E: Error>(self, json: &Json) -> Result<(), E> {
-        let Values::String(text) = &mut self.column.values else {
-            return Err(E::custom(format!("unexpected {json}")));
-        };
-        text.push(&json.to_string());
+        let is_scalar = !json.is_object() && !json.is_array();
+        match &mut self.column.values {
+            _ if self.reading.is_hive && !is_scalar => return Err(E::custom(format!("unexpected {json}"))),
+            Values::String(text) => text.push(&json.to_string()),
+            Values::Limited { text, most } => text.push_cut(&json.to_string(), *most),
+            _ => return Err(E::custom(format!("unexpected {json}"))),
+        }
         self.column.append_valid();
         Ok(())
     }
@@ -281,7 +293,7 @@ impl Value<'_> {
 /// The elements of an array.
 struct Elements<'c> {
     element: &'c mut Column,
-    lower_case: bool,
+    reading: &'c Reading,
 }
 
 impl<'de> Visitor<'de> for Elements<'_> {
@@ -292,8 +304,8 @@ impl<'de> Visitor<'de> for Elements<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<(), A::Error> {
-        let lower_case = self.lower_case;
-        while access.next_element_seed(Value { column: &mut *self.element, lower_case })?.is_some() {}
+        let reading = self.reading;
+        while access.next_element_seed(Value { column: &mut *self.element, reading })?.is_some() {}
         Ok(())
     }
 }
@@ -314,6 +326,7 @@ impl<'de> Visitor<'de> for Value<'_> {
         match &mut self.column.values {
             Values::Boolean(values) => values.append(value),
             Values::String(text) => text.push(if value { "true" } else { "false" }),
+            Values::Limited { text, most } => text.push_cut(if value { "true" } else { "false" }, *most),
             _ => return Err(E::custom(format!("unexpected {value}"))),
         }
         self.column.append_valid();
@@ -335,6 +348,10 @@ impl<'de> Visitor<'de> for Value<'_> {
     fn visit_str<E: Error>(self, value: &str) -> Result<(), E> {
         match &mut self.column.values {
             Values::String(text) => text.push(value),
+            Values::Limited { text, most } => text.push_cut(value, *most),
+            // What a text in a binary column stands for is unverified: its bytes.
+            Values::Binary(text) => text.push(value),
+            _ if self.reading.is_hive => return Err(E::custom(format!("unexpected text {value:?}"))),
             Values::Boolean(values) if value.eq_ignore_ascii_case("true") => values.append(true),
             Values::Boolean(values) if value.eq_ignore_ascii_case("false") => values.append(false),
             Values::TinyInt(_) | Values::SmallInt(_) | Values::Int(_) | Values::BigInt(_) => {
@@ -348,13 +365,16 @@ impl<'de> Visitor<'de> for Value<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<(), A::Error> {
-        let lower_case = self.lower_case;
-        let Values::Struct(members) = &mut self.column.values else {
-            let json = Json::deserialize(SeqAccessDeserializer::new(access))?;
-            return self.text(&json_keys(json, lower_case));
+        let reading = self.reading;
+        let members = match &mut self.column.values {
+            Values::Struct(members) if !reading.is_hive => members,
+            _ => {
+                let json = Json::deserialize(SeqAccessDeserializer::new(access))?;
+                return self.text(&json_keys(json, reading.lower_case));
+            }
         };
         for column in &mut members.columns {
-            if access.next_element_seed(Value { column, lower_case })?.is_none() {
+            if access.next_element_seed(Value { column, reading })?.is_none() {
                 break;
             }
         }
@@ -365,11 +385,12 @@ impl<'de> Visitor<'de> for Value<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<(), A::Error> {
-        let lower_case = self.lower_case;
+        let reading = self.reading;
+        let lower_case = reading.lower_case;
         match &mut self.column.values {
             Values::Map { offsets, keys, values, .. } => {
                 while access.next_key_seed(MapKey { keys, lower_case })?.is_some() {
-                    access.next_value_seed(Value { column: &mut *values, lower_case })?;
+                    access.next_value_seed(Value { column: &mut *values, reading })?;
                 }
                 let first = usize::try_from(offsets[offsets.len() - 1]).expect("offsets are counted from 0");
                 if has_duplicates(keys, first) {
@@ -378,7 +399,7 @@ impl<'de> Visitor<'de> for Value<'_> {
                 self.column.end_offsets();
             }
             Values::Struct(members) => {
-                Object { members, lower_case }.visit_map(access)?;
+                Object { members, reading }.visit_map(access)?;
                 self.column.append_valid();
             }
             _ => {

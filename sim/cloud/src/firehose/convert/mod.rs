@@ -4,6 +4,7 @@ mod columns;
 mod errors;
 mod hive;
 mod json;
+mod scalars;
 #[cfg(test)]
 mod tests;
 
@@ -14,7 +15,7 @@ use arrow::datatypes::{Schema, SchemaRef};
 use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
-use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
 
 use self::columns::Members;
 pub(super) use self::errors::{Failure, error_object};
@@ -89,7 +90,7 @@ impl Converter {
         let found = cx.called("glue", "GetTable", table, |cx| catalog.get_table(cx, database, table))?;
         let known = self.table.as_ref();
         if known.is_none_or(|known| known.version_id != found.version_id || known.source != found.columns) {
-            self.table = Some(Table::new(&found, self.conversion.case_insensitive)?);
+            self.table = Some(Table::new(&found, self.conversion.reading.lower_case)?);
         }
         Ok(())
     }
@@ -115,7 +116,7 @@ impl Converter {
         };
         for entry in entries {
             let size = entry.data.len();
-            match json::append(&entry.data, members, self.conversion.case_insensitive) {
+            match json::append(&entry.data, members, &self.conversion.reading) {
                 Ok(()) => {
                     converted.read_bytes += size as u64;
                     chunk_bytes += size;
@@ -157,15 +158,16 @@ impl Table {
     }
 }
 
-/// Firehose's defaults: no dictionaries, one row group up to 256 MiB.
+/// As it was configured; Firehose's defaults are no dictionaries, and row groups of 256 MiB.
 fn properties(conversion: &Conversion) -> WriterProperties {
     WriterProperties::builder()
         .set_created_by(CREATED_BY.to_owned())
-        .set_writer_version(WriterVersion::PARQUET_1_0)
+        .set_writer_version(conversion.version)
         .set_compression(conversion.compression)
-        .set_dictionary_enabled(false)
+        .set_dictionary_enabled(conversion.dictionary)
+        .set_data_page_size_limit(conversion.page_bytes)
         .set_statistics_enabled(EnabledStatistics::Chunk)
         .set_max_row_group_row_count(None)
-        .set_max_row_group_bytes(Some(256 << 20))
+        .set_max_row_group_bytes(Some(conversion.row_group_bytes))
         .build()
 }

@@ -4,8 +4,11 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::{Compression, GzipLevel};
 use parquet::file::reader::{FileReader as _, SerializedFileReader};
 
+use parquet::file::properties::WriterVersion;
+
 use super::*;
 use crate::core::Principal;
+use crate::firehose::config::Reading;
 use world::time::Time;
 
 const COLUMNS: &[(&str, &str)] = &[
@@ -41,19 +44,19 @@ fn converter(columns: &[(&str, &str)], case_insensitive: bool, compression: Comp
         role: Principal::new("role"),
         database: "iot".to_owned(),
         table: "processed".to_owned(),
-        case_insensitive,
+        reading: Reading { lower_case: case_insensitive, ..Reading::default() },
         compression,
+        row_group_bytes: 256 << 20,
+        page_bytes: 1 << 20,
+        dictionary: false,
+        version: WriterVersion::PARQUET_1_0,
     };
     let table = Some(Table::new(&found, case_insensitive).unwrap());
     Converter { conversion, table }
 }
 
 fn entries<T: AsRef<str>>(records: &[T]) -> Vec<Entry> {
-    let entry = |record: &T| Entry {
-        data: Bytes::copy_from_slice(record.as_ref().as_bytes()),
-        arrival: Time::EPOCH,
-        sequence_number: 0,
-    };
+    let entry = |record: &T| Entry::new(Bytes::copy_from_slice(record.as_ref().as_bytes()), Time::EPOCH, 0);
     records.iter().map(entry).collect()
 }
 

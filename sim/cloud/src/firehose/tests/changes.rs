@@ -84,7 +84,7 @@ fn a_change_that_is_refused_changes_nothing() {
     world.create(before.clone()).unwrap();
     type Change = fn(&mut Value);
     let cases: [(Change, &str); 4] = [
-        (|p| destination(p)["CompressionFormat"] = json!("ZIP"), "ZIP"),
+        (|p| destination(p)["CompressionFormat"] = json!("LZO"), "LZO"),
         (|p| p["DeliveryStreamName"] = json!("other"), "another delivery stream"),
         (|p| p["KinesisStreamSourceConfiguration"]["RoleARN"] = json!("r"), "another delivery stream"),
         (|p| p["Tags"] = json!([{"Key": "aws:x", "Value": "v"}]), "aws:x"),
@@ -119,6 +119,9 @@ fn a_deleted_delivery_stream_loses_what_waits_and_its_name_is_free() {
     world.advance(SECOND * 70);
     assert_eq!(world.bucket.objects.iter().map(|(.., body)| body.as_ref()).collect::<Vec<_>>(), [b"kept"]);
     world.call("DeleteDeliveryStream", &json!({"DeliveryStreamName": "raw"})).unwrap();
+    world.call("DeleteDeliveryStream", &json!({"DeliveryStreamName": "raw"})).unwrap();
+    assert_eq!(described(&mut world)["DeliveryStreamStatus"], "DELETING");
+    world.advance(SECOND * 10);
     let again = world.call("DeleteDeliveryStream", &json!({"DeliveryStreamName": "raw"})).unwrap_err();
     assert_eq!(again.code, "ResourceNotFoundException");
 }
@@ -185,7 +188,7 @@ fn encryption_and_logging_are_described_and_checked() {
             "InvalidArgumentException",
             "LogStreamName",
         ),
-        (|p| destination(p)["S3BackupMode"] = json!("Enabled"), "ValidationError", "S3BackupMode"),
+        (|p| destination(p)["S3BackupMode"] = json!("Enabled"), "InvalidArgumentException", "S3BackupConfiguration"),
     ];
     for (change, code, text) in cases {
         let (found, message) = refusal(properties(change));
@@ -196,7 +199,7 @@ fn encryption_and_logging_are_described_and_checked() {
         properties["DeliveryStreamEncryptionConfigurationInput"] = json!({"KeyType": kind});
         properties
     };
-    assert_eq!(refusal(with_key("CUSTOMER_MANAGED_CMK")).0, "NotImplemented");
+    assert_eq!(refusal(with_key("CUSTOMER_MANAGED_CMK")).0, "InvalidArgumentException");
     world.create(with_key("AWS_OWNED_CMK")).unwrap();
     let put = json!({"DeliveryStreamName": "direct", "Record": {"Data": "b25l"}});
     assert_eq!(world.call("PutRecord", &put).unwrap()["Encrypted"], true);

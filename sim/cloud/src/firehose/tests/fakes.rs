@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 
 use crate::core::cx::CxParts;
 use crate::core::ports::{
-    Catalog, CatalogTable, Column, ObjectSummary, Objects, ReadBatch, ShardCursor, ShardInfo, StartingPosition,
-    StreamRecord, Streams,
+    Catalog, CatalogTable, Column, Invocations, ObjectSummary, Objects, ReadBatch, ShardCursor, ShardInfo,
+    StartingPosition, Stores, StreamRecord, Streams,
 };
 use crate::core::{AwsError, Cx, Principal, Resource};
 use crate::firehose::Firehose;
@@ -40,6 +40,8 @@ pub(super) struct FakeStream {
     /// Calls of `GetRecords`: when, and of which shard.
     pub reads: Vec<(Time, Arc<str>)>,
     sequence: u128,
+    /// For how long it keeps records.
+    pub retention: Option<Duration>,
 }
 
 impl FakeStream {
@@ -83,6 +85,10 @@ impl Streams for FakeStream {
             closed: shard.closed,
         };
         Ok(self.shards.iter().map(info).collect())
+    }
+
+    fn retention(&self, _: &str) -> Option<Duration> {
+        self.retention
     }
 
     fn cursor(
@@ -129,7 +135,50 @@ pub(super) struct FakeBucket {
     pub objects: Vec<(Time, String, Bytes)>,
     /// Calls of `PutObject` that fail before the next one succeeds.
     pub failures: u32,
+    /// Keys below this prefix are refused.
+    pub closed_below: Option<String>,
 }
+
+/// What a function answers to an event.
+pub(super) type Handler = fn(&Value) -> Result<Value, String>;
+
+/// A function.
+#[derive(Default)]
+pub(super) struct FakeFunction {
+    /// Without one it never answers.
+    pub handler: Option<Handler>,
+    /// Refusals of the next invocations.
+    pub refusals: u32,
+    /// Events that it was invoked with.
+    pub events: Vec<Value>,
+    /// Invocations that wait for their answer.
+    running: Vec<u64>,
+}
+
+impl Invocations for FakeFunction {
+    fn invoke_for_service(&mut self, _: &mut Cx<'_>, _: &str, _: &str, _: &str, _: Bytes) -> Result<(), AwsError> {
+        unreachable!("a delivery stream waits for its function")
+    }
+
+    fn invoke_event(&mut self, _: &mut Cx<'_>, _: &str, _: Bytes) -> Result<(), AwsError> {
+        unreachable!("a delivery stream waits for its function")
+    }
+
+    fn invoke_and_wait(&mut self, cx: &mut Cx<'_>, function: &str, payload: Bytes) -> Result<u64, AwsError> {
+        assert_eq!((&*cx.caller.arn, function), (ROLE, FUNCTION));
+        if self.refusals > 0 {
+            self.refusals -= 1;
+            return Err(AwsError::new("TooManyRequestsException", "Rate Exceeded.").status(429));
+        }
+        self.events.push(serde_json::from_slice(&payload).unwrap());
+        let ticket = self.events.len() as u64;
+        self.running.push(ticket);
+        Ok(ticket)
+    }
+}
+
+/// The ARN of the function.
+pub(super) const FUNCTION: &str = "arn:aws:lambda:eu-west-1:123456789012:function:transform";
 
 impl Objects for FakeBucket {
     fn put_object(
@@ -140,7 +189,11 @@ impl Objects for FakeBucket {
         body: Bytes,
         content_type: &str,
     ) -> Result<String, AwsError> {
-        assert_eq!((bucket, content_type), ("lake", "application/octet-stream"));
+        assert!(matches!(bucket, "lake" | "kept"), "{bucket}");
+        assert_eq!(content_type, "application/octet-stream");
+        if self.closed_below.as_ref().is_some_and(|prefix| key.starts_with(prefix)) {
+            return Err(AwsError::new("AccessDenied", "Access Denied").status(403));
+        }
         if self.failures > 0 {
             self.failures -= 1;
             return Err(AwsError::new("SlowDown", "Please reduce your request rate.").status(503));
@@ -195,7 +248,7 @@ impl Catalog for FakeCatalog {
     }
 }
 
-const ROLE: &str = "arn:aws:iam::123456789012:role/deliver";
+pub(super) const ROLE: &str = "arn:aws:iam::123456789012:role/deliver";
 
 /// Properties of a delivery from [`STREAM`] to the bucket `lake`, changed by `change`.
 pub(super) fn properties(change: impl FnOnce(&mut Value)) -> Value {
@@ -258,6 +311,7 @@ pub(super) struct World {
     pub stream: FakeStream,
     pub bucket: FakeBucket,
     pub catalog: FakeCatalog,
+    pub function: FakeFunction,
     pub owner: Principal,
 }
 
@@ -270,6 +324,7 @@ impl World {
             stream: FakeStream::with_shards(shards),
             bucket: FakeBucket::default(),
             catalog: FakeCatalog(table(0, &[("device_id", "string"), ("seq", "bigint")])),
+            function: FakeFunction::default(),
             owner: Principal::new("arn:aws:iam::123456789012:root"),
         }
     }
@@ -306,16 +361,30 @@ impl World {
             self.now = self.now.max(due);
             let wake = self.parts.timers.pop_due(self.now).unwrap();
             let cx = &mut self.parts.cx(self.now, &self.owner);
-            self.firehose.wake(cx, &mut self.stream, &mut self.bucket, &mut self.catalog, wake.token);
+            let stores = Stores { streams: &mut self.stream, objects: &mut self.bucket, catalog: &mut self.catalog };
+            self.firehose.wake(cx, stores, &mut self.function, wake.token);
+            self.answer();
         }
         self.now = until;
+    }
+
+    /// Lets the function answer what it can.
+    fn answer(&mut self) {
+        let Some(handler) = self.function.handler else { return };
+        for ticket in std::mem::take(&mut self.function.running) {
+            let event = &self.function.events[usize::try_from(ticket).unwrap() - 1];
+            let answer = handler(event).map(|answer| Bytes::from(answer.to_string()));
+            let cx = &mut self.parts.cx(self.now, &self.owner);
+            let stores = Stores { streams: &mut self.stream, objects: &mut self.bucket, catalog: &mut self.catalog };
+            self.firehose.function_answered(cx, stores, &mut self.function, ticket, &answer);
+        }
     }
 
     pub fn call(&mut self, operation: &str, body: &Value) -> Result<Value, AwsError> {
         let body = body.to_string();
         let cx = &mut self.parts.cx(self.now, &self.owner);
-        let (stream, bucket, catalog) = (&mut self.stream, &mut self.bucket, &mut self.catalog);
-        let answer = self.firehose.call(cx, stream, bucket, catalog, operation, body.as_bytes())?;
+        let stores = Stores { streams: &mut self.stream, objects: &mut self.bucket, catalog: &mut self.catalog };
+        let answer = self.firehose.call(cx, stores, &mut self.function, operation, body.as_bytes())?;
         Ok(serde_json::from_slice(&answer).unwrap())
     }
 

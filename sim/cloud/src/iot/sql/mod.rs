@@ -29,7 +29,7 @@ mod regexp;
 mod splice;
 mod statement;
 mod template;
-mod time;
+pub(crate) mod time;
 mod token;
 mod value;
 

@@ -30,7 +30,7 @@ impl Bench {
         }
         let body = Bytes::from_static(body);
         let call = RestCall { method, target, headers: &map, body: &body };
-        let mut ports = Ports { streams: &mut self.stream, logs: &Groups };
+        let mut ports = ports(&mut self.stream, &mut self.store, &mut self.topics);
         self.lambda.call_rest(&mut self.parts.cx(self.now, &caller), &mut ports, &call)
     }
 }
@@ -75,7 +75,12 @@ fn what_no_function_can_be_is_refused() {
         ("Layers", json!([]), validation, "Layers"),
         ("ReservedConcurrentExecutions", json!(901), "InvalidParameterValueException", "minimum value of [100]"),
         ("TracingConfig", json!({"Mode": "On"}), validation, "TracingConfig.Mode"),
-        ("DeadLetterConfig", json!({}), validation, "DeadLetterConfig"),
+        (
+            "DeadLetterConfig",
+            json!({ "TargetArn": "arn:aws:sqs:eu-west-1:123456789012:dead" }),
+            validation,
+            "queues are not modelled",
+        ),
         ("Environment", big, "InvalidParameterValueException", "exceeded the 4KB limit"),
         ("Environment", json!({"Variables": {"AWS_REGION": "x"}}), "InvalidParameterValueException", "reserved keys"),
         ("Environment", json!({"Variables": {"1": "x"}}), "InvalidParameterValueException", "does not match"),
@@ -85,7 +90,7 @@ fn what_no_function_can_be_is_refused() {
         properties[member] = value;
         refused(Bench::new(1).provision("AWS::Lambda::Function", properties), code, text);
     }
-    refused(Bench::new(1).provision("AWS::Lambda::Version", json!({})), validation, "not modelled");
+    refused(Bench::new(1).provision("AWS::Lambda::LayerVersion", json!({})), validation, "not modelled");
 }
 
 #[test]
@@ -98,20 +103,29 @@ fn what_no_mapping_can_be_is_refused() {
         ("EventSourceArn", json!("arn:aws:sqs:eu-west-1:123456789012:queue"), validation, "EventSourceArn"),
         ("EventSourceArn", json!(format!("{STREAM_ARN}/consumer/c:1")), validation, "EventSourceArn"),
         ("FunctionName", json!("none"), "ResourceNotFoundException", "Function not found: arn:aws:lambda"),
-        ("FunctionName", json!("enrich:1"), validation, "versions, aliases"),
+        ("FunctionName", json!("enrich:1"), "ResourceNotFoundException", "function:enrich:1"),
         ("StartingPosition", Value::Null, validation, "StartingPosition is required"),
         ("StartingPosition", json!("AT_TIMESTAMP"), validation, "StartingPositionTimestamp"),
         ("StartingPosition", json!("NOW"), validation, "NOW"),
         ("BatchSize", json!(0), validation, "BatchSize is 0; Lambda takes 1 to 10000"),
         ("BatchSize", json!(10_001), validation, "BatchSize is 10001"),
         ("MaximumBatchingWindowInSeconds", json!(301), validation, "takes 0 to 300"),
-        ("ParallelizationFactor", json!(2), validation, "ParallelizationFactor"),
-        ("BisectBatchOnFunctionError", json!(true), validation, "BisectBatchOnFunctionError"),
-        ("MaximumRetryAttempts", json!(3), validation, "MaximumRetryAttempts"),
-        ("MaximumRecordAgeInSeconds", json!(60), validation, "MaximumRecordAgeInSeconds"),
+        ("ParallelizationFactor", json!(0), validation, "ParallelizationFactor is 0; Lambda takes 1 to 10"),
+        ("ParallelizationFactor", json!(11), validation, "ParallelizationFactor is 11"),
+        ("MaximumRetryAttempts", json!(-2), validation, "MaximumRetryAttempts is -2; Lambda takes -1, or 0 to 10000"),
+        ("MaximumRetryAttempts", json!(10_001), validation, "MaximumRetryAttempts is 10001"),
+        ("MaximumRecordAgeInSeconds", json!(59), validation, "takes -1, or 60 to 604800"),
         ("TumblingWindowInSeconds", json!(10), validation, "TumblingWindowInSeconds"),
-        ("DestinationConfig", json!({}), validation, "DestinationConfig"),
-        ("FilterCriteria", json!({}), validation, "FilterCriteria"),
+        ("DestinationConfig", json!({ "OnFailure": {} }), validation, "Destination field is required"),
+        ("DestinationConfig", json!({ "OnSuccess": {} }), validation, "OnSuccess"),
+        (
+            "DestinationConfig",
+            json!({ "OnFailure": { "Destination": "arn:aws:sqs:eu-west-1:123456789012:queue" } }),
+            validation,
+            "a destination of sqs is not modelled",
+        ),
+        ("FilterCriteria", json!({ "Filters": [{ "Pattern": "x" }] }), validation, "Invalid filter pattern definition"),
+        ("FilterCriteria", json!({ "Filters": vec![json!({ "Pattern": "{}" }); 6] }), validation, "at most 5 filters"),
         ("FunctionResponseTypes", json!(["Other"]), validation, "ReportBatchItemFailures"),
     ] {
         refused(Bench::new(1).map(json!({ member: value })), code, text);
@@ -176,11 +190,9 @@ fn lists_come_in_pages() {
 fn calls_that_are_not_modelled_are_refused_by_name() {
     let mut bench = Bench::new(1);
     for (method, target, code, text) in [
-        ("POST", "/2015-03-31/functions/enrich/versions", "NotImplemented", "lambda PublishVersion"),
         ("POST", "/2015-03-31/functions", "NotImplemented", "lambda CreateFunction"),
-        ("DELETE", "/2015-03-31/functions/enrich", "NotImplemented", "lambda DeleteFunction"),
         ("GET", "/2015-03-31/functions?FunctionVersion=ALL", "NotImplemented", "ListFunctions FunctionVersion"),
-        ("GET", "/2015-03-31/functions/enrich?Qualifier=1", "NotImplemented", "versions"),
+        ("GET", "/2015-03-31/functions/enrich?Qualifier=1", "ResourceNotFoundException", "function:enrich:1"),
         ("GET", "/2015-03-31/functions/none", "ResourceNotFoundException", "Function not found: arn:"),
         ("GET", "/2015-03-31/event-source-mappings/none", "ResourceNotFoundException", "does not exist"),
         ("GET", "/2015-03-31/nothing", "UnknownOperationException", "/2015-03-31/nothing"),

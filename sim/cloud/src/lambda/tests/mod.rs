@@ -3,8 +3,12 @@
 mod api;
 mod change;
 mod delivery;
+mod failure;
+mod interleavings;
+mod mappings;
 mod model;
 mod queue;
+mod versions;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -17,8 +21,8 @@ use super::{FunctionError, FunctionErrorKind, Lambda, Ports};
 use crate::core::cx::CxParts;
 use crate::core::disturb::Plan;
 use crate::core::ports::{
-    LogGroups, ReadBatch, ShardCursor, ShardInfo, StartingPosition, StreamRecord, Streams, parse_sequence_number,
-    render_sequence_number,
+    LogGroups, Notifications, ObjectSummary, Objects, ReadBatch, ShardCursor, ShardInfo, StartingPosition,
+    StreamRecord, Streams, parse_sequence_number, render_sequence_number,
 };
 use crate::core::{AwsError, Cx, Deferred, Disturbance, Effect, EventFate, Principal, Provisioned, Resource};
 use world::seed::Seed;
@@ -54,11 +58,15 @@ struct FakeStream {
 
 impl FakeStream {
     fn put(&mut self, shard: &str, now: Time, data: &[u8]) {
+        self.put_keyed(shard, now, "key", data);
+    }
+
+    fn put_keyed(&mut self, shard: &str, now: Time, key: &str, data: &[u8]) {
         let shard = self.shards.get_mut(shard).expect("the shard exists");
         let sequence_number = 1_000 + shard.records.len() as u128;
         let record = StreamRecord {
             data: Bytes::copy_from_slice(data),
-            partition_key: "key".into(),
+            partition_key: key.into(),
             sequence_number,
             arrival: now,
         };
@@ -131,10 +139,65 @@ impl LogGroups for Groups {
     }
 }
 
+/// Buckets that take every object, after some refusals.
+#[derive(Default)]
+struct FakeStore {
+    /// The next writes that are refused.
+    refusals: usize,
+    /// Who wrote what where.
+    objects: Vec<(String, String, String, Value)>,
+}
+
+impl Objects for FakeStore {
+    fn put_object(
+        &mut self,
+        cx: &mut Cx<'_>,
+        bucket: &str,
+        key: &str,
+        body: Bytes,
+        _: &str,
+    ) -> Result<String, AwsError> {
+        if self.refusals > 0 {
+            self.refusals -= 1;
+            return Err(AwsError::new("SlowDown", "Please reduce your request rate.").status(503));
+        }
+        let body = serde_json::from_slice(&body).expect("a record is JSON");
+        self.objects.push((cx.caller.arn.clone(), bucket.to_owned(), key.to_owned(), body));
+        Ok("etag".to_owned())
+    }
+
+    fn get_object(&mut self, _: &mut Cx<'_>, _: &str, _: &str) -> Result<Bytes, AwsError> {
+        unreachable!("Lambda reads no objects")
+    }
+
+    fn list_objects(&mut self, _: &mut Cx<'_>, _: &str, _: &str) -> Result<Vec<ObjectSummary>, AwsError> {
+        unreachable!("Lambda lists no objects")
+    }
+}
+
+/// Topics that take every message.
+#[derive(Default)]
+struct FakeTopics {
+    messages: Vec<(String, Value)>,
+}
+
+impl Notifications for FakeTopics {
+    fn publish(&mut self, _: &mut Cx<'_>, target: &str, message: &str, json: bool) -> Result<(), AwsError> {
+        assert!(!json);
+        self.messages.push((target.to_owned(), serde_json::from_str(message).expect("a record is JSON")));
+        Ok(())
+    }
+}
+
+fn ports<'p>(stream: &'p mut FakeStream, store: &'p mut FakeStore, topics: &'p mut FakeTopics) -> Ports<'p> {
+    Ports { streams: stream, objects: store, topics, logs: &Groups }
+}
+
 /// An invocation that a function got.
 #[derive(Clone, Debug)]
 struct Invocation {
     function: String,
+    version: String,
     revision: u64,
     started: Time,
     deadline: Time,
@@ -149,6 +212,8 @@ struct Invocation {
 #[derive(Clone, Debug)]
 enum End {
     Ok,
+    /// Throws when this record is in the batch, whichever invocation it is.
+    ThrowsAt(u128),
     /// Reports the record at this position of the batch, counted around its end.
     FailsAt(usize),
     Answers(&'static str),
@@ -165,11 +230,15 @@ struct Bench {
     owner: Principal,
     lambda: Lambda,
     stream: FakeStream,
+    store: FakeStore,
+    topics: FakeTopics,
     now: Time,
     /// How long each invocation takes.
     run: Duration,
-    /// How the next invocations end; then all succeed.
+    /// How the next invocations end.
     ends: VecDeque<End>,
+    /// How all others end.
+    afterwards: End,
     invocations: Vec<Invocation>,
     running: Vec<(Time, u64, Result<Bytes, FunctionError>)>,
     answers: Vec<Answer>,
@@ -184,9 +253,12 @@ impl Bench {
             owner: Principal::new("owner"),
             lambda: Lambda::new(),
             stream: FakeStream::default(),
+            store: FakeStore::default(),
+            topics: FakeTopics::default(),
             now: START,
             run: Duration::from_millis(100),
             ends: VecDeque::new(),
+            afterwards: End::Ok,
             invocations: Vec::new(),
             running: Vec::new(),
             answers: Vec::new(),
@@ -244,13 +316,13 @@ impl Bench {
                     self.now = time;
                     let position = self.running.iter().position(|(_, id, _)| *id == invocation).unwrap();
                     let (_, _, result) = self.running.remove(position);
-                    let mut ports = Ports { streams: &mut self.stream, logs: &Groups };
+                    let mut ports = ports(&mut self.stream, &mut self.store, &mut self.topics);
                     self.lambda.complete(&mut self.parts.cx(time, &owner), &mut ports, invocation, result);
                 }
                 (Some(time), _) if time <= end => {
                     self.now = self.now.max(time);
                     let wake = self.parts.timers.pop_due(self.now).unwrap();
-                    let mut ports = Ports { streams: &mut self.stream, logs: &Groups };
+                    let mut ports = ports(&mut self.stream, &mut self.store, &mut self.topics);
                     self.lambda.wake(&mut self.parts.cx(self.now, &owner), &mut ports, wake.token);
                 }
                 _ => break,
@@ -277,6 +349,7 @@ impl Bench {
             let number = |r: &Value| parse_sequence_number(r["kinesis"]["sequenceNumber"].as_str().unwrap()).unwrap();
             let started = Invocation {
                 function: function.function.clone(),
+                version: function.version.clone(),
                 revision: function.number,
                 started: self.now,
                 deadline,
@@ -285,7 +358,7 @@ impl Bench {
                 records: records.iter().map(number).collect(),
                 event,
             };
-            let end = self.ends.pop_front().unwrap_or(End::Ok);
+            let end = self.ends.pop_front().unwrap_or_else(|| self.afterwards.clone());
             let (ends, result) = conclude(&end, &started, self.now + self.run);
             self.invocations.push(started);
             self.running.push((ends, invocation, result));
@@ -315,7 +388,8 @@ fn conclude(end: &End, invocation: &Invocation, ends: Time) -> (Time, Result<Byt
             (ends, Ok(Bytes::from(answer.to_string())))
         }
         End::Answers(text) => (ends, Ok(Bytes::from_static(text.as_bytes()))),
-        End::Throws => (ends, failed(FunctionErrorKind::Unhandled, "Error")),
+        End::ThrowsAt(poison) if !invocation.records.contains(poison) => conclude(&End::Ok, invocation, ends),
+        End::Throws | End::ThrowsAt(_) => (ends, failed(FunctionErrorKind::Unhandled, "Error")),
         End::TimesOut => (invocation.deadline, failed(FunctionErrorKind::TimedOut, "Sandbox.Timedout")),
     }
 }

@@ -31,7 +31,7 @@ impl Model {
         let done = match end {
             End::Ok => invocation.records.len(),
             End::FailsAt(position) => position % invocation.records.len(),
-            End::Throws | End::TimesOut | End::Answers(_) => 0,
+            End::Throws | End::ThrowsAt(_) | End::TimesOut | End::Answers(_) => 0,
         };
         self.done += done as u128;
         Ok(())

@@ -51,7 +51,7 @@ fn a_service_invokes_when_the_functions_policy_allows_its_source() {
     for (member, value, text) in [
         ("Principal", json!("123456789012"), "only services"),
         ("Action", json!("iot:Publish"), "none of Lambda's"),
-        ("FunctionName", json!(format!("{ARN}:1")), "versions, aliases"),
+        ("FunctionName", json!(format!("{ARN}:1")), "Function not found"),
         ("PrincipalOrgID", json!("o-1"), "PrincipalOrgID"),
     ] {
         let mut properties = permission();
@@ -130,12 +130,13 @@ fn a_caller_waits_for_the_answer_or_leaves_an_event() {
     assert_eq!(body, json!({ "errorType": "Error", "errorMessage": "the script says so" }));
     for (headers, body, code) in [
         (vec![("x-amz-log-type", "Tail")], &b"{}"[..], "NotImplemented"),
-        (vec![("x-amz-invocation-type", "DryRun")], b"{}", "NotImplemented"),
         (vec![], b"{", "InvalidRequestContentException"),
         (vec![("x-amz-invocation-type", "Event")], b"{", "InvalidRequestContentException"),
     ] {
         assert_eq!(bench.call("POST", INVOKE, &headers, body).unwrap_err().code, code, "{headers:?}");
     }
+    let dry = bench.call("POST", INVOKE, &[("x-amz-invocation-type", "DryRun")], b"{}").unwrap();
+    assert_eq!((dry.0, bench.started().len()), (204, 3), "nothing runs");
     let gone = bench.call("POST", "/2015-03-31/functions/gone/invocations", &[], b"{}").unwrap_err();
     assert_eq!((gone.code, gone.status), ("ResourceNotFoundException", 404));
 }
@@ -171,12 +172,118 @@ fn an_event_may_come_twice_or_be_overtaken() {
         let event = EventFate { twice, late: Duration::from_secs(late_s) };
         bench.parts.disturb = Some(Box::new(Plan { event, ..Plan::default() }));
         let owner = Principal::new("owner");
+        let enrich = crate::lambda::versions::Target { function: "enrich".to_owned(), qualifier: None };
         let mut cx = bench.parts.cx(bench.now, &owner);
-        let request_id = bench.lambda.enqueue(&mut cx, "enrich", Bytes::from_static(b"{}")).unwrap();
+        let request_id = bench.lambda.enqueue(&mut cx, &enrich, Bytes::from_static(b"{}")).unwrap();
         bench.run_until(START + Duration::from_secs(60));
         let seconds: Vec<u64> = bench.invocations.iter().map(|i| i.started.since(START).as_secs()).collect();
         assert_eq!(seconds, expected, "{twice} {late_s}");
         assert!(!request_id.is_empty());
         assert_eq!(bench.counter("AsyncEventsReceived"), 1);
     }
+}
+
+const CONFIG: &str = "/2019-09-25/functions/enrich/event-invoke-config";
+const TOPIC: &str = "arn:aws:sns:eu-west-1:123456789012:events";
+
+fn leaked(body: &Value) -> &'static [u8] {
+    body.to_string().leak().as_bytes()
+}
+
+#[test]
+fn the_end_of_an_event_is_told_to_its_destination() {
+    let mut bench = Bench::new(0);
+    bench.provision("AWS::Lambda::Function", function("listener")).unwrap();
+    let listener = ARN.replace("enrich", "listener");
+    let config = json!({
+        "MaximumRetryAttempts": 1,
+        "DestinationConfig": {
+            "OnSuccess": { "Destination": listener }, "OnFailure": { "Destination": "arn:aws:s3:::failed" },
+        },
+    });
+    bench.call("PUT", CONFIG, &[], leaked(&config)).unwrap();
+    bench.ends = [End::Answers("{\"done\":7}")].into();
+    bench.event();
+    bench.run_until(at(10.0));
+    let [first, told] = bench.invocations.as_slice() else { panic!("{:?}", bench.invocations) };
+    assert_eq!((first.function.as_str(), told.function.as_str()), ("enrich", "listener"));
+    let record = &told.event;
+    assert_eq!(record["requestContext"]["condition"], "Success");
+    assert_eq!(record["requestContext"]["approximateInvokeCount"], 1);
+    assert_eq!(record["requestContext"]["functionArn"], json!(format!("{ARN}:$LATEST")));
+    assert_eq!(record["responseContext"], json!({ "statusCode": 200, "executedVersion": "$LATEST" }));
+    assert_eq!((&record["requestPayload"], &record["responsePayload"]), (&json!({}), &json!({ "done": 7 })));
+    bench.ends = [End::Throws, End::Throws].into();
+    bench.event();
+    bench.run_until(at(200.0));
+    let [(_, bucket, key, record)] = bench.store.objects.as_slice() else { panic!("{:?}", bench.store.objects) };
+    assert_eq!(bucket, "failed");
+    assert!(key.starts_with("aws/lambda/async/enrich/2027/01/15/2027-01-15T08.01."), "{key}");
+    assert_eq!(record["requestContext"]["condition"], "RetriesExhausted");
+    assert_eq!(record["requestContext"]["approximateInvokeCount"], 2);
+    assert_eq!(record["responseContext"]["functionError"], "Unhandled");
+    assert_eq!(record["responsePayload"]["errorType"], "Error");
+}
+
+#[test]
+fn an_event_that_nobody_can_process_is_a_dead_letter_and_one_that_cannot_be_told_is_counted() {
+    let mut bench = Bench::new(0);
+    let mut properties = function("enrich");
+    properties["DeadLetterConfig"] = json!({ "TargetArn": TOPIC });
+    properties["ReservedConcurrentExecutions"] = json!(0);
+    bench.update("AWS::Lambda::Function", "enrich", properties).unwrap();
+    bench.run_until(at(3.0));
+    bench.event();
+    bench.run_until(at(4.0));
+    assert_eq!(bench.topics.messages, [(TOPIC.to_owned(), json!({}))]);
+    assert_eq!((bench.counter("AsyncEventsDropped"), bench.counter("Throttles")), (1, 0));
+    let failed = json!({ "DestinationConfig": { "OnFailure": { "Destination": "arn:aws:s3:::failed" } } });
+    bench.call("PUT", CONFIG, &[], leaked(&failed)).unwrap();
+    bench.store.refusals = 1;
+    bench.event();
+    bench.run_until(at(5.0));
+    assert_eq!((bench.store.objects.len(), bench.counter("DestinationDeliveryFailures")), (0, 1));
+    bench.event();
+    bench.run_until(at(6.0));
+    let record = &bench.store.objects[0].3;
+    assert_eq!(record["requestContext"]["condition"], "ZeroReservedConcurrency");
+    assert_eq!(record.get("responseContext"), None);
+}
+
+#[test]
+fn the_configuration_of_events_is_put_changed_read_and_deleted() {
+    let mut bench = Bench::new(0);
+    let mut ask = |method: &str, target: &str, body: Value| {
+        let result = bench.call(method, target, &[], leaked(&body)).map_err(|error| error.code)?;
+        Ok((result.0, serde_json::from_slice::<Value>(&result.1).unwrap_or_default()))
+    };
+    let missing: Result<(u16, Value), _> = Err("ResourceNotFoundException");
+    assert_eq!(ask("GET", CONFIG, json!({})), missing);
+    assert_eq!(ask("POST", CONFIG, json!({})), missing);
+    let destination = json!({ "OnFailure": { "Destination": TOPIC } });
+    ask("PUT", CONFIG, json!({ "MaximumRetryAttempts": 0, "DestinationConfig": destination })).unwrap();
+    ask("POST", CONFIG, json!({ "MaximumEventAgeInSeconds": 60 })).unwrap();
+    let (_, got) = ask("GET", CONFIG, json!({})).unwrap();
+    assert_eq!((&got["MaximumRetryAttempts"], &got["MaximumEventAgeInSeconds"]), (&json!(0), &json!(60)));
+    assert_eq!(got["DestinationConfig"]["OnFailure"]["Destination"], TOPIC);
+    let (_, listed) = ask("GET", &format!("{CONFIG}/list"), json!({})).unwrap();
+    assert_eq!(listed["FunctionEventInvokeConfigs"], json!([got]));
+    // What is put replaces the whole.
+    let (_, put) = ask("PUT", CONFIG, json!({ "MaximumEventAgeInSeconds": 90 })).unwrap();
+    assert_eq!((put.get("MaximumRetryAttempts"), &put["DestinationConfig"]["OnFailure"]), (None, &json!({})));
+    for (config, code) in [
+        (json!({ "MaximumRetryAttempts": 3 }), "InvalidParameterValueException"),
+        (
+            json!({ "DestinationConfig": { "OnSuccess": { "Destination": "arn:aws:s3:::b" } } }),
+            "InvalidParameterValueException",
+        ),
+        (
+            json!({ "DestinationConfig": { "OnSuccess": { "Destination": "arn:aws:events:eu-west-1:123456789012:event-bus/b" } } }),
+            "InvalidParameterValueException",
+        ),
+    ] {
+        assert_eq!(ask("PUT", CONFIG, config), Err(code));
+    }
+    assert_eq!(ask("DELETE", CONFIG, json!({})).unwrap().0, 204);
+    assert_eq!(ask("DELETE", CONFIG, json!({})), missing);
 }

@@ -5,19 +5,19 @@ mod pattern;
 mod write;
 mod zone;
 
-pub(super) use self::parse::EpochPattern;
+pub(crate) use self::parse::EpochPattern;
 pub(super) use self::write::TimePattern;
 pub(super) use self::zone::Zone;
 
 /// Why a pattern is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Refused {
+pub(crate) struct Refused {
     /// Byte in the pattern, from 0.
-    pub(super) at: usize,
+    pub(crate) at: usize,
     /// What is wrong there.
-    pub(super) why: String,
+    pub(crate) why: String,
     /// Whether AWS has it and this simulator does not.
-    pub(super) not_modelled: bool,
+    pub(crate) not_modelled: bool,
 }
 
 /// Names of months, in the order of the year.

@@ -7,7 +7,7 @@ use super::{DAYS, MONTHS, Refused, Zone, short};
 
 /// A pattern of the JDK, checked.
 #[derive(Clone, Debug)]
-pub(in crate::iot::sql) struct EpochPattern {
+pub(crate) struct EpochPattern {
     parts: Vec<Part>,
 }
 
@@ -57,7 +57,7 @@ struct Found {
 
 impl EpochPattern {
     /// Checks a pattern.
-    pub(in crate::iot::sql) fn parse(pattern: &str) -> Result<EpochPattern, Refused> {
+    pub(crate) fn parse(pattern: &str) -> Result<EpochPattern, Refused> {
         if let Some(at) = pattern.find(['[', ']', '{', '}', '#']) {
             let why = "optional parts and reserved signs of patterns are not modelled".to_owned();
             return Err(Refused { at, why, not_modelled: true });
@@ -80,7 +80,7 @@ impl EpochPattern {
     }
 
     /// Milliseconds since the Unix epoch. `None` when the text has another form or names no day.
-    pub(in crate::iot::sql) fn read(&self, text: &str) -> Option<i64> {
+    pub(crate) fn read(&self, text: &str) -> Option<i64> {
         let mut rest = text;
         let mut found = Found::default();
         for (place, part) in self.parts.iter().enumerate() {

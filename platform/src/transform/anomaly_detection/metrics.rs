@@ -1,0 +1,36 @@
+//! Metrics of the function, in the Embedded Metric Format (CloudWatch user guide, "Embedded metric format specification").
+
+use std::time::SystemTime;
+
+use serde_json::json;
+
+/// Metric: anomalies that were found.
+pub const ANOMALIES: &str = "Anomalies";
+/// Metric: alerts that were sent; several may be in one message.
+pub const ALERTS: &str = "AnomalyAlerts";
+/// Metric: anomalies that no alert tells, because the last one of the device and kind is too recent.
+pub const ALERTS_SUPPRESSED: &str = "AnomalyAlertsSuppressed";
+
+/// What a batch came to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Counts {
+    pub anomalies: usize,
+    pub alerts: usize,
+    pub suppressed: usize,
+}
+
+impl Counts {
+    /// The line of a batch. The namespace names the environment; there are no dimensions.
+    pub fn line(self, namespace: &str, now: SystemTime) -> String {
+        let now_ms = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis();
+        let names = [ANOMALIES, ALERTS, ALERTS_SUPPRESSED];
+        let metrics = names.map(|name| json!({"Name": name, "Unit": "Count"}));
+        let directive = json!({"Namespace": namespace, "Dimensions": [[]], "Metrics": metrics});
+        let now_ms = u64::try_from(now_ms).unwrap_or(u64::MAX);
+        let mut line = json!({"_aws": {"Timestamp": now_ms, "CloudWatchMetrics": [directive]}});
+        for (name, count) in names.into_iter().zip([self.anomalies, self.alerts, self.suppressed]) {
+            line[name] = count.into();
+        }
+        line.to_string()
+    }
+}

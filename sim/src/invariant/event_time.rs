@@ -1,0 +1,122 @@
+//! Whether the time that the platform tells of a reading is right: against the clock of the world, which neither the device
+//! nor the platform knows.
+
+use super::Rest;
+use crate::fleet::Recorded;
+use crate::world::time::Time;
+
+/// What the platform promises: it corrects no clock that is ahead by less.
+const AHEAD_MS: i64 = 1_000;
+/// What the platform promises: a clock that is behind by more is corrected.
+const BEHIND_MS: i64 = 90 * 60 * 1_000;
+/// Times are cut to whole milliseconds at each place.
+const ROUNDING_MS: i64 = 3;
+
+/// Says what is wrong with a reading's time. `stamps` are the times at which the device handed it to the network with its
+/// clock in the payload: (when, what the clock said in ms); none for a payload that does not say it.
+///
+/// A reading that says when it was sent has one of two times: the device's own, when its clock was not ahead by more than a
+/// second and not behind by more than 90 minutes, give or take the time on the way; or a corrected one, which lies after the
+/// truth by no more than the time on the way. What the clock itself was moved between measuring and sending comes on top.
+///
+/// One that does not say it has its arrival, when its clock was ahead of it by more than a second, and else its own time.
+pub(super) fn wrong(rest: &Rest, reading: &Recorded, stamps: impl Iterator<Item = (Time, u64)>) -> Option<String> {
+    let millis = |at: Time| signed(at.unix_millis());
+    let (ts, received) = (signed(reading.ts_ms), rest.received_ms.map_or(0, signed));
+    let Some(event) = rest.event_ms else { return Some("it has no event_at".to_owned()) };
+    if event != ts + rest.skew_ms.unwrap_or(0) {
+        return Some(format!("event_at {event} is not ts {ts} with clock_skew_ms {:?}", rest.skew_ms));
+    }
+    let taken = millis(reading.published_at);
+    let (error, is_corrected) = (event - taken, rest.skew_ms.is_some());
+    let mut sent = 0;
+    for (at, stamp) in stamps.filter(|(at, _)| millis(*at) <= received + ROUNDING_MS) {
+        sent += 1;
+        let way = received - millis(at);
+        // How much the clock was moved between measuring and sending.
+        let moved = ((ts - taken) - (signed(stamp) - millis(at))).abs();
+        let bounds = if is_corrected { -moved..=way + moved } else { -BEHIND_MS - moved..=AHEAD_MS + way + moved };
+        if (bounds.start() - ROUNDING_MS..=bounds.end() + ROUNDING_MS).contains(&error) {
+            return None;
+        }
+    }
+    if sent > 0 {
+        let how = if is_corrected { "corrected" } else { "left as it is" };
+        return Some(format!("event_at {event} is {error} ms off the truth, and was {how}"));
+    }
+    let is_ahead = ts > received + AHEAD_MS;
+    let as_it_should = is_ahead == is_corrected && (!is_corrected || event == received);
+    (!as_it_should)
+        .then(|| format!("event_at {event} of a reading without sent_at, of ts {ts}, received at {received}"))
+}
+
+fn signed(ms: u64) -> i64 {
+    i64::try_from(ms).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fleet::Content;
+
+    const HOUR: i64 = 3_600_000;
+    /// When the reading was taken.
+    const TAKEN: i64 = 1_772_323_200_000;
+
+    /// A reading of a clock that is ahead by `ahead` ms and was moved by `moved` before the reading was sent, `kept` ms after
+    /// it was taken; it was on its way for 40 ms.
+    fn judge(
+        ahead: i64,
+        moved: i64,
+        kept: i64,
+        has_stamp: bool,
+        skew: impl Fn(i64, i64) -> Option<i64>,
+    ) -> Option<String> {
+        let time = |ms: i64| Time::from_unix_secs(0) + std::time::Duration::from_millis(u64::try_from(ms).unwrap());
+        let ts = TAKEN + ahead;
+        let (sent, received) = (TAKEN + kept, TAKEN + kept + 40);
+        let stamp = sent + ahead + moved;
+        let reading = Recorded {
+            ts_ms: u64::try_from(ts).unwrap(),
+            published_at: time(TAKEN),
+            acknowledged_at: None,
+            content: Content::canonical(None, []),
+        };
+        let skew_ms = skew(received - ts, received - stamp);
+        let rest = Rest {
+            received_ms: u64::try_from(received).ok(),
+            event_ms: Some(ts + skew_ms.unwrap_or(0)),
+            skew_ms,
+            content: reading.content,
+        };
+        let stamps = has_stamp.then(|| (time(sent), u64::try_from(stamp).unwrap()));
+        wrong(&rest, &reading, stamps.into_iter())
+    }
+
+    #[test]
+    fn times_are_judged_against_the_truth() {
+        for (what, ahead, moved, kept, has_stamp, left, by_stamp, by_arrival) in [
+            // (.., whether it is right to leave it, to correct it by its stamp, to correct it by its arrival)
+            ("a clock that is right", 0, 0, 0, true, true, true, true),
+            ("ahead", 2 * HOUR, 0, 0, true, false, true, true),
+            ("behind", -3 * HOUR, 0, 0, true, false, true, true),
+            ("behind within any way", -HOUR, 0, 0, true, true, true, true),
+            ("kept for ten hours", 0, 0, 10 * HOUR, true, true, true, false),
+            ("kept, and ahead", 2 * HOUR, 0, 10 * HOUR, true, false, true, false),
+            ("set right before it was sent", 2 * HOUR, -2 * HOUR, 5, true, true, true, true),
+            ("no stamp", 0, 0, 5, false, true, false, false),
+            ("no stamp, ahead", 2 * HOUR, 0, 5, false, false, false, true),
+            ("no stamp, behind or kept", -2 * HOUR, 0, HOUR, false, true, false, false),
+        ] {
+            let stamped = |_: i64, by_stamp: i64| Some(by_stamp);
+            let arrived = |by_arrival: i64, _: i64| Some(by_arrival);
+            for (how, expected, found) in [
+                ("left", left, judge(ahead, moved, kept, has_stamp, |_, _| None)),
+                ("corrected by its stamp", by_stamp, judge(ahead, moved, kept, has_stamp, stamped)),
+                ("corrected by its arrival", by_arrival, judge(ahead, moved, kept, has_stamp, arrived)),
+            ] {
+                assert_eq!(found.is_none(), expected, "{what}, {how}: {found:?}");
+            }
+        }
+    }
+}
