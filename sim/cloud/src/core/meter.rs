@@ -88,6 +88,16 @@ impl Meter {
 
     /// Adds to a counter that is not a call: bytes, records, objects. `name` ends with its unit where it has one.
     pub fn add(&mut self, service: &'static str, name: &'static str, value: u64) {
+        *self.counter(service, name) += value;
+    }
+
+    /// Keeps the greatest value of a measure. `name` ends with its unit where it has one.
+    pub fn highest(&mut self, service: &'static str, name: &'static str, value: u64) {
+        let kept = self.counter(service, name);
+        *kept = (*kept).max(value);
+    }
+
+    fn counter(&mut self, service: &'static str, name: &'static str) -> &mut u64 {
         let known = &mut self.known[name.as_ptr() as usize / 8 % KNOWN];
         let place = match known {
             Some(known) if known.is_of(service, name) => known.place,
@@ -100,13 +110,7 @@ impl Meter {
                 place
             }
         };
-        self.values[place] += value;
-    }
-
-    /// Keeps the greatest value of a measure. `name` ends with its unit where it has one.
-    pub fn highest(&mut self, service: &'static str, name: &'static str, value: u64) {
-        let kept = self.counters.entry((service, name)).or_default();
-        *kept = (*kept).max(value);
+        &mut self.values[place]
     }
 
     /// All calls so far, ordered by (service, operation).
