@@ -427,7 +427,8 @@ fn every_setting_changes_a_template() {
         settings.validate().expect(&toml);
         assert!(&texts(&settings) != before_texts, "{toml} changes nothing");
     }
-    let all = Settings { account: Some(String::new()), retain_data: Some(true), ..with };
+    let (account, shards) = (Some(String::new()), Some(1));
+    let all = Settings { account, retain_data: Some(true), raw_shards: shards, enriched_shards: shards, ..with };
     let keys = toml::Table::try_from(all).expect("settings are a table");
     let mut leaves = BTreeSet::new();
     leaf_keys(&keys, "", &mut leaves);
