@@ -40,7 +40,7 @@ pub(super) fn sample(recorder: &Recorder, now: Time, meter: &Meter, fleet: &Stat
             push(service, format!("{operation}.error"), calls.error, "calls");
         }
     }
-    for ((service, name), value) in meter.counters() {
+    for ((service, name), value) in &meter.counters() {
         push(service, (*name).to_owned(), *value, unit(name));
     }
 }
@@ -114,7 +114,7 @@ pub(super) fn count_calls(summary: &mut Summary, meter: &Meter) {
         summary.throttles += calls.throttled;
         summary.calls.insert(format!("{service}:{operation}"), calls);
     }
-    for ((service, name), value) in meter.counters() {
+    for ((service, name), value) in &meter.counters() {
         summary.counters.insert(format!("{service}:{name}"), *value);
     }
 }

@@ -114,6 +114,16 @@ fn what_the_file_says_itself_is_not_drawn() {
 }
 
 #[test]
+fn a_stream_on_demand_is_drawn_no_shards() {
+    let text = format!("{SWARM}setting_off = 0.0\n[platform]\nraw_stream_mode = \"on-demand\"\n");
+    for seed in 0..20 {
+        let platform = drawn(&text, seed).platform.expect("settings");
+        assert_eq!(platform.get("raw_shards"), None);
+        assert!(platform["enriched_shards"].is_integer(), "the other stream's are drawn");
+    }
+}
+
+#[test]
 fn every_key_of_the_swarm_changes_what_is_drawn() {
     let texts = |more: &str| -> Vec<String> {
         (0..40).map(|seed| drawn(&format!("{SWARM}{more}"), seed).source.text).collect()
