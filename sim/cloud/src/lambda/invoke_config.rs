@@ -133,18 +133,18 @@ impl Lambda {
         let qualifier = Some(properties.qualifier).filter(|qualifier| qualifier != LATEST);
         let target = Target { function: name.clone(), qualifier };
         let key = key_of(&target).to_owned();
-        let has_one = self.functions.get(&name).is_some_and(|function| function.invoke_configs.contains_key(&key));
-        if is_new && has_one {
-            // Code of CloudFormation's handlers; the text is unverified.
-            let message = format!("The function {name} has an EventInvokeConfig for {key} already.");
-            return Err(AwsError::new("AlreadyExists", message));
-        }
         let body = Body {
             maximum_retry_attempts: properties.maximum_retry_attempts,
             maximum_event_age_in_seconds: properties.maximum_event_age_in_seconds,
             destination_config: properties.destination_config,
         };
         let config = InvokeConfig::of(cx, body).map_err(|why| resource.refuse(why))?;
+        let has_one = self.functions.get(&name).is_some_and(|function| function.invoke_configs.contains_key(&key));
+        if is_new && has_one {
+            // Code of CloudFormation's handlers; the text is unverified.
+            let message = format!("The function {name} has an EventInvokeConfig for {key} already.");
+            return Err(AwsError::new("AlreadyExists", message));
+        }
         self.put_invoke_config(cx, &target, config)?;
         Ok(Provisioned::new(format!("{name}|{key}")))
     }
