@@ -166,7 +166,7 @@ fn a_clock_that_is_not_corrected_or_wrongly_and_a_unit_that_is_not_heeded_break_
     };
     let restamped: Sabotage = |records| {
         change_second(records, |reading| {
-            reading["sent_at"] = (reading["sent_at"].as_u64().expect("a stamp") - 7_200_000).into();
+            reading["sent_at"] = (reading["sent_at"].as_u64().expect("a stamp") + 7_200_000).into();
         });
     };
     let unitless: Sabotage = |records| {
