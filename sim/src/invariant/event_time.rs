@@ -11,6 +11,9 @@ const AHEAD_MS: i64 = 1_000;
 const BEHIND_MS: i64 = 90 * 60 * 1_000;
 /// Times are cut to whole milliseconds at each place.
 const ROUNDING_MS: i64 = 3;
+/// When a reading was handed over again before it arrived, an earlier hand-over can be the one that arrived for so long: no
+/// connection that carries nothing lasts longer.
+const OVERTAKEN_MS: i64 = 20 * 60 * 1_000;
 
 /// Says what is wrong with a reading's time. `stamps` are the times at which the device handed it to the network with its
 /// clock in the payload: (when, what the clock said in ms); none for a payload that does not say it.
@@ -29,10 +32,13 @@ pub(super) fn wrong(rest: &Rest, reading: &Recorded, stamps: impl Iterator<Item 
     }
     let taken = millis(reading.published_at);
     let (error, is_corrected) = (event - taken, rest.skew_ms.is_some());
-    let mut sent = 0;
-    for (at, stamp) in stamps.filter(|(at, _)| millis(*at) <= received + ROUNDING_MS) {
-        sent += 1;
+    let sent: Vec<(Time, u64)> = stamps.filter(|(at, _)| millis(*at) <= received + ROUNDING_MS).collect();
+    let last = sent.iter().map(|(at, _)| *at).max();
+    for &(at, stamp) in &sent {
         let way = received - millis(at);
+        if Some(at) != last && way > OVERTAKEN_MS {
+            continue;
+        }
         // How much the clock was moved between measuring and sending.
         let moved = ((ts - taken) - (signed(stamp) - millis(at))).abs();
         let bounds = if is_corrected { -moved..=way + moved } else { -BEHIND_MS - moved..=AHEAD_MS + way + moved };
@@ -40,7 +46,7 @@ pub(super) fn wrong(rest: &Rest, reading: &Recorded, stamps: impl Iterator<Item 
             return None;
         }
     }
-    if sent > 0 {
+    if !sent.is_empty() {
         let how = if is_corrected { "corrected" } else { "left as it is" };
         return Some(format!("event_at {event} is {error} ms off the truth, and was {how}"));
     }
@@ -91,6 +97,32 @@ mod tests {
         };
         let stamps = has_stamp.then(|| (time(sent), u64::try_from(stamp).unwrap()));
         wrong(&rest, &reading, stamps.into_iter())
+    }
+
+    #[test]
+    fn an_earlier_hand_over_excuses_nothing_hours_later() {
+        let time = |ms: i64| Time::from_unix_secs(0) + std::time::Duration::from_millis(u64::try_from(ms).unwrap());
+        let unsigned = |ms: i64| u64::try_from(ms).unwrap();
+        for (again, skew, right) in [(10 * HOUR, 10 * HOUR, false), (10 * HOUR, 0, true), (60_000, 60_000, true)] {
+            let reading = Recorded {
+                ts_ms: unsigned(TAKEN),
+                published_at: time(TAKEN),
+                acknowledged_at: None,
+                content: Content::canonical(None, []),
+            };
+            let received = TAKEN + again + 40;
+            let skew_ms = (skew > 0).then_some(skew);
+            let rest = Rest {
+                received_ms: Some(unsigned(received)),
+                event_ms: Some(TAKEN + skew),
+                skew_ms,
+                content: reading.content,
+            };
+            // Handed over at once, and again: a correction by the first stamp is one by the arrival.
+            let stamps = [TAKEN, TAKEN + again].map(|at| (time(at), unsigned(at)));
+            let found = wrong(&rest, &reading, stamps.into_iter());
+            assert_eq!(found.is_none(), right, "{again} {skew}: {found:?}");
+        }
     }
 
     #[test]

@@ -178,10 +178,9 @@ impl<'t> Ledger<'t> {
         self.rule_errors.iter().map(|(reading, why)| (*reading, why)).filter(|(reading, _)| self.is_lost(*reading))
     }
 
-    /// The same of readings that a function gave up.
+    /// The same of readings that a function gave up. One may be both, because it came twice.
     fn left_by_functions(&self) -> impl Iterator<Item = Elsewhere<'_>> {
-        let lost = |reading: &(u32, u64)| self.is_lost(*reading) && !self.rule_errors.contains_key(reading);
-        self.given_up.iter().map(|(reading, why)| (*reading, why)).filter(move |(reading, _)| lost(reading))
+        self.given_up.iter().map(|(reading, why)| (*reading, why)).filter(|(reading, _)| self.is_lost(*reading))
     }
 
     /// Whether the table returned this reading.
@@ -193,7 +192,8 @@ impl<'t> Ledger<'t> {
     pub fn tally(&self) -> Tally {
         let missing = self.missing(usize::MAX).count() as u64;
         let set_aside = self.left_at_the_rule().count() as u64;
-        let poisoned = self.left_by_functions().filter(|(_, (_, poisoned))| *poisoned).count() as u64;
+        let by_poison = |(reading, (_, poisoned)): &Elsewhere<'_>| *poisoned && !self.rule_errors.contains_key(reading);
+        let poisoned = self.left_by_functions().filter(by_poison).count() as u64;
         Tally { missing, set_aside, poisoned, ..self.tally }
     }
 
