@@ -162,8 +162,9 @@ fn a_shard_that_waits_for_its_split_is_not_merged() {
     account.wait_awake(60_000);
     account.load(&["b"], 1, 1);
     account.wait_awake(3_700_000 - 3_526_000);
-    assert_eq!((account.kinesis.streams["d"].shards[4].rate, is_open(&account)), (0, true));
-    account.wait_awake(600_000);
+    // One KiB in a minute.
+    assert_eq!((account.kinesis.streams["d"].shards[4].rate, is_open(&account)), (17, true));
+    account.wait_awake(610_000);
     let shards = &account.kinesis.streams["d"].shards;
     let children = shards.iter().filter(|shard| shard.parents == [shards[4].id.clone()]).count();
     assert_eq!((is_open(&account), children), (false, 2), "it was split");
