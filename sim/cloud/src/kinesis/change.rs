@@ -155,12 +155,18 @@ impl Kinesis {
         let mut checks = Checks::default();
         self.check_record_size(cx, &mut checks, record_kib_max, "MaxRecordSizeInKiB");
         checks.finish().map_err(|error| resource.refuse(error.message))?;
-        let mode = new.mode(resource)?;
-        if mode != old.mode(resource)? {
+        let (mode, old_mode) = (new.mode(resource)?, old.mode(resource)?);
+        let target = shards.filter(|_| shards != old.shard_count).map(|count| u64::try_from(count).unwrap_or_default());
+        if mode != old_mode {
+            self.check_mode_change(cx, physical_id, mode)?;
+        }
+        if let Some(target) = target {
+            self.check_shard_count(cx, physical_id, target)?;
+        }
+        if mode != old_mode {
             ready = self.counted(cx, "UpdateStreamMode", |kinesis, cx| kinesis.change_mode(cx, physical_id, mode))?;
         }
-        if let Some(count) = shards.filter(|_| shards != old.shard_count) {
-            let target = u64::try_from(count).unwrap_or_default();
+        if let Some(target) = target {
             ready = self
                 .counted(cx, "UpdateShardCount", |kinesis, cx| kinesis.update_shard_count(cx, physical_id, target))?;
         }

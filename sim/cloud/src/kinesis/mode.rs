@@ -53,8 +53,8 @@ impl Kinesis {
         Ok(Vec::new())
     }
 
-    /// Begins to change the mode of a stream that exists, after what was begun before. Answers when that is done.
-    pub(super) fn change_mode(&mut self, cx: &mut Cx<'_>, name: &str, mode: Mode) -> Result<Time, AwsError> {
+    /// Whether the mode of a stream that exists may be changed now.
+    pub(super) fn check_mode_change(&mut self, cx: &Cx<'_>, name: &str, mode: Mode) -> Result<(), AwsError> {
         let max = self.quotas(cx).mode_changes_per_day;
         let stream = self.existing(cx, name)?;
         while stream.mode_changes.front().is_some_and(|at| *at + DAY <= cx.now) {
@@ -67,10 +67,17 @@ impl Kinesis {
         }
         let open = stream.open.len() as u64;
         match mode {
-            Mode::OnDemand => self.check_on_demand_limit(cx)?,
-            Mode::Provisioned => self.check_shard_limit(cx, open)?,
+            Mode::OnDemand => self.check_on_demand_limit(cx),
+            Mode::Provisioned => self.check_shard_limit(cx, open),
         }
-        self.existing(cx, name)?.mode_changes.push_back(cx.now);
+    }
+
+    /// Begins to change the mode of a stream that exists, after what was begun before. Answers when that is done.
+    pub(super) fn change_mode(&mut self, cx: &mut Cx<'_>, name: &str, mode: Mode) -> Result<Time, AwsError> {
+        self.check_mode_change(cx, name, mode)?;
+        let stream = self.existing(cx, name)?;
+        stream.mode_changes.push_back(cx.now);
+        let open = stream.open.len() as u64;
         let fields = [("mode", mode.as_str().into()), ("open", open.into())];
         cx.trace.event(Level::Call, cx.now, SERVICE, "UpdateStreamMode", name, &fields);
         Ok(self.begin(cx, name, [Work::Mode(mode)]))

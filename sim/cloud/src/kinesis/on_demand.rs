@@ -3,7 +3,8 @@
 //! Guide, "How on-demand mode scales": a shard that takes more than 500 KB/s is split evenly within 15 minutes, and a stream
 //! has capacity for twice the peak of the last 30 days. Here a rate is what arrived in a minute. A split is done when the
 //! 15 minutes are over, the longest that AWS may take. The guide names bytes only: records are held to the same part of
-//! their rate (unverified). Merges happen once an hour, of the neighbours with the fewest keys (unverified).
+//! their rate (unverified). A split that is due while the stream changes otherwise begins after that. Merges happen once an
+//! hour, of the neighbours with the fewest keys that would not be split again at the rate of the last window (unverified).
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -19,6 +20,8 @@ use world::trace::Level;
 
 /// Over which time a rate is taken.
 const WINDOW: Duration = Duration::from_secs(60);
+/// How long a split waits at least when the stream is changing.
+const SPLIT_AGAIN: Duration = Duration::from_secs(1);
 /// How often the stream is looked at when nothing happens, and billed.
 const HOUR: Duration = Duration::from_secs(3_600);
 /// What a record is rounded up to for billing.
@@ -137,6 +140,7 @@ impl Stream {
         for (_, index) in &*open {
             let shard = &mut shards[*index as usize];
             let rate = std::mem::take(&mut shard.arrived).rate(quotas);
+            shard.rate = rate;
             total += rate;
             if rate > quotas.on_demand_split_bytes && shard.range.middle().is_some() {
                 on_demand.hot.entry(*index).or_insert((began + lead).max(cx.now));
@@ -157,9 +161,15 @@ impl Stream {
         }
     }
 
-    /// The splits that are due.
+    /// The splits that are due. While something else is being done to the stream, they wait for its end: what they split may
+    /// be another shard by then.
     fn splits_due(&mut self, now: Time, quotas: &Quotas) -> Vec<Step> {
+        let (is_quiet, again) = (self.is_quiet(), self.busy_until.max(now + SPLIT_AGAIN));
         let Some(on_demand) = &mut self.on_demand else { return Vec::new() };
+        if !is_quiet {
+            on_demand.hot.values_mut().filter(|due| **due <= now).for_each(|due| *due = again);
+            return Vec::new();
+        }
         let due: Vec<u32> = on_demand.hot.iter().filter(|(_, due)| **due <= now).map(|(index, _)| *index).collect();
         let room = quotas.on_demand_shards_max.saturating_sub(self.open.len() as u64);
         let mut steps = Vec::new();
@@ -175,14 +185,21 @@ impl Stream {
         steps
     }
 
-    /// Merges of different shards that leave the stream with the capacity that its peak asks for.
+    /// Merges of different shards that leave the stream with the capacity that its peak asks for, and that no split would
+    /// undo.
     fn merges_due(&self, quotas: &Quotas) -> Vec<Step> {
         let Some(on_demand) = &self.on_demand else { return Vec::new() };
         let open = self.open.len() as u64;
         let mut spare = open.saturating_sub(on_demand.shards_needed(quotas));
-        let range = |place: usize| self.shards[self.open[place].1 as usize].range;
+        let shard = |place: usize| &self.shards[self.open[place].1 as usize];
+        let stays_cool = |above: &usize| {
+            let (low, high) = (shard(above - 1), shard(*above));
+            let waits = [low, high].iter().any(|shard| on_demand.hot.contains_key(&shard.index));
+            !waits && low.rate + high.rate <= quotas.on_demand_split_bytes
+        };
+        let keys = |above: usize| shard(above).range.end - shard(above - 1).range.start;
         let mut pairs: Vec<(u128, usize)> =
-            (1..self.open.len()).map(|above| (range(above).end - range(above - 1).start, above)).collect();
+            (1..self.open.len()).filter(stays_cool).map(|above| (keys(above), above)).collect();
         pairs.sort_unstable();
         let (mut taken, mut steps) = (vec![false; self.open.len()], Vec::new());
         for (_, above) in pairs {
@@ -210,7 +227,7 @@ impl Kinesis {
                 Some(OnDemand::new(token, cx.now, peak))
             }
         };
-        stream.shards.iter_mut().for_each(|shard| shard.arrived = Arrived::default());
+        stream.shards.iter_mut().for_each(|shard| (shard.arrived, shard.rate) = (Arrived::default(), 0));
         stream.watch();
         bill(cx, stream);
         stream.arm_scaling(cx);
@@ -237,7 +254,7 @@ impl Kinesis {
         }
         bill(cx, stream);
         stream.arm_scaling(cx);
-        if !steps.is_empty() && stream.is_usable() {
+        if !steps.is_empty() {
             let fields = [("open", stream.open.len().into()), ("steps", steps.len().into())];
             cx.trace.event(Level::Call, cx.now, SERVICE, "stream scales on demand", name, &fields);
             self.begin(cx, name, [Work::Reshard(steps)]);

@@ -227,8 +227,13 @@ impl Kinesis {
         Ok(answer.to_string().into_bytes())
     }
 
-    /// Begins to change the number of open shards, after what was begun before. Answers when it is done.
-    pub(super) fn update_shard_count(&mut self, cx: &mut Cx<'_>, name: &str, target: u64) -> Result<Time, AwsError> {
+    /// The waves of steps that change the number of open shards once all that was begun is done, if that may be begun now.
+    pub(super) fn check_shard_count(
+        &mut self,
+        cx: &Cx<'_>,
+        name: &str,
+        target: u64,
+    ) -> Result<Vec<Vec<Step>>, AwsError> {
         let quotas = self.quotas(cx);
         let stream = self.existing(cx, name)?;
         let starts = stream.starts_when_done();
@@ -257,8 +262,17 @@ impl Kinesis {
         }
         let waves = uniform(&starts, u32::try_from(target).expect("the largest target is far below 2^32"));
         let splits = waves.iter().flatten().filter(|step| matches!(step, Step::Split { .. })).count();
-        self.check_shard_limit(cx, splits as u64)?;
+        // Those of a stream that is still on demand are not counted yet.
+        let uncounted = if stream.mode() == Mode::OnDemand { open } else { 0 };
+        self.check_shard_limit(cx, uncounted + splits as u64)?;
+        Ok(waves)
+    }
+
+    /// Begins to change the number of open shards, after what was begun before. Answers when it is done.
+    pub(super) fn update_shard_count(&mut self, cx: &mut Cx<'_>, name: &str, target: u64) -> Result<Time, AwsError> {
+        let waves = self.check_shard_count(cx, name, target)?;
         let stream = self.existing(cx, name)?;
+        let open = stream.starts_when_done().len() as u64;
         stream.count_updates.push_back(cx.now);
         let fields = [("open", open.into()), ("target", target.into()), ("waves", waves.len().into())];
         cx.trace.event(Level::Call, cx.now, SERVICE, "UpdateShardCount", name, &fields);

@@ -39,6 +39,8 @@ pub(super) struct Shard {
     pub log: Log,
     /// What arrived in the present window, in a stream on demand.
     pub arrived: Arrived,
+    /// Bytes a second of the window before it; in a shard that has seen none, its part of what its parents took.
+    pub rate: u64,
     /// What is counted of this shard alone.
     pub metrics: Option<Box<ShardMetrics>>,
     /// What is known of those who subscribe to it.
@@ -95,6 +97,7 @@ impl Shard {
             expired: false,
             log: Log::new(),
             arrived: Arrived::default(),
+            rate: 0,
             metrics: None,
             push: None,
             created_secs: seconds(now),

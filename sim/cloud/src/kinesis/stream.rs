@@ -240,22 +240,31 @@ impl Stream {
         self.known_index(shard_id).filter(|index| !self.shards[*index].expired)
     }
 
-    /// Closes what `step` takes and opens what it makes.
+    /// Closes what `step` takes and opens what it makes. A split at no key inside a shard is none.
     pub fn reshard(&mut self, step: Step, quotas: &Quotas, now: Time) {
         match step {
             Step::Split { at } => {
                 let place = self.place(at);
+                // Otherwise the lower half would end before it begins.
+                if self.open[place].0 == at {
+                    return;
+                }
+                let rate = self.shards[self.open[place].1 as usize].rate;
                 let (range, id) = self.close(self.open[place].1, now);
                 let low = self.add(HashRange { start: range.start, end: at - 1 }, vec![id.clone()], quotas, now);
                 let high = self.add(HashRange { start: at, end: range.end }, vec![id], quotas, now);
+                self.shards[low as usize].rate = rate / 2;
+                self.shards[high as usize].rate = rate - rate / 2;
                 self.open.splice(place..=place, [(range.start, low), (at, high)]);
             }
             Step::Merge { at } => {
                 let place = self.place(at);
+                let rate = [place - 1, place].map(|place| self.shards[self.open[place].1 as usize].rate).iter().sum();
                 let (low, low_id) = self.close(self.open[place - 1].1, now);
                 let (high, high_id) = self.close(self.open[place].1, now);
                 let merged = HashRange { start: low.start, end: high.end };
                 let index = self.add(merged, vec![low_id, high_id], quotas, now);
+                self.shards[index as usize].rate = rate;
                 self.open.splice(place - 1..=place, [(low.start, index)]);
             }
         }
@@ -374,6 +383,23 @@ mod tests {
                 prop_assert_eq!(vec![stream.route(hash)], naive_owners(&stream, hash));
             }
         }
+    }
+
+    #[test]
+    fn a_split_where_a_shard_begins_changes_nothing_and_one_inside_makes_two_ranges() {
+        let mut stream = stream(4);
+        let border = stream.open[2].0;
+        for at in [0, border] {
+            stream.reshard(Step::Split { at }, &quotas(), Time::EPOCH);
+            assert_eq!((stream.open.len(), stream.shards.len()), (4, 4), "{at}");
+        }
+        stream.shards[2].rate = 7;
+        stream.reshard(Step::Split { at: border + 1 }, &quotas(), Time::EPOCH);
+        let ranges: Vec<_> = stream.shards[4..].iter().map(|shard| (shard.range.start, shard.range.end)).collect();
+        assert_eq!(ranges, [(border, border), (border + 1, stream.shards[2].range.end)]);
+        assert_eq!([stream.shards[4].rate, stream.shards[5].rate], [3, 4]);
+        stream.reshard(Step::Merge { at: border + 1 }, &quotas(), Time::EPOCH);
+        assert_eq!((stream.shards[6].range, stream.shards[6].rate), (stream.shards[2].range, 7));
     }
 
     #[test]

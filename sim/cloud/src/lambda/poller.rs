@@ -14,9 +14,6 @@ use world::time::Time;
 /// How often a shard is read: Lambda's base rate.
 pub(super) const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Most records of one read (Kinesis facts, "Reads").
-const READ_RECORDS_MAX: usize = 10_000;
-
 /// No stream keeps records for a shorter time (Kinesis facts, "Capacity"): younger records cannot have expired.
 const RETENTION_MIN: Duration = Duration::from_secs(24 * 3_600);
 
@@ -118,13 +115,13 @@ impl Poller {
     /// Reads the shard once. After a failure, throttling included, it is read again at the base rate.
     pub fn read(&mut self, cx: &mut Cx<'_>, streams: &mut dyn Streams, mapping: &Mapping) -> Result<usize, AwsError> {
         self.next_poll = cx.now + POLL_INTERVAL;
-        let (waiting, _) = self.waiting();
         let cursor = match &self.position {
             Position::Start(start) => streams.cursor(cx, &mapping.stream, &self.shard_id, *start)?,
             Position::At(cursor) => cursor.clone(),
             Position::End => return Ok(0),
         };
-        let most = READ_RECORDS_MAX - waiting.min(READ_RECORDS_MAX - 1);
+        // Whatever waits: a read that is only as large as the room that is left would fall behind at the base rate.
+        let most = usize::try_from(cx.limits.get("kinesis", "getrecords_max_records")).unwrap_or(usize::MAX);
         let batch = cx.called("kinesis", "GetRecords", &mapping.stream, |cx| streams.get_records(cx, &cursor, most));
         // What LATEST meant is settled by the first look-up, even when the read fails.
         self.position = Position::At(cursor.clone());

@@ -134,6 +134,87 @@ fn capacity_for_a_peak_is_kept_for_thirty_days() {
     assert!(account.counter("ondemand_stream_hour") >= 32 * 24);
 }
 
+/// A key of the upper half of the third of four shards; "b" is one of the lower half.
+const UPPER_HALF: &str = "g";
+
+#[test]
+fn halves_are_merged_again_only_when_both_together_are_cool() {
+    let mut account = Account::on_demand();
+    account.load(&["b"], 600, 65);
+    account.wait_awake(3_530_000 - 65_000);
+    assert_eq!(account.open_of("d"), 5, "the hot shard was split");
+    // 300 KiB/s at each shard: none is hot, and any two would be. The stream's peak asks for no more than four.
+    account.load(&["a", "c", "b", UPPER_HALF, "e"], 300, 69);
+    account.wait_awake(120_000);
+    assert_eq!(account.open_of("d"), 5, "the first hour's look merges none");
+    account.wait_awake(HOUR - 60_000);
+    assert_eq!(account.open_of("d"), 4, "the second hour's does");
+}
+
+#[test]
+fn a_shard_that_waits_for_its_split_is_not_merged() {
+    let mut account = Account::on_demand();
+    account.load(&["b"], 600, 65);
+    account.wait_awake(3_400_000 - 65_000);
+    let is_open = |account: &Account| account.kinesis.streams["d"].shards[4].closed.is_none();
+    account.load(&["b"], 600, 65);
+    // A cool window follows, in which the hour ends.
+    account.wait_awake(60_000);
+    account.load(&["b"], 1, 1);
+    account.wait_awake(3_700_000 - 3_526_000);
+    // One KiB in a minute.
+    assert_eq!((account.kinesis.streams["d"].shards[4].rate, is_open(&account)), (17, true));
+    account.wait_awake(610_000);
+    let shards = &account.kinesis.streams["d"].shards;
+    let children = shards.iter().filter(|shard| shard.parents == [shards[4].id.clone()]).count();
+    assert_eq!((is_open(&account), children), (false, 2), "it was split");
+}
+
+#[test]
+fn a_split_waits_until_nothing_else_is_being_done() {
+    let mut account = Account::on_demand();
+    account.load(&["b"], 600, 65);
+    account.wait_awake(865_000 - 65_000);
+    account.call("UpdateMaxRecordSize", json!({"StreamARN": ARN, "MaxRecordSizeInKiB": 2_048}));
+    account.wait_awake(39_000);
+    assert_eq!(account.open_of("d"), 4, "it has begun when the size was changed, at 875 s");
+    account.wait_awake(2_000);
+    assert_eq!(account.open_of("d"), 5);
+}
+
+#[test]
+fn a_split_that_is_due_during_a_change_to_provisioned_shards_is_none() {
+    let mut account = Account::on_demand();
+    account.load(&["b"], 600, 65);
+    account.wait_awake(865_000 - 65_000);
+    let before = json!({"Name": "d", "StreamModeDetails": {"StreamMode": "ON_DEMAND"}});
+    let after = resource(json!({"Name": "d", "ShardCount": 8}));
+    account.act(|kinesis, cx| kinesis.update(cx, &after, "d", &before)).unwrap();
+    account.wait_awake(300_000);
+    let stream = &account.kinesis.streams["d"];
+    let open: Vec<_> = stream.open.iter().map(|(_, index)| stream.shards[*index as usize].range).collect();
+    assert_eq!(open, routing::even_ranges(8));
+    assert_eq!(stream.shards.len(), 4 + 8, "each of the four was split once");
+}
+
+#[test]
+fn a_template_whose_number_of_shards_is_refused_leaves_the_mode() {
+    let mut account = Account::on_demand();
+    let before = json!({"Name": "d", "StreamModeDetails": {"StreamMode": "ON_DEMAND"}});
+    let mut update = |properties: Value| {
+        account.act(|kinesis, cx| kinesis.update(cx, &resource(properties), "d", &before)).map_err(|error| error.code)
+    };
+    // More refusals than a day has changes of the mode.
+    for count in [1, 9, 1] {
+        assert_eq!(update(json!({"Name": "d", "ShardCount": count})).unwrap_err(), "LimitExceededException");
+    }
+    update(json!({"Name": "d", "ShardCount": 2})).unwrap();
+    let stream = &account.kinesis.streams["d"];
+    assert_eq!((stream.mode_changes.len(), stream.count_updates.len()), (1, 1));
+    account.wait_awake(120_000);
+    assert_eq!((account.mode(), account.open_of("d")), ("PROVISIONED".to_owned(), 2));
+}
+
 #[test]
 fn each_record_is_billed_by_the_kibibyte() {
     let mut account = Account::on_demand();

@@ -290,6 +290,26 @@ fn what_waits_in_memory_is_bounded_while_a_shard_is_blocked() {
 }
 
 #[test]
+fn a_read_takes_all_it_can_while_there_is_room_however_much_waits() {
+    let settings =
+        |lanes| json!({ "ParallelizationFactor": lanes, "BatchSize": 10_000, "MaximumBatchingWindowInSeconds": 300 });
+    let mut bench = Bench::mapped(1, settings(10));
+    for record in 0..45_000 {
+        bench.stream.put_keyed("shard-0", bench.now, &format!("key-{}", record % 100), b"x");
+    }
+    bench.run_until(at(5.5));
+    let sizes = |bench: &Bench| bench.stream.reads.iter().map(|read| read.3).collect::<Vec<_>>();
+    assert_eq!(sizes(&bench), [10_000, 10_000, 10_000, 10_000, 5_000]);
+    // One lane that is nearly full reads on, too.
+    let mut bench = Bench::mapped(1, settings(1));
+    bench.put("shard-0", 9_990);
+    bench.run_until(at(1.5));
+    bench.put("shard-0", 9_000);
+    bench.run_until(at(2.5));
+    assert_eq!(sizes(&bench)[..2], [9_990, 9_000]);
+}
+
+#[test]
 fn a_poller_that_stands_still_reads_and_delivers_nothing_and_goes_on_where_it_was() {
     let mut bench = Bench::mapped(1, json!({ "BatchSize": 10 }));
     bench.run_until(START + Duration::from_secs(5));
