@@ -43,6 +43,9 @@ pub(super) struct Outbox {
     failures: u32,
     failing_since: Option<Time>,
     state: State,
+    /// Attempts at encoding that failed in a row, and before when none is made again.
+    refusals: u32,
+    encode_at: Option<Time>,
 }
 
 /// What becomes of the first object.
@@ -62,8 +65,9 @@ struct Delivery {
     oldest: Time,
     /// When its first record was buffered.
     since: Time,
-    /// Its records, while they may still go to the error output.
+    /// Records of its objects, while they may still go to the error output, and their size.
     entries: Vec<Entry>,
+    entries_bytes: usize,
     work: Work,
 }
 
@@ -124,6 +128,11 @@ impl Outbox {
         self.queue.iter().map(Delivery::bytes).sum()
     }
 
+    /// Bytes of memory that what waits takes: objects, and the records that may still go to the error output.
+    pub fn held(&self) -> usize {
+        self.queue.iter().map(|delivery| delivery.bytes() + delivery.entries_bytes).sum()
+    }
+
     /// Records that wait, errors included.
     pub fn records(&self) -> u64 {
         self.queue.iter().map(Delivery::records).sum()
@@ -134,10 +143,10 @@ impl Outbox {
         self.queue.is_empty()
     }
 
-    /// When something is to be done again.
+    /// When something is to be done, in the past when it is to be done now.
     pub fn due(&self) -> Option<Time> {
         match self.state {
-            State::Idle => None,
+            State::Idle => self.queue.front().map(|delivery| delivery.since),
             State::Uploading(at) | State::Waiting(at) => Some(at),
         }
     }
@@ -145,30 +154,30 @@ impl Outbox {
     /// Puts a batch at the end.
     pub fn push(&mut self, batch: Batch) {
         let (oldest, since) = (batch.oldest, batch.since);
-        self.queue.push_back(Delivery { oldest, since, entries: Vec::new(), work: Work::Records(batch) });
+        let work = Work::Records(batch);
+        self.queue.push_back(Delivery { oldest, since, entries: Vec::new(), entries_bytes: 0, work });
     }
 
     /// Delivers what can be delivered now. Answers the records that are given up for the error output.
     pub fn drive(&mut self, cx: &mut Cx<'_>, ports: &mut Ports<'_>, context: &mut Context<'_>) -> GivenUp {
         let mut given_up = Vec::new();
-        // Memory stays bounded: what waits is encoded, so that the records themselves can be given up.
-        for delivery in &mut self.queue {
-            if context.encode(cx, ports, delivery).is_err() {
-                break;
-            }
-        }
+        let mut refused = self.encode(cx, ports, context).err();
         while let Some(delivery) = self.queue.front_mut() {
             let result = match self.state {
                 State::Uploading(at) | State::Waiting(at) if at > cx.now => break,
                 State::Uploading(_) => context.put(cx, ports, delivery),
-                State::Idle | State::Waiting(_) => match context.encode(cx, ports, delivery) {
-                    Err(error) => Err(error),
-                    Ok(()) if delivery.is_done() => Ok(()),
-                    Ok(()) => {
-                        self.state = State::Uploading(cx.now + delivery.upload());
-                        continue;
+                State::Idle | State::Waiting(_) if matches!(delivery.work, Work::Records(_)) => match refused.take() {
+                    Some(error) => Err(error),
+                    None => {
+                        self.state = State::Waiting(self.encode_at.unwrap_or(cx.now));
+                        break;
                     }
                 },
+                State::Idle | State::Waiting(_) if delivery.is_done() => Ok(()),
+                State::Idle | State::Waiting(_) => {
+                    self.state = State::Uploading(cx.now + delivery.upload());
+                    continue;
+                }
             };
             self.state = State::Idle;
             match result {
@@ -184,6 +193,23 @@ impl Outbox {
         given_up
     }
 
+    /// Encodes what waits, so that memory stays bounded: the records themselves can be given up. After a failure it is not
+    /// tried again before its pause is over.
+    fn encode(&mut self, cx: &mut Cx<'_>, ports: &mut Ports<'_>, context: &mut Context<'_>) -> Result<(), AwsError> {
+        if self.encode_at.is_some_and(|at| at > cx.now) {
+            return Ok(());
+        }
+        for delivery in &mut self.queue {
+            if let Err(error) = context.encode(cx, ports, delivery) {
+                self.refusals += 1;
+                self.encode_at = Some(cx.now + pause(self.refusals));
+                return Err(error);
+            }
+        }
+        (self.refusals, self.encode_at) = (0, None);
+        Ok(())
+    }
+
     /// The first delivery has failed: it is tried again, or given up.
     fn failed(&mut self, cx: &mut Cx<'_>, context: &Context<'_>, error: &AwsError) -> GivenUp {
         let name = &context.config.name;
@@ -193,12 +219,17 @@ impl Outbox {
             cx.trace.hop(cx.now, Stage::Buffer, name, || format!("cannot write it: {error}"));
         }
         self.failures += 1;
-        let since = *self.failing_since.get_or_insert(cx.now);
-        let is_over = context.retry.is_some_and(|retry| cx.now.since(since) >= retry);
+        let failing_since = *self.failing_since.get_or_insert(cx.now);
+        let is_over = context.retry.is_some_and(|retry| cx.now.since(failing_since) >= retry);
         let is_lost = context.kept.is_some_and(|kept| cx.now.since(delivery.oldest) > kept);
-        if !is_over && !is_lost {
-            let pause = FIRST_PAUSE.saturating_mul(1 << (self.failures - 1).min(16)).min(LONGEST_PAUSE);
-            self.state = State::Waiting(cx.now + pause);
+        // Errors are written whatever it takes, but hold up no records for longer than records would.
+        let is_errors = delivery.is_errors();
+        if !is_lost && (!is_over || is_errors) {
+            if is_over && self.queue.len() > 1 {
+                self.queue.rotate_left(1);
+                (self.failures, self.failing_since) = (0, None);
+            }
+            self.state = State::Waiting(cx.now + pause(self.failures.max(1)));
             return Vec::new();
         }
         let attempts = self.failures;
@@ -221,9 +252,16 @@ impl Outbox {
             attempts,
             function: None,
         };
-        let Delivery { mut entries, work, .. } = delivery;
-        if let Work::Records(batch) = work {
-            entries = batch.entries;
+        let Delivery { mut entries, work, oldest, since, .. } = delivery;
+        match work {
+            Work::Records(batch) => entries = batch.entries,
+            Work::Objects(mut objects) => {
+                objects.retain(|object| !object.data);
+                if !objects.is_empty() {
+                    let work = Work::Objects(objects);
+                    self.queue.push_back(Delivery { entries: Vec::new(), entries_bytes: 0, work, oldest, since });
+                }
+            }
         }
         entries.into_iter().map(|entry| (entry, why.clone())).collect()
     }
@@ -242,6 +280,11 @@ impl Delivery {
             Work::Records(batch) => batch.entries.len() as u64,
             Work::Objects(objects) => objects.iter().map(|object| object.records).sum(),
         }
+    }
+
+    /// Whether all that it still has to write are errors.
+    fn is_errors(&self) -> bool {
+        matches!(&self.work, Work::Objects(objects) if objects.iter().all(|object| !object.data))
     }
 
     fn is_done(&self) -> bool {
@@ -291,9 +334,6 @@ impl Context<'_> {
     /// Turns records into objects, once. Fails when the table's schema cannot be read.
     fn encode(&mut self, cx: &mut Cx<'_>, ports: &mut Ports<'_>, delivery: &mut Delivery) -> Result<(), AwsError> {
         let Work::Records(batch) = &mut delivery.work else { return Ok(()) };
-        if self.retry.is_some() {
-            delivery.entries.clone_from(&batch.entries);
-        }
         let (oldest, count) = (batch.oldest, batch.entries.len() as u64);
         let bytes: u64 = batch.entries.iter().map(|entry| u64::from(entry.source_bytes)).sum();
         let mut objects = VecDeque::with_capacity(1);
@@ -304,6 +344,7 @@ impl Context<'_> {
             LaneKey::Backup => (&self.sink.encoding, &[][..]),
             LaneKey::Errors(_) => (&Encoding::Plain, &[][..]),
         };
+        let entries;
         let data = match (encoding, &mut self.converter) {
             (Encoding::Parquet(_), Some(converter)) => {
                 converter.refresh(cx, ports.catalog)?;
@@ -323,10 +364,19 @@ impl Context<'_> {
                     let part = Part { prefix, oldest, body, records: failed, source_bytes, data: false, lit: refused };
                     objects.push_back(self.object(cx, part));
                 }
+                entries = converted.entries;
                 converted.body.map(|body| (body, count - failed, bytes.saturating_sub(converted.failed_bytes)))
             }
-            (encoding, _) => Some((encode::body(encoding, batch, delimiter), count, bytes)),
+            (encoding, _) => {
+                let body = encode::body(encoding, batch, delimiter);
+                entries = std::mem::take(&mut batch.entries);
+                Some((body, count, bytes))
+            }
         };
+        if self.retry.is_some() {
+            delivery.entries_bytes = entries.iter().map(|entry| entry.data.len()).sum();
+            delivery.entries = entries;
+        }
         if let Some((body, records, source_bytes)) = data {
             let prefix = self.prefix(cx, oldest);
             let data = is_data || matches!(self.lane, LaneKey::Backup);
@@ -404,6 +454,11 @@ impl Context<'_> {
             cx.meter.highest("firehose", "PerPartitionThroughput", object.source_bytes / waited.max(1));
         }
     }
+}
+
+/// The pause after so many failures in a row, from 1.
+fn pause(failures: u32) -> Duration {
+    FIRST_PAUSE.saturating_mul(1 << (failures - 1).min(16)).min(LONGEST_PAUSE)
 }
 
 fn random_string(cx: &mut Cx<'_>) -> String {

@@ -17,6 +17,10 @@ use crate::core::AwsError;
 
 type Data = data::JustLut<Val>;
 
+/// How deeply arrays and objects of a record may nest. Our bound: the parser recurses and has none. (Firehose's is
+/// unverified.)
+const DEPTH_MAX: usize = 256;
+
 /// Definitions of the standard library that need what is left out, with the number of their arguments.
 const LEFT_OUT: &[(&str, usize)] = &[
     ("stderr", 0),
@@ -94,7 +98,11 @@ impl Query {
 
     /// The keys of a record, or why there are none.
     pub fn keys(&self, record: &[u8]) -> Result<BTreeMap<String, String>, String> {
-        let input = read::parse_single(record).map_err(|_| "Non JSON record provided".to_owned())?;
+        let no_json = || "Non JSON record provided".to_owned();
+        if is_too_deep(record) {
+            return Err(no_json());
+        }
+        let input = read::parse_single(record).map_err(|_| no_json())?;
         let ctx = Ctx::<Data>::new(&self.0.lut, Vars::new([]));
         let mut outputs = self.0.id.run((ctx, input)).map(unwrap_valr);
         let found = match outputs.next() {
@@ -115,6 +123,32 @@ impl Query {
         }
         Ok(keys)
     }
+}
+
+/// Whether arrays and objects nest beyond [`DEPTH_MAX`]. Brackets in texts, and in the comments that the parser skips,
+/// nest nothing.
+fn is_too_deep(record: &[u8]) -> bool {
+    let mut depth = 0_usize;
+    let mut bytes = record.iter();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'[' | b'{' => depth += 1,
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            b'#' => drop(bytes.find(|byte| **byte == b'\n')),
+            b'"' => {
+                while let Some(byte) = bytes.next().filter(|byte| **byte != b'"') {
+                    if *byte == b'\\' {
+                        bytes.next();
+                    }
+                }
+            }
+            _ => {}
+        }
+        if depth > DEPTH_MAX {
+            return true;
+        }
+    }
+    false
 }
 
 /// The functions of dates: all in UTC, none of which reads a clock.
@@ -253,6 +287,23 @@ mod tests {
             let found = keys(query, record).unwrap_err();
             assert!(found.contains(why), "{query} {record}: {found}");
         }
+    }
+
+    #[test]
+    fn a_record_that_nests_too_deeply_is_no_json_and_ends_nothing() {
+        let nested = |open: &str, close: &str, depth: usize| {
+            format!(r#"{{"k":"v","deep":{}1{}}}"#, open.repeat(depth), close.repeat(depth))
+        };
+        let expected = vec![("k".to_owned(), "v".to_owned())];
+        for (open, close) in [("[", "]"), (r#"{"a":"#, "}"), ("[\"]\\\"]\",", "]"), ("[ # ]\"\n", "]")] {
+            assert_eq!(keys("{k}", &nested(open, close, DEPTH_MAX - 1)).as_ref(), Ok(&expected), "{open}");
+            for depth in [DEPTH_MAX, 200_000] {
+                let found = keys("{k}", &nested(open, close, depth));
+                assert_eq!(found.unwrap_err(), "Non JSON record provided", "{open} {depth}");
+            }
+        }
+        let flat = format!(r#"{{"k":"v","text":"\"{}","list":[{}]}}"#, "[{".repeat(300), "[],{},".repeat(300) + "1");
+        assert_eq!(keys("{k}", &flat), Ok(expected));
     }
 
     #[test]

@@ -80,6 +80,11 @@ impl Lane {
         self.buffer.bytes() + self.outbox.bytes()
     }
 
+    /// Bytes of memory that what waits takes.
+    pub fn held(&self) -> usize {
+        self.buffer.bytes() + self.outbox.held()
+    }
+
     /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
         self.buffer.records() == 0 && self.outbox.is_empty()

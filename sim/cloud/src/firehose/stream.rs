@@ -19,7 +19,7 @@ use super::lifecycle::Status;
 use super::prefix::Keys;
 use super::source::{Source, Turn};
 use super::subrecords;
-use super::transform::{Pending, Transformer};
+use super::transform::{Pending, Transformed, Transformer};
 use crate::core::ports::{Catalog, Streams};
 use crate::core::{AwsError, Cx, Service, TokenBucket};
 use crate::waiting::{ShardIds, Unread};
@@ -112,8 +112,9 @@ impl DeliveryStream {
         (buffered + self.transformer.records(), self.lanes.values().map(|lane| lane.outbox.records()).sum())
     }
 
+    /// Bytes of memory that what waits takes.
     fn held_bytes(&self) -> usize {
-        self.lanes.values().map(Lane::bytes).sum::<usize>() + self.transformer.held()
+        self.lanes.values().map(Lane::held).sum::<usize>() + self.transformer.held()
     }
 
     /// Creates the stream that is number `index` of the account and starts its readers.
@@ -276,7 +277,10 @@ impl DeliveryStream {
 
     fn process(&mut self, cx: &mut Cx<'_>, Incoming { entry, source }: Incoming) {
         match &self.config.transform {
-            Some(transform) => self.transformer.push(Pending { entry, source }, transform, cx.now),
+            Some(transform) => {
+                let payload_max = cx.limits.get("firehose", "lambda_transform_payload");
+                self.transformer.push(Pending { entry, source }, transform, payload_max, cx.now);
+            }
             None => self.route(cx, entry, BTreeMap::new()),
         }
     }
@@ -364,6 +368,12 @@ impl DeliveryStream {
         self.updated = Some(cx.now);
         let fields = [("version", self.version.into())];
         cx.trace.event(Level::Call, cx.now, "firehose", "changed", &self.config.name, &fields);
+        if self.config.transform.is_none() {
+            // What no function has yet goes on as it came: unverified.
+            for entry in self.transformer.take(cx.now) {
+                self.route(cx, entry, BTreeMap::new());
+            }
+        }
         // The buffer may be full or old enough by the new hints.
         self.arm(cx, cx.now);
         Ok(())
@@ -372,7 +382,8 @@ impl DeliveryStream {
     /// Records and bytes that were taken and are not delivered.
     pub fn undelivered(&self) -> (u64, u64) {
         let (buffered, outbox) = self.held_records();
-        (buffered + outbox, self.held_bytes() as u64)
+        let bytes = self.lanes.values().map(Lane::bytes).sum::<usize>() + self.transformer.held();
+        (buffered + outbox, bytes as u64)
     }
 
     /// Does what is due: buffers go on their way, deliveries and invocations are begun or tried again. Asks to be woken for
@@ -387,7 +398,10 @@ impl DeliveryStream {
         }
         let patience = Duration::from_secs(cx.limits.get("firehose", "lambda_transform_timeout"));
         let shards = self.source.as_ref().map_or(1, Source::len);
-        let mut failed = self.transformer.settle(cx, &self.config, patience);
+        let Transformed { records, mut failed } = self.transformer.settle(cx, &self.config, patience);
+        for (entry, keys) in records {
+            self.route(cx, entry, keys);
+        }
         if let Some(functions) = &mut ports.functions {
             failed.extend(self.transformer.begin(cx, &mut **functions, &self.config, shards));
         }
@@ -396,7 +410,7 @@ impl DeliveryStream {
         self.fail_all(cx, given_up);
         let config = &self.config;
         let lanes = self.lanes.iter().filter_map(|(key, lane)| lane.due(key.sink(config).interval));
-        let function = config.transform.as_ref().and_then(|it| self.transformer.due(it, shards, patience));
+        let function = self.transformer.due(config.transform.as_ref(), shards, patience);
         if let Some(due) = lanes.chain(function).min() {
             let due = due.max(cx.now);
             if self.armed.is_none_or(|armed| armed > due) {

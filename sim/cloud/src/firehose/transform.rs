@@ -24,6 +24,12 @@ use world::trace::Level;
 const OUTSTANDING: usize = 5;
 /// The pause before a batch is tried again. Not published by AWS.
 const PAUSE: Duration = Duration::from_secs(1);
+/// Most bytes of an event beside its records: their names, an id, a region and two ARNs.
+const ENVELOPE_BYTES: usize = 1024;
+/// Most bytes of a record in an event beside its data: names and numbers.
+const RECORD_BYTES: usize = 192;
+/// Most bytes of what is told of a record of Kinesis beside its shard and its partition key.
+const METADATA_BYTES: usize = 256;
 
 /// A record that waits for the function, with what the function is told of its source.
 pub(super) struct Pending {
@@ -32,11 +38,31 @@ pub(super) struct Pending {
     pub source: Option<(Arc<str>, Arc<str>)>,
 }
 
+impl Pending {
+    /// Most bytes that it takes in an event.
+    fn encoded_bytes(&self) -> usize {
+        let metadata = self.source.as_ref().map_or(0, |(shard, key)| METADATA_BYTES + escaped(shard) + escaped(key));
+        RECORD_BYTES + self.entry.data.len().div_ceil(3) * 4 + metadata
+    }
+}
+
+/// Most bytes of a text in JSON.
+fn escaped(text: &str) -> usize {
+    let size = |byte: u8| match byte {
+        0..0x20 => 6,
+        b'"' | b'\\' => 2,
+        _ => 1,
+    };
+    text.bytes().map(size).sum()
+}
+
 /// What waits for a function.
 #[derive(Default)]
 pub(super) struct Transformer {
     buffer: Vec<Pending>,
     bytes: usize,
+    /// Most bytes of the buffer's records in an event.
+    encoded: usize,
     since: Option<Time>,
     /// Batches to invoke the function with, in order.
     waiting: VecDeque<Call>,
@@ -61,14 +87,16 @@ pub(super) struct Transformed {
 }
 
 impl Transformer {
-    /// Adds a record. A buffer that would be too full goes first.
-    pub fn push(&mut self, pending: Pending, config: &Transform, now: Time) {
-        let bytes = pending.entry.data.len();
-        if self.bytes + bytes > config.size_bytes {
+    /// Adds a record. A buffer that would be too full, or too large for an event of `payload_max` bytes, goes first.
+    pub fn push(&mut self, pending: Pending, config: &Transform, payload_max: u64, now: Time) {
+        let (bytes, encoded) = (pending.entry.data.len(), pending.encoded_bytes());
+        let event = (ENVELOPE_BYTES + self.encoded + encoded) as u64;
+        if self.bytes + bytes > config.size_bytes || event > payload_max {
             self.flush(now);
         }
         self.since.get_or_insert(now);
         self.bytes += bytes;
+        self.encoded += encoded;
         self.buffer.push(pending);
         if self.bytes >= config.size_bytes {
             self.flush(now);
@@ -80,7 +108,13 @@ impl Transformer {
             let records = std::mem::take(&mut self.buffer);
             self.waiting.push_back(Call { records, attempts: 0, at: now });
         }
-        (self.bytes, self.since) = (0, None);
+        (self.bytes, self.encoded, self.since) = (0, 0, None);
+    }
+
+    /// Takes out what the function does not have.
+    pub fn take(&mut self, now: Time) -> Vec<Entry> {
+        self.flush(now);
+        std::mem::take(&mut self.waiting).into_iter().flat_map(|call| call.records).map(|it| it.entry).collect()
     }
 
     /// Records that wait.
@@ -96,8 +130,8 @@ impl Transformer {
     }
 
     /// When something is to be done, with so many shards.
-    pub fn due(&self, config: &Transform, shards: usize, patience: Duration) -> Option<Time> {
-        let buffer = self.since.map(|since| since + config.interval);
+    pub fn due(&self, config: Option<&Transform>, shards: usize, patience: Duration) -> Option<Time> {
+        let buffer = self.since.zip(config).map(|(since, config)| since + config.interval);
         let may_begin = self.running.len() < OUTSTANDING * shards.max(1);
         let next = self.waiting.iter().map(|call| call.at).min().filter(|_| may_begin);
         let late = self.running.values().map(|call| call.at + patience).min();
@@ -105,16 +139,21 @@ impl Transformer {
     }
 
     /// Lets a buffer go that is old enough, and gives up on functions that did not answer in time.
-    pub fn settle(&mut self, cx: &mut Cx<'_>, config: &Config, patience: Duration) -> GivenUp {
-        let Some(transform) = &config.transform else { return Vec::new() };
-        if self.since.is_some_and(|since| since + transform.interval <= cx.now) {
-            self.flush(cx.now);
-        }
+    pub fn settle(&mut self, cx: &mut Cx<'_>, config: &Config, patience: Duration) -> Transformed {
+        let mut settled = Transformed::default();
         let late = self.running.iter().filter(|(_, call)| call.at + patience <= cx.now);
         let late: Vec<u64> = late.map(|(ticket, _)| *ticket).collect();
         let calls: Vec<Call> = late.iter().filter_map(|ticket| self.running.remove(ticket)).collect();
+        let Some(transform) = &config.transform else {
+            settled.records = calls.into_iter().flat_map(untransformed).collect();
+            return settled;
+        };
+        if self.since.is_some_and(|since| since + transform.interval <= cx.now) {
+            self.flush(cx.now);
+        }
         let timed_out = ("Lambda.FunctionRequestTimedOut", "The Lambda function did not answer in time.");
-        calls.into_iter().flat_map(|call| self.again(cx, config, call, timed_out)).collect()
+        settled.failed = calls.into_iter().flat_map(|call| self.again(cx, transform, call, timed_out)).collect();
+        settled
     }
 
     /// Invokes the function with what waits. Answers the records that are given up.
@@ -138,7 +177,7 @@ impl Transformer {
                 Err(error) => {
                     let fields = [("code", error.code.into()), ("message", error.message.as_str().into())];
                     cx.trace.event(Level::Call, cx.now, "firehose", "not-invoked", &config.name, &fields);
-                    failed.extend(self.again(cx, config, call, answer::refused(&error)));
+                    failed.extend(self.again(cx, transform, call, answer::refused(&error)));
                 }
             }
         }
@@ -146,8 +185,7 @@ impl Transformer {
     }
 
     /// A batch has failed as a whole: it is tried again, or its records are given up.
-    fn again(&mut self, cx: &mut Cx<'_>, config: &Config, call: Call, why: (&str, &str)) -> GivenUp {
-        let Some(transform) = &config.transform else { return Vec::new() };
+    fn again(&mut self, cx: &mut Cx<'_>, transform: &Transform, call: Call, why: (&str, &str)) -> GivenUp {
         let attempts = call.attempts + 1;
         if attempts <= transform.retries {
             self.waiting.push_front(Call { attempts, at: cx.now + PAUSE, ..call });
@@ -179,7 +217,7 @@ impl Transformer {
         let mut transformed = Transformed::default();
         // The function was taken out of the configuration while it ran: unverified.
         let Some(transform) = &config.transform else {
-            transformed.records = call.records.into_iter().map(|it| (it.entry, BTreeMap::new())).collect();
+            transformed.records = untransformed(call).collect();
             return Some(transformed);
         };
         let took = u64::try_from(cx.now.since(call.at).as_millis()).unwrap_or(u64::MAX);
@@ -200,7 +238,7 @@ impl Transformer {
                     &config.name,
                     &[("why", why.as_str().into())],
                 );
-                transformed.failed = self.again(cx, config, call, answer::failed(&why));
+                transformed.failed = self.again(cx, transform, call, answer::failed(&why));
                 return Some(transformed);
             }
         };
@@ -229,6 +267,11 @@ impl Transformer {
         cx.trace.event(Level::Call, cx.now, "firehose", "transformed", &config.name, &fields);
         Some(transformed)
     }
+}
+
+/// The records of a batch as they came.
+fn untransformed(call: Call) -> impl Iterator<Item = (Entry, BTreeMap<String, String>)> {
+    call.records.into_iter().map(|it| (it.entry, BTreeMap::new()))
 }
 
 fn invoke(

@@ -55,6 +55,8 @@ pub(super) struct Converted {
     /// Size of the records that are not.
     pub failed_bytes: u64,
     pub failures: Vec<Failure>,
+    /// The records in the file.
+    pub entries: Vec<Entry>,
 }
 
 impl Converter {
@@ -106,7 +108,8 @@ impl Converter {
         let options = ArrowWriterOptions::new().with_skip_arrow_metadata(true);
         let options = options.with_properties(properties(&self.conversion));
         let mut writer = ArrowWriter::try_new_with_options(Vec::new(), schema.clone(), options).expect(WRITES);
-        let mut converted = Converted { body: None, read_bytes: 0, failed_bytes: 0, failures: Vec::new() };
+        let mut converted =
+            Converted { body: None, read_bytes: 0, failed_bytes: 0, failures: Vec::new(), entries: Vec::new() };
         let mut chunk_bytes = 0;
         let mut flush = |members: &mut Members| {
             if members.rows > 0 {
@@ -120,6 +123,7 @@ impl Converter {
                 Ok(()) => {
                     converted.read_bytes += size as u64;
                     chunk_bytes += size;
+                    converted.entries.push(entry);
                 }
                 Err(json::Malformed { code, message }) => {
                     converted.failed_bytes += size as u64;

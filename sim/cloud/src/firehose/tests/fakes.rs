@@ -211,8 +211,8 @@ impl Objects for FakeBucket {
     }
 }
 
-/// A catalog with one table, `iot.processed`.
-pub(super) struct FakeCatalog(pub Arc<CatalogTable>);
+/// A catalog with one table, `iot.processed`, and the instants when it was asked for one.
+pub(super) struct FakeCatalog(pub Arc<CatalogTable>, pub Vec<Time>);
 
 pub(super) fn table(version: u32, columns: &[(&str, &str)]) -> Arc<CatalogTable> {
     let column = |(name, hive): &(&str, &str)| Column { name: (*name).to_owned(), hive_type: (*hive).to_owned() };
@@ -233,6 +233,7 @@ pub(super) fn table(version: u32, columns: &[(&str, &str)]) -> Arc<CatalogTable>
 impl Catalog for FakeCatalog {
     fn get_table(&mut self, cx: &mut Cx<'_>, database: &str, table: &str) -> Result<Arc<CatalogTable>, AwsError> {
         assert_eq!(cx.caller.arn, ROLE);
+        self.1.push(cx.now);
         if (database, table) == (&self.0.database, &self.0.name) {
             return Ok(self.0.clone());
         }
@@ -323,7 +324,7 @@ impl World {
             firehose: Firehose::new(),
             stream: FakeStream::with_shards(shards),
             bucket: FakeBucket::default(),
-            catalog: FakeCatalog(table(0, &[("device_id", "string"), ("seq", "bigint")])),
+            catalog: FakeCatalog(table(0, &[("device_id", "string"), ("seq", "bigint")]), Vec::new()),
             function: FakeFunction::default(),
             owner: Principal::new("arn:aws:iam::123456789012:root"),
         }

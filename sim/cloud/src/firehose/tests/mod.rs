@@ -181,6 +181,24 @@ fn reading_pauses_while_too_much_waits() {
 }
 
 #[test]
+fn records_that_may_still_be_given_up_count_as_memory_beside_their_objects() {
+    let mut world = World::new(1);
+    let create = partitions::partitioned(|p| {
+        destination(p)["DynamicPartitioningConfiguration"]["RetryOptions"]["DurationInSeconds"] = json!(7200);
+    });
+    world.create(create).unwrap();
+    world.bucket.failures = u32::MAX;
+    let record = bytes::Bytes::from(format!(r#"{{"tenant":"a","fill":"{}"}}"#, "x".repeat((1 << 20) - 32)));
+    for _ in 0..200 {
+        world.stream.put(0, record.clone(), world.now);
+        world.advance(SECOND);
+    }
+    // Two minutes of 1 MiB a second, twice, and what is in the buffer.
+    let paused = world.stream.reads.len();
+    assert!((128..150).contains(&paused), "{paused}");
+}
+
+#[test]
 fn records_convert_by_the_table_and_the_rest_goes_to_the_error_output() {
     let mut world = World::new(1);
     world.create(converting(|_| {})).unwrap();
@@ -228,12 +246,17 @@ fn records_wait_while_the_table_cannot_be_read() {
     let good = world.catalog.0.clone();
     world.catalog.0 =
         std::sync::Arc::new(crate::core::ports::CatalogTable { name: "other".to_owned(), ..(*good).clone() });
-    world.stream.put(0, r#"{"seq":1}"#, world.now);
-    world.advance(SECOND * 100);
+    world.catalog.1.clear();
+    for seq in 0..100 {
+        world.stream.put(0, format!(r#"{{"seq":{seq}}}"#), world.now);
+        world.advance(SECOND);
+    }
     assert!(world.bucket.objects.is_empty());
+    let pauses: Vec<u64> = world.catalog.1.windows(2).map(|pair| pair[1].since(pair[0]).as_secs()).collect();
+    assert_eq!(pauses, [1, 2, 4, 8, 16], "records that arrive ask for the table no sooner");
     world.catalog.0 = good;
-    world.advance(SECOND * 60);
-    assert_eq!(world.bucket.objects.len(), 1);
+    world.advance(SECOND * 90);
+    assert_eq!((world.bucket.objects.len(), world.counter("SucceedConversion.Records")), (2, 100));
 }
 
 fn refusal(properties: Value) -> (String, String) {

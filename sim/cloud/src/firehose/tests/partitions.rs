@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::*;
 
 /// Properties of a delivery by the keys of a query.
-fn partitioned(change: impl FnOnce(&mut Value)) -> Value {
+pub(super) fn partitioned(change: impl FnOnce(&mut Value)) -> Value {
     properties(|properties| {
         let destination = destination(properties);
         destination["Prefix"] = json!("t=!{partitionKeyFromQuery:tenant}/!{timestamp:yyyy}/");
@@ -99,6 +99,33 @@ fn a_partition_that_cannot_be_written_is_given_up_after_its_retries_and_holds_up
     let lines = errors(&world, "s3-failed");
     assert_eq!((lines.len(), &lines[0]["errorCode"]), (1, &json!("S3.AccessDenied")));
     assert_eq!(lines[0]["rawData"], "eyJ0ZW5hbnQiOiJhIn0=");
+}
+
+#[test]
+fn a_record_that_did_not_convert_is_told_once_whatever_is_given_up() {
+    // Either the data or the errors of the conversion cannot be written.
+    for closed in ["t=a/", "errors/format-conversion-failed/"] {
+        let mut world = World::new(1);
+        let converting = converting(|_| {});
+        world
+            .create(partitioned(|p| {
+                let conversion = "DataFormatConversionConfiguration";
+                destination(p)[conversion] = converting["ExtendedS3DestinationConfiguration"][conversion].clone();
+                processors(p).truncate(1);
+            }))
+            .unwrap();
+        world.bucket.closed_below = Some(closed.to_owned());
+        for record in [r#"{"tenant":"a","seq":1}"#, r#"{"tenant":"a","seq":"x"}"#] {
+            world.stream.put(0, record, world.now);
+        }
+        world.advance(SECOND * 200);
+        let data = |lines: Vec<Value>| lines.iter().map(|line| line["rawData"].clone()).collect::<Vec<_>>();
+        assert_eq!(data(errors(&world, "s3-failed")), ["eyJ0ZW5hbnQiOiJhIiwic2VxIjoxfQ=="], "{closed}");
+        world.bucket.closed_below = None;
+        world.advance(SECOND * 200);
+        assert_eq!(data(errors(&world, "format-conversion-failed")), ["eyJ0ZW5hbnQiOiJhIiwic2VxIjoieCJ9"], "{closed}");
+        assert_eq!((errors(&world, "s3-failed").len(), world.bucket.objects.len()), (1, 2), "{closed}");
+    }
 }
 
 #[test]

@@ -138,6 +138,49 @@ fn a_function_is_invoked_with_no_more_than_its_buffer() {
 }
 
 #[test]
+fn a_batch_of_small_records_is_no_larger_than_an_invocation_may_be() {
+    let mut world = World::new(1);
+    world.function.handler = Some(upper);
+    world
+        .create(transformed(|p| {
+            parameters(p).push(json!({"ParameterName": "BufferSizeInMBs", "ParameterValue": "3"}));
+        }))
+        .unwrap();
+    // Not a tenth of the buffer, but each takes some hundred bytes in the event.
+    (0..20_000).for_each(|n| world.stream.put(0, format!("r{n:05};"), world.now));
+    world.advance(SECOND * 140);
+    let most = usize::try_from(world.parts.limits.get("firehose", "lambda_transform_payload")).unwrap();
+    let sizes: Vec<usize> = world.function.events.iter().map(|event| event.to_string().len()).collect();
+    assert!(sizes.len() == 2 && sizes[0] <= most && sizes[0] > most * 3 / 4, "{sizes:?}");
+    let body: Vec<u8> = world.bucket.objects.iter().flat_map(|(.., body)| body.to_vec()).collect();
+    let expected: String = (0..20_000).map(|n| format!("R{n:05};")).collect();
+    assert!(body == expected.as_bytes(), "{} bytes in {} objects", body.len(), world.bucket.objects.len());
+}
+
+#[test]
+fn what_waits_for_a_function_that_is_taken_out_is_delivered_as_it_came() {
+    let mut world = World::new(1);
+    let before = transformed(|p| {
+        parameters(p).push(json!({"ParameterName": "BufferSizeInMBs", "ParameterValue": "0.2"}));
+    });
+    world.create(before.clone()).unwrap();
+    // Two a batch: five batches run and are never answered, one waits, and the last two records are in the buffer.
+    (b'a'..b'a' + 14).for_each(|letter| world.stream.put(0, vec![letter; 100 << 10], world.now));
+    world.advance(SECOND * 2);
+    assert_eq!(world.function.events.len(), 5);
+    world.update(&before, properties(|_| {})).unwrap();
+    let letters = |world: &World| {
+        let body: Vec<u8> = world.bucket.objects.iter().flat_map(|(.., body)| body.to_vec()).collect();
+        body.chunks(100 << 10).map(|record| char::from(record[0])).collect::<String>()
+    };
+    world.advance(SECOND * 70);
+    assert_eq!(letters(&world), "klmn");
+    world.advance(SECOND * 300);
+    assert_eq!(letters(&world), "klmnabcdefghij");
+    assert_eq!((world.function.events.len(), lines(&world).len(), world.wakes()), (5, 0, 1));
+}
+
+#[test]
 fn keys_of_the_function_name_partitions() {
     let mut world = World::new(1);
     world.function.handler = Some(|event| {
