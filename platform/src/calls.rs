@@ -36,7 +36,8 @@ pub(crate) fn client_config(config: &SdkConfig) -> SdkConfig {
         .to_builder()
         .retry_config(RetryConfig::standard())
         .timeout_config(timeouts)
-        // Bodies are whole in memory, so the time-out of an attempt finds every stall.
+        // What is sent is whole in memory, and answers are read before an attempt ends, so its time-out finds every stall.
+        // The one exception is the body of an object: whoever reads it says how long it may take.
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         .build()
 }
@@ -156,11 +157,19 @@ impl Clock {
         E: ProvideErrorMetadata + std::error::Error + 'static,
         C: Future<Output = Result<T, SdkError<E>>>,
     {
+        self.attempts(deadline, || self.call(deadline, call())).await
+    }
+
+    /// As [`Clock::call_again`], of something that may take more than one call, and sees to its own time.
+    pub async fn attempts<T, W>(&self, deadline: SystemTime, mut work: impl FnMut() -> W) -> Result<T, CallError>
+    where
+        W: Future<Output = Result<T, CallError>>,
+    {
         let mut failure = CallError::not_in_time();
         let mut attempt = 0;
         while self.may_attempt(attempt, deadline).await {
             attempt += 1;
-            match self.call(deadline, call()).await {
+            match work().await {
                 Ok(answer) => return Ok(answer),
                 Err(error) if error.is_lasting() => return Err(error),
                 Err(error) => failure = error,

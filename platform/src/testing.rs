@@ -26,6 +26,8 @@ use aws_types::SdkConfig;
 use aws_types::region::Region;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full};
 use serde_json::{Value, json};
 
 use crate::function::{Environment, Function, FunctionError, InvocationContext, MetricSink};
@@ -46,6 +48,8 @@ pub(crate) enum Fault {
     LostAnswer,
     /// The connection has died and nobody says so.
     Silence,
+    /// The call has its effect and the answer begins, but its body does not end.
+    Stall,
 }
 
 /// An answer.
@@ -232,6 +236,13 @@ impl<S: Services> Account<S> {
         match fault {
             Some(Fault::Answer(status, code)) => Some(Ok(respond(Reply::error(request, status, code)))),
             Some(Fault::Silence) => None,
+            Some(Fault::Stall) => {
+                let mut response = respond(state.services.answer(&operation, request));
+                let begun = Bytes::copy_from_slice(response.body().bytes().unwrap_or_default());
+                let body = SdkBody::from_body_1_x(Full::new(begun).with_trailers(std::future::pending()));
+                *response.body_mut() = body;
+                Some(Ok(response))
+            }
             Some(Fault::LostAnswer) => {
                 state.services.answer(&operation, request);
                 Some(Err(ConnectorError::io("the connection was reset".into())))

@@ -10,7 +10,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::BytesMut;
 use platform::enrolment;
-use platform::transform::enrichment::replay::{FUNCTION_FAILED, Filter, Replayed, Request, Silent, list, replay};
+use platform::transform::enrichment::replay::{
+    DETECTION_FAILED, FUNCTION_FAILED, Filter, Replayed, Request, Silent, list, replay,
+};
 use rumqttc::{Connect, Packet, Publish, QoS};
 use serde_json::{Value, json};
 use sim::cloud::iot::certificate_id;
@@ -186,5 +188,8 @@ fn batches_that_lambda_gave_up_are_replayed_from_their_objects() {
         let found = enriched(&config).await;
         assert_eq!(found["acme-0"].iter().map(|(seq, _, _)| *seq).collect::<Vec<_>>(), [1, 2]);
         assert_eq!(replay(&config, &settings, &request, &mut Silent).await.unwrap(), replayed(2, 0, 2));
+        let listing = list(&config, &settings, &Filter::default()).await.unwrap();
+        let counts: Vec<_> = listing.groups.iter().map(|g| (g.reason.as_str(), g.records, g.replayed)).collect();
+        assert_eq!(counts, [(DETECTION_FAILED, 2, 0), (FUNCTION_FAILED, 2, 2)]);
     });
 }

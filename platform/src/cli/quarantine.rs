@@ -59,11 +59,15 @@ pub(super) enum Quarantine {
                             interrupted is simply run again.\n\n\
                             Functions believe what the directory of devices said for five minutes: replay that long after it was put\n\
                             right. What is refused again lies in quarantine anew. A replayed reading comes after what its device has\n\
-                            sent since: it keeps its seq and its times, and not its place. A reading that is replayed with --again after\n\
-                            more hours than the streams keep may come twice in the curated table.\n\n\
+                            sent since: it keeps its seq and its times, and not its place.\n\n\
+                            The curated table recognises copies within stream_retention_hours of one another. What is replayed later may\n\
+                            come twice there, if it was enriched before: with --again, and of a batch that Lambda gave up\n\
+                            (function-failed), which may have been enriched in part.\n\n\
+                            What the anomaly detection could not work on (detection-failed) is in the lake, and is never replayed.\n\n\
                             Permissions: those of `platform quarantine list`, s3:PutObject below replayed/, kinesis:PutRecords on the raw\n\
                             stream, and kms:GenerateDataKey with the data key.\n\
-                            Exit codes: 0 all that is meant was replayed, 1 something was not, 2 the command was called wrongly."
+                            Exit codes: 0 all that is meant was replayed, 1 something was not, such as a record that names no device, 2 the\n\
+                            command was called wrongly. Records of detection-failed count only when that reason is asked for."
     )]
     Replay {
         #[command(flatten)]
@@ -79,7 +83,7 @@ pub(super) enum Quarantine {
         /// Count what would be replayed; write nothing
         #[arg(long)]
         dry_run: bool,
-        /// Records a second, at most: devices write to the same stream, which takes 1,000 a second and shard
+        /// Records a second, at most, a second's at once: devices write to the same stream, which takes 1,000 a second and shard
         #[arg(long, value_name = "N", default_value_t = replay::RATE, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
         rate: u32,
         /// How to print the summary
@@ -91,7 +95,8 @@ pub(super) enum Quarantine {
 /// Which records are meant: those for which all holds that is said.
 #[derive(Clone, Debug, Default, Args)]
 pub(super) struct Which {
-    /// Refused for this reason, such as unknown-unit; function-failed for batches that Lambda gave up. May be repeated
+    /// Refused for this reason, such as unknown-unit; function-failed for batches that Lambda gave up, detection-failed for
+    /// those of the anomaly detection. May be repeated
     #[arg(long, value_name = "REASON")]
     reason: Vec<String>,
     /// Of this tenant
@@ -155,7 +160,8 @@ pub(super) fn run(command: Quarantine) -> Result<ExitCode, Failed> {
                 StatusFormat::Table => say(format_args!("{}", summary(&outcome, dry_run))),
                 StatusFormat::Json => say(format_args!("{:#}", counts(&outcome, dry_run))),
             }
-            Ok(told(&outcome.problems))
+            let code = told(&outcome.problems);
+            Ok(if outcome.is_complete(&request.filter) { code } else { ExitCode::FAILURE })
         }
     }
 }
@@ -197,7 +203,11 @@ fn text(shown: &Shown) -> String {
     let Shown { key, replayed_at, kept, .. } = shown;
     let or = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
     let seq = kept.seq.map_or("-".to_owned(), |seq| seq.to_string());
-    let replayed = replayed_at.as_ref().map_or(String::new(), |at| format!("\n  replayed {at}"));
+    let replayed = match replayed_at {
+        Some(at) => format!("\n  replayed {at}"),
+        None if !kept.is_replayable() => "\n  never replayed: it is in the lake".to_owned(),
+        None => String::new(),
+    };
     format!(
         "{key}:{}\n  {}: {}\n  tenant {}, device {}, seq {seq}{replayed}\n  {}",
         kept.line,
@@ -214,7 +224,7 @@ fn document(shown: &Shown) -> Value {
     // Bytes that are no text are written with escapes, and told apart.
     let text = std::str::from_utf8(&kept.data).ok();
     json!({
-        "key": key, "line": kept.line, "kept_at": kept_at, "replayed_at": replayed_at, "reason": kept.reason,
+        "key": key, "line": kept.line, "kept_at": kept_at, "replayed_at": replayed_at, "reason": kept.reason, "replayable": kept.is_replayable(),
         "detail": kept.detail, "shard_id": kept.shard_id, "sequence_number": kept.sequence_number,
         "partition_key": kept.partition_key, "tenant": kept.tenant, "device": kept.device, "seq": kept.seq,
         "text": text, "escaped": text.is_none().then(|| kept.data.escape_ascii().to_string()),
@@ -222,11 +232,14 @@ fn document(shown: &Shown) -> Value {
 }
 
 fn summary(outcome: &Replayed, dry_run: bool) -> String {
-    let Replayed { objects, replayed, before, keyless, problems } = outcome;
+    let Replayed { objects, replayed, before, keyless, undetected, problems } = outcome;
     let would = if dry_run { "would be " } else { "" };
     let mut text = format!("{replayed} records {would}replayed of {objects} objects, {before} were before");
     if *keyless > 0 {
         text.push_str(&format!(", {keyless} name no device and cannot be"));
+    }
+    if *undetected > 0 {
+        text.push_str(&format!(", {undetected} are in the lake and lack only their detection"));
     }
     if !problems.is_empty() {
         text.push_str(&format!(", {} could not be read", problems.len()));
@@ -235,10 +248,10 @@ fn summary(outcome: &Replayed, dry_run: bool) -> String {
 }
 
 fn counts(outcome: &Replayed, dry_run: bool) -> Value {
-    let Replayed { objects, replayed, before, keyless, problems } = outcome;
+    let Replayed { objects, replayed, before, keyless, undetected, problems } = outcome;
     json!({
         "dry_run": dry_run, "objects": objects, "replayed": replayed, "replayed_before": before, "keyless": keyless,
-        "problems": places(problems),
+        "undetected": undetected, "problems": places(problems),
     })
 }
 
@@ -309,9 +322,10 @@ mod tests {
         assert_eq!(summary(&outcome, false), "5 records replayed of 3 objects, 2 were before");
         assert_eq!(summary(&outcome, true), "5 records would be replayed of 3 objects, 2 were before");
         outcome.keyless = 1;
+        outcome.undetected = 2;
         outcome.problems.push(problem());
-        let expected =
-            "5 records replayed of 3 objects, 2 were before, 1 name no device and cannot be, 1 could not be read";
+        let expected = "5 records replayed of 3 objects, 2 were before, 1 name no device and cannot be, 2 are in the lake \
+             and lack only their detection, 1 could not be read";
         assert_eq!(summary(&outcome, false), expected);
         let document = counts(&outcome, false);
         assert_eq!((&document["replayed"], &document["problems"][0]["line"]), (&json!(5), &json!(7)));

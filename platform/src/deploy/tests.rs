@@ -370,7 +370,7 @@ const CHANGES: &[(&str, &str)] = &[
     ("retention.audit_days", "366"),
     ("enrichment.timeout_s", "99"),
     ("enrichment.reserved_concurrency", "9"),
-    ("enrichment.retry_attempts", "9"),
+    ("enrichment.retry_attempts", "11"),
     ("anomaly_detection.batch_size", "99"),
     ("anomaly_detection.batch_window_s", "9"),
     ("anomaly_detection.memory_mib", "999"),

@@ -90,8 +90,9 @@ pub struct Enrichment {
     /// Concurrency that is set aside for the function, and its limit: 1 to 1,000. Default: none, it shares that of the
     /// account.
     pub reserved_concurrency: Option<u32>,
-    /// How often a batch that fails comes again before it is put into the quarantine: 0 to 10,000. Waits grow to a minute,
-    /// so that the default outlasts a failure of some minutes. Default 20.
+    /// How often a batch that fails comes again before it is put into the quarantine: 10 to 10,000. Waits grow to a minute,
+    /// so that the default outlasts a failure of some minutes; the reading of a device that the directory does not know yet
+    /// waits for it by coming again for four. Default 20.
     pub retry_attempts: u32,
 }
 
@@ -111,7 +112,7 @@ pub struct AnomalyDetection {
     pub timeout_s: u32,
     /// As of [`Enrichment::reserved_concurrency`].
     pub reserved_concurrency: Option<u32>,
-    /// As of [`Enrichment::retry_attempts`].
+    /// How often a batch that fails comes again before it is put into the quarantine: 0 to 10,000. Default 20.
     pub retry_attempts: u32,
     /// Who is told of anomalies by e-mail, once the address was confirmed. Default: nobody, until somebody subscribes.
     pub alert_email: Option<String>,
@@ -270,6 +271,10 @@ const BATCH_WITHOUT_WINDOW_MAX: u32 = 10;
 /// How often a batch that fails comes again, where the settings do not say.
 const RETRY_ATTEMPTS: u32 = 20;
 
+/// Fewest attempts of the enrichment. Lambda waits 1 s, then twice as long each time up to a minute (unverified), which is five
+/// minutes in all: longer than a reading waits for its device.
+pub(crate) const ENRICHMENT_RETRIES_MIN: u32 = 10;
+
 /// A function that reads a stream: its numbers, and their keys.
 struct StreamReader {
     batch_size: (&'static str, u32),
@@ -277,7 +282,6 @@ struct StreamReader {
     memory_mib: (&'static str, u32),
     timeout_s: (&'static str, u32),
     reserved_concurrency: (&'static str, Option<u32>),
-    retry_attempts: (&'static str, u32),
 }
 
 impl StreamReader {
@@ -293,8 +297,6 @@ impl StreamReader {
         }
         within(self.memory_mib.0, self.memory_mib.1, 128..=10_240, "1,769 MiB give one full processor")?;
         within(self.timeout_s.0, self.timeout_s.1, 10..=900, "retries of a throttled stream need some seconds")?;
-        let (key, attempts) = self.retry_attempts;
-        within(key, attempts, 0..=10_000, "waits between attempts grow to a minute; 20 outlast a quarter of an hour")?;
         let Some(reserved) = self.reserved_concurrency.1 else { return Ok(()) };
         let hint = "one for each shard that is read is enough; leave it out to share the account's";
         within(self.reserved_concurrency.0, reserved, 1..=1_000, hint)
@@ -309,9 +311,11 @@ impl Enrichment {
             memory_mib: ("enrichment.memory_mib", self.memory_mib),
             timeout_s: ("enrichment.timeout_s", self.timeout_s),
             reserved_concurrency: ("enrichment.reserved_concurrency", self.reserved_concurrency),
-            retry_attempts: ("enrichment.retry_attempts", self.retry_attempts),
         };
-        reader.validate()
+        reader.validate()?;
+        let hint = "a reading of a device that is not registered yet waits four minutes by coming again, and with fewer attempts \
+                    its batch would be given up; 10 are five minutes, 20 a quarter of an hour";
+        within("enrichment.retry_attempts", self.retry_attempts, ENRICHMENT_RETRIES_MIN..=10_000, hint)
     }
 }
 
@@ -323,9 +327,10 @@ impl AnomalyDetection {
             memory_mib: ("anomaly_detection.memory_mib", self.memory_mib),
             timeout_s: ("anomaly_detection.timeout_s", self.timeout_s),
             reserved_concurrency: ("anomaly_detection.reserved_concurrency", self.reserved_concurrency),
-            retry_attempts: ("anomaly_detection.retry_attempts", self.retry_attempts),
         };
         reader.validate()?;
+        let hint = "waits between attempts grow to a minute; 20 outlast a quarter of an hour";
+        within("anomaly_detection.retry_attempts", self.retry_attempts, 0..=10_000, hint)?;
         let hint = "up to four shards' states of 20,000 detectors each are kept in memory";
         within("anomaly_detection.memory_mib", self.memory_mib, 256..=10_240, hint)?;
         let hint = "a device that cannot publish as often does what it can; 1000 is a reading a second";

@@ -18,6 +18,8 @@ use crate::template::Retention;
 use check::{REGIONS, bucket_is_valid, check, within};
 use data_path::validate_lake_start;
 
+#[cfg(test)]
+pub(crate) use data_path::ENRICHMENT_RETRIES_MIN;
 pub(crate) use data_path::{ALERT_EVERY_S, ATTENTION_MS, ATTENTION_QUIET_S, CURATION_EVERY_H_MAX};
 pub use data_path::{
     AnomalyDetection, Attention, Curation, Enrichment, Keep, ProcessedDelivery, RawDelivery, StreamMode,

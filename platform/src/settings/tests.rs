@@ -69,7 +69,9 @@ const IMPOSSIBLE: &[(&str, [&str; 3])] = &[
     ("retention.curated_days = 30", ["`retention.curated_days` is 30", "90 to 3650", "at least as long"]),
     ("retention.log_days = 31", ["`retention.log_days` is 31", "14, 30, 60", "CloudWatch Logs"]),
     ("anomaly_detection.batch_window_s = 0", ["`anomaly_detection.batch_window_s` is 0", "1 to 300", "batch_size"]),
-    ("enrichment.retry_attempts = 10001", ["`enrichment.retry_attempts` is 10001", "0 to 10000", "hint: "]),
+    ("enrichment.retry_attempts = 10001", ["`enrichment.retry_attempts` is 10001", "10 to 10000", "hint: "]),
+    ("enrichment.retry_attempts = 9", ["`enrichment.retry_attempts` is 9", "10 to 10000", "four minutes"]),
+    ("anomaly_detection.retry_attempts = 10001", ["`anomaly_detection.retry_attempts` is", "0 to 10000", "hint: "]),
     ("anomaly_detection.alert_every_s = 90000", ["`anomaly_detection.alert_every_s` is 90000", "0 to 86400", "hint: "]),
     ("anomaly_detection.alert_email = 'me'", ["`anomaly_detection.alert_email` is", "team@example.com", "hint: "]),
     (

@@ -574,6 +574,13 @@ fn an_empty_batch_is_done() {
     assert!(account.state().calls.is_empty());
 }
 
+#[test]
+fn the_fewest_attempts_that_may_be_set_outlast_the_wait_for_a_device() {
+    let waits =
+        (0..crate::settings::ENRICHMENT_RETRIES_MIN).map(|n| Duration::from_secs(1 << n).min(Duration::from_secs(60)));
+    assert!(waits.sum::<Duration>() > UNKNOWN_WAITS);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use aws_sdk_kinesis::primitives::Blob;
 use aws_sdk_kinesis::types::PutRecordsRequestEntry;
+use aws_sdk_s3::error::DisplayErrorContext;
 use aws_types::SdkConfig;
 
 use super::error::{Problem, ReplayError};
@@ -18,6 +19,8 @@ use crate::transform::streaming;
 
 /// Longest time for a call with all its repetitions.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// Longest time for the body of an object at one attempt: the largest, a batch that Lambda gave up, has some 8 MiB.
+const BODY_PATIENCE: Duration = Duration::from_secs(30);
 /// How often a marker is written anew because somebody else has written it meanwhile.
 const MEETINGS_MAX: usize = 8;
 
@@ -113,14 +116,18 @@ impl Api {
     /// The body of an object with its ETag; nothing when there is none.
     async fn body(&self, key: &str) -> Result<Option<(Vec<u8>, String)>, ReplayError> {
         let failed = |error: CallError| ReplayError::call(format!("reading {}", self.place(key)))(error);
-        let get = || self.s3.get_object().bucket(&self.bucket).key(key).send();
-        match self.clock.call_again(self.deadline(), get).await {
-            Ok(got) => {
-                let etag = got.e_tag().unwrap_or_default().to_owned();
-                let body =
-                    got.body.collect().await.map_err(|error| failed(CallError::without_answer(error.to_string())))?;
-                Ok(Some((body.to_vec(), etag)))
-            }
+        let deadline = self.deadline();
+        // The client's time-outs end with the headers: the body has its own, and both are repeated.
+        let get = || async {
+            let got = self.clock.call(deadline, self.s3.get_object().bucket(&self.bucket).key(key).send()).await?;
+            let etag = got.e_tag().unwrap_or_default().to_owned();
+            let until = deadline.min(self.clock.now() + BODY_PATIENCE);
+            let body = self.clock.in_time(until, got.body.collect()).await.ok_or_else(CallError::not_in_time)?;
+            let body = body.map_err(|error| CallError::without_answer(DisplayErrorContext(error).to_string()))?;
+            Ok((body.to_vec(), etag))
+        };
+        match self.clock.attempts(deadline, get).await {
+            Ok(got) => Ok(Some(got)),
             Err(error) if error.is("NoSuchKey") || error.status == Some(404) => Ok(None),
             Err(error) => Err(failed(error)),
         }

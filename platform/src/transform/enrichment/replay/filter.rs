@@ -5,8 +5,12 @@ use super::error::ReplayError;
 use super::object::Kept;
 use crate::calendar;
 
-/// The reason of records in batches that Lambda gave up, because the function ended each time that it had them.
+/// The reason of records in batches of the raw stream that Lambda gave up, because the enrichment ended each time that it had
+/// them, or asked for them again too often.
 pub const FUNCTION_FAILED: &str = "function-failed";
+/// The reason of records in batches of the enriched stream that Lambda gave up, for the anomaly detection. They are in the lake,
+/// only what the detectors would have said of them is missing, so they are never replayed.
+pub const DETECTION_FAILED: &str = "detection-failed";
 
 /// Which records are meant: those for which everything holds that is said.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,7 +33,7 @@ impl Filter {
         to: Option<&str>,
     ) -> Result<Self, ReplayError> {
         let known: Vec<&'static str> =
-            Reason::ALL.iter().map(|reason| reason.code()).chain([FUNCTION_FAILED]).collect();
+            Reason::ALL.iter().map(|reason| reason.code()).chain([FUNCTION_FAILED, DETECTION_FAILED]).collect();
         if let Some(found) = reasons.iter().find(|reason| !known.contains(&reason.as_str())) {
             return Err(ReplayError::NoSuchReason { found: found.clone(), known });
         }
@@ -46,6 +50,11 @@ impl Filter {
     /// Whether nothing is said, so that all records are meant.
     pub fn is_empty(&self) -> bool {
         *self == Filter::default()
+    }
+
+    /// Whether records are asked for by this reason.
+    pub(super) fn names(&self, reason: &str) -> bool {
+        self.reasons.iter().any(|asked| asked == reason)
     }
 
     /// Whether records that were kept at this time, in seconds since the Unix epoch, may be meant.
@@ -68,9 +77,15 @@ mod tests {
     #[test]
     fn reasons_and_times_are_checked_before_anything_is_done() {
         let reasons = |reason: &str| Filter::new(vec![reason.to_owned()], None, None, None, None);
-        assert!(reasons("unknown-unit").is_ok() && reasons(FUNCTION_FAILED).is_ok());
+        assert!(["unknown-unit", FUNCTION_FAILED, DETECTION_FAILED].iter().all(|reason| reasons(reason).is_ok()));
+        assert!(
+            reasons(DETECTION_FAILED).unwrap().names(DETECTION_FAILED) && !Filter::default().names(DETECTION_FAILED)
+        );
         let error = reasons("unknown-units").unwrap_err();
-        assert!(error.is_usage() && error.to_string().contains("unknown-unit, function-failed"), "{error}");
+        assert!(
+            error.is_usage() && error.to_string().contains("unknown-unit, function-failed, detection-failed"),
+            "{error}"
+        );
         for time in ["yesterday", "2026-03-01T00:00", "2026-13-01"] {
             let error = Filter::new(Vec::new(), None, None, None, Some(time)).unwrap_err();
             assert!(

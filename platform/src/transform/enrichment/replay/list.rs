@@ -59,7 +59,8 @@ pub async fn list(config: &SdkConfig, settings: &Settings, filter: &Filter) -> R
         let (records, problems) = api.read(&key).await?;
         listing.problems.extend(problems);
         for kept in records.into_iter().filter(|kept| filter.matches(kept)) {
-            let done = u64::from(replayed.contains_key(&Marker::name(&kept)));
+            // A record of another stream may have the name of one that was replayed.
+            let done = u64::from(kept.is_replayable() && replayed.contains_key(&Marker::name(&kept)));
             let counts = groups.entry((datehour(kept_at), kept.reason, kept.tenant)).or_default();
             *counts = (counts.0 + 1, counts.1 + done);
         }
@@ -88,7 +89,7 @@ pub async fn show(
         problems.extend(unreadable);
         for kept in records.into_iter().filter(|kept| filter.matches(kept)).take(limit - shown) {
             shown += 1;
-            let replayed_at = replayed.get(&Marker::name(&kept)).cloned();
+            let replayed_at = replayed.get(&Marker::name(&kept)).filter(|_| kept.is_replayable()).cloned();
             each(Shown { key: key.clone(), kept_at, replayed_at, kept });
         }
     }

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::super::quarantine::PREFIX;
-use super::filter::FUNCTION_FAILED;
+use super::filter::{DETECTION_FAILED, FUNCTION_FAILED};
 use crate::transform::batch::Event;
 
 /// Where Lambda keeps batches that it gave up (Lambda guide, "Retain discarded batch records for a Kinesis Data Streams event
@@ -20,7 +20,7 @@ const ASYNCHRONOUS: &str = "aws/lambda/async/";
 pub struct Kept {
     /// Line of the object, or position in the batch, from 1.
     pub line: usize,
-    /// Code of the reason; [`FUNCTION_FAILED`] for a record of a batch that Lambda gave up.
+    /// Code of the reason; [`FUNCTION_FAILED`] or [`DETECTION_FAILED`] for a record of a batch that Lambda gave up.
     pub reason: String,
     /// What exactly was found.
     pub detail: String,
@@ -101,8 +101,8 @@ pub(super) fn is_kept(key: &str) -> bool {
     key.starts_with(&format!("{PREFIX}/")) || (key.starts_with(LAMBDA_PREFIX) && !key.starts_with(ASYNCHRONOUS))
 }
 
-/// Reads an object. Batches of other streams than `raw_stream` are nothing that is to be replayed: what is in them has been
-/// through the enrichment.
+/// Reads an object. The records in batches of other streams than `raw_stream` have been through the enrichment: their reason
+/// is [`DETECTION_FAILED`].
 pub(super) fn read(key: &str, body: &[u8], raw_stream: &str) -> Content {
     if key.starts_with(LAMBDA_PREFIX) { given_up(body, raw_stream) } else { lines(body) }
 }
@@ -131,9 +131,6 @@ fn given_up(body: &[u8], raw_stream: &str) -> Content {
         Err(error) => return all(format!("this is no record of an invocation: {error}")),
     };
     let Some(batch) = found.batch else { return all("it names no batch of Kinesis".to_owned()) };
-    if batch.stream_arn.rsplit('/').next() != Some(raw_stream) {
-        return Content::default();
-    }
     let Some(payload) = found.payload else {
         return all("it has no `payload`, so the records are not in it".to_owned());
     };
@@ -149,14 +146,23 @@ fn given_up(body: &[u8], raw_stream: &str) -> Content {
         Err(error) => return all(format!("`payload` is no event: {error}")),
     };
     let condition = found.request_context.map_or_else(String::new, |context| context.condition.into_owned());
+    let stream = batch.stream_arn.rsplit('/').next().unwrap_or_default();
+    let (reason, detail) = if stream == raw_stream {
+        (FUNCTION_FAILED, condition)
+    } else {
+        (
+            DETECTION_FAILED,
+            format!("{condition}, of the stream {stream}: the reading is in the lake, its detection is missing"),
+        )
+    };
     let mut content = Content::default();
     for (number, record) in (1..).zip(&event.records) {
         let shard_id = record.event_id.split(':').next().unwrap_or_default().to_owned();
         let kinesis = &record.kinesis;
         match STANDARD.decode(kinesis.data.as_bytes()) {
             Ok(data) => {
-                let why = (FUNCTION_FAILED.to_owned(), condition.clone());
-                let key = Some(kinesis.partition_key.clone().into_owned()).filter(|key| !key.is_empty());
+                let why = (reason.to_owned(), detail.clone());
+                let key = Some(kinesis.partition_key.clone().into_owned());
                 let identity = (shard_id, kinesis.sequence_number.clone().into_owned());
                 content.records.push(Kept::new(number, why, identity, key, data));
             }
@@ -193,7 +199,15 @@ impl Kept {
     /// The key with which it goes into the stream again: that with which it came, else its device, which the rule takes for
     /// a key. Nothing when neither is known.
     pub fn key(&self) -> Option<&str> {
-        self.partition_key.as_deref().or(self.device.as_deref()).filter(|key| !key.is_empty())
+        let [arrived, device] =
+            [&self.partition_key, &self.device].map(|key| key.as_deref().filter(|key| !key.is_empty()));
+        arrived.or(device)
+    }
+
+    /// Whether it may go into the raw stream: not when it has been through the enrichment, because its bytes are what came
+    /// out of it.
+    pub fn is_replayable(&self) -> bool {
+        self.reason != DETECTION_FAILED
     }
 }
 
@@ -218,10 +232,11 @@ mod tests {
 
     #[test]
     fn lines_are_records_and_what_is_no_line_is_named() {
-        let body = format!("{}\n{{}}\n\n{}\n{}\n", line(READING, None), line("junk", Some("k")), line("junk", None));
+        let lines = [line(READING, None), "{}".to_owned(), String::new(), line("junk", Some("k")), line("junk", None)];
+        let body = [lines.as_slice(), &[line(READING, Some("")), line("junk", Some(""))]].concat().join("\n");
         let Content { records, unreadable } = read("quarantine/x.ndjson", body.as_bytes(), "raw");
         let keys: Vec<_> = records.iter().map(|kept| (kept.line, kept.key())).collect();
-        assert_eq!(keys, [(1, Some("pump-1")), (4, Some("k")), (5, None)]);
+        assert_eq!(keys, [(1, Some("pump-1")), (4, Some("k")), (5, None), (6, Some("pump-1")), (7, None)]);
         let first = &records[0];
         assert_eq!(
             (first.tenant.as_deref(), first.device.as_deref(), first.seq),
@@ -251,15 +266,19 @@ mod tests {
             .to_string()
         };
         let key = "aws/lambda/u/shardId-000000000006/2026/03/01/t";
-        for payload in [json!(event.to_string()), event] {
+        for payload in [json!(event.to_string()), event.clone()] {
             let Content { records, unreadable } = read(key, given_up("raw", payload).as_bytes(), "raw");
             assert!(unreadable.is_empty(), "{unreadable:?}");
             let kept = &records[0];
+            assert!(kept.is_replayable());
             assert_eq!((kept.reason.as_str(), kept.detail.as_str()), (FUNCTION_FAILED, "RetryAttemptsExhausted"));
             assert_eq!((kept.shard_id.as_str(), kept.sequence_number.as_str()), ("shardId-000000000006", "495"));
             assert_eq!((kept.key(), kept.data.as_slice()), (Some("pump-1"), READING.as_bytes()));
         }
-        assert_eq!(read(key, given_up("enriched", json!("")).as_bytes(), "raw"), Content::default());
+        let Content { records, .. } = read(key, given_up("enriched", event).as_bytes(), "raw");
+        let kept = &records[0];
+        assert!(!kept.is_replayable() && kept.detail.contains("of the stream enriched"), "{kept:?}");
+        assert_eq!((kept.reason.as_str(), kept.device.as_deref()), (DETECTION_FAILED, Some("pump-1")));
         for (body, expected) in [
             (given_up("raw", json!(null)), "no `payload`"),
             (given_up("raw", json!("[")), "no event"),

@@ -153,7 +153,7 @@ fn filter(reason: &str, device: Option<&str>) -> Filter {
 }
 
 fn outcome(objects: u64, replayed: u64, before: u64, keyless: u64) -> Replayed {
-    Replayed { objects, replayed, before, keyless, problems: Vec::new() }
+    Replayed { objects, replayed, before, keyless, ..Replayed::default() }
 }
 
 #[test]
@@ -175,6 +175,85 @@ fn a_record_is_replayed_once_wherever_its_copies_lie_unless_again_is_said() {
     assert_eq!(account.written()[3..], [data("a", 9), data("b", 1)]);
     let kept = account.state().objects.keys().filter(|key| key.starts_with("quarantine/")).count();
     assert_eq!(kept, 3, "nothing is deleted");
+}
+
+#[test]
+fn a_body_that_stalls_is_given_up_and_read_again() {
+    let account = Account::filled();
+    let mut reads = 0;
+    account.fail_calls(move |call| {
+        reads += usize::from(call == "GetObject");
+        (call == "GetObject" && reads % 2 == 1).then_some(Fault::Stall)
+    });
+    assert_eq!(account.replay(|_| {}).unwrap(), outcome(3, 4, 1, 1));
+    account.fail_calls(|call| (call == "GetObject").then_some(Fault::Stall));
+    let error = account.replay(|_| {}).unwrap_err().to_string();
+    assert!(error.contains("reading s3://") && error.contains("not answered in time"), "{error}");
+}
+
+#[test]
+fn no_more_is_written_and_marked_at_once_than_the_rate_allows_in_a_second() {
+    let account = Account::default();
+    let lines: Vec<String> = (1..=25).map(|seq| line("unknown-unit", seq, &data("a", seq))).collect();
+    account.keep("quarantine/shardId-0/1-25-x.ndjson", &lines);
+    // The stream takes what the first two seconds write, and then a record no more.
+    account.state().fail_record = Some(Box::new(|record| record.contains("\"seq\":23,")));
+    let error = account.replay(|request| request.rate = 10).unwrap_err().to_string();
+    assert!(error.contains("x.ndjson:23 ") && error.contains("(22 records of this object"), "{error}");
+    let marked = |account: &Account| {
+        let marker = account.state().objects["replayed/quarantine/shardId-0/1-25-x.ndjson"].clone();
+        let marker: Value = serde_json::from_slice(&marker).unwrap();
+        let times: BTreeSet<String> =
+            marker["replayed"].as_object().unwrap().values().map(|at| at.as_str().unwrap().to_owned()).collect();
+        (marker["replayed"].as_object().unwrap().len(), times.len())
+    };
+    assert_eq!(marked(&account).0, 22);
+    assert!(marked(&account).1 >= 3, "each piece has a time of its own");
+    account.state().fail_record = None;
+    assert_eq!(account.replay(|request| request.rate = 10).unwrap(), outcome(1, 3, 22, 0));
+    assert_eq!(account.written(), (1..=25).map(|seq| data("a", seq)).collect::<Vec<_>>());
+}
+
+/// A batch of a stream that Lambda gave up, with one reading.
+fn given_up(stream: &str, device: &str) -> String {
+    let record = json!({
+        "kinesis": {"partitionKey": device, "sequenceNumber": "1", "data": STANDARD.encode(data(device, 1))},
+        "eventID": "shardId-0:1",
+    });
+    json!({
+        "requestContext": {"condition": "RetryAttemptsExhausted"},
+        "KinesisBatchInfo": {"streamArn": format!("arn:aws:kinesis:x:1:stream/iot-platform-sim-{stream}")},
+        "payload": json!({ "Records": [record] }).to_string(),
+    })
+    .to_string()
+}
+
+#[test]
+fn what_only_lacks_its_detection_is_listed_and_never_replayed() {
+    let account = Account::default();
+    account.keep("aws/lambda/u/shardId-0/2026/03/01/a", &[given_up("raw", "a")]);
+    account.keep("aws/lambda/v/shardId-0/2026/03/01/b", &[given_up("enriched", "b")]);
+    let lacking = |replayed| Replayed { undetected: 1, ..outcome(2, replayed, 0, 0) };
+    let done = account.replay(|_| {}).unwrap();
+    assert_eq!(done, lacking(1));
+    assert!(done.is_complete(&Filter::default()), "nobody asked for it");
+    assert_eq!(account.written(), [data("a", 1)]);
+    let asked = filter(DETECTION_FAILED, None);
+    let done = account.replay(|request| request.filter = asked.clone()).unwrap();
+    assert_eq!(done, lacking(0));
+    assert!(!done.is_complete(&asked), "it was asked for and not replayed");
+    assert!(!outcome(1, 1, 0, 1).is_complete(&Filter::default()), "a record without a key was not replayed");
+
+    let settings = Settings { env: "sim".to_owned(), ..Settings::default() };
+    let config = account.config();
+    let listing = account.run(list(&config, &settings, &Filter::default())).unwrap();
+    let counts: Vec<_> = listing.groups.iter().map(|g| (g.reason.as_str(), g.records, g.replayed)).collect();
+    // The two have the same name in their streams.
+    assert_eq!(counts, [(DETECTION_FAILED, 1, 0), (FUNCTION_FAILED, 1, 1)]);
+    let mut shown = Vec::new();
+    account.run(show(&config, &settings, &asked, 3, |record| shown.push(record))).unwrap();
+    assert!(shown.len() == 1 && shown[0].replayed_at.is_none(), "{shown:?}");
+    assert!(shown[0].kept.detail.contains("of the stream iot-platform-sim-enriched"), "{shown:?}");
 }
 
 #[test]
