@@ -46,6 +46,8 @@ pub(crate) enum Fault {
     LostAnswer,
     /// The connection has died and nobody says so.
     Silence,
+    /// The call has its effect, and its answer takes so long.
+    Slow(Duration),
 }
 
 /// An answer.
@@ -232,6 +234,10 @@ impl<S: Services> Account<S> {
         match fault {
             Some(Fault::Answer(status, code)) => Some(Ok(respond(Reply::error(request, status, code)))),
             Some(Fault::Silence) => None,
+            Some(Fault::Slow(time)) => {
+                state.elapsed += time;
+                Some(Ok(respond(state.services.answer(&operation, request))))
+            }
             Some(Fault::LostAnswer) => {
                 state.services.answer(&operation, request);
                 Some(Err(ConnectorError::io("the connection was reset".into())))
