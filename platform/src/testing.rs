@@ -50,6 +50,8 @@ pub(crate) enum Fault {
     Silence,
     /// The call has its effect and the answer begins, but its body does not end.
     Stall,
+    /// The call has its effect, and its answer takes so long.
+    Slow(Duration),
 }
 
 /// An answer.
@@ -242,6 +244,10 @@ impl<S: Services> Account<S> {
                 let body = SdkBody::from_body_1_x(Full::new(begun).with_trailers(std::future::pending()));
                 *response.body_mut() = body;
                 Some(Ok(response))
+            }
+            Some(Fault::Slow(time)) => {
+                state.elapsed += time;
+                Some(Ok(respond(state.services.answer(&operation, request))))
             }
             Some(Fault::LostAnswer) => {
                 state.services.answer(&operation, request);

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use super::codec::{Cursor, put_bytes};
+use super::codec::{Cursor, put_bytes, put_count};
 use super::detector::Kind;
 use super::report::Anomaly;
 
@@ -34,6 +34,8 @@ pub(super) struct Message {
     /// As `devices`.
     pub kinds: String,
     pub severity: String,
+    /// How many alerts it has.
+    pub alerts: usize,
 }
 
 /// The body of a message.
@@ -137,17 +139,25 @@ impl<'a> Alert<'a> {
 }
 
 impl Message {
+    /// Bytes of its texts.
+    pub fn bytes(&self) -> usize {
+        let Message { subject, body, tenant, devices, kinds, severity, .. } = self;
+        [subject, body, tenant, devices, kinds, severity].iter().map(|text| text.len()).sum()
+    }
+
     /// Appends it.
     pub fn put(&self, bytes: &mut Vec<u8>) {
-        let Message { subject, body, tenant, devices, kinds, severity } = self;
+        let Message { subject, body, tenant, devices, kinds, severity, alerts } = self;
         [subject, body, tenant, devices, kinds, severity].iter().for_each(|text| put_bytes(bytes, text.as_bytes()));
+        put_count(bytes, *alerts);
     }
 
     /// Reads what [`Self::put`] wrote.
     pub fn take(cursor: &mut Cursor<'_>) -> Option<Self> {
         let mut text = || cursor.text().map(str::to_owned);
         let (subject, body, tenant) = (text()?, text()?, text()?);
-        Some(Message { subject, body, tenant, devices: text()?, kinds: text()?, severity: text()? })
+        let (devices, kinds, severity) = (text()?, text()?, text()?);
+        Some(Message { subject, body, tenant, devices, kinds, severity, alerts: cursor.count()? })
     }
 }
 
@@ -171,5 +181,6 @@ fn message(id: String, tenant: &str, object: &str, part: &[(&Anomaly, usize)]) -
         devices: list(part.iter().map(|(anomaly, _)| &*anomaly.device_id).collect()),
         kinds: list(part.iter().map(|(anomaly, _)| anomaly.kind.code()).collect()),
         severity: severity.to_owned(),
+        alerts: part.len(),
     }
 }

@@ -132,6 +132,7 @@ pub(super) mod tests {
     use std::borrow::Cow;
 
     use super::super::alerts::Message;
+    use super::super::metrics::Counts;
     use super::super::reading::{ID_BYTES_MAX, METRIC_BYTES_MAX, Metrics, Reading};
     use super::super::sequence::Sequence;
     use super::super::state::{DEVICE_SERIES_MAX, SERIES_MAX};
@@ -171,14 +172,18 @@ pub(super) mod tests {
         shard.asked.asked("acme#pump-1", 250);
         let text = |text: &str| text.to_owned();
         let (subject, body, tenant) = (text("s"), text("{}"), text("acme"));
-        let message = Message { subject, body, tenant, devices: text("[]"), kinds: text("[]"), severity: text("low") };
-        shard.outbox = Outbox { id: text("i"), key: text("k"), object: vec![1, 2], messages: vec![message] };
+        let (devices, kinds, severity) = (text("[]"), text("[]"), text("low"));
+        let message = Message { subject, body, tenant, devices, kinds, severity, alerts: 3 };
+        let counts = Counts { anomalies: 7, alerts: 5, suppressed: 300, dropped: 1 };
+        shard.outbox = Outbox { id: text("i"), key: text("k"), object: vec![1, 2], counts, messages: vec![message] };
         shard
     }
 
     #[test]
     fn a_state_is_read_as_it_was_written_and_a_damaged_one_is_refused() {
-        for shard in [full(), Shard { outbox: Outbox::default(), ..full() }, Shard::default()] {
+        let only_messages = Outbox { messages: full().outbox.messages, ..Outbox::default() };
+        let outboxes = [Outbox::default(), only_messages].map(|outbox| Shard { outbox, ..full() });
+        for shard in outboxes.into_iter().chain([full(), Shard::default()]) {
             let bytes = shard.to_bytes();
             assert_eq!(Shard::from_bytes(&bytes).as_ref(), Ok(&shard));
             for length in 0..bytes.len() {

@@ -1,13 +1,13 @@
 //! What the function does with a batch: bring the detectors up to date, store them with what they found, tell that.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use aws_types::SdkConfig;
 
-use super::alerts::Alerts;
+use super::alerts::{Alerts, Message};
 use super::attention::{Attention, Rules};
-use super::metrics;
+use super::metrics::Counts;
 use super::outbox::Outbox;
 use super::parents::Shards;
 use super::reading::Reading;
@@ -15,9 +15,9 @@ use super::report::{Anomaly, Reporter};
 use super::sequence::Sequence;
 use super::shadows::Shadows;
 use super::state::{Applied, SERIES_MAX, Shard};
-use super::store::{LoadError, Saved, Store};
+use super::store::{LoadError, Loaded, Saved, Store};
 use crate::calls::{CallError, Clock, client, client_config};
-use crate::function::{ConfigError, Environment, Function, FunctionError, InvocationContext, MetricSink};
+use crate::function::{ConfigError, Environment, Function, FunctionError, InvocationContext};
 use crate::settings;
 use crate::transform::batch::{Answer, Event, Payloads};
 
@@ -57,6 +57,13 @@ pub const VARIABLES: [&str; 8] = [
 
 /// Value of [`ATTENTION`] with which no device is asked.
 pub(super) const ATTENTION_OFF: &str = "off";
+
+/// Longest time for one message. Where SNS fails, a batch waits so long for it and not longer.
+const MESSAGE_TIME_MAX: Duration = Duration::from_secs(5);
+/// Longest time for the note how far an outbox was told.
+const NOTE_TIME_MAX: Duration = Duration::from_secs(5);
+/// Kept free by messages before the deadline of the invocation, for that note.
+const KEPT_FREE: Duration = Duration::from_secs(3);
 
 /// The anomaly detection function.
 #[derive(Debug)]
@@ -128,21 +135,22 @@ impl AnomalyDetection {
                 Err(LoadError::Unreadable(reason)) => return Err(FunctionError::State(reason)),
                 Err(LoadError::Call(error)) => return Ok(gave_up(shard_id, "read the state", &error)),
             };
-            // Nothing replaces a state before what it has to tell was told.
-            for (of, outbox) in std::mem::take(&mut loaded.untold) {
-                if let Err(error) = self.tell_unless_told(&of, &outbox, deadline).await {
-                    return Ok(gave_up(shard_id, "tell what the last state has to tell", &error));
-                }
-            }
+            let left = match self.left(&mut loaded, context).await {
+                Ok(left) => left,
+                Err(error) => return Ok(gave_up(shard_id, "tell what the last state has to tell", &error)),
+            };
             let effect = self.detect(&mut loaded.shard, shard_id, readings);
             let Some((sequence_number, received_at)) = effect.first else {
+                self.send_again(&mut loaded, context).await;
                 self.store.keep(loaded);
                 return Ok(true);
             };
             let first = (shard_id, sequence_number, received_at);
             loaded.shard.outbox = self.reporter.outbox(first, &effect.anomalies, &effect.alerts);
+            loaded.shard.outbox.go_on_with(left);
+            loaded.settled = 0;
             self.attention.attend(&mut loaded.shard, attention_until).await;
-            let loaded = match self.store.save(loaded, deadline).await {
+            let mut loaded = match self.store.save(loaded, deadline).await {
                 Saved::Yes(loaded) => *loaded,
                 Saved::Conflict => {
                     tracing::info!(shard_id, attempt, "another invocation has stored a state");
@@ -150,15 +158,100 @@ impl AnomalyDetection {
                 }
                 Saved::Unknown(error) => return Ok(gave_up(shard_id, "store the state", &error)),
             };
-            self.count(&effect, shard_id, &*context.metrics);
-            if let Err(error) = self.tell(shard_id, &loaded.shard.outbox, deadline).await {
-                return Ok(gave_up(shard_id, "tell the anomalies", &error));
+            if effect.without_detector > 0 {
+                let metrics = effect.without_detector;
+                tracing::warn!(shard_id, metrics, "there is no room for the detectors of new series");
             }
+            if let Err(error) = self.write(&loaded.shard.outbox, context).await {
+                return Ok(gave_up(shard_id, "write the anomalies", &error));
+            }
+            self.send(&mut loaded, context).await;
+            self.note((shard_id, &loaded.shard.outbox), loaded.settled, deadline).await;
             self.store.keep(loaded);
             return Ok(true);
         }
         tracing::warn!(shard_id, attempt, "the batch must come again");
         Ok(false)
+    }
+
+    /// The messages that are left of a state's outbox and of those of parents. Nothing replaces a state before the object
+    /// of its outbox was written.
+    async fn left(&self, loaded: &mut Loaded, context: &InvocationContext) -> Result<Vec<Message>, CallError> {
+        let mut left = Vec::new();
+        for (parent, mut outbox) in std::mem::take(&mut loaded.of_parents) {
+            let settled = self.resume((&parent, &outbox), context).await?;
+            left.append(&mut outbox.messages.split_off(settled));
+        }
+        if loaded.is_found {
+            loaded.settled = self.resume((&loaded.shard_id, &loaded.shard.outbox), context).await?;
+            loaded.is_found = false;
+        }
+        left.extend_from_slice(&loaded.shard.outbox.messages[loaded.settled..]);
+        Ok(left)
+    }
+
+    /// Writes the object of an outbox that was found, unless that is known to be done. Answers how many of its messages
+    /// are settled.
+    async fn resume(&self, of: (&str, &Outbox), context: &InvocationContext) -> Result<usize, CallError> {
+        if of.1.is_empty() {
+            return Ok(0);
+        }
+        if let Some(settled) = self.store.told(of, context.deadline).await? {
+            return Ok(settled);
+        }
+        self.write(of.1, context).await?;
+        self.note(of, 0, context.deadline).await;
+        Ok(0)
+    }
+
+    /// Writes the object of an outbox, and counts what is in it.
+    async fn write(&self, outbox: &Outbox, context: &InvocationContext) -> Result<(), CallError> {
+        self.reporter.write(outbox, context.deadline).await?;
+        self.count(outbox.counts, context);
+        Ok(())
+    }
+
+    /// Sends messages of a state's outbox in their order, while there is time, up to the first that cannot be sent now.
+    /// One that SNS refuses for good is given up.
+    async fn send(&self, loaded: &mut Loaded, context: &InvocationContext) {
+        let until = context.deadline - KEPT_FREE;
+        let mut refused = Counts::default();
+        while let Some(message) = loaded.shard.outbox.messages.get(loaded.settled) {
+            let left = loaded.shard.outbox.messages.len() - loaded.settled;
+            match self.reporter.send(message, until.min(self.clock.now() + MESSAGE_TIME_MAX)).await {
+                Ok(()) => {}
+                Err(error) if is_refused(&error) => {
+                    tracing::warn!(shard_id = loaded.shard_id, %error, "SNS refuses a message for good: it is given up");
+                    refused.dropped += message.alerts;
+                }
+                Err(error) => {
+                    tracing::warn!(shard_id = loaded.shard_id, left, %error, "messages are sent with a later batch");
+                    break;
+                }
+            }
+            loaded.settled += 1;
+        }
+        self.count(refused, context);
+    }
+
+    /// Sends what is left of the outbox of a state that stays as it is.
+    async fn send_again(&self, loaded: &mut Loaded, context: &InvocationContext) {
+        let before = loaded.settled;
+        self.send(loaded, context).await;
+        if loaded.settled > before {
+            self.note((&loaded.shard_id, &loaded.shard.outbox), loaded.settled, context.deadline).await;
+        }
+    }
+
+    /// Notes how far an outbox was told. It does no harm when that fails: what is not noted is told again.
+    async fn note(&self, of: (&str, &Outbox), settled: usize, deadline: SystemTime) {
+        if of.1.is_empty() {
+            return;
+        }
+        let until = deadline.min(self.clock.now() + NOTE_TIME_MAX);
+        if let Err(error) = self.store.tell(of, settled, until).await {
+            tracing::warn!(shard_id = of.0, %error, "the function could not note how far it told its anomalies");
+        }
     }
 
     /// Brings the detectors of a shard up to date.
@@ -193,41 +286,22 @@ impl AnomalyDetection {
         effect
     }
 
-    /// Tells an outbox that was found with a state, unless it is known to be told. Its object is written again.
-    async fn tell_unless_told(&self, shard_id: &str, outbox: &Outbox, deadline: SystemTime) -> Result<(), CallError> {
-        if !outbox.messages.is_empty() && self.store.was_told(shard_id, outbox, deadline).await? {
-            return Ok(());
+    /// Counts what there is to count.
+    fn count(&self, counts: Counts, context: &InvocationContext) {
+        if counts != Counts::default() {
+            context.metrics.put(&counts.line(&self.namespace, self.clock.now()));
         }
-        self.tell(shard_id, outbox, deadline).await
     }
+}
 
-    /// Writes the object of an outbox and sends its messages.
-    async fn tell(&self, shard_id: &str, outbox: &Outbox, deadline: SystemTime) -> Result<(), CallError> {
-        if outbox.is_empty() {
-            return Ok(());
-        }
-        self.reporter.write(outbox, deadline).await?;
-        for message in &outbox.messages {
-            self.reporter.send(message, deadline).await?;
-        }
-        if outbox.messages.is_empty() { Ok(()) } else { self.store.told(shard_id, outbox, deadline).await }
-    }
-
-    /// Tells and counts what a batch came to whose state is stored.
-    fn count(&self, effect: &Effect<'_>, shard_id: &str, sink: &dyn MetricSink) {
-        if effect.without_detector > 0 {
-            let metrics = effect.without_detector;
-            tracing::warn!(shard_id, metrics, "there is no room for the detectors of new series");
-        }
-        if !effect.anomalies.is_empty() {
-            let counts = metrics::Counts {
-                anomalies: effect.anomalies.len(),
-                alerts: effect.alerts.len(),
-                suppressed: effect.alerts.suppressed,
-            };
-            sink.put(&counts.line(&self.namespace, self.clock.now()));
-        }
-    }
+/// Whether SNS will never take a message: the request is wrong. That the topic, a key or a permission is missing, or that
+/// the clock is wrong, is no fault of the message: it waits until that is mended.
+fn is_refused(error: &CallError) -> bool {
+    let elsewhere = error
+        .code
+        .as_deref()
+        .is_some_and(|code| ["KMS", "Expired", "Signature", "Token"].iter().any(|word| code.contains(word)));
+    error.is_lasting() && matches!(error.status, Some(400 | 413)) && !elsewhere
 }
 
 fn gave_up(shard_id: &str, what: &str, error: &CallError) -> bool {

@@ -4,31 +4,48 @@ use std::time::SystemTime;
 
 use serde_json::json;
 
+use super::codec::{Cursor, put_count};
+
 /// Metric: anomalies that were found.
 pub const ANOMALIES: &str = "Anomalies";
-/// Metric: alerts that were sent; several may be in one message.
+/// Metric: alerts that are to be sent; several may be in one message.
 pub const ALERTS: &str = "AnomalyAlerts";
 /// Metric: anomalies that no alert tells, because the last one of the device and kind is too recent.
 pub const ALERTS_SUPPRESSED: &str = "AnomalyAlertsSuppressed";
+/// Metric: alerts that were given up: SNS refuses their message for good, or too many others wait.
+pub const ALERTS_DROPPED: &str = "AnomalyAlertsDropped";
 
 /// What a batch came to.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Counts {
     pub anomalies: usize,
     pub alerts: usize,
     pub suppressed: usize,
+    pub dropped: usize,
 }
 
 impl Counts {
+    /// Appends them.
+    pub fn put(self, bytes: &mut Vec<u8>) {
+        let Counts { anomalies, alerts, suppressed, dropped } = self;
+        [anomalies, alerts, suppressed, dropped].into_iter().for_each(|count| put_count(bytes, count));
+    }
+
+    /// Reads what [`Self::put`] wrote.
+    pub fn take(cursor: &mut Cursor<'_>) -> Option<Self> {
+        let (anomalies, alerts) = (cursor.count()?, cursor.count()?);
+        Some(Counts { anomalies, alerts, suppressed: cursor.count()?, dropped: cursor.count()? })
+    }
+
     /// The line of a batch. The namespace names the environment; there are no dimensions.
     pub fn line(self, namespace: &str, now: SystemTime) -> String {
         let now_ms = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis();
-        let names = [ANOMALIES, ALERTS, ALERTS_SUPPRESSED];
+        let names = [ANOMALIES, ALERTS, ALERTS_SUPPRESSED, ALERTS_DROPPED];
         let metrics = names.map(|name| json!({"Name": name, "Unit": "Count"}));
         let directive = json!({"Namespace": namespace, "Dimensions": [[]], "Metrics": metrics});
         let now_ms = u64::try_from(now_ms).unwrap_or(u64::MAX);
         let mut line = json!({"_aws": {"Timestamp": now_ms, "CloudWatchMetrics": [directive]}});
-        for (name, count) in names.into_iter().zip([self.anomalies, self.alerts, self.suppressed]) {
+        for (name, count) in names.into_iter().zip([self.anomalies, self.alerts, self.suppressed, self.dropped]) {
             line[name] = count.into();
         }
         line.to_string()

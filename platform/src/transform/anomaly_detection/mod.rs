@@ -5,10 +5,17 @@
 //! a batch that comes again changes nothing.
 //!
 //! What a batch has to tell is part of the state that it leaves (`outbox.rs`): the object of its anomalies, byte by byte,
-//! and its alerts. It is told after the state was stored, and before the batch is answered as done; whoever finds a state
-//! tells its outbox before replacing it. So the lake has each anomaly once, however batches are cut, repeated, bisected or
-//! overtaken: an object is decided by one state, and its repetitions have the same name and the same bytes. An alert may
-//! come twice, and none is lost; its `id` tells repetitions.
+//! and messages with its alerts. The object is written after the state was stored, and before the batch is answered as
+//! done; whoever finds a state writes the object of its outbox before replacing it. So the lake has each anomaly once,
+//! however batches are cut, repeated, bisected or overtaken: an object is decided by one state, and its repetitions have
+//! the same name and the same bytes.
+//!
+//! **Alerts at least once, unless dropped.** Messages are sent after the object, in the time that is left, and hold no
+//! batch up: it is done when its state and its object are stored. What could not be sent by then, because SNS fails,
+//! throttles or denies, or time was short, goes on into the outbox of the next state, up to a bound; a batch that comes
+//! again sends it, too. How far an outbox was told is noted (`store.rs`). Beyond the bound the oldest are dropped, and so is
+//! a message that SNS refuses for good as wrong; both are counted ([`ALERTS_DROPPED`]). A message may come twice, with the
+//! same `id`. Metrics of anomalies and alerts are counted at least once.
 //!
 //! **A reading that is in the stream twice** counts once: the detectors know the last `seq` of each device, and pass over
 //! readings that are not above it. A device whose numbers begin anew has no detection until they are above it again, or
@@ -18,7 +25,7 @@
 //! (`parents.rs`). States of closed shards expire by the bucket's lifecycle.
 //!
 //! **What is not kept.** A batch that Lambda gives up for good after its state was stored has told nothing until the next
-//! batch of its shard or of a child comes. When a state is deleted, its detectors begin anew, and what was asked of devices
+//! batch of its shard or of a child comes, and messages that could not be sent wait for that batch. When a state is deleted, its detectors begin anew, and what was asked of devices
 //! stays asked until they have their next anomaly.
 //!
 //! **Attention.** A device with an anomaly is asked, by the desired state of its shadow, to publish more often, and no
@@ -50,6 +57,8 @@ mod state;
 mod store;
 
 #[cfg(test)]
+mod alert_tests;
+#[cfg(test)]
 mod attention_tests;
 #[cfg(test)]
 mod once_tests;
@@ -61,7 +70,7 @@ pub use handler::{
     ALERT_EVERY_S, ALERT_TOPIC_ARN, ANOMALY_BUCKET, ATTENTION, ATTENTION_INTERVAL_MIN_MS, ATTENTION_QUIET_S,
     AnomalyDetection, HANDLER, METRIC_NAMESPACE, STATE_BUCKET, VARIABLES,
 };
-pub use metrics::{ALERTS, ALERTS_SUPPRESSED, ANOMALIES};
+pub use metrics::{ALERTS, ALERTS_DROPPED, ALERTS_SUPPRESSED, ANOMALIES};
 pub use schema::ANOMALY_COLUMNS;
 pub use stack::{Outputs, STACK, anomaly_bucket, stack};
 

@@ -1,5 +1,6 @@
 //! Exactly once in effect: the function on the real SDK, under batches that are cut anew, crashes at any call, environments
-//! that go on late, answers that are lost, reshards, and readings that are in the stream twice.
+//! that go on late, answers that are lost, outages of SNS, too little time for all alerts, reshards, and readings that are in
+//! the stream twice.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
@@ -47,15 +48,33 @@ enum Fate {
     Refused,
     /// One that was taken for dead goes on before this one begins.
     Resurrection,
+    /// It ends; SNS fails in it and in some that follow it.
+    Outage,
+    /// It ends; SNS is so slow that one message fits.
+    Short,
 }
+
+/// Invocations of an outage.
+const OUTAGE: usize = 4;
+/// Time of an invocation in which one message fits that takes [`SLOW`].
+const SHORT: Duration = Duration::from_secs(20);
+const SLOW: Duration = Duration::from_secs(16);
+/// Time of every other invocation.
+const LONG: Duration = Duration::from_secs(900);
 
 /// (records of the batch, what happens, at which call, the execution environment).
 type Step = (usize, Fate, usize, usize);
 
 fn step() -> impl Strategy<Value = Step> {
-    use Fate::{CrashAfter, CrashBefore, Ends, Refused, Resurrection, Unheard, Unwell, Zombie};
-    let fates = vec![Ends, Ends, Ends, Unheard, CrashBefore, CrashAfter, Zombie, Zombie, Unwell, Refused, Resurrection];
+    use Fate::{CrashAfter, CrashBefore, Ends, Outage, Refused, Resurrection, Short, Unheard, Unwell, Zombie};
+    let mut fates = vec![Ends, Ends, Ends, Unheard, CrashBefore, CrashAfter, Zombie, Zombie, Unwell, Refused];
+    fates.extend([Resurrection, Outage, Short, Short]);
     (1..70_usize, proptest::sample::select(fates), 0..7_usize, 0..3_usize)
+}
+
+/// Sequence number of a record. Kinesis numbers the records of a child from above those of its parents; nothing relies on it.
+fn first(shard: usize, position: usize) -> usize {
+    100_000 * (SHARDS.len() - shard) + position
 }
 
 type Invocation = Pin<Box<dyn Future<Output = Result<Vec<u8>, FunctionError>>>>;
@@ -64,6 +83,8 @@ struct World {
     account: Account,
     environments: [Arc<AnomalyDetection>; 3],
     zombies: Vec<Invocation>,
+    /// Invocations for which SNS still fails.
+    outage: usize,
 }
 
 impl World {
@@ -79,7 +100,7 @@ impl World {
             merged,
         ];
         let environments = std::array::from_fn(|_| Arc::new(account.function()));
-        World { account, environments, zombies: Vec::new() }
+        World { account, environments, zombies: Vec::new(), outage: 0 }
     }
 
     /// Has a batch worked on. Answers whether the event source hears that it is done.
@@ -93,19 +114,26 @@ impl World {
             Fate::CrashAfter => (Some(Fault::LostAnswer), true),
             Fate::Unwell => (Some(Fault::Answer(503, "SlowDown")), false),
             Fate::Refused => (Some(Fault::Answer(403, "AccessDenied")), false),
-            Fate::Ends | Fate::Unheard | Fate::Resurrection => (None, false),
+            Fate::Ends | Fate::Unheard | Fate::Resurrection | Fate::Outage | Fate::Short => (None, false),
         };
+        self.outage = if fate == Fate::Outage { OUTAGE } else { self.outage.saturating_sub(1) };
+        let (outage, short) = (self.outage > 0, fate == Fate::Short);
         let struck = Arc::new(AtomicBool::new(false));
         let (mut calls, here) = (0, Arc::clone(&struck));
-        self.account.fail_calls(move |_| {
+        self.account.fail_calls(move |call| {
             calls += 1;
+            match call {
+                "Publish" if outage => return Some(Fault::Answer(503, "ServiceUnavailable")),
+                "Publish" if short => return Some(Fault::Slow(SLOW)),
+                _ => {}
+            }
             let strike = strikes.filter(|_| calls == at + 1);
             here.fetch_or(strike.is_some(), Ordering::Relaxed);
             strike
         });
         let event = String::from_utf8(testing::batch(first, batch)).expect("JSON").replace(SHARD, SHARDS[shard]);
         let (function, context) =
-            (Arc::clone(&self.environments[environment]), self.account.context(Duration::from_secs(900)));
+            (Arc::clone(&self.environments[environment]), self.account.context(if short { SHORT } else { LONG }));
         let mut invocation: Invocation = Box::pin(async move { function.invoke(event.as_bytes(), &context).await });
         match self.account.run_until(invocation.as_mut(), || stops && struck.load(Ordering::Relaxed)) {
             Some(answer) => {
@@ -126,9 +154,7 @@ impl World {
         while position < records.len() {
             let step = steps.next().unwrap_or((40, Fate::Ends, 0, 0));
             let batch = &records[position..(position + step.0).min(records.len())];
-            // Kinesis numbers the records of a child from above those of its parents; nothing relies on it.
-            let first = 100_000 * (SHARDS.len() - shard) + position;
-            if self.invoke(shard, first, batch, step) {
+            if self.invoke(shard, first(shard, position), batch, step) {
                 position += batch.len();
             }
         }
@@ -141,6 +167,12 @@ impl World {
         world.account.fail_calls(|_| None);
         for zombie in std::mem::take(&mut world.zombies) {
             drop(world.account.run(zombie));
+        }
+        // What could not be sent yet is sent when a batch comes once more.
+        world.outage = 0;
+        for (shard, records) in stream.iter().enumerate().filter(|(_, records)| !records.is_empty()) {
+            let first = first(shard, records.len() - 1);
+            assert!(world.invoke(shard, first, &records[records.len() - 1..], (1, Fate::Ends, 0, 0)));
         }
         world
     }
@@ -213,9 +245,10 @@ fn stream(split: usize, merged: usize, twice: &[(usize, usize)]) -> [Records; 4]
     stream
 }
 
-/// A reading that was taken when it arrived.
+/// A reading that was taken when it arrived. Each device is of another tenant, so that a batch may have several messages.
 fn timely(reading: &str) -> String {
     let mut reading: Value = serde_json::from_str(reading).expect("a reading is JSON");
+    reading["tenant_id"] = format!("of-{}", reading["device_id"].as_str().expect("a text")).into();
     reading["ts"] = reading["received_at"].clone();
     reading.to_string()
 }

@@ -9,6 +9,7 @@ use serde::{Serialize, Serializer};
 use super::ANOMALY_PREFIX;
 use super::alerts::{Alerts, Message};
 use super::detector::{Assessment, Kind};
+use super::metrics::Counts;
 use super::object;
 use super::outbox::Outbox;
 use super::reading::Reading;
@@ -95,11 +96,16 @@ impl Reporter {
         let key = format!("{ANOMALY_PREFIX}/{hour}/{id}.parquet");
         let place = format!("s3://{}/{key}", self.bucket);
         let messages = alerts.messages(&id, &place, anomalies);
-        Outbox { id, key, object: object::file(anomalies), messages }
+        let (suppressed, dropped) = (alerts.suppressed, 0);
+        let counts = Counts { anomalies: anomalies.len(), alerts: alerts.len(), suppressed, dropped };
+        Outbox { id, key, object: object::file(anomalies), counts, messages }
     }
 
-    /// Writes the object of an outbox.
+    /// Writes the object of an outbox, if it has one.
     pub async fn write(&self, outbox: &Outbox, deadline: SystemTime) -> Result<(), CallError> {
+        if outbox.object.is_empty() {
+            return Ok(());
+        }
         let call = || {
             let body = ByteStream::new(SdkBody::from(outbox.object.as_slice()));
             let put = self.s3.put_object().bucket(&self.bucket).key(&outbox.key);

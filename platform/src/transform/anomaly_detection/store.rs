@@ -1,7 +1,8 @@
 //! The state of a shard as one object in S3, replaced by compare-and-swap.
 //!
-//! A second small object a shard says which outbox was told to its end, where that had alerts: another execution
-//! environment that finds the state would otherwise send them again. It may be lost or late; then alerts come twice.
+//! A second small object a shard says how far an outbox was told, by a hash of what it holds: another execution environment
+//! that finds the state would otherwise write its object again, and send its messages. It may be lost or late, or be of
+//! another outbox; then that is done again.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
@@ -23,8 +24,12 @@ const KEPT_MAX: usize = 4;
 pub(super) struct Loaded {
     pub shard_id: String,
     pub shard: Shard,
-    /// What may not have been told yet: the shard, and its outbox.
-    pub untold: Vec<(String, Outbox)>,
+    /// Messages of the shard's outbox that are settled: sent, or given up.
+    pub settled: usize,
+    /// Whether the state was found: how far its outbox was told is not known then.
+    pub is_found: bool,
+    /// Outboxes of parents, of which that is not known either.
+    pub of_parents: Vec<(String, Outbox)>,
     /// Nothing when there is no object yet.
     etag: Option<String>,
 }
@@ -56,7 +61,7 @@ pub(super) struct Store {
     bucket: String,
     shards: Shards,
     clock: Clock,
-    /// The latest first. Each is at most a cache: S3 is asked whether it is still so. What they have to tell was told.
+    /// The latest first. Each is at most a cache: S3 is asked whether it is still so.
     kept: Mutex<Vec<Loaded>>,
 }
 
@@ -97,9 +102,8 @@ impl Store {
             (Object::Same, None) => Err(CallError::without_answer("S3 knows of a version that was not named").into()),
             (Object::None, _) => self.first(stream, shard_id, deadline).await,
             (Object::Found(body, etag), _) => {
-                let shard = self.parse(shard_id, &body)?;
-                let untold = untold(shard_id, &shard);
-                Ok(Loaded { shard_id: shard_id.to_owned(), shard, untold: untold.into_iter().collect(), etag })
+                let (shard_id, shard) = (shard_id.to_owned(), self.parse(shard_id, &body)?);
+                Ok(Loaded { shard_id, shard, settled: 0, is_found: true, of_parents: Vec::new(), etag })
             }
         }
     }
@@ -107,23 +111,23 @@ impl Store {
     /// The first state of a shard.
     async fn first(&self, stream: &str, shard_id: &str, deadline: SystemTime) -> Result<Loaded, LoadError> {
         let tree = self.shards.of(stream, deadline).await?;
-        let (mut shard, mut all_untold) = (Shard::default(), Vec::new());
+        let (mut shard, mut of_parents) = (Shard::default(), Vec::new());
         let mut walk = tree.walk(shard_id);
         while let Some((parent, hashes)) = walk.next() {
             let Object::Found(body, _) = self.get(&key(&parent), None, deadline).await? else {
                 walk.parents_of(&parent, &hashes);
                 continue;
             };
-            let left = self.parse(&parent, &body)?;
-            // A parent whose last batch was given up may have something to tell.
-            all_untold.extend(untold(&parent, &left));
+            let mut left = self.parse(&parent, &body)?;
+            // A parent whose last batch was given up, or could not send all alerts, has something to tell.
+            of_parents.push((parent.clone(), std::mem::take(&mut left.outbox)));
             let devices = left.devices.len();
             // The names of tenants have no `#`.
             let is_own = |key: &str| key.split_once('#').is_some_and(|(_, device)| hashes.contains(&hash_key(device)));
             shard.take_over(left, SERIES_MAX, is_own);
             tracing::info!(shard_id, parent, devices, "a new shard goes on with what its parent knows");
         }
-        Ok(Loaded { shard_id: shard_id.to_owned(), shard, untold: all_untold, etag: None })
+        Ok(Loaded { shard_id: shard_id.to_owned(), shard, settled: 0, is_found: false, of_parents, etag: None })
     }
 
     /// Reads an object, unless it is of the version `known`.
@@ -174,22 +178,28 @@ impl Store {
         }
     }
 
-    /// Whether this outbox of a shard is known to be told.
-    pub async fn was_told(&self, shard_id: &str, outbox: &Outbox, deadline: SystemTime) -> Result<bool, CallError> {
-        let found = self.get(&told_key(shard_id), None, deadline).await?;
-        Ok(matches!(found, Object::Found(id, _) if id == outbox.id.as_bytes()))
+    /// How many messages of this outbox of a shard are known to be settled; its object is written then. Nothing when
+    /// nothing is known.
+    pub async fn told(&self, of: (&str, &Outbox), deadline: SystemTime) -> Result<Option<usize>, CallError> {
+        let (shard_id, outbox) = of;
+        let Object::Found(text, _) = self.get(&told_key(shard_id), None, deadline).await? else { return Ok(None) };
+        let found = std::str::from_utf8(&text).ok().and_then(|text| text.split_once(' '));
+        let settled = found.filter(|(hash, _)| *hash == outbox.hash()).and_then(|(_, settled)| settled.parse().ok());
+        Ok(settled.filter(|settled| *settled <= outbox.messages.len()))
     }
 
-    /// An outbox of a shard was told.
-    pub async fn told(&self, shard_id: &str, outbox: &Outbox, deadline: SystemTime) -> Result<(), CallError> {
+    /// The object of this outbox of a shard was written, and so many of its messages are settled.
+    pub async fn tell(&self, of: (&str, &Outbox), settled: usize, deadline: SystemTime) -> Result<(), CallError> {
+        let (shard_id, outbox) = of;
+        let text = format!("{} {settled}", outbox.hash());
         let call = || {
-            let body = ByteStream::new(SdkBody::from(outbox.id.as_str()));
+            let body = ByteStream::new(SdkBody::from(text.as_str()));
             self.client.put_object().bucket(&self.bucket).key(told_key(shard_id)).body(body).send()
         };
         self.clock.call_again(deadline, call).await.map(drop)
     }
 
-    /// Keeps a state that is as S3 has it, and whose outbox was told.
+    /// Keeps a state that is as S3 has it, and of whose outbox it is known how far it was told.
     pub fn keep(&self, loaded: Loaded) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if loaded.etag.is_some() {
@@ -203,9 +213,4 @@ impl Store {
         let index = kept.iter().position(|kept| kept.shard_id == shard_id)?;
         Some(kept.remove(index))
     }
-}
-
-/// What a state that was found may still have to tell.
-fn untold(shard_id: &str, shard: &Shard) -> Option<(String, Outbox)> {
-    (!shard.outbox.is_empty()).then(|| (shard_id.to_owned(), shard.outbox.clone()))
 }
