@@ -45,8 +45,9 @@ impl Outputs {
 }
 
 /// Bucket of anomalies, by name: it is the bucket of processed readings, which the Store stage makes. Until it is there, a
-/// batch with an anomaly comes again for as long as its attempts last, some quarter of an hour with 20 (`retry_attempts`); then
-/// Lambda gives it up, and cannot keep it in this bucket either: have the Store stage by then, or no devices before it.
+/// batch with an anomaly comes again for as long as its attempts last, some quarter of an
+/// hour with 20 (`retry_attempts`). Then Lambda gives it up, and cannot keep it in this bucket either: deploy the Store stage
+/// by then, or have no devices before it.
 pub fn anomaly_bucket(naming: Naming<'_>) -> Expr {
     naming.bucket("processed")
 }

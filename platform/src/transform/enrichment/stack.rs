@@ -17,8 +17,9 @@ use crate::transform::streaming;
 pub const STACK: &str = "enrichment";
 
 /// Bucket of the quarantine, by name: it is the bucket of processed readings, which the Store stage makes. Until it is
-/// there, a batch with a refused reading comes again for as long as its attempts last, some quarter of an hour with 20 (`retry_attempts`); then
-/// Lambda gives it up, and cannot keep it in this bucket either: have the Store stage by then, or no devices before it.
+/// there, a batch with a refused reading comes again for as long as its attempts last, some quarter of an
+/// hour with 20 (`retry_attempts`). Then Lambda gives it up, and cannot keep it in this bucket either: deploy the Store stage
+/// by then, or have no devices before it.
 pub fn quarantine_bucket(naming: Naming<'_>) -> Expr {
     naming.bucket("processed")
 }
