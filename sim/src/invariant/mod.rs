@@ -36,7 +36,7 @@ pub use isolation::{Hop, Isolation};
 pub use judgement::judge;
 pub use lake::{LakeFile, LakeReader};
 pub use ledger::{Ledger, Tally};
-pub use quarantine::{Identity, QuarantineReader, Refused};
+pub use quarantine::{QuarantineReader, Refused};
 pub use raw::{RawReader, Whose};
 pub use rule_errors::{RuleError, RuleErrorReader};
 pub use sessions::{SessionLimits, Sessions};

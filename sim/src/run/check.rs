@@ -11,9 +11,9 @@ use super::measure::Latencies;
 use crate::fault::{Faults, Opportunity};
 use crate::fleet::Truth;
 use crate::invariant::{
-    ANOMALIES_TOLD, AnomalyReader, Arrived, AthenaReader, Curated, GivenUp, GivenUpReader, Hop, INTEGRITY, Identity,
-    Isolation, LakeReader, Ledger, QuarantineReader, QueryError, RawReader, Refused, Row, RuleError, RuleErrorReader,
-    Shadowed, Strays, Tally, Violation, Whose, judge,
+    AnomalyReader, Arrived, AthenaReader, Curated, GivenUp, GivenUpReader, Hop, INTEGRITY, Isolation, LakeReader,
+    Ledger, QuarantineReader, QueryError, RawReader, Refused, Row, RuleError, RuleErrorReader, Shadowed, Strays, Tally,
+    Violation, Whose, judge,
 };
 use crate::seam::Logs;
 use crate::world::clock;
@@ -165,7 +165,6 @@ impl Oracles {
         };
         let owed = self.outliers_owed.then_some(&arrived as Arrived<'_>);
         violations.extend(told.violations(truth, owed));
-        violations.extend(left.unseen_by_detection(faults));
         let untold = owed.map_or(0, |arrived| told.untold(truth, arrived).len() as u64);
         let detection = judge(truth, told.each(), self.hardship_end);
         let devices = self.devices.look(truth, shadowed).await?;
@@ -347,31 +346,12 @@ impl Left {
         }
         let poison = faults.poison();
         for given_up in &self.given_up {
-            // What detection gives up is in the table all the same: see below.
+            // What detection gives up is in the table all the same. That it was not judged breaks no promise: an outage that
+            // outlasts the attempts of its mapping explains it.
             let (Some(id), true) = (&given_up.identity, given_up.is_of(enrichment::HANDLER)) else { continue };
             let id = (&*id.tenant_id, &*id.device_id, id.seq);
             ledger.given_up(id, &given_up.condition, poison.is(enrichment::HANDLER, id, &given_up.data));
         }
-    }
-
-    /// The violation by readings that detection gave up without being poison to it: it has judged none of them.
-    fn unseen_by_detection(&self, faults: &Faults) -> Option<Violation> {
-        let poison = faults.poison();
-        let healthy = |given_up: &&GivenUp| {
-            given_up.is_of(anomaly_detection::HANDLER)
-                && given_up.identity.as_ref().is_none_or(|id| {
-                    let id = (&*id.tenant_id, &*id.device_id, id.seq);
-                    !poison.is(anomaly_detection::HANDLER, id, &given_up.data)
-                })
-        };
-        let given_up: Vec<&GivenUp> = self.given_up.iter().filter(healthy).collect();
-        let first = given_up.first()?;
-        let id = |id: &Identity| ReadingId { tenant: id.tenant_id.clone(), device: id.device_id.clone(), seq: id.seq };
-        let reading = first.identity.as_ref().map(id);
-        let named = reading.as_ref().map_or_else(|| "a record without an identity".to_owned(), ToString::to_string);
-        let (count, function, why) = (given_up.len(), &first.function, &first.condition);
-        let message = format!("{count} readings were given up by {function} without being poison: {named} ({why})");
-        Some(Violation { invariant: ANOMALIES_TOLD, message, reading })
     }
 }
 
