@@ -65,7 +65,7 @@ pub const CONSERVATION: Invariant = Invariant {
 /// Readings of one device reach the lake in the order in which it took them.
 pub const ORDER: Invariant = Invariant {
     id: "order",
-    promise: "per device, first deliveries ascend by seq, through the lake's files in order of writing and within each file",
+    promise: "per device, first deliveries ascend by seq, through the lake's files in order of writing and within each file; but a reading whose first copy the rule gave up, because of a fault, may come later",
 };
 
 /// The lake holds nothing that no device sent, and nothing changed.
