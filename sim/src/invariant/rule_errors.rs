@@ -30,6 +30,19 @@ pub struct RuleError {
     pub stored: Time,
 }
 
+/// A message that a rule could not do anything with, and that is no reading.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeftMessage {
+    /// Tenant, by the message's topic.
+    pub tenant: String,
+    /// Device, by the message's topic.
+    pub device: String,
+    /// The bytes that the device sent.
+    pub payload: Vec<u8>,
+    /// When the error action stored it; whole seconds.
+    pub stored: Time,
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Document {
@@ -57,29 +70,35 @@ impl RuleErrorReader {
         RuleErrorReader { prefix: Prefix::new(config, bucket, prefix) }
     }
 
-    /// Every stored message that was a reading.
-    pub async fn read(&self) -> Result<Vec<RuleError>, QueryError> {
-        let mut found = Vec::new();
+    /// Every stored message: those that were readings, and the others.
+    pub async fn read(&self) -> Result<(Vec<RuleError>, Vec<LeftMessage>), QueryError> {
+        let (mut readings, mut others) = (Vec::new(), Vec::new());
         for Listed { key, last_modified } in self.prefix.objects().await? {
             let body = self.prefix.body(&key).await?;
-            found.extend(parse(&body, last_modified).map_err(|why| self.prefix.unreadable(&key, why))?);
+            match parse(&body, last_modified).map_err(|why| self.prefix.unreadable(&key, why))? {
+                Ok(reading) => readings.push(reading),
+                Err(other) => others.push(other),
+            }
         }
-        Ok(found)
+        Ok((readings, others))
     }
 }
 
-/// One stored message; `None` when it was no reading.
-fn parse(body: &[u8], stored: Time) -> Result<Option<RuleError>, String> {
+/// One stored message: a reading, or none.
+fn parse(body: &[u8], stored: Time) -> Result<Result<RuleError, LeftMessage>, String> {
     let document: Document = serde_json::from_slice(body).map_err(|e| e.to_string())?;
     let parts: Vec<&str> = document.topic.split('/').collect();
     let ["tenant", tenant, "device", device, "data"] = parts[..] else {
         return Err(format!("the topic {:?} is not one of readings", document.topic));
     };
     let payload = STANDARD.decode(document.base64_original_payload).map_err(|e| e.to_string())?;
-    let Ok(Reading { seq }) = serde_json::from_slice(&payload) else { return Ok(None) };
+    let (tenant, device) = (tenant.to_owned(), device.to_owned());
+    let Ok(Reading { seq }) = serde_json::from_slice(&payload) else {
+        return Ok(Err(LeftMessage { tenant, device, payload, stored }));
+    };
     let reason =
         document.failures.first().map_or(String::new(), |f| format!("{}: {}", f.failed_action, f.error_message));
-    Ok(Some(RuleError { tenant: tenant.to_owned(), device: device.to_owned(), seq, reason, stored }))
+    Ok(Ok(RuleError { tenant, device, seq, reason, stored }))
 }
 
 #[cfg(test)]
@@ -102,7 +121,9 @@ mod tests {
         let error = parse(&document("tenant/acme/device/pump-1/data", br#"{"seq":4}"#), stored).unwrap().unwrap();
         assert_eq!((error.tenant.as_str(), error.device.as_str(), error.seq), ("acme", "pump-1", 4));
         assert_eq!((error.reason.as_str(), error.stored), ("KinesisAction: Rate exceeded", stored));
-        assert_eq!(parse(&document("tenant/acme/device/pump-1/data", b"temp=21"), stored), Ok(None));
+        let (tenant, device) = ("acme".to_owned(), "pump-1".to_owned());
+        let other = LeftMessage { tenant, device, payload: b"temp=21".to_vec(), stored };
+        assert_eq!(parse(&document("tenant/acme/device/pump-1/data", b"temp=21"), stored), Ok(Err(other)));
         assert!(parse(&document("elsewhere", b"{}"), stored).is_err());
         assert!(parse(b"not a document", stored).is_err());
     }

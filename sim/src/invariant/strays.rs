@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::quarantine::Refused;
+use super::rule_errors::LeftMessage;
 use super::{QUARANTINE, Violation};
 use crate::fleet::{Stray, Truth};
 
@@ -41,6 +42,15 @@ impl<'t> Strays<'t> {
                     self.named.push(format!("{} ({})", String::from_utf8_lossy(&refused.data), refused.reason));
                 }
             }
+        }
+    }
+
+    /// Takes one message that the rule gave up because of a fault: its error action keeps it.
+    pub fn left_at_the_rule(&mut self, message: &LeftMessage) {
+        let device = self.truth.find(&message.tenant, &message.device);
+        let number = device.and_then(|device| self.known.get(&(device, Stray::hash(&message.payload))));
+        if let Some(number) = number {
+            self.found[*number] = true;
         }
     }
 
@@ -99,6 +109,23 @@ mod tests {
             truth.stray_acknowledged(number, Time::from_unix_secs(1));
         }
         truth
+    }
+
+    #[test]
+    fn what_the_rule_gave_up_is_not_owed_to_the_quarantine() {
+        let truth = truth();
+        let mut strays = Strays::new(&truth);
+        assert_eq!(strays.missing(), 1);
+        let left = |device: &str| LeftMessage {
+            tenant: "acme".to_owned(),
+            device: device.to_owned(),
+            payload: PASSED_ON.as_bytes().to_vec(),
+            stored: Time::from_unix_secs(9),
+        };
+        strays.left_at_the_rule(&left("pump-2"));
+        assert_eq!(strays.missing(), 1, "another device's");
+        strays.left_at_the_rule(&left("pump-1"));
+        assert_eq!((strays.missing(), strays.violations()), (0, Vec::new()));
     }
 
     fn refused(payload: &str, device: &str, reason: &str) -> Refused {

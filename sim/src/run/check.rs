@@ -12,8 +12,8 @@ use crate::fault::{Faults, Opportunity};
 use crate::fleet::Truth;
 use crate::invariant::{
     AnomalyReader, Arrived, AthenaReader, Curated, GivenUp, GivenUpReader, Hop, INTEGRITY, Isolation, LakeReader,
-    Ledger, QuarantineReader, QueryError, RawReader, Refused, Row, RuleError, RuleErrorReader, Shadowed, Strays, Tally,
-    Violation, Whose, judge,
+    Ledger, LeftMessage, QuarantineReader, QueryError, RawReader, Refused, Row, RuleError, RuleErrorReader, Shadowed,
+    Strays, Tally, Violation, Whose, judge,
 };
 use crate::seam::Logs;
 use crate::world::clock;
@@ -58,6 +58,9 @@ const RULES_ACTION: Opportunity<'static> = Opportunity {
     index: 0,
     subject: "",
 };
+
+/// A rule tries an action for no longer than this before it gives a message up.
+const RULE_TRIES: Duration = Duration::from_secs(180);
 
 /// S3 tells when an object was written in whole seconds, rounded down.
 const ROUNDING: Duration = Duration::from_secs(1);
@@ -136,9 +139,10 @@ impl Oracles {
         let mut ledger = Ledger::new(truth);
         let conditions = conditions(truth);
         let read = self.read_table(&conditions, &mut ledger, &mut isolation).await?;
-        let strays = self.read_set_aside(truth, &mut ledger, &mut isolation).await?;
+        let mut strays = self.read_set_aside(truth, &mut ledger, &mut isolation).await?;
         let left = self.read_left(&mut isolation).await?;
         left.tell(&mut ledger, faults);
+        left.explained(faults).for_each(|message| strays.left_at_the_rule(message));
         let after = self.rows().await?;
         let mut violations = ledger.content_violations();
         violations.extend(strays.violations());
@@ -258,7 +262,8 @@ impl Oracles {
 
     /// Reads what failed for good.
     async fn read_left(&self, isolation: &mut Isolation<'_>) -> Result<Left, QueryError> {
-        let left = Left { at_the_rule: self.rule_errors.read().await?, given_up: self.given_up.read().await? };
+        let (at_the_rule, messages) = self.rule_errors.read().await?;
+        let left = Left { at_the_rule, messages, given_up: self.given_up.read().await? };
         for error in &left.at_the_rule {
             isolation.seen(Hop::Object, &error.tenant, &error.device, Some(error.seq));
         }
@@ -333,11 +338,21 @@ impl Oracles {
 struct Left {
     /// What the rule's error action stored.
     at_the_rule: Vec<RuleError>,
+    /// The same of messages that are no readings.
+    messages: Vec<LeftMessage>,
     /// What functions gave up.
     given_up: Vec<GivenUp>,
 }
 
 impl Left {
+    /// The messages that are no readings, and that the rule gave up because of a fault.
+    fn explained(&self, faults: &Faults) -> impl Iterator<Item = &LeftMessage> {
+        self.messages.iter().filter(|message| {
+            let from = Time::from_unix_secs(message.stored.unix_secs().saturating_sub(RULE_TRIES.as_secs()));
+            faults.explain(&RULES_ACTION, from, message.stored + ROUNDING)
+        })
+    }
+
     /// Tells a ledger of it.
     fn tell(&self, ledger: &mut Ledger<'_>, faults: &Faults) {
         for error in &self.at_the_rule {
