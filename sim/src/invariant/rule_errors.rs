@@ -30,7 +30,7 @@ pub struct RuleError {
     pub stored: Time,
 }
 
-/// A message that a rule could not do anything with, and that is no reading.
+/// A message that a rule could not do anything with, by its bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeftMessage {
     /// Tenant, by the message's topic.
@@ -70,22 +70,21 @@ impl RuleErrorReader {
         RuleErrorReader { prefix: Prefix::new(config, bucket, prefix) }
     }
 
-    /// Every stored message: those that were readings, and the others.
+    /// Every stored message: as readings, where they say a sequence number, and all of them by their bytes.
     pub async fn read(&self) -> Result<(Vec<RuleError>, Vec<LeftMessage>), QueryError> {
         let (mut readings, mut others) = (Vec::new(), Vec::new());
         for Listed { key, last_modified } in self.prefix.objects().await? {
             let body = self.prefix.body(&key).await?;
-            match parse(&body, last_modified).map_err(|why| self.prefix.unreadable(&key, why))? {
-                Ok(reading) => readings.push(reading),
-                Err(other) => others.push(other),
-            }
+            let (message, reading) = parse(&body, last_modified).map_err(|why| self.prefix.unreadable(&key, why))?;
+            others.push(message);
+            readings.extend(reading);
         }
         Ok((readings, others))
     }
 }
 
-/// One stored message: a reading, or none.
-fn parse(body: &[u8], stored: Time) -> Result<Result<RuleError, LeftMessage>, String> {
+/// One stored message, and the reading that it may be.
+fn parse(body: &[u8], stored: Time) -> Result<(LeftMessage, Option<RuleError>), String> {
     let document: Document = serde_json::from_slice(body).map_err(|e| e.to_string())?;
     let parts: Vec<&str> = document.topic.split('/').collect();
     let ["tenant", tenant, "device", device, "data"] = parts[..] else {
@@ -93,12 +92,12 @@ fn parse(body: &[u8], stored: Time) -> Result<Result<RuleError, LeftMessage>, St
     };
     let payload = STANDARD.decode(document.base64_original_payload).map_err(|e| e.to_string())?;
     let (tenant, device) = (tenant.to_owned(), device.to_owned());
-    let Ok(Reading { seq }) = serde_json::from_slice(&payload) else {
-        return Ok(Err(LeftMessage { tenant, device, payload, stored }));
-    };
+    let reading = serde_json::from_slice(&payload);
+    let message = LeftMessage { tenant: tenant.clone(), device: device.clone(), payload, stored };
+    let Ok(Reading { seq }) = reading else { return Ok((message, None)) };
     let reason =
         document.failures.first().map_or(String::new(), |f| format!("{}: {}", f.failed_action, f.error_message));
-    Ok(Ok(RuleError { tenant, device, seq, reason, stored }))
+    Ok((message, Some(RuleError { tenant, device, seq, reason, stored })))
 }
 
 #[cfg(test)]
@@ -118,12 +117,12 @@ mod tests {
     #[test]
     fn a_stored_message_is_known_by_its_topic_and_its_payload() {
         let stored = Time::from_unix_secs(7);
-        let error = parse(&document("tenant/acme/device/pump-1/data", br#"{"seq":4}"#), stored).unwrap().unwrap();
+        let error = parse(&document("tenant/acme/device/pump-1/data", br#"{"seq":4}"#), stored).unwrap().1.unwrap();
         assert_eq!((error.tenant.as_str(), error.device.as_str(), error.seq), ("acme", "pump-1", 4));
         assert_eq!((error.reason.as_str(), error.stored), ("KinesisAction: Rate exceeded", stored));
         let (tenant, device) = ("acme".to_owned(), "pump-1".to_owned());
         let other = LeftMessage { tenant, device, payload: b"temp=21".to_vec(), stored };
-        assert_eq!(parse(&document("tenant/acme/device/pump-1/data", b"temp=21"), stored), Ok(Err(other)));
+        assert_eq!(parse(&document("tenant/acme/device/pump-1/data", b"temp=21"), stored), Ok((other, None)));
         assert!(parse(&document("elsewhere", b"{}"), stored).is_err());
         assert!(parse(b"not a document", stored).is_err());
     }

@@ -338,14 +338,14 @@ impl Oracles {
 struct Left {
     /// What the rule's error action stored.
     at_the_rule: Vec<RuleError>,
-    /// The same of messages that are no readings.
+    /// All that it stored, by their bytes.
     messages: Vec<LeftMessage>,
     /// What functions gave up.
     given_up: Vec<GivenUp>,
 }
 
 impl Left {
-    /// The messages that are no readings, and that the rule gave up because of a fault.
+    /// The messages that the rule gave up because of a fault.
     fn explained(&self, faults: &Faults) -> impl Iterator<Item = &LeftMessage> {
         self.messages.iter().filter(|message| {
             let from = Time::from_unix_secs(message.stored.unix_secs().saturating_sub(RULE_TRIES.as_secs()));
