@@ -258,7 +258,7 @@ impl Account {
 
     /// Answers one HTTP request to any service. An answer that comes later, as [`Effect::Answer`], has
     /// [`Deferred`](super::core::Deferred) among the extensions of the response; a body that goes on has
-    /// [`EventStream`](super::core::EventStream).
+    /// [`EventStream`].
     pub fn http(&mut self, now: Time, request: Request<Bytes>) -> Response<Bytes> {
         let (service, response) = self.answer(now, &request);
         let operation =
