@@ -9,27 +9,15 @@ use aws_sdk_cloudformation::types::{
     Capability, ChangeAction, ChangeSetType, ChangeSource, OnFailure, Parameter, Replacement, ResourceStatus,
     StackStatus, Tag,
 };
-use sim::cloud::account::Account;
-use sim::cloud::core::Principal;
-use sim::cloud::front::Credential;
 use sim::seam::{Cloud, sdk_config};
 use sim::world::clock;
 use sim::world::runtime::simulate;
 use sim::world::seed::Seed;
 use sim::world::time::Time;
-use sim::world::trace::Trace;
+
+use crate::support::account;
 
 const LIMIT: Duration = Duration::from_secs(600);
-
-fn credential() -> Credential {
-    Credential {
-        access_key_id: "ASIATEST".to_owned(),
-        secret_access_key: "secret of the tester".to_owned(),
-        session_token: Some("session of the tester".to_owned()),
-        expires: None,
-        principal: Principal::new("arn:aws:iam::123456789012:root"),
-    }
-}
 
 /// Runs `test` against an empty account.
 fn with_account<T, F>(test: impl FnOnce(Client) -> F + Send + 'static) -> T
@@ -39,11 +27,10 @@ where
 {
     let seed = Seed::root(13);
     simulate(seed, Time::from_unix_secs(1_772_323_200), move || async move {
-        let mut account = Account::new("eu-west-1", seed, Trace::new());
-        account.add_credential(credential());
+        let (account, root) = account(seed);
         let cloud = Cloud::new(account, seed);
         cloud.spawn_pump(&madsim::runtime::Handle::current().create_node().name("aws").build());
-        test(Client::new(&sdk_config(&cloud, &credential()))).await
+        test(Client::new(&sdk_config(&cloud, &root))).await
     })
 }
 

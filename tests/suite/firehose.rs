@@ -8,16 +8,15 @@ use aws_sdk_firehose::types::{
     BufferingHints, CompressionFormat, DeliveryStreamStatus, DeliveryStreamType, ExtendedS3DestinationConfiguration,
     Record,
 };
-use sim::cloud::account::Account;
 use sim::cloud::cloudformation::create_stack;
-use sim::cloud::core::{AwsError, Disturb, Disturbance, Point, Principal};
-use sim::cloud::front::Credential;
+use sim::cloud::core::{AwsError, Disturb, Disturbance, Point};
 use sim::seam::{Cloud, sdk_config};
 use sim::world::clock;
 use sim::world::runtime::simulate;
 use sim::world::seed::Seed;
 use sim::world::time::Time;
-use sim::world::trace::Trace;
+
+use crate::support::account;
 
 const TEMPLATE: &str = r#"{"Resources": {
     "Lake": {"Type": "AWS::S3::Bucket", "Properties": {"BucketName": "lake"}},
@@ -59,22 +58,14 @@ impl Disturb for LostAnswer {
 fn delivered(loses: bool) -> Vec<(String, String)> {
     let seed = Seed::root(7);
     simulate(seed, Time::from_unix_secs(1_772_323_200), move || async move {
-        let credential = Credential {
-            access_key_id: "ASIATEST".to_owned(),
-            secret_access_key: "secret".to_owned(),
-            session_token: Some("session".to_owned()),
-            expires: None,
-            principal: Principal::new("arn:aws:iam::123456789012:root"),
-        };
-        let mut account = Account::new("eu-west-1", seed, Trace::new());
-        account.add_credential(credential.clone());
+        let (mut account, root) = account(seed);
         create_stack(&mut account, clock::now(), "test", TEMPLATE).unwrap_or_else(|e| panic!("{e}"));
         if loses {
             account.set_disturb(Box::new(LostAnswer { struck: false }));
         }
         let cloud = Cloud::new(account, seed);
         cloud.spawn_pump(&madsim::runtime::Handle::current().create_node().name("aws").build());
-        let config = sdk_config(&cloud, &credential);
+        let config = sdk_config(&cloud, &root);
         let firehose = aws_sdk_firehose::Client::new(&config);
         let destination = ExtendedS3DestinationConfiguration::builder()
             .role_arn("arn:aws:iam::123456789012:role/deliver")

@@ -14,14 +14,15 @@ use serde_json::Value;
 use sim::cloud::account::Account;
 use sim::cloud::cloudformation::create_stack;
 use sim::cloud::core::ports::{Objects as _, Streams as _};
-use sim::cloud::core::{Effect, Principal};
-use sim::cloud::front::Credential;
+use sim::cloud::core::Effect;
 use sim::seam::{Cloud, sdk_config};
 use sim::world::clock;
 use sim::world::runtime::simulate;
 use sim::world::seed::Seed;
 use sim::world::time::Time;
 use sim::world::trace::Trace;
+
+use crate::support;
 
 const START: Time = Time::from_unix_secs(1_772_323_200);
 
@@ -64,19 +65,11 @@ where
 {
     let seed = Seed::root(12);
     simulate(seed, START, move || async move {
-        let credential = Credential {
-            access_key_id: "ASIATEST".to_owned(),
-            secret_access_key: "secret".to_owned(),
-            session_token: Some("session".to_owned()),
-            expires: None,
-            principal: Principal::new("arn:aws:iam::123456789012:root"),
-        };
-        let mut account = Account::new("eu-west-1", seed, Trace::new());
-        account.add_credential(credential.clone());
+        let (mut account, root) = support::account(seed);
         create_stack(&mut account, clock::now(), "test", STREAM).unwrap_or_else(|e| panic!("{e}"));
         let cloud = Cloud::new(account, seed);
         cloud.spawn_pump(&madsim::runtime::Handle::current().create_node().name("aws").build());
-        test(aws_sdk_kinesis::Client::new(&sdk_config(&cloud, &credential))).await
+        test(aws_sdk_kinesis::Client::new(&sdk_config(&cloud, &root))).await
     })
 }
 

@@ -3,8 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use record::Summary;
+use sim::cloud::account::Account;
+use sim::cloud::core::Principal;
+use sim::cloud::front::Credential;
 use sim::run::{Harness, RunOptions, run_with};
 use sim::scenario::{Overrides, Scenario};
+use sim::world::seed::Seed;
+use sim::world::trace::Trace;
 
 /// The repository.
 pub fn root() -> PathBuf {
@@ -31,4 +36,18 @@ pub fn summary_with(scenario: &Scenario, seed: u64, harness: Harness) -> Summary
 /// Runs a scenario with a seed.
 pub fn summary(scenario: &Scenario, seed: u64) -> Summary {
     summary_with(scenario, seed, Harness::default())
+}
+
+/// An account with nothing in it, in eu-west-1, and the credential of its root user, who may do everything.
+pub fn account(seed: Seed) -> (Account, Credential) {
+    let root = Credential {
+        access_key_id: "ASIATEST".to_owned(),
+        secret_access_key: "secret".to_owned(),
+        session_token: Some("session".to_owned()),
+        expires: None,
+        principal: Principal::new("arn:aws:iam::123456789012:root"),
+    };
+    let mut account = Account::new("eu-west-1", seed, Trace::new());
+    account.add_credential(root.clone());
+    (account, root)
 }

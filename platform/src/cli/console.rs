@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::time::SystemTime;
 
 use aws_smithy_types::date_time::{DateTime, Format};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use platform::deploy::{Approver, ChangeSet, Destruction, Event, News, Replacement, Reporter, Stage, Step};
 
 use super::Failed;
@@ -44,6 +45,17 @@ pub(super) fn say(line: fmt::Arguments<'_>) {
     let _ = writeln!(io::stdout(), "{line}");
     #[cfg(test)]
     println!("{line}");
+}
+
+/// A progress bar over so many of something, on the standard error, where that is a terminal. It counts itself as far as
+/// `before`; `counts` says what stands after the bar, in the template language of `indicatif`.
+pub(super) fn bar(length: usize, before: usize, counts: &str) -> ProgressBar {
+    let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+    let bar = ProgressBar::with_draw_target(Some(number(length)), ProgressDrawTarget::stderr());
+    let style = ProgressStyle::with_template(&format!("{{bar:40}} {{pos}}/{{len}} {counts} {{msg}}"));
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar.set_position(number(before));
+    bar
 }
 
 impl Reporter for Console {

@@ -6,11 +6,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::ProgressBar;
 use platform::enrolment::{self, Claim, EnrolError, Outcome, Progress, Request};
 use serde_json::{Value, json};
 
-use super::console::{Questions, say, tell};
+use super::console::{self, Questions, say, tell};
 use super::{Failed, Source, StatusFormat, connection};
 
 /// So many failures are shown; the report has them all.
@@ -291,12 +291,7 @@ struct Bar {
 
 impl Progress for Bar {
     fn begin(&mut self, devices: usize, before: usize) {
-        let length = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
-        let bar = ProgressBar::with_draw_target(Some(length(devices)), ProgressDrawTarget::stderr());
-        let style = ProgressStyle::with_template("{bar:40} {pos}/{len} devices, {per_sec}, {eta} left {msg}");
-        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-        bar.set_position(length(before));
-        self.bar = Some(bar);
+        self.bar = Some(console::bar(devices, before, "devices, {per_sec}, {eta} left"));
     }
 
     fn step(&mut self, _: &str, failure: Option<&str>) {

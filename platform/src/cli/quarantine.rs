@@ -3,13 +3,13 @@
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::ProgressBar;
 use platform::transform::enrichment::replay::{
     self, Filter, Group, Listing, Problem, Progress, ReplayError, Replayed, Request, Shown,
 };
 use serde_json::{Value, json};
 
-use super::console::{say, tell};
+use super::console::{self, say, tell};
 use super::{Failed, Source, StatusFormat, connection};
 
 /// So many problems are shown.
@@ -264,11 +264,7 @@ struct Bar {
 
 impl Progress for Bar {
     fn begin(&mut self, objects: usize) {
-        let length = u64::try_from(objects).unwrap_or(u64::MAX);
-        let bar = ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::stderr());
-        let style = ProgressStyle::with_template("{bar:40} {pos}/{len} objects, {eta} left {msg}");
-        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-        self.bar = Some(bar);
+        self.bar = Some(console::bar(objects, 0, "objects, {eta} left"));
     }
 
     fn step(&mut self, replayed: usize) {

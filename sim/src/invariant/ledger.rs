@@ -148,13 +148,14 @@ impl<'t> Ledger<'t> {
         true
     }
 
-    /// Takes one reading that the rule's error action stored. `explained`: whether a fault may have made its action fail
+    /// Takes one message that the rule's error action stored. `explained`: whether a fault may have made its action fail
     /// between the reading's publication and now; it is asked for readings that were published.
     pub fn rule_error(&mut self, error: &RuleError, explained: impl FnOnce(&Recorded) -> bool) {
         let index = self.truth.find(&error.tenant, &error.device);
-        let Some((index, reading)) = index.and_then(|i| Some((i, self.truth.reading(i, error.seq)?))) else { return };
+        let Some((index, seq)) = index.zip(error.seq) else { return };
+        let Some(reading) = self.truth.reading(index, seq) else { return };
         let explained = explained(&reading);
-        let entry = self.rule_errors.entry((index, error.seq));
+        let entry = self.rule_errors.entry((index, seq));
         entry.and_modify(|(_, known)| *known &= explained).or_insert_with(|| (error.reason.clone(), explained));
     }
 
@@ -410,7 +411,8 @@ mod tests {
         RuleError {
             tenant: "acme".to_owned(),
             device: device.to_owned(),
-            seq,
+            seq: Some(seq),
+            payload: Vec::new(),
             reason: "KinesisAction".to_owned(),
             stored: Time::from_unix_secs(1_060),
         }

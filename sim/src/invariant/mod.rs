@@ -38,7 +38,7 @@ pub use lake::{LakeFile, LakeReader};
 pub use ledger::{Ledger, Tally};
 pub use quarantine::{QuarantineReader, Refused};
 pub use raw::{RawReader, Whose};
-pub use rule_errors::{LeftMessage, RuleError, RuleErrorReader};
+pub use rule_errors::{RuleError, RuleErrorReader};
 pub use sessions::{SessionLimits, Sessions};
 pub use shadows::{Convergence, ShadowReader, Shadowed};
 pub use strays::Strays;

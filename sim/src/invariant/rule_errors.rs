@@ -22,23 +22,12 @@ pub struct RuleError {
     pub tenant: String,
     /// Device, by the message's topic.
     pub device: String,
-    /// Sequence number of the reading.
-    pub seq: u64,
-    /// Why the action failed.
-    pub reason: String,
-    /// When the error action stored it; whole seconds.
-    pub stored: Time,
-}
-
-/// A message that a rule could not do anything with, by its bytes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LeftMessage {
-    /// Tenant, by the message's topic.
-    pub tenant: String,
-    /// Device, by the message's topic.
-    pub device: String,
+    /// Sequence number of the reading, where the message is one.
+    pub seq: Option<u64>,
     /// The bytes that the device sent.
     pub payload: Vec<u8>,
+    /// Why the action failed.
+    pub reason: String,
     /// When the error action stored it; whole seconds.
     pub stored: Time,
 }
@@ -70,34 +59,28 @@ impl RuleErrorReader {
         RuleErrorReader { prefix: Prefix::new(config, bucket, prefix) }
     }
 
-    /// Every stored message: as readings, where they say a sequence number, and all of them by their bytes.
-    pub async fn read(&self) -> Result<(Vec<RuleError>, Vec<LeftMessage>), QueryError> {
-        let (mut readings, mut others) = (Vec::new(), Vec::new());
+    /// Every stored message.
+    pub async fn read(&self) -> Result<Vec<RuleError>, QueryError> {
+        let mut errors = Vec::new();
         for Listed { key, last_modified } in self.prefix.objects().await? {
             let body = self.prefix.body(&key).await?;
-            let (message, reading) = parse(&body, last_modified).map_err(|why| self.prefix.unreadable(&key, why))?;
-            others.push(message);
-            readings.extend(reading);
+            errors.push(parse(&body, last_modified).map_err(|why| self.prefix.unreadable(&key, why))?);
         }
-        Ok((readings, others))
+        Ok(errors)
     }
 }
 
-/// One stored message, and the reading that it may be.
-fn parse(body: &[u8], stored: Time) -> Result<(LeftMessage, Option<RuleError>), String> {
+fn parse(body: &[u8], stored: Time) -> Result<RuleError, String> {
     let document: Document = serde_json::from_slice(body).map_err(|e| e.to_string())?;
     let parts: Vec<&str> = document.topic.split('/').collect();
     let ["tenant", tenant, "device", device, "data"] = parts[..] else {
         return Err(format!("the topic {:?} is not one of readings", document.topic));
     };
     let payload = STANDARD.decode(document.base64_original_payload).map_err(|e| e.to_string())?;
-    let (tenant, device) = (tenant.to_owned(), device.to_owned());
-    let reading = serde_json::from_slice(&payload);
-    let message = LeftMessage { tenant: tenant.clone(), device: device.clone(), payload, stored };
-    let Ok(Reading { seq }) = reading else { return Ok((message, None)) };
+    let seq = serde_json::from_slice(&payload).ok().map(|Reading { seq }| seq);
     let reason =
         document.failures.first().map_or(String::new(), |f| format!("{}: {}", f.failed_action, f.error_message));
-    Ok((message, Some(RuleError { tenant, device, seq, reason, stored })))
+    Ok(RuleError { tenant: tenant.to_owned(), device: device.to_owned(), seq, payload, reason, stored })
 }
 
 #[cfg(test)]
@@ -117,12 +100,17 @@ mod tests {
     #[test]
     fn a_stored_message_is_known_by_its_topic_and_its_payload() {
         let stored = Time::from_unix_secs(7);
-        let error = parse(&document("tenant/acme/device/pump-1/data", br#"{"seq":4}"#), stored).unwrap().1.unwrap();
-        assert_eq!((error.tenant.as_str(), error.device.as_str(), error.seq), ("acme", "pump-1", 4));
-        assert_eq!((error.reason.as_str(), error.stored), ("KinesisAction: Rate exceeded", stored));
-        let (tenant, device) = ("acme".to_owned(), "pump-1".to_owned());
-        let other = LeftMessage { tenant, device, payload: b"temp=21".to_vec(), stored };
-        assert_eq!(parse(&document("tenant/acme/device/pump-1/data", b"temp=21"), stored), Ok((other, None)));
+        for (payload, seq) in [(br#"{"seq":4}"#.as_slice(), Some(4)), (b"temp=21", None)] {
+            let expected = RuleError {
+                tenant: "acme".to_owned(),
+                device: "pump-1".to_owned(),
+                seq,
+                payload: payload.to_vec(),
+                reason: "KinesisAction: Rate exceeded".to_owned(),
+                stored,
+            };
+            assert_eq!(parse(&document("tenant/acme/device/pump-1/data", payload), stored), Ok(expected));
+        }
         assert!(parse(&document("elsewhere", b"{}"), stored).is_err());
         assert!(parse(b"not a document", stored).is_err());
     }

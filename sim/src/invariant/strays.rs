@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::quarantine::Refused;
-use super::rule_errors::LeftMessage;
+use super::rule_errors::RuleError;
 use super::{QUARANTINE, Violation};
 use crate::fleet::{Stray, Truth};
 
@@ -46,7 +46,7 @@ impl<'t> Strays<'t> {
     }
 
     /// Takes one message that the rule gave up because of a fault: its error action keeps it.
-    pub fn left_at_the_rule(&mut self, message: &LeftMessage) {
+    pub fn left_at_the_rule(&mut self, message: &RuleError) {
         let device = self.truth.find(&message.tenant, &message.device);
         let number = device.and_then(|device| self.known.get(&(device, Stray::hash(&message.payload))));
         if let Some(number) = number {
@@ -116,10 +116,12 @@ mod tests {
         let truth = truth();
         let mut strays = Strays::new(&truth);
         assert_eq!(strays.missing(), 1);
-        let left = |device: &str| LeftMessage {
+        let left = |device: &str| RuleError {
             tenant: "acme".to_owned(),
             device: device.to_owned(),
+            seq: None,
             payload: PASSED_ON.as_bytes().to_vec(),
+            reason: "KinesisAction".to_owned(),
             stored: Time::from_unix_secs(9),
         };
         strays.left_at_the_rule(&left("pump-2"));

@@ -12,7 +12,7 @@ use crate::fault::{Faults, Opportunity};
 use crate::fleet::Truth;
 use crate::invariant::{
     AnomalyReader, Arrived, AthenaReader, Curated, GivenUp, GivenUpReader, Hop, INTEGRITY, Isolation, LakeReader,
-    Ledger, LeftMessage, QuarantineReader, QueryError, RawReader, Refused, Row, RuleError, RuleErrorReader, Shadowed,
+    Ledger, QuarantineReader, QueryError, RawReader, Refused, Row, RuleError, RuleErrorReader, Shadowed,
     Strays, Tally, Violation, Whose, judge,
 };
 use crate::seam::Logs;
@@ -262,10 +262,9 @@ impl Oracles {
 
     /// Reads what failed for good.
     async fn read_left(&self, isolation: &mut Isolation<'_>) -> Result<Left, QueryError> {
-        let (at_the_rule, messages) = self.rule_errors.read().await?;
-        let left = Left { at_the_rule, messages, given_up: self.given_up.read().await? };
-        for error in &left.at_the_rule {
-            isolation.seen(Hop::Object, &error.tenant, &error.device, Some(error.seq));
+        let left = Left { at_the_rule: self.rule_errors.read().await?, given_up: self.given_up.read().await? };
+        for error in left.at_the_rule.iter().filter(|error| error.seq.is_some()) {
+            isolation.seen(Hop::Object, &error.tenant, &error.device, error.seq);
         }
         for given_up in &left.given_up {
             let Some(id) = &given_up.identity else { continue };
@@ -338,16 +337,14 @@ impl Oracles {
 struct Left {
     /// What the rule's error action stored.
     at_the_rule: Vec<RuleError>,
-    /// All that it stored, by their bytes.
-    messages: Vec<LeftMessage>,
     /// What functions gave up.
     given_up: Vec<GivenUp>,
 }
 
 impl Left {
     /// The messages that the rule gave up because of a fault.
-    fn explained(&self, faults: &Faults) -> impl Iterator<Item = &LeftMessage> {
-        self.messages.iter().filter(|message| {
+    fn explained(&self, faults: &Faults) -> impl Iterator<Item = &RuleError> {
+        self.at_the_rule.iter().filter(|message| {
             let from = Time::from_unix_secs(message.stored.unix_secs().saturating_sub(RULE_TRIES.as_secs()));
             faults.explain(&RULES_ACTION, from, message.stored + ROUNDING)
         })
