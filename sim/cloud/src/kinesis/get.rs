@@ -113,10 +113,12 @@ impl Kinesis {
         let missing = || shard_not_found(shard_id, stream, &cx.account.id);
         let stream = self.find(stream).ok_or_else(missing)?;
         let shard = &stream.shards[stream.known_index(shard_id).ok_or_else(missing)?];
+        // A log forgets by whole segments: its first record may be too old to be read.
+        let since = |time: Time| shard.log.first_since(time.max(stream.cutoff(cx.now))).max(shard.log.first());
         let offset = match start {
-            StartingPosition::TrimHorizon => shard.log.first(),
+            StartingPosition::TrimHorizon => since(Time::EPOCH),
             StartingPosition::Latest => shard.log.end(),
-            StartingPosition::AtTimestamp(time) => shard.log.first_since(time),
+            StartingPosition::AtTimestamp(time) => since(time),
         };
         Ok(ShardCursor { stream: stream.name.clone(), shard_id: shard.id.clone(), offset })
     }
@@ -135,8 +137,9 @@ impl Kinesis {
         let index = stream.known_index(&cursor.shard_id).ok_or_else(missing)?;
         let room = Room { records: limit.min(quotas.read_records_max), bytes: quotas.read_bytes_max };
         let Read { records, next, millis_behind_latest, at_end, .. } = read(cx, stream, index, cursor.offset, room)?;
+        let first = next - records.len() as u64;
         let next = (!at_end).then(|| ShardCursor { offset: next, ..cursor.clone() });
-        Ok(ReadBatch { records, next, millis_behind_latest })
+        Ok(ReadBatch { records, first, next, millis_behind_latest })
     }
 }
 
