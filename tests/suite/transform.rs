@@ -61,9 +61,12 @@ fn each_poisoned_reading_is_kept_and_no_other(seen: &Summary) {
     assert_eq!(kept, poisoned + seen.faults["poison-to-detection"], "nothing else was given up");
 }
 
-/// Keeps what the raw stream does: seconds after the start, what, and the partition key.
+/// Instant in seconds, what happened, and the partition key.
+type Happened = (f64, &'static str, String);
+
+/// Keeps what the raw stream does.
 #[derive(Clone, Default)]
-struct RawStream(Arc<Mutex<Vec<(f64, &'static str, String)>>>);
+struct RawStream(Arc<Mutex<Vec<Happened>>>);
 
 impl EventSink for RawStream {
     fn push(&mut self, event: Event) {
@@ -96,9 +99,9 @@ fn no_split_helps_one_hot_device_and_the_others_do_not_starve() {
         assert!(of_hot > 200, "seed {seed}: {of_hot} puts of {hot} are refused after the split");
         assert!(of_hot * 10 > refused.len() * 8, "seed {seed}: {of_hot} of {} refusals are of {hot}", refused.len());
         for (key, at) in puts.iter().filter(|(key, _)| **key != hot) {
-            // Each publishes every 5 s.
+            // Each publishes every 5 s: at most two readings of it are late at once.
             let longest = at.windows(2).map(|pair| pair[1] - pair[0]).fold(0.0, f64::max);
-            assert!(longest < 10.0, "seed {seed}: nothing of {key} came for {longest} s");
+            assert!(longest < 15.0, "seed {seed}: nothing of {key} came for {longest} s");
         }
     }
 }

@@ -24,8 +24,7 @@
 //! gone at once. `UpdateShardCount` splits all shards at the borders of the new ones at the same time and then merges what
 //! lies between; which short-lived shards AWS makes is not published. The 2 MiB/s are a bucket of one second: an answer that
 //! exceeds it empties it and blocks the shard's readers for bytes / 2 MiB/s. An answer is never empty while there are
-//! records to read. `PutRecords` answers 200 even when every record is throttled, and takes records in the order of the
-//! request. `GetShardIterator` of consumers inside the account is counted, not limited. An answer of KMS holds for five
+//! records to read. `PutRecords` takes records in the order of the request. `GetShardIterator` of consumers inside the account is counted, not limited. An answer of KMS holds for five
 //! minutes for each caller. Who starts encryption must be allowed `kms:GenerateDataKey`, which AWS does not document. Metrics
 //! are sums over the account: CloudWatch's statistics and dimensions, and latencies, are not kept; a shard's own metrics are.
 //!

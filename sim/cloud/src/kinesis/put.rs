@@ -145,7 +145,9 @@ impl Kinesis {
         Ok(out)
     }
 
-    /// `PutRecords`: each record is accepted or refused by itself, in the order of the request.
+    /// `PutRecords`: each record is accepted or refused by itself, in the order of the request. A call all of whose records
+    /// are throttled is answered like one of which some are: AWS was seen to do so (awslabs/amazon-kinesis-agent, issue
+    /// 29: 500 of 500 records failed in an answer that the agent calls a partial success).
     pub(super) fn put_records_call(&mut self, cx: &mut Cx<'_>, body: &[u8]) -> Result<Vec<u8>, AwsError> {
         let input: PutRecordsInput<'_> = parse("PutRecords", body)?;
         let quotas = self.quotas(cx);
