@@ -336,7 +336,9 @@ fn two_runs_are_compared_event_by_event() {
     changed.set_wall_clock(99.0, None);
     assert_eq!(compared(&(path.clone(), changed.clone())), None, "wall time may differ");
     changed.delivered += 1;
-    assert!(compared(&(path, changed)).unwrap().contains("delivered: 12000 and 12001"));
+    assert!(compared(&(path, changed.clone())).unwrap().contains("delivered: 12000 and 12001"));
+    let text = verify::of_keeping(&summary, &changed);
+    assert!(text.contains("keeping events changes the run") && text.contains("delivered: 12000 and 12001"), "{text}");
 }
 
 #[test]
