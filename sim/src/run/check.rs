@@ -12,8 +12,8 @@ use crate::fault::{Faults, Opportunity};
 use crate::fleet::Truth;
 use crate::invariant::{
     AnomalyReader, Arrived, AthenaReader, Curated, GivenUp, GivenUpReader, Hop, INTEGRITY, Isolation, LakeReader,
-    Ledger, QuarantineReader, QueryError, RawReader, Refused, Row, RuleError, RuleErrorReader, Shadowed,
-    Strays, Tally, Violation, Whose, judge,
+    Ledger, QuarantineReader, QueryError, RawReader, Refused, Row, RuleError, RuleErrorReader, Shadowed, Strays, Tally,
+    Violation, Whose, judge,
 };
 use crate::seam::Logs;
 use crate::world::clock;

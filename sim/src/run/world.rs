@@ -404,7 +404,7 @@ fn oracles(
         athena: AthenaReader::new(config, &deployed.workgroup, &deployed.database),
         lake: LakeReader::new(config, &deployed.processed_bucket, &format!("{PROCESSED_TABLE}/")),
         quarantine: QuarantineReader::new(config, &deployed.processed_bucket, "quarantine/"),
-        rule_errors: RuleErrorReader::new(config, &deployed.raw_bucket, "rule-errors/readings/"),
+        rule_errors: RuleErrorReader::new(config, &deployed.rule_errors_bucket, "rule-errors/readings/"),
         // Lambda decides the beginning of the names.
         given_up: GivenUpReader::new(config, &deployed.processed_bucket, "aws/lambda/"),
         anomalies: AnomalyReader::new(config, &deployed.processed_bucket, "anomalies/"),

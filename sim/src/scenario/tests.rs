@@ -948,6 +948,7 @@ fn all_scenario_files_of_the_repository_are_valid() {
         "shadow-rollout",
         "smoke",
         "swarm",
+        "swarm-gold",
         "twins",
         "hostile-device",
         "unruly-devices",

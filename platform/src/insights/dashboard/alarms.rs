@@ -46,7 +46,7 @@ pub(super) fn add(template: &mut Template, settings: &Settings, topic: Expr) -> 
 fn of_ingest(alarms: &mut Alarms<'_>, naming: Naming<'_>) {
     alarms.add(
         "readings-rule-failure",
-        "Readings could not be put into the raw stream. They lie below rule-errors/readings/ of the raw bucket.",
+        "Readings could not be put into the raw stream. They lie below rule-errors/readings/ of the bucket of rule errors.",
         rule(naming, Some("Kinesis"), "Failure"),
         ONCE,
     );
