@@ -17,7 +17,7 @@ fn run(folder: &std::path::Path, change: impl Fn(&mut Summary)) -> RunReader {
             ("fleet", "acknowledged", minute * 590),
             ("kinesis", "PutRecords.ok", minute * 12),
         ] {
-            record.recorder().metric(&MetricRow {
+            record.recorder().metric(MetricRow {
                 time_us: 1_772_323_200_000_000 + minute * 60_000_000,
                 service: service.into(),
                 name: name.into(),

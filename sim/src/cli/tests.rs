@@ -15,6 +15,9 @@ use super::child::{ChildRun, summary_of};
 use super::run::{Plan, rendered};
 use super::*;
 use crate::scenario::{Overrides, Scenario};
+use crate::world::runtime::simulate;
+use crate::world::seed::Seed;
+use crate::world::time::Time;
 
 const SCENARIO: &str = "title = \"Two fleets\"\nwhy = \"w\"\nseeds = [5, 6]\n[[fleet]]\nkind = \"synthetic\"\n\
                         tenant = \"acme\"\ndevices = 4\npublish_every = \"10s\"\n[phase]\nhardship = \"10min\"\npeace = \"3min\"\n";
@@ -299,23 +302,42 @@ fn manifest() -> Manifest {
     }
 }
 
+fn event_row(seq: u64, digest: u64) -> EventRow {
+    EventRow {
+        seq,
+        time_us: 1_772_323_200_000_000 + seq as i64,
+        level: 1,
+        source: "kinesis".into(),
+        kind: "PutRecords".into(),
+        subject: format!("stream-{digest}"),
+        detail: "{}".into(),
+        digest,
+    }
+}
+
 fn written_run(folder: &Path, digests: &[u64]) -> (PathBuf, Summary) {
     let run = RunFolder::create(folder).unwrap();
     for (seq, digest) in digests.iter().enumerate() {
-        run.recorder().event(&EventRow {
-            seq: seq as u64,
-            time_us: 1_772_323_200_000_000 + seq as i64,
-            level: 1,
-            source: "kinesis".into(),
-            kind: "PutRecords".into(),
-            subject: format!("stream-{digest}"),
-            detail: "{}".into(),
-            digest: *digest,
-        });
+        run.recorder().event(event_row(seq as u64, *digest));
     }
     let mut summary = summary();
     summary.digest = Digest(*digests.last().unwrap());
     (run.finish(&manifest(), &summary).unwrap(), summary)
+}
+
+#[test]
+fn recording_draws_no_hash_keys_from_the_world() {
+    let folder = tempfile::tempdir().unwrap();
+    let after = |events: u64| {
+        let run = RunFolder::create(&folder.path().join(events.to_string())).unwrap();
+        let recorder = run.recorder();
+        simulate(Seed::root(1), Time::from_unix_secs(1_772_323_200), move || async move {
+            (0..events).for_each(|seq| recorder.event(event_row(seq, seq)));
+            #[expect(clippy::disallowed_types, reason = "what the standard library draws is what is looked at")]
+            std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), "any")
+        })
+    };
+    assert_eq!(after(20_000), after(0));
 }
 
 #[test]

@@ -11,7 +11,7 @@ use crate::world::time::Time;
 pub(super) fn sample(recorder: &Recorder, now: Time, meter: &Meter, fleet: &Stats) {
     let time_us = i64::try_from(now.unix_micros()).unwrap_or(i64::MAX);
     let push = |service: &str, name: String, value: u64, unit: &'static str| {
-        recorder.metric(&MetricRow {
+        recorder.metric(MetricRow {
             time_us,
             service: service.to_owned().into(),
             name: name.into(),

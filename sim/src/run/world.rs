@@ -64,7 +64,7 @@ struct Sink(record::Recorder);
 
 impl EventSink for Sink {
     fn push(&mut self, event: Event) {
-        self.0.event(&super::event_row(event));
+        self.0.event(super::event_row(event));
     }
 }
 
