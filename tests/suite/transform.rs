@@ -1,9 +1,13 @@
 //! The middle of the path under load and under faults: streams at their limits, functions that die, records that kill, files
 //! that come twice or late. What holds of each scenario: conservation, order, and each reading once in the curated table.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
 
 use record::{Summary, Verdict};
+use serde_json::Value;
+use sim::run::{Harness, RunOptions, run_with};
+use sim::world::trace::{Event, EventSink, Level};
 
 use crate::support::{scenario, summary};
 
@@ -55,6 +59,48 @@ fn each_poisoned_reading_is_kept_and_no_other(seen: &Summary) {
     assert_eq!(seen.delivered + poisoned, seen.acknowledged, "and everything else is in the table");
     let kept = counter(seen, "failure-destination:records");
     assert_eq!(kept, poisoned + seen.faults["poison-to-detection"], "nothing else was given up");
+}
+
+/// Keeps what the raw stream does: seconds after the start, what, and the partition key.
+#[derive(Clone, Default)]
+struct RawStream(Arc<Mutex<Vec<(f64, &'static str, String)>>>);
+
+impl EventSink for RawStream {
+    fn push(&mut self, event: Event) {
+        if event.source == "kinesis" && event.subject.ends_with("raw") {
+            let detail: Value = serde_json::from_str(&event.detail).unwrap();
+            let key = detail["key"].as_str().unwrap_or_default().to_owned();
+            self.0.lock().unwrap().push((event.time.unix_micros() as f64 / 1e6, event.kind, key));
+        }
+    }
+}
+
+#[test]
+fn no_split_helps_one_hot_device_and_the_others_do_not_starve() {
+    let scenario = scenario("hot-partition");
+    let start = scenario.start.unix_micros() as f64 / 1e6;
+    for seed in &scenario.seeds {
+        let raw = RawStream::default();
+        let watch: Option<(Level, Box<dyn EventSink>)> = Some((Level::Message, Box::new(raw.clone())));
+        let options = RunOptions { watch, ..RunOptions::seeded(*seed) };
+        run_with(&scenario, options, Harness::default()).unwrap_or_else(|error| panic!("{error}"));
+        let seen = raw.0.lock().unwrap();
+        let of = |kind: &'static str| seen.iter().filter(move |(_, what, _)| *what == kind);
+        let mut puts: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
+        of("record").for_each(|(at, _, key)| puts.entry(key).or_default().push(at - start));
+        let hot = *puts.iter().max_by_key(|(_, at)| at.len()).expect("devices publish").0;
+        let split = of("stream resharded").next().expect("the stream is split").0;
+        let refused: Vec<&String> =
+            of("PutRecord throttled").filter(|(at, ..)| *at > split).map(|(.., key)| key).collect();
+        let of_hot = refused.iter().filter(|key| ***key == hot).count();
+        assert!(of_hot > 200, "seed {seed}: {of_hot} puts of {hot} are refused after the split");
+        assert!(of_hot * 10 > refused.len() * 8, "seed {seed}: {of_hot} of {} refusals are of {hot}", refused.len());
+        for (key, at) in puts.iter().filter(|(key, _)| **key != hot) {
+            // Each publishes every 5 s.
+            let longest = at.windows(2).map(|pair| pair[1] - pair[0]).fold(0.0, f64::max);
+            assert!(longest < 10.0, "seed {seed}: nothing of {key} came for {longest} s");
+        }
+    }
 }
 
 #[test]

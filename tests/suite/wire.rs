@@ -3,7 +3,9 @@
 use aws_sdk_athena::types::QueryExecutionState;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use aws_sdk_kinesis::primitives::Blob;
-use aws_sdk_kinesis::types::{PutRecordsRequestEntry, ShardIteratorType};
+use aws_sdk_kinesis::types::{
+    ConsumerStatus, PutRecordsRequestEntry, ShardIteratorType, StartingPosition, SubscribeToShardEventStream,
+};
 use aws_sdk_s3::error::ProvideErrorMetadata as _;
 use aws_types::SdkConfig;
 use sim::cloud::account::Account;
@@ -111,22 +113,64 @@ fn unknown_streams_have_the_code_and_the_text_of_aws() {
     assert_eq!(message.as_deref(), Some("Stream nope under account 123456789012 not found."));
 }
 
+/// The ARN of a consumer of the stream, which is ACTIVE.
+async fn consumer(kinesis: &aws_sdk_kinesis::Client) -> String {
+    let arn = "arn:aws:kinesis:eu-west-1:123456789012:stream/readings";
+    let registered = kinesis.register_stream_consumer().stream_arn(arn).consumer_name("fan").send().await.unwrap();
+    let consumer = registered.consumer().unwrap().consumer_arn().to_owned();
+    loop {
+        let described = kinesis.describe_stream_consumer().consumer_arn(&consumer).send().await.unwrap();
+        if *described.consumer_description().unwrap().consumer_status() == ConsumerStatus::Active {
+            return consumer;
+        }
+        clock::sleep(std::time::Duration::from_secs(1)).await;
+    }
+}
+
+#[test]
+fn a_subscriber_that_sleeps_is_sent_no_more_than_it_has_room_for_and_reads_all_of_it_when_it_wakes() {
+    const RECORDS: usize = 240;
+    let (texts, kept_bytes_max, behind_max) = with_account(|cloud, config| async move {
+        let kinesis = aws_sdk_kinesis::Client::new(&config);
+        let consumer = consumer(&kinesis).await;
+        let position = StartingPosition::builder().r#type(ShardIteratorType::TrimHorizon).build().unwrap();
+        let call = kinesis.subscribe_to_shard().consumer_arn(&consumer).shard_id("shardId-000000000000");
+        let mut stream = call.starting_position(position).send().await.unwrap().event_stream;
+        let sent = || {
+            let name = ("kinesis", "SubscribeToShardEvent.Bytes");
+            cloud.look(|account| account.meter().counters().get(&name).copied().unwrap_or(0))
+        };
+        // A mebibyte a second for a minute. MD5 of "a" begins with 0c: the first shard.
+        for number in 0..RECORDS {
+            let data = format!("{number:05}{}", "x".repeat((256 << 10) - 6));
+            let put = kinesis.put_record().stream_name("readings").partition_key("a").data(Blob::new(data));
+            put.send().await.unwrap();
+            clock::sleep(std::time::Duration::from_millis(250)).await;
+        }
+        let (mut texts, mut read, mut kept_bytes_max, mut behind_max) = (Vec::new(), 0, sent(), 0);
+        while texts.len() < RECORDS {
+            let event = stream.recv().await.unwrap().expect("the subscription lasts");
+            let SubscribeToShardEventStream::SubscribeToShardEvent(event) = event else { panic!("{event:?}") };
+            behind_max = event.millis_behind_latest().max(behind_max);
+            for record in event.records() {
+                let data = record.data().as_ref();
+                read += data.len() as u64 + 1;
+                texts.push(String::from_utf8(data[..5].to_vec()).unwrap());
+            }
+            kept_bytes_max = kept_bytes_max.max(sent() - read);
+        }
+        (texts, kept_bytes_max, behind_max)
+    });
+    assert_eq!(texts, (0..RECORDS).map(|number| format!("{number:05}")).collect::<Vec<_>>());
+    assert!((1 << 20..=4 << 20).contains(&kept_bytes_max), "{kept_bytes_max} bytes were sent and not read");
+    assert!(behind_max > 50_000, "{behind_max} ms behind at most");
+}
+
 #[test]
 fn kinesis_pushes_records_to_a_consumer_over_the_event_stream() {
-    use aws_sdk_kinesis::types::{ConsumerStatus, StartingPosition, SubscribeToShardEventStream};
-
     let (texts, numbers, lasted, repeated) = with_account(|cloud, config| async move {
         let kinesis = aws_sdk_kinesis::Client::new(&config);
-        let arn = "arn:aws:kinesis:eu-west-1:123456789012:stream/readings";
-        let registered = kinesis.register_stream_consumer().stream_arn(arn).consumer_name("fan").send().await.unwrap();
-        let consumer = registered.consumer().unwrap().consumer_arn().to_owned();
-        let status = async || {
-            let described = kinesis.describe_stream_consumer().consumer_arn(&consumer).send().await.unwrap();
-            described.consumer_description().unwrap().consumer_status().clone()
-        };
-        while status().await != ConsumerStatus::Active {
-            clock::sleep(std::time::Duration::from_secs(1)).await;
-        }
+        let consumer = consumer(&kinesis).await;
         let subscribe = || {
             let position = StartingPosition::builder().r#type(ShardIteratorType::TrimHorizon).build().unwrap();
             let call = kinesis.subscribe_to_shard().consumer_arn(&consumer).shard_id("shardId-000000000000");

@@ -359,10 +359,11 @@ impl Account {
                 if let Some(ticket) = lambda.take_deferred().or_else(|| iot.take_deferred()) {
                     response.extensions_mut().insert(ticket);
                 }
-                if let Some(stream) = self.services.kinesis.take_opened() {
+                if let Some((stream, unread)) = self.services.kinesis.take_opened() {
                     let kind = HeaderValue::from_static("application/vnd.amazon.eventstream");
                     response.headers_mut().insert("content-type", kind);
                     response.extensions_mut().insert(stream);
+                    response.extensions_mut().insert(unread);
                 }
                 response
             }

@@ -49,11 +49,14 @@ pub fn failed(service: &str) -> AwsError {
     if service == "lambda" { error.with("Type", "Service") } else { error }
 }
 
-/// How one entry of a batch fails. `roll` chooses between a throttle and a failure.
+/// How one entry of a batch fails. `roll` chooses between a throttle and a failure. Kinesis says itself which shard a
+/// throttle is of.
 pub fn entry_failed(service: &str, roll: f64) -> AwsError {
     match service {
         "firehose" => AwsError::new("ServiceUnavailableException", "Slow down."),
         "dynamodb" => throttled(service, "BatchGetItem"),
+        // As the sample answer in "Add multiple records with PutRecords" of the developer guide has it; the reference of the API
+        // writes "Internal Service Failure".
         _ if roll < 0.5 => AwsError::new("InternalFailure", "Internal service failure."),
         _ => throttled(service, "PutRecords"),
     }

@@ -15,7 +15,7 @@ use super::functions::{Functions, Invocation};
 use super::latency::Latency;
 use super::service_faults::Call;
 use crate::cloud::account::Account;
-use crate::cloud::core::{Deferred, Effect, EventStream};
+use crate::cloud::core::{Deferred, Effect, EventStream, Unread};
 use crate::fault::{Faults, region};
 use crate::world::clock;
 use crate::world::seed::Seed;
@@ -187,8 +187,8 @@ impl Cloud {
     }
 
     /// The rest of the body of a response that goes on after its beginning.
-    pub(super) fn rest_of(&self, stream: EventStream) -> Rest {
-        lock(&self.0.streams).open(stream)
+    pub(super) fn rest_of(&self, stream: EventStream, unread: Unread) -> Rest {
+        lock(&self.0.streams).open(stream, unread)
     }
 
     /// The answer to a request that had to wait.

@@ -26,7 +26,7 @@ use super::event_streams::Rest;
 use super::handle::Cloud;
 use super::lit::Lit;
 use super::service_faults::{self, Call, Ending, Fate};
-use crate::cloud::core::{Deferred, EventStream};
+use crate::cloud::core::{Deferred, EventStream, Unread};
 use crate::cloud::front::{Credential, sigv4};
 use crate::world::{clock, mark};
 
@@ -122,8 +122,9 @@ impl HttpConnector for SimulatedHttp {
 async fn act(cloud: &Cloud, request: http::Request<Bytes>) -> http::Response<Bytes> {
     let mut response = cloud.enter(|account, now| account.http(now, request));
     if let Some(stream) = response.extensions().get::<EventStream>().copied() {
+        let unread = response.extensions_mut().remove::<Unread>().unwrap_or_default();
         // At once: nothing is sent before somebody can read it.
-        response.extensions_mut().insert(cloud.rest_of(stream));
+        response.extensions_mut().insert(cloud.rest_of(stream, unread));
     }
     match response.extensions().get::<Deferred>().copied() {
         Some(ticket) => cloud.answer(ticket).await,

@@ -64,12 +64,14 @@ impl Scale {
     }
 }
 
-/// A bucket of tokens that refills at a constant rate. Exact: it counts in millionths of a token.
+/// A bucket of tokens that refills at a constant rate. Exact: it counts in millionths of a token. Tokens may be owed: see
+/// [`TokenBucket::overdraw`].
 #[derive(Clone, Debug)]
 pub struct TokenBucket {
     capacity: u64,
     rate_per_second: u64,
-    micro_tokens: u128,
+    /// Less than nothing when tokens are owed.
+    micro_tokens: i128,
     updated: Time,
     scale: Option<Scale>,
 }
@@ -77,7 +79,7 @@ pub struct TokenBucket {
 impl TokenBucket {
     /// A full bucket of `capacity` tokens that refills by `rate_per_second` tokens each second.
     pub fn new(capacity: u64, rate_per_second: u64, now: Time) -> Self {
-        let micro_tokens = u128::from(capacity) * 1_000_000;
+        let micro_tokens = micro(capacity);
         TokenBucket { capacity, rate_per_second, micro_tokens, updated: now, scale: None }
     }
 
@@ -114,15 +116,16 @@ impl TokenBucket {
 
     fn refill(&mut self, now: Time) {
         let (capacity, rate) = self.in_force();
-        let micros = now.since(self.updated).as_micros();
-        self.micro_tokens = (self.micro_tokens + micros * u128::from(rate)).min(u128::from(capacity) * 1_000_000);
+        let micros = i128::try_from(now.since(self.updated).as_micros()).unwrap_or(i128::MAX);
+        let refilled = self.micro_tokens.saturating_add(micros.saturating_mul(i128::from(rate)));
+        self.micro_tokens = refilled.min(micro(capacity));
         self.updated = self.updated.max(now);
     }
 
     /// Takes `tokens` if all of them are there; otherwise takes none.
     pub fn try_take(&mut self, now: Time, tokens: u64) -> bool {
         self.refill(now);
-        let wanted = u128::from(tokens) * 1_000_000;
+        let wanted = micro(tokens);
         if self.micro_tokens < wanted {
             self.refused();
             return false;
@@ -139,10 +142,7 @@ impl TokenBucket {
             self.refused();
             return None;
         }
-        let missing = (u128::from(tokens) * 1_000_000).saturating_sub(self.micro_tokens);
-        if missing == 0 {
-            return Some(Duration::ZERO);
-        }
+        let Ok(missing @ 1..) = u128::try_from(micro(tokens) - self.micro_tokens) else { return Some(Duration::ZERO) };
         self.refused();
         if rate == 0 {
             return None;
@@ -151,11 +151,38 @@ impl TokenBucket {
         Some(Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX)))
     }
 
+    /// How long until as many are there as the bucket can hold; `None` when it never refills.
+    pub fn wait_until_full(&mut self, now: Time) -> Option<Duration> {
+        let (capacity, _) = self.in_force();
+        self.wait_for(now, capacity)
+    }
+
+    /// Takes `tokens` even if they are not there: what is missing is owed.
+    pub fn overdraw(&mut self, now: Time, tokens: u64) {
+        self.refill(now);
+        self.micro_tokens -= micro(tokens);
+    }
+
+    /// Whether tokens are owed, for which a caller is refused.
+    pub fn is_overdrawn(&mut self, now: Time) -> bool {
+        self.refill(now);
+        let owes = self.micro_tokens < 0;
+        if owes {
+            self.refused();
+        }
+        owes
+    }
+
     /// Whole tokens there now.
     pub fn available(&mut self, now: Time) -> u64 {
         self.refill(now);
-        u64::try_from(self.micro_tokens / 1_000_000).unwrap_or(u64::MAX)
+        u64::try_from(self.micro_tokens.max(0) / 1_000_000).unwrap_or(u64::MAX)
     }
+}
+
+/// Tokens in millionths.
+fn micro(tokens: u64) -> i128 {
+    i128::from(tokens) * 1_000_000
 }
 
 #[cfg(test)]
@@ -241,6 +268,27 @@ mod tests {
         assert_eq!(bucket.available(at(10_000_000)), 100);
         assert!(!bucket.try_take(at(10_000_000), 101));
         assert_eq!(scale.refused(), 2, "what the whole refuses is not the fault's");
+    }
+
+    #[test]
+    fn what_is_owed_is_paid_before_anything_is_given() {
+        let scale = Scale::default();
+        let mut bucket = TokenBucket::per_second(100, at(0)).scaled(&scale);
+        bucket.overdraw(at(0), 250);
+        assert_eq!((bucket.available(at(0)), bucket.is_overdrawn(at(0))), (0, true));
+        assert_eq!(bucket.wait_for(at(1_000_000), 1), Some(Duration::from_micros(510_000)));
+        assert_eq!(bucket.wait_until_full(at(1_000_000)), Some(Duration::from_micros(1_500_000)));
+        assert!(bucket.is_overdrawn(at(1_499_999)));
+        assert!(!bucket.try_take(at(1_500_000), 1) && !bucket.is_overdrawn(at(1_500_000)));
+        assert_eq!(scale.refused(), 0);
+        // A part of the rate pays the debt more slowly, and the rest of it at the whole rate when that is back.
+        bucket.overdraw(at(1_500_000), 200);
+        scale.set(0.01);
+        assert!(bucket.is_overdrawn(at(101_500_000)));
+        assert_eq!(bucket.wait_until_full(at(101_500_000)), Some(Duration::from_secs(101)));
+        assert_eq!(scale.refused(), 2);
+        scale.set(1.0);
+        assert!(bucket.is_overdrawn(at(102_499_999)) && !bucket.is_overdrawn(at(102_500_000)));
     }
 
     proptest! {

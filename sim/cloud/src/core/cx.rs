@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use rand::RngExt as _;
@@ -80,9 +81,32 @@ pub struct FunctionRevision {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Deferred(pub u64);
 
-/// Stands in the extensions of an HTTP response whose body goes on: what follows comes as [`Effect::StreamEvent`].
+/// Stands in the extensions of an HTTP response whose body goes on: what follows comes as [`Effect::StreamEvent`]. An
+/// [`Unread`] stands beside it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct EventStream(pub u64);
+
+/// How much of a body that goes on was sent and is not read yet, in bytes: its window. Whoever carries the body says so, and
+/// a service that sends it looks. Clones are the same.
+#[derive(Clone, Debug, Default)]
+pub struct Unread(Arc<AtomicUsize>);
+
+impl Unread {
+    /// More was sent.
+    pub fn sent(&self, bytes: usize) {
+        self.0.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Some of it was read.
+    pub fn read(&self, bytes: usize) {
+        self.0.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// What is not read.
+    pub fn bytes(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
 
 /// What a service asks of the world outside the account.
 #[derive(Clone, Debug)]

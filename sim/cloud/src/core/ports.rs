@@ -63,6 +63,9 @@ pub struct ShardInfo {
 pub struct ReadBatch {
     /// Records in order.
     pub records: Vec<StreamRecord>,
+    /// Position of the first of them within the shard; where to read on when there is none. It lies after the cursor when
+    /// records that the cursor had before it are no longer kept.
+    pub first: u64,
     /// Where to read on; `None` at the end of a closed shard.
     pub next: Option<ShardCursor>,
     /// How far behind the tip the reader is.

@@ -118,6 +118,18 @@ impl StreamProperties {
     }
 }
 
+/// What an update changes of a stream, once all that can be refused was looked at.
+struct Changes {
+    hours: u64,
+    tags: BTreeMap<String, String>,
+    monitored: Monitored,
+    mode: Option<Mode>,
+    shards: Option<u64>,
+    record_bytes_max: Option<usize>,
+    /// The key to encrypt with from now on; none at all when the encryption ends.
+    key: Option<Option<Arc<str>>>,
+}
+
 impl Kinesis {
     /// Changes a stream in place: the tags and the retention at once, the number of shards and the encryption in their
     /// time, during which the stream takes and gives records.
@@ -131,68 +143,86 @@ impl Kinesis {
         if resource.kind != "AWS::Kinesis::Stream" {
             return Err(resource.refuse("this resource type is not modelled"));
         }
+        // What can be refused is looked at first, so that a refusal leaves the stream as it was.
+        let changes = self.changes(cx, resource, physical_id, previous)?;
+        let mut ready = cx.now;
+        if let Some(mode) = changes.mode {
+            ready = self.counted(cx, "UpdateStreamMode", |kinesis, cx| kinesis.change_mode(cx, physical_id, mode))?;
+        }
+        if let Some(target) = changes.shards {
+            ready = self
+                .counted(cx, "UpdateShardCount", |kinesis, cx| kinesis.update_shard_count(cx, physical_id, target))?;
+        }
+        if let Some(bytes) = changes.record_bytes_max {
+            let work = Work::RecordSize(bytes);
+            ready =
+                self.counted(cx, "UpdateMaxRecordSize", |kinesis, cx| Ok(kinesis.begin(cx, physical_id, [work])))?;
+        }
+        if let Some(key) = changes.key {
+            let operation = if key.is_some() { "StartStreamEncryption" } else { "StopStreamEncryption" };
+            ready = self.counted(cx, operation, |kinesis, cx| kinesis.change_encryption(cx, physical_id, key))?;
+        }
+        let stream = self.existing(cx, physical_id)?;
+        let arn = stream.arn.clone();
+        stream.tags = changes.tags;
+        stream.monitor(changes.monitored);
+        if stream.retention_hours != changes.hours {
+            let longer = changes.hours > stream.retention_hours;
+            let operation = if longer { "IncreaseStreamRetentionPeriod" } else { "DecreaseStreamRetentionPeriod" };
+            self.counted(cx, operation, |kinesis, cx| {
+                kinesis.retain(cx, physical_id, changes.hours);
+                Ok(())
+            })?;
+        }
+        let provisioned = Provisioned::new(physical_id).attribute("Arn", arn);
+        Ok(if ready > cx.now { provisioned.ready_at(ready) } else { provisioned })
+    }
+
+    /// Looks at what an update changes, and whether it may.
+    fn changes(
+        &mut self,
+        cx: &mut Cx<'_>,
+        resource: &Resource,
+        physical_id: &str,
+        previous: &Value,
+    ) -> Result<Changes, AwsError> {
         let new = StreamProperties::of(resource)?;
         let old = StreamProperties::of(&Resource { properties: previous.clone(), ..resource.clone() })?;
         let quotas = self.quotas(cx);
         let stream = self.existing(cx, physical_id)?;
-        let arn = stream.arn.clone();
         if !stream.is_usable() {
             let status = stream.status.as_str();
             return Err(AwsError::new("ResourceInUseException", format!("Stream {physical_id} is in state {status}")));
         }
-        // What can be refused is looked at first, so that a refusal leaves the stream as it was.
         let hours = new.retention_hours(resource, &quotas)?;
         let (key, old_key) = (new.key(resource)?, old.key(resource)?);
         let mut tags = stream.tags.clone();
         tags.retain(|tag, _| !old.tags.iter().any(|old| old.key == *tag));
         check_tags(cx, physical_id, &new.tags(), &tags)?;
         tags.extend(new.tags());
-        if key != old_key {
+        let key = (key != old_key).then_some(key);
+        if let Some(key) = &key {
             self.check_encryption_change(cx, physical_id, key.as_deref())?;
         }
         let (monitored, record_kib_max) = (new.monitored(resource)?, new.max_record_size_in_kib);
-        let (mut ready, shards) = (cx.now, new.shards(resource)?);
+        let shards = new.shards(resource)?.filter(|count| Some(*count) != old.shard_count);
         let mut checks = Checks::default();
         self.check_record_size(cx, &mut checks, record_kib_max, "MaxRecordSizeInKiB");
         checks.finish().map_err(|error| resource.refuse(error.message))?;
         let (mode, old_mode) = (new.mode(resource)?, old.mode(resource)?);
-        let target = shards.filter(|_| shards != old.shard_count).map(|count| u64::try_from(count).unwrap_or_default());
-        if mode != old_mode {
+        let mode = (mode != old_mode).then_some(mode);
+        if let Some(mode) = mode {
             self.check_mode_change(cx, physical_id, mode)?;
         }
-        if let Some(target) = target {
+        let shards = shards.map(|count| u64::try_from(count).unwrap_or_default());
+        if let Some(target) = shards {
             self.check_shard_count(cx, physical_id, target)?;
         }
-        if mode != old_mode {
-            ready = self.counted(cx, "UpdateStreamMode", |kinesis, cx| kinesis.change_mode(cx, physical_id, mode))?;
-        }
-        if let Some(target) = target {
-            ready = self
-                .counted(cx, "UpdateShardCount", |kinesis, cx| kinesis.update_shard_count(cx, physical_id, target))?;
-        }
-        if record_kib_max != old.max_record_size_in_kib {
+        let record_bytes_max = (record_kib_max != old.max_record_size_in_kib).then(|| {
             let bytes = record_kib_max.and_then(|kib| usize::try_from(kib << 10).ok());
-            let work = Work::RecordSize(bytes.unwrap_or(quotas.record_bytes_default));
-            ready =
-                self.counted(cx, "UpdateMaxRecordSize", |kinesis, cx| Ok(kinesis.begin(cx, physical_id, [work])))?;
-        }
-        if key != old_key {
-            let operation = if key.is_some() { "StartStreamEncryption" } else { "StopStreamEncryption" };
-            ready = self.counted(cx, operation, |kinesis, cx| kinesis.change_encryption(cx, physical_id, key))?;
-        }
-        let stream = self.existing(cx, physical_id)?;
-        stream.tags = tags;
-        stream.monitor(monitored);
-        if stream.retention_hours != hours {
-            let longer = hours > stream.retention_hours;
-            let operation = if longer { "IncreaseStreamRetentionPeriod" } else { "DecreaseStreamRetentionPeriod" };
-            self.counted(cx, operation, |kinesis, cx| {
-                kinesis.retain(cx, physical_id, hours);
-                Ok(())
-            })?;
-        }
-        let provisioned = Provisioned::new(physical_id).attribute("Arn", arn);
-        Ok(if ready > cx.now { provisioned.ready_at(ready) } else { provisioned })
+            bytes.unwrap_or(quotas.record_bytes_default)
+        });
+        Ok(Changes { hours, tags, monitored, mode, shards, record_bytes_max, key })
     }
 
     /// Deletes a stream with all its records, at once.

@@ -13,7 +13,7 @@ use super::describe::{LIMIT_MAX, limit, open_token};
 use super::stream::{Status, Stream};
 use super::tags::check_tags;
 use super::token::{Kind, Token};
-use super::wire::{Checks, Text, authorized, invalid, parse, stream_name, text};
+use super::wire::{ARN_CHARS, Checks, TOKEN_CHARS, Text, authorized, invalid, parse, stream_name, text};
 use super::work::TickKind;
 use super::{Kinesis, SERVICE};
 use crate::core::{AwsError, Cx, Outcome, Provisioned, Resource};
@@ -32,6 +32,8 @@ pub(super) struct Consumer {
     created: Time,
     /// CREATING, ACTIVE or DELETING.
     pub status: Status,
+    /// When it is ACTIVE, or gone.
+    settles: Time,
     /// Tags.
     pub tags: BTreeMap<String, String>,
 }
@@ -82,6 +84,10 @@ impl Stream {
     /// A consumer has come to life, or is gone.
     pub(super) fn settle_consumer(&mut self, cx: &mut Cx<'_>, name: &Arc<str>) {
         let Some(consumer) = self.consumers.get_mut(name) else { return };
+        // A wake-up may be meant for what the consumer was before, or for an earlier consumer of the name.
+        if cx.now < consumer.settles {
+            return;
+        }
         let kind = match consumer.status {
             Status::Creating => {
                 consumer.status = Status::Active;
@@ -121,6 +127,7 @@ impl Kinesis {
         let mut checks = Checks::default();
         let arn = checks.required(text(&input.stream_arn), "streamARN").unwrap_or_default();
         let consumer = checks.required(text(&input.consumer_name), "consumerName").unwrap_or_default();
+        checks.stream(None, text(&input.stream_arn));
         checks.name(text(&input.consumer_name), "consumerName");
         checks.finish()?;
         let name = stream_name(cx, None, Some(arn))?;
@@ -160,12 +167,12 @@ impl Kinesis {
         }
         check_tags(cx, consumer, &tags, &BTreeMap::new())?;
         let arn = format!("{}/consumer/{consumer}:{}", stream.arn, cx.now.unix_secs());
-        let new = Consumer { arn: arn.clone(), created: cx.now, status: Status::Creating, tags };
+        let ready = cx.now + TRANSITION;
+        let new = Consumer { arn: arn.clone(), created: cx.now, status: Status::Creating, settles: ready, tags };
         let consumer: Arc<str> = consumer.into();
         stream.consumers.insert(consumer.clone(), new);
         let fields = [("consumer", (&*consumer).into())];
         cx.trace.event(Level::Call, cx.now, SERVICE, "RegisterStreamConsumer", name, &fields);
-        let ready = cx.now + TRANSITION;
         self.ticks.at(cx, ready, &self.streams[name], TickKind::Consumer(consumer));
         Ok((arn, ready))
     }
@@ -177,11 +184,11 @@ impl Kinesis {
         let stream = self.existing(cx, &name)?;
         let known = stream.consumers.get_mut(&consumer).expect("the consumer was just found");
         if known.status != Status::Deleting {
-            known.status = Status::Deleting;
+            let gone = cx.now + TRANSITION;
+            (known.status, known.settles) = (Status::Deleting, gone);
             stream.end_subscriptions(cx, &consumer);
             let fields = [("consumer", (&*consumer).into())];
             cx.trace.event(Level::Call, cx.now, SERVICE, "DeregisterStreamConsumer", &name, &fields);
-            let gone = cx.now + TRANSITION;
             self.ticks.at(cx, gone, &self.streams[&name], TickKind::Consumer(consumer));
         }
         Ok(Vec::new())
@@ -206,7 +213,9 @@ impl Kinesis {
     ) -> Result<(Arc<str>, Arc<str>), AwsError> {
         let [stream_arn, name, arn] = [&input.stream_arn, &input.consumer_name, &input.consumer_arn].map(text);
         let mut checks = Checks::default();
+        checks.stream(None, stream_arn);
         checks.name(name, "consumerName");
+        checks.length(arn, "consumerARN", ARN_CHARS);
         checks.finish()?;
         let stream_of_arn = arn.and_then(|arn| of_arn(cx, arn));
         let (stream, consumer) = match (stream_arn, name, arn) {
@@ -243,6 +252,8 @@ impl Kinesis {
         let quotas = self.quotas(cx);
         let mut checks = Checks::default();
         let arn = checks.required(text(&input.stream_arn), "streamARN").unwrap_or_default();
+        checks.stream(None, text(&input.stream_arn));
+        checks.length(text(&input.next_token), "nextToken", TOKEN_CHARS);
         checks.range(input.max_results, "maxResults", 1, LIMIT_MAX);
         checks.finish()?;
         let name = stream_name(cx, None, Some(arn))?;
@@ -257,7 +268,7 @@ impl Kinesis {
         }
         let start = token.as_ref().map_or(Bound::Unbounded, |token| Bound::Excluded(token.stream.as_str()));
         let mut rest = stream.consumers.range::<str, _>((start, Bound::Unbounded)).peekable();
-        let most = limit(input.max_results, quotas.list_consumers_max).min(quotas.list_consumers_max);
+        let most = limit(input.max_results, quotas.list_consumers_max);
         let page: Vec<(&Arc<str>, &Consumer)> = rest.by_ref().take(most).collect();
         let mut answer = json!({
             "Consumers": page.iter().map(|(name, consumer)| shown(name, consumer)).collect::<Vec<_>>(),

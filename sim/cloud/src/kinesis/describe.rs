@@ -11,13 +11,13 @@ use super::list_shards::{after, shard};
 use super::monitoring;
 use super::stream::{Status, Stream};
 use super::token::{Kind, Token};
-use super::wire::{Checks, Text, invalid, not_found, parse, stream_name, text};
+use super::wire::{Checks, TOKEN_CHARS, Text, invalid, not_found, parse, stream_name, text};
 use crate::core::{AwsError, Cx};
 use world::time::Time;
 
-/// Shards in an answer of DescribeStream when the caller names no limit.
+/// Shards in an answer of DescribeStream, however many the caller asks for ("Limit" of API_DescribeStream).
 const DESCRIBE_SHARDS: usize = 100;
-/// Streams in an answer of ListStreams when the caller names no limit.
+/// Streams in an answer of ListStreams, however many the caller asks for ("Limit" of API_ListStreams).
 const LIST_STREAMS: usize = 100;
 /// The largest limit that a caller may name.
 pub(super) const LIMIT_MAX: i64 = 10_000;
@@ -59,7 +59,7 @@ impl Kinesis {
         let input: DescribeStreamInput<'_> = parse("DescribeStream", body)?;
         let mut checks = Checks::default();
         checks.range(input.limit, "limit", 1, LIMIT_MAX);
-        checks.name(text(&input.stream_name), "streamName");
+        checks.stream(text(&input.stream_name), text(&input.stream_arn));
         checks.name(text(&input.exclusive_start_shard_id), "exclusiveStartShardId");
         checks.finish()?;
         let stream = self.described(cx, "kinesis:DescribeStream", text(&input.stream_name), text(&input.stream_arn))?;
@@ -75,7 +75,7 @@ impl Kinesis {
     pub(super) fn describe_stream_summary_call(&mut self, cx: &mut Cx<'_>, body: &[u8]) -> Result<Vec<u8>, AwsError> {
         let input: DescribeStreamSummaryInput<'_> = parse("DescribeStreamSummary", body)?;
         let mut checks = Checks::default();
-        checks.name(text(&input.stream_name), "streamName");
+        checks.stream(text(&input.stream_name), text(&input.stream_arn));
         checks.finish()?;
         let stream =
             self.described(cx, "kinesis:DescribeStreamSummary", text(&input.stream_name), text(&input.stream_arn))?;
@@ -95,6 +95,7 @@ impl Kinesis {
         let mut checks = Checks::default();
         checks.range(input.limit, "limit", 1, LIMIT_MAX);
         checks.name(text(&input.exclusive_start_stream_name), "exclusiveStartStreamName");
+        checks.length(text(&input.next_token), "nextToken", TOKEN_CHARS);
         checks.finish()?;
         let token = text(&input.next_token).map(|token| open_token(cx.now, token, Kind::Streams, lifetime_secs));
         let token = token.transpose()?;
@@ -132,9 +133,9 @@ pub(super) fn rate_exceeded(stream: Option<&str>, account: &str) -> AwsError {
     AwsError::new("LimitExceededException", format!("Rate exceeded{what}."))
 }
 
-/// The limit that a caller names, or the default.
-pub(super) fn limit(asked: Option<i64>, default: usize) -> usize {
-    asked.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(default)
+/// How many are in an answer: as many as the caller asks for, and `most` at most.
+pub(super) fn limit(asked: Option<i64>, most: usize) -> usize {
+    asked.and_then(|limit| usize::try_from(limit).ok()).map_or(most, |limit| limit.min(most))
 }
 
 /// Opens a token that a caller gives back.

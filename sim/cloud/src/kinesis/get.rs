@@ -10,7 +10,8 @@ use super::shard::{Read, Shard};
 use super::stream::Stream;
 use super::token::{Kind, Token};
 use super::wire::{
-    Checks, Text, invalid, parse, put, put_base64, put_string, put_time, shard_not_found, stream_name, text, time,
+    Checks, ITERATOR_CHARS, Text, invalid, parse, put, put_base64, put_string, put_time, shard_not_found, stream_name,
+    text, time,
 };
 use super::{Kinesis, SERVICE};
 use crate::core::ports::{ReadBatch, SequenceNumber, ShardCursor, StartingPosition, StreamRecord};
@@ -61,7 +62,8 @@ impl Kinesis {
             checks.value(ITERATOR_TYPES.contains(&kind), kind, "shardIteratorType", constraint);
         }
         checks.name(text(&input.shard_id), "shardId");
-        checks.name(text(&input.stream_name), "streamName");
+        checks.sequence_number(text(&input.starting_sequence_number), "startingSequenceNumber");
+        checks.stream(text(&input.stream_name), text(&input.stream_arn));
         checks.finish()?;
         let name = stream_name(cx, text(&input.stream_name), text(&input.stream_arn))?;
         self.permit(cx, "kinesis:GetShardIterator", name)?;
@@ -83,7 +85,9 @@ impl Kinesis {
         let quotas = self.quotas(cx);
         let mut checks = Checks::default();
         let text_of_iterator = checks.required(text(&input.shard_iterator), "shardIterator").unwrap_or_default();
+        checks.length(text(&input.shard_iterator), "shardIterator", ITERATOR_CHARS);
         checks.range(input.limit, "limit", 1, quotas.read_records_max as i64);
+        checks.stream(None, text(&input.stream_arn));
         checks.finish()?;
         let token = Token::decode(text_of_iterator, Kind::Iterator).ok_or_else(|| invalid("Invalid ShardIterator."))?;
         check_age(cx.now, &token, quotas.iterator_lifetime_secs)?;
@@ -113,10 +117,12 @@ impl Kinesis {
         let missing = || shard_not_found(shard_id, stream, &cx.account.id);
         let stream = self.find(stream).ok_or_else(missing)?;
         let shard = &stream.shards[stream.known_index(shard_id).ok_or_else(missing)?];
+        // A log forgets by whole segments: its first record may be too old to be read.
+        let since = |time: Time| shard.log.first_since(time.max(stream.cutoff(cx.now))).max(shard.log.first());
         let offset = match start {
-            StartingPosition::TrimHorizon => shard.log.first(),
+            StartingPosition::TrimHorizon => since(Time::EPOCH),
             StartingPosition::Latest => shard.log.end(),
-            StartingPosition::AtTimestamp(time) => shard.log.first_since(time),
+            StartingPosition::AtTimestamp(time) => since(time),
         };
         Ok(ShardCursor { stream: stream.name.clone(), shard_id: shard.id.clone(), offset })
     }
@@ -135,8 +141,9 @@ impl Kinesis {
         let index = stream.known_index(&cursor.shard_id).ok_or_else(missing)?;
         let room = Room { records: limit.min(quotas.read_records_max), bytes: quotas.read_bytes_max };
         let Read { records, next, millis_behind_latest, at_end, .. } = read(cx, stream, index, cursor.offset, room)?;
+        let first = next - records.len() as u64;
         let next = (!at_end).then(|| ShardCursor { offset: next, ..cursor.clone() });
-        Ok(ReadBatch { records, next, millis_behind_latest })
+        Ok(ReadBatch { records, first, next, millis_behind_latest })
     }
 }
 

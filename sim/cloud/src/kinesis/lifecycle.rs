@@ -104,6 +104,9 @@ impl Kinesis {
     /// `DeleteStream`.
     pub(super) fn delete_stream_call(&mut self, cx: &mut Cx<'_>, body: &[u8]) -> Result<Vec<u8>, AwsError> {
         let input: DeleteStreamInput<'_> = parse("DeleteStream", body)?;
+        let mut checks = Checks::default();
+        checks.stream(text(&input.stream_name), text(&input.stream_arn));
+        checks.finish()?;
         let name = stream_name(cx, text(&input.stream_name), text(&input.stream_arn))?;
         self.permit(cx, "kinesis:DeleteStream", name)?;
         let stream = self.existing(cx, name)?;

@@ -8,12 +8,12 @@ use super::describe::{LIMIT_MAX, limit, open_token, rate_exceeded};
 use super::shard::Shard;
 use super::stream::Stream;
 use super::token::{Kind, Token};
-use super::wire::{Checks, Text, invalid, not_found, parse, stream_name, text, time};
+use super::wire::{Checks, TOKEN_CHARS, Text, invalid, not_found, parse, stream_name, text, time};
 use crate::core::ports::render_sequence_number;
 use crate::core::{AwsError, Cx};
 use world::time::Time;
 
-/// Shards in an answer when the caller names no limit.
+/// Shards in an answer, however many the caller asks for ("MaxResults" of API_ListShards).
 const LIST_SHARDS: usize = 1_000;
 
 #[derive(Deserialize)]
@@ -40,6 +40,20 @@ struct ShardFilter<'a> {
     #[serde(borrow)]
     shard_id: Option<Text<'a>>,
     timestamp: Option<f64>,
+}
+
+/// The types of a filter. In which order AWS's text names them is unverified.
+const FILTER_TYPES: [&str; 6] =
+    ["AFTER_SHARD_ID", "AT_TRIM_HORIZON", "FROM_TRIM_HORIZON", "AT_LATEST", "AT_TIMESTAMP", "FROM_TIMESTAMP"];
+
+impl ShardFilter<'_> {
+    fn check(&self, checks: &mut Checks) {
+        if let Some(kind) = checks.required(text(&self.r#type), "shardFilter.type") {
+            let constraint = format_args!("Member must satisfy enum value set: [{}]", FILTER_TYPES.join(", "));
+            checks.value(FILTER_TYPES.contains(&kind), kind, "shardFilter.type", constraint);
+        }
+        checks.name(text(&self.shard_id), "shardFilter.shardId");
+    }
 }
 
 /// Which shards of a stream are listed.
@@ -120,13 +134,21 @@ impl Kinesis {
         let lifetime_secs = self.quotas(cx).list_token_lifetime_secs;
         let mut checks = Checks::default();
         checks.range(input.max_results, "maxResults", 1, LIMIT_MAX);
-        checks.name(text(&input.stream_name), "streamName");
+        checks.stream(text(&input.stream_name), text(&input.stream_arn));
         checks.name(text(&input.exclusive_start_shard_id), "exclusiveStartShardId");
+        checks.length(text(&input.next_token), "nextToken", TOKEN_CHARS);
+        if let Some(filter) = &input.shard_filter {
+            filter.check(&mut checks);
+        }
         checks.finish()?;
         let named = input.stream_name.is_some() || input.stream_arn.is_some();
         let token = match text(&input.next_token) {
             Some(_) if named => return Err(invalid("NextToken and StreamName cannot be provided together.")),
             None if !named => return Err(invalid("Either NextToken or StreamName should be provided.")),
+            // The text is unverified.
+            Some(_) if input.exclusive_start_shard_id.is_some() => {
+                return Err(invalid("NextToken and ExclusiveStartShardId cannot be provided together."));
+            }
             token => token.map(|token| open_token(cx.now, token, Kind::Shards, lifetime_secs)).transpose()?,
         };
         let name = match &token {

@@ -9,9 +9,9 @@ use world::time::Time;
 
 /// The tail is packed down to about this size. At the largest rate that a shard takes, 1 MiB/s, this is two seconds:
 /// a reader that polls each second never meets a packed segment.
-const TAIL_BYTES: usize = 2 << 20;
+pub(super) const TAIL_BYTES: usize = 2 << 20;
 /// Plain size of a segment.
-const SEGMENT_BYTES: usize = 256 << 10;
+pub(super) const SEGMENT_BYTES: usize = 256 << 10;
 /// Segments kept unpacked: one for each of two readers that lag.
 const UNPACKED_MAX: usize = 2;
 
@@ -36,11 +36,6 @@ pub(super) struct Log {
 }
 
 impl Log {
-    /// An empty log.
-    pub fn new() -> Self {
-        Log::with_sizes(TAIL_BYTES, SEGMENT_BYTES)
-    }
-
     /// An empty log that packs segments of `segment_bytes` as soon as the tail is larger by that than `tail_bytes`.
     pub fn with_sizes(tail_bytes: usize, segment_bytes: usize) -> Self {
         Log {

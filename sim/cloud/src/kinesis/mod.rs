@@ -36,6 +36,7 @@ mod change;
 mod consumers;
 mod describe;
 mod encryption;
+mod entries;
 mod event_stream;
 mod get;
 mod lifecycle;
@@ -68,7 +69,7 @@ use self::quotas::Quotas;
 use self::stream::Stream;
 use self::work::Ticks;
 use crate::core::ports::{ReadBatch, ShardCursor, ShardInfo, StartingPosition, Streams};
-use crate::core::{AwsError, Cx, EventStream, Outcome, TokenBucket};
+use crate::core::{AwsError, Cx, EventStream, Outcome, TokenBucket, Unread};
 use world::time::Time;
 
 const SERVICE: &str = "kinesis";
@@ -144,7 +145,7 @@ pub struct Kinesis {
     quotas: Option<Arc<Quotas>>,
     next_event_stream: u64,
     /// The stream of events that the last call has opened.
-    opened: Option<EventStream>,
+    opened: Option<(EventStream, Unread)>,
 }
 
 impl Kinesis {

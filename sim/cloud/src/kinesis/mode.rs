@@ -40,6 +40,7 @@ impl Kinesis {
         let input: UpdateStreamModeInput<'_> = parse("UpdateStreamMode", body)?;
         let mut checks = Checks::default();
         let arn = checks.required(text(&input.stream_arn), "streamARN").unwrap_or_default();
+        checks.stream(None, text(&input.stream_arn));
         checks.required(input.stream_mode_details.as_ref(), "streamModeDetails");
         let mode = input.stream_mode_details.as_ref().and_then(|details| details.check(&mut checks));
         checks.finish()?;
@@ -104,6 +105,7 @@ impl Kinesis {
         let mut checks = Checks::default();
         let kib = checks.required(input.max_record_size_in_kib, "maxRecordSizeInKiB");
         self.check_record_size(cx, &mut checks, kib, "maxRecordSizeInKiB");
+        checks.stream(None, text(&input.stream_arn));
         checks.finish()?;
         let name = stream_name(cx, None, text(&input.stream_arn))?;
         authorized(cx, "kinesis:UpdateMaxRecordSize", name)?;

@@ -143,7 +143,7 @@ impl Kinesis {
         if input.shard_level_metrics.is_some() {
             check_names(&mut checks, names);
         }
-        checks.name(text(&input.stream_name), "streamName");
+        checks.stream(text(&input.stream_name), text(&input.stream_arn));
         checks.finish()?;
         let name = stream_name(cx, text(&input.stream_name), text(&input.stream_arn))?;
         authorized(cx, &format!("kinesis:{operation}"), name)?;

@@ -2,17 +2,19 @@
 
 use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde::Deserialize;
 
+use super::entries::{
+    EntryInput, EntryPath, check_entries, check_entry, check_hash_key, check_length, check_ordering, check_sizes,
+    decode, hash_of,
+};
 use super::quotas::Quotas;
 use super::routing::hash_key;
 use super::stream::{Accepted, Stream};
-use super::wire::{Checks, Text, invalid, parse, put, stream_name, text};
+use super::wire::{Checks, Text, invalid, parse, put, put_string, stream_name, text};
 use super::{Kinesis, SERVICE};
-use crate::core::ports::{parse_sequence_number, render_sequence_number};
+use crate::core::ports::render_sequence_number;
 use crate::core::{AwsError, Cx};
 use world::mark;
 use world::trace::Level;
@@ -45,17 +47,6 @@ struct PutRecordsInput<'a> {
     records: Option<Vec<EntryInput<'a>>>,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
-struct EntryInput<'a> {
-    #[serde(borrow)]
-    data: Option<Text<'a>>,
-    #[serde(borrow)]
-    partition_key: Option<Text<'a>>,
-    #[serde(borrow)]
-    explicit_hash_key: Option<Text<'a>>,
-}
-
 /// What was done with the records of one call.
 #[derive(Default)]
 struct Counts {
@@ -70,7 +61,7 @@ struct Counts {
 enum EntryRefused {
     /// The rate of the shard with this index.
     Rate(usize),
-    /// A fault of the service.
+    /// A fault of the service that is no throttle.
     Fault(AwsError),
 }
 
@@ -137,7 +128,8 @@ impl Kinesis {
             check_entry(&mut checks, &quotas, "", key, length);
         }
         check_hash_key(&mut checks, "explicitHashKey", text(&input.explicit_hash_key));
-        checks.name(text(&input.stream_name), "streamName");
+        checks.sequence_number(text(&input.sequence_number_for_ordering), "sequenceNumberForOrdering");
+        checks.stream(text(&input.stream_name), text(&input.stream_arn));
         checks.finish()?;
         let hash = hash_of(key, text(&input.explicit_hash_key))?;
         let name = stream_name(cx, text(&input.stream_name), text(&input.stream_arn))?;
@@ -163,7 +155,7 @@ impl Kinesis {
             check_length(&mut checks, &quotas, entries.len());
         }
         let data = check_entries(&mut checks, &quotas, entries)?;
-        checks.name(text(&input.stream_name), "streamName");
+        checks.stream(text(&input.stream_name), text(&input.stream_arn));
         checks.finish()?;
         let hashes = entries.iter().map(|entry| hash_of(entry.key(), text(&entry.explicit_hash_key)));
         let hashes = hashes.collect::<Result<Vec<u128>, AwsError>>()?;
@@ -184,6 +176,7 @@ impl Kinesis {
         let mut results = Vec::with_capacity(entries.len());
         for ((entry, data), hash) in entries.iter().zip(data).zip(hashes) {
             let result = match cx.entry_disturbed(SERVICE, "PutRecords", name) {
+                Some(error) if error.is_throttle() => Err(EntryRefused::Rate(stream.throttle(hash))),
                 Some(error) => Err(EntryRefused::Fault(error)),
                 None => {
                     let put = stream.put(cx, hash, entry.key(), data.clone());
@@ -195,8 +188,8 @@ impl Kinesis {
                     counts.accept(entry.key(), &data);
                     stream.tell(cx, &quotas, *shard, (entry.key().len() + data.len()) as u64);
                 }
-                Err(EntryRefused::Fault(error)) if !error.is_throttle() => counts.failed += 1,
-                Err(_) => counts.throttled += 1,
+                Err(EntryRefused::Fault(_)) => counts.failed += 1,
+                Err(EntryRefused::Rate(_)) => counts.throttled += 1,
             }
             results.push(result);
         }
@@ -209,12 +202,6 @@ impl Kinesis {
         let fields = [("records", counts.records.into()), ("failed", failed.into()), ("bytes", counts.bytes.into())];
         cx.trace.event(Level::Call, cx.now, SERVICE, "PutRecords", &stream.name, &fields);
         Ok(render_results(stream, &cx.account.id, &results, failed, encrypted))
-    }
-}
-
-impl EntryInput<'_> {
-    fn key(&self) -> &str {
-        text(&self.partition_key).unwrap_or_default()
     }
 }
 
@@ -249,126 +236,6 @@ fn put_into(
     }
 }
 
-fn check_length(checks: &mut Checks, quotas: &Quotas, records: usize) {
-    let max = quotas.put_records_max;
-    checks.unprinted(records > 0, "records", "Member must have length greater than or equal to 1");
-    checks.unprinted(records <= max, "records", format_args!("Member must have length less than or equal to {max}"));
-}
-
-/// Checks and decodes the records of a call. They share one buffer.
-fn check_entries(checks: &mut Checks, quotas: &Quotas, entries: &[EntryInput<'_>]) -> Result<Vec<Bytes>, AwsError> {
-    let encoded: usize = entries.iter().filter_map(|entry| text(&entry.data)).map(str::len).sum();
-    let mut decoded = Vec::with_capacity(encoded / 4 * 3);
-    let mut ends = Vec::with_capacity(entries.len());
-    for (number, entry) in entries.iter().enumerate() {
-        let length = text(&entry.data).map(|data| decode(data, &mut decoded)).transpose()?;
-        ends.push(decoded.len());
-        let path = EntryPath { number: number + 1 };
-        match (length, text(&entry.partition_key)) {
-            (Some(length), Some(key)) => check_entry(checks, quotas, path, key, length),
-            (length, key) => {
-                checks.required(length, format_args!("{path}data"));
-                checks.required(key, format_args!("{path}partitionKey"));
-            }
-        }
-        if let hash_key @ Some(_) = text(&entry.explicit_hash_key) {
-            check_hash_key(checks, &format!("{path}explicitHashKey"), hash_key);
-        }
-    }
-    let decoded = Bytes::from(decoded);
-    let mut start = 0;
-    let cut = |end| {
-        let record = decoded.slice(start..end);
-        start = end;
-        record
-    };
-    Ok(ends.into_iter().map(cut).collect())
-}
-
-/// Where a record stands in a request, rendered only for a message.
-#[derive(Clone, Copy)]
-struct EntryPath {
-    number: usize,
-}
-
-impl std::fmt::Display for EntryPath {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "records.{}.member.", self.number)
-    }
-}
-
-/// Checks the partition key and the size of a record whose members have paths that begin with `path`.
-fn check_entry(checks: &mut Checks, quotas: &Quotas, path: impl std::fmt::Display, key: &str, data_bytes: usize) {
-    let chars_max = quotas.partition_key_chars_max;
-    let short = key.len() <= chars_max || key.chars().count() <= chars_max;
-    if key.is_empty() || !short {
-        let path = format!("{path}partitionKey");
-        checks.value(!key.is_empty(), key, &path, "Member must have length greater than or equal to 1");
-        checks.value(short, key, &path, format_args!("Member must have length less than or equal to {chars_max}"));
-    }
-    let max = quotas.record_bytes_max;
-    // For a record that is too large by its key alone, AWS's text is unverified.
-    let fits = data_bytes + key.len() <= max;
-    checks.unprinted(
-        fits,
-        format_args!("{path}data"),
-        format_args!("Member must have length less than or equal to {max}"),
-    );
-}
-
-/// Whether a stream allows records of these sizes, each at its path. AWS's text for a stream that allows other sizes than
-/// the default is unverified.
-fn check_sizes<P: std::fmt::Display>(
-    stream: &Stream,
-    sizes: impl IntoIterator<Item = (P, usize)>,
-) -> Result<(), AwsError> {
-    let max = stream.record_bytes_max;
-    let mut checks = Checks::default();
-    for (path, size) in sizes {
-        if size > max {
-            let constraint = format_args!("Member must have length less than or equal to {max}");
-            checks.unprinted(false, format_args!("{path}data"), constraint);
-        }
-    }
-    checks.finish()
-}
-
-/// Notes a hash key that is no decimal number.
-pub(super) fn check_hash_key(checks: &mut Checks, path: &str, hash_key: Option<&str>) {
-    let Some(text) = hash_key else { return };
-    let digits = !text.is_empty() && text.len() <= 39 && text.bytes().all(|byte| byte.is_ascii_digit());
-    let matches = digits && (text == "0" || !text.starts_with('0'));
-    checks.value(matches, text, path, r"Member must satisfy regular expression pattern: 0|([1-9]\d{0,38})");
-}
-
-/// The hash key of a record: the explicit one, or MD5 of the partition key.
-fn hash_of(key: &str, explicit: Option<&str>) -> Result<u128, AwsError> {
-    let Some(explicit) = explicit else { return Ok(hash_key(key)) };
-    explicit.parse().map_err(|_| {
-        let range = "ExplicitHashKey must be in the range: [0, 2^128-1].";
-        invalid(format!("Invalid ExplicitHashKey. {range} Specified value was {explicit}"))
-    })
-}
-
-/// Every shard keeps the order of arrival, so a valid number changes nothing.
-fn check_ordering(cx: &Cx<'_>, stream: &Stream, number: Option<&str>) -> Result<(), AwsError> {
-    match number {
-        Some(number) if parse_sequence_number(number).is_none() => Err(invalid(format!(
-            "ExclusiveMinimumSequenceNumber {number} used in PutRecord on stream {} under account {} is invalid.",
-            stream.name, cx.account.id
-        ))),
-        _ => Ok(()),
-    }
-}
-
-/// Appends the decoded blob and answers its length.
-fn decode(blob: &str, into: &mut Vec<u8>) -> Result<usize, AwsError> {
-    let start = into.len();
-    let decoded = STANDARD.decode_vec(blob, into);
-    decoded.map_err(|error| AwsError::serialization(format!("a blob is not base64: {error}")))?;
-    Ok(into.len() - start)
-}
-
 /// The member of an answer that tells how records are encrypted; nothing while they are not.
 fn encryption_type(encrypted: bool) -> &'static str {
     if encrypted { r#""EncryptionType":"KMS","# } else { "" }
@@ -399,7 +266,9 @@ fn render_results(
                     }
                     EntryRefused::Fault(error) => (error.code, error.message.clone()),
                 };
-                put!(&mut out, r#"{{"ErrorCode":"{code}","ErrorMessage":"{text}"}}"#);
+                put!(&mut out, r#"{{"ErrorCode":"{code}","ErrorMessage":"#);
+                put_string(&mut out, &text);
+                out.push(b'}');
             }
         }
     }

@@ -1,5 +1,6 @@
 //! The limits of the service, read once from the table of quotas.
 
+use super::log::{SEGMENT_BYTES, TAIL_BYTES};
 use crate::core::{Limits, Scale};
 
 /// Limits of Kinesis Data Streams. Sizes in bytes, rates a second.
@@ -81,6 +82,10 @@ pub(super) struct Quotas {
     pub subscription_secs: u64,
     /// How long after a call of SubscribeToShard the next one takes the subscription over, in seconds.
     pub takeover_secs: u64,
+    /// Bytes of a shard's records that are kept plain: a matter of memory, and no limit of AWS's.
+    pub tail_bytes: usize,
+    /// Bytes of older ones that are packed together: likewise.
+    pub segment_bytes: usize,
     /// Which part of the rates is in force.
     pub scale: Scale,
 }
@@ -129,6 +134,8 @@ impl Quotas {
             subscribe_calls: get("subscribe_to_shard_rate"),
             subscription_secs: get("subscribe_to_shard_lifetime"),
             takeover_secs: get("subscribe_to_shard_takeover"),
+            tail_bytes: TAIL_BYTES,
+            segment_bytes: SEGMENT_BYTES,
             scale: limits.scale("kinesis").clone(),
         }
     }

@@ -9,8 +9,8 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::json;
 
+use super::entries::check_hash_key;
 use super::on_demand::Mode;
-use super::put::check_hash_key;
 use super::routing::even_ranges;
 use super::stream::{Status, Stream};
 use super::wire::{Checks, Text, authorized, expect_active, invalid, parse, stream_name, text};
@@ -148,7 +148,7 @@ impl Kinesis {
         let key = checks.required(text(&input.new_starting_hash_key), "newStartingHashKey").unwrap_or_default();
         check_hash_key(&mut checks, "newStartingHashKey", text(&input.new_starting_hash_key));
         checks.name(text(&input.shard_to_split), "shardToSplit");
-        checks.name(text(&input.stream_name), "streamName");
+        checks.stream(text(&input.stream_name), text(&input.stream_arn));
         checks.finish()?;
         let name = stream_name(cx, text(&input.stream_name), text(&input.stream_arn))?;
         authorized(cx, "kinesis:SplitShard", name)?;
@@ -181,7 +181,7 @@ impl Kinesis {
         let high = checks.required(text(&input.adjacent_shard_to_merge), "adjacentShardToMerge").unwrap_or_default();
         checks.name(text(&input.shard_to_merge), "shardToMerge");
         checks.name(text(&input.adjacent_shard_to_merge), "adjacentShardToMerge");
-        checks.name(text(&input.stream_name), "streamName");
+        checks.stream(text(&input.stream_name), text(&input.stream_arn));
         checks.finish()?;
         let name = stream_name(cx, text(&input.stream_name), text(&input.stream_arn))?;
         authorized(cx, "kinesis:MergeShards", name)?;
@@ -212,7 +212,7 @@ impl Kinesis {
             let constraint = "Member must satisfy enum value set: [UNIFORM_SCALING]";
             checks.value(scaling == "UNIFORM_SCALING", scaling, "scalingType", constraint);
         }
-        checks.name(text(&input.stream_name), "streamName");
+        checks.stream(text(&input.stream_name), text(&input.stream_arn));
         checks.finish()?;
         let name = stream_name(cx, text(&input.stream_name), text(&input.stream_arn))?;
         authorized(cx, "kinesis:UpdateShardCount", name)?;

@@ -13,6 +13,9 @@ use crate::core::{AwsError, Cx};
 use world::time::Time;
 use world::trace::Level;
 
+/// Characters of a key's id at most (the model of the service).
+const KEY_ID_CHARS: usize = 2_048;
+
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 struct RetentionInput<'a> {
@@ -53,7 +56,7 @@ impl Kinesis {
         let quotas = self.quotas(cx);
         let mut checks = Checks::default();
         let hours = checks.required(input.retention_period_hours, "retentionPeriodHours").unwrap_or_default();
-        checks.name(text(&input.stream_name), "streamName");
+        checks.stream(text(&input.stream_name), text(&input.stream_arn));
         checks.finish()?;
         let name = stream_name(cx, text(&input.stream_name), text(&input.stream_arn))?;
         authorized(cx, &format!("kinesis:{operation}"), name)?;
@@ -115,7 +118,8 @@ impl Kinesis {
             checks.value(matches!(kind, "KMS" | "NONE"), kind, "encryptionType", constraint);
         }
         let key = checks.required(text(&input.key_id), "keyId").unwrap_or_default();
-        checks.name(text(&input.stream_name), "streamName");
+        checks.length(text(&input.key_id), "keyId", KEY_ID_CHARS);
+        checks.stream(text(&input.stream_name), text(&input.stream_arn));
         checks.finish()?;
         let name = stream_name(cx, text(&input.stream_name), text(&input.stream_arn))?;
         authorized(cx, &format!("kinesis:{operation}"), name)?;

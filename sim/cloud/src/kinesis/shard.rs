@@ -53,8 +53,6 @@ pub(super) struct Shard {
     iterator_calls: TokenBucket,
     read_calls: TokenBucket,
     read_bytes: TokenBucket,
-    read_bytes_per_second: u64,
-    read_blocked_until: Time,
 }
 
 /// What a shard knows of those who subscribe to it.
@@ -95,7 +93,7 @@ impl Shard {
             opened: now,
             closed: None,
             expired: false,
-            log: Log::new(),
+            log: Log::with_sizes(quotas.tail_bytes, quotas.segment_bytes),
             arrived: Arrived::default(),
             rate: 0,
             metrics: None,
@@ -107,8 +105,6 @@ impl Shard {
             iterator_calls: rate(quotas.iterator_calls),
             read_calls: rate(quotas.read_calls),
             read_bytes: rate(quotas.shard_read_bytes),
-            read_bytes_per_second: quotas.shard_read_bytes,
-            read_blocked_until: Time::EPOCH,
         }
     }
 
@@ -200,7 +196,7 @@ impl Shard {
 
     /// Reads at most `limit` records from offset `from` on that arrived at `cutoff` or later.
     pub fn read(&mut self, now: Time, from: u64, cutoff: Time, room: Room) -> Result<Read, RateExceeded> {
-        if now < self.read_blocked_until || !self.read_calls.try_take(now, 1) {
+        if self.read_bytes.is_overdrawn(now) || !self.read_calls.try_take(now, 1) {
             return Err(RateExceeded);
         }
         let read = self.peek(now, from, cutoff, room);
@@ -230,16 +226,15 @@ impl Shard {
         Read { records, next, bytes, millis_behind_latest, at_end }
     }
 
-    /// An answer within the second's 2 MiB is paid from the bucket. A larger one empties it and blocks the shard's
-    /// readers for as long as 2 MiB/s need to carry it: 10 MiB block 5 s, as the Kinesis guide says.
+    /// An answer within what is left of the second's 2 MiB is paid from the bucket. A larger one empties it and is owed as a
+    /// whole, so that it blocks the shard's readers for as long as 2 MiB/s need to carry it: 10 MiB block 5 s, as the
+    /// Kinesis guide says.
     fn charge_read(&mut self, now: Time, bytes: u64) {
-        if self.read_bytes.try_take(now, bytes) {
-            return;
-        }
         let available = self.read_bytes.available(now);
-        self.read_bytes.try_take(now, available);
-        let micros = (bytes * 1_000_000).div_ceil(self.read_bytes_per_second);
-        self.read_blocked_until = now + Duration::from_micros(micros);
+        if bytes > available {
+            self.read_bytes.overdraw(now, available);
+        }
+        self.read_bytes.overdraw(now, bytes);
     }
 }
 

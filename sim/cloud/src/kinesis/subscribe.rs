@@ -2,7 +2,8 @@
 //!
 //! An event follows a record after 70 ms (guide: "typically 70 milliseconds"); one without records every 5 s (unverified).
 //! What one event carries, up to 2 MiB or one larger record, is paid for before the next is sent, so that a consumer gets 2
-//! MiB/s from a shard. A subscription that another call takes over ends with `ResourceInUseException`; that of a consumer or
+//! MiB/s from a shard. Nothing is sent while more than 2 MiB of what was sent waits to be read: the window of AWS's HTTP/2
+//! stream, whose size is unverified. A subscription that another call takes over ends with `ResourceInUseException`; that of a consumer or
 //! stream that goes ends with `ResourceNotFoundException`.
 
 use std::sync::Arc;
@@ -19,11 +20,11 @@ use super::log::Room;
 use super::quotas::Quotas;
 use super::shard::{Push, Read};
 use super::stream::{Status, Stream};
-use super::wire::{Checks, Text, parse, put, shard_not_found, text, time};
+use super::wire::{ARN_CHARS, Checks, Text, parse, put, shard_not_found, text, time};
 use super::work::TickKind;
 use super::{Kinesis, SERVICE};
 use crate::core::ports::render_sequence_number;
-use crate::core::{AwsError, Cx, Effect, EventStream, Outcome, Principal, Service, TokenBucket};
+use crate::core::{AwsError, Cx, Effect, EventStream, Outcome, Principal, Service, TokenBucket, Unread};
 use world::time::Time;
 use world::trace::Level;
 
@@ -53,6 +54,9 @@ struct StartingPosition<'a> {
     timestamp: Option<f64>,
 }
 
+/// After how long, at most, a subscription is looked at again that nothing may be sent to now.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
 /// What is known of a consumer at a shard.
 #[derive(Debug)]
 pub(super) struct Subscription {
@@ -63,21 +67,44 @@ pub(super) struct Subscription {
     open: Option<Open>,
 }
 
+impl Subscription {
+    /// Whether it lasts.
+    pub fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+}
+
 /// A subscription that lasts.
 #[derive(Debug)]
 struct Open {
     stream: EventStream,
+    /// What was sent and is not read.
+    unread: Unread,
     caller: Principal,
     /// Offset of the next record.
     offset: u64,
     ends: Time,
     /// When the last event was sent.
     sent: Time,
-    /// When what it carried is paid for.
-    paid: Time,
+    /// What the consumer may be pushed: when it is full, what was sent before is paid for.
+    rate: TokenBucket,
 }
 
 impl Open {
+    /// For how long nothing may be sent: records that were sent are not paid for while more of them wait, or more than an
+    /// event of the largest size waits to be read, as when the window of an HTTP/2 stream is full.
+    fn waits(&mut self, now: Time, unread_max: u64, is_behind: bool) -> Option<Duration> {
+        let is_stalled = self.unread.bytes() as u64 > unread_max;
+        let unpaid = if is_behind { self.unpaid(now) } else { Duration::ZERO };
+        let wait = if is_stalled { LOOK_AGAIN } else { unpaid };
+        (!wait.is_zero()).then_some(wait)
+    }
+
+    /// How long until what was sent is paid for, or until it may be another while.
+    fn unpaid(&mut self, now: Time) -> Duration {
+        self.rate.wait_until_full(now).unwrap_or(LOOK_AGAIN).min(LOOK_AGAIN)
+    }
+
     fn send(&mut self, cx: &mut Cx<'_>, message: Message<'_>, payload: &[u8]) {
         self.sent = cx.now;
         cx.effects.push(Effect::StreamEvent { stream: self.stream, bytes: Bytes::from(encode(message, payload)) });
@@ -107,6 +134,9 @@ impl Kinesis {
             checks.value(ITERATOR_TYPES.contains(&kind), kind, "startingPosition.type", constraint);
         }
         checks.name(text(&input.shard_id), "shardId");
+        checks.length(text(&input.consumer_arn), "consumerARN", ARN_CHARS);
+        let number = position.and_then(|position| text(&position.sequence_number));
+        checks.sequence_number(number, "startingPosition.sequenceNumber");
         checks.finish()?;
         cx.authorize("kinesis:SubscribeToShard", arn)?;
         let quotas = self.quotas(cx);
@@ -122,7 +152,6 @@ impl Kinesis {
         let index = stream.shard_index(shard_id).ok_or_else(|| shard_not_found(shard_id, name, &cx.account.id))?;
         let shard = stream.shards[index].index;
         stream.may_subscribe(cx, &quotas, shard, &consumer)?;
-        let number = position.and_then(|position| text(&position.sequence_number));
         let timestamp = position.and_then(|position| position.timestamp).map(time);
         let offset = start(cx, stream, index, kind.unwrap_or_default(), number, timestamp)?;
         let push = match stream.shards[index].push {
@@ -132,16 +161,17 @@ impl Kinesis {
         stream.shards[index].push = Some(push);
         let stream_id = EventStream(self.next_event_stream);
         self.next_event_stream += 1;
-        self.opened = Some(stream_id);
+        let unread = Unread::default();
+        self.opened = Some((stream_id, unread.clone()));
         let fields = [("consumer", (&*consumer).into()), ("shard", index.into()), ("offset", offset.into())];
         cx.trace.event(Level::Call, cx.now, SERVICE, "SubscribeToShard", name, &fields);
-        stream.open(cx, &quotas, (shard, consumer), stream_id, offset);
+        stream.open(cx, &quotas, (shard, consumer), (stream_id, unread), offset);
         cx.meter.add(SERVICE, "SubscribeToShard.Success", 1);
         Ok(encode(Message::Event("initial-response"), b"{}"))
     }
 
-    /// The stream of events that the last call has opened.
-    pub fn take_opened(&mut self) -> Option<EventStream> {
+    /// The stream of events that the last call has opened, and what of it is not read: whoever sends it says so.
+    pub fn take_opened(&mut self) -> Option<(EventStream, Unread)> {
         self.opened.take()
     }
 
@@ -179,6 +209,7 @@ impl Kinesis {
             return;
         }
         stream.shards[shard as usize].push = None;
+        stream.forget_subscriptions();
         stream.watch();
         self.ticks.release(token);
     }
@@ -204,6 +235,7 @@ impl Stream {
         }
         let takeover = Duration::from_secs(quotas.takeover_secs);
         if subscription.begun.is_some_and(|begun| cx.now < begun + takeover) {
+            cx.meter.add(SERVICE, "SubscribeToShard.RateExceeded", 1);
             let message = format!("Another active subscription exists for this consumer: {}, {consumer}.", self.name);
             return Err(AwsError::new("ResourceInUseException", message));
         }
@@ -211,11 +243,19 @@ impl Stream {
     }
 
     /// Opens a subscription, in the place of the one that the consumer has.
-    fn open(&mut self, cx: &mut Cx<'_>, quotas: &Quotas, key: (u32, Arc<str>), stream: EventStream, offset: u64) {
+    fn open(
+        &mut self,
+        cx: &mut Cx<'_>,
+        quotas: &Quotas,
+        key: (u32, Arc<str>),
+        (stream, unread): (EventStream, Unread),
+        offset: u64,
+    ) {
         let shard = key.0 as usize;
         let ends = cx.now + Duration::from_secs(quotas.subscription_secs);
         let (caller, sent) = (cx.caller.clone(), cx.now - HEARTBEAT);
-        let open = Open { stream, caller, offset, ends, sent, paid: cx.now };
+        let rate = TokenBucket::per_second(quotas.push_bytes, cx.now).scaled(&quotas.scale);
+        let open = Open { stream, unread, caller, offset, ends, sent, rate };
         let Some(subscription) = self.subscriptions.get_mut(&key) else { return };
         subscription.begun = Some(cx.now);
         if let Some(before) = subscription.open.replace(open) {
@@ -232,11 +272,12 @@ impl Stream {
             open.end(cx, None);
             return (None, Time::MAX);
         }
-        if cx.now < open.paid {
-            let due = open.paid.min(open.ends);
+        let (cutoff, index) = (self.cutoff(cx.now), shard as usize);
+        let is_behind = open.offset < self.shards[index].log.end();
+        if let Some(wait) = open.waits(cx.now, quotas.push_bytes, is_behind) {
+            let due = (cx.now + wait).min(open.ends);
             return (Some(open), due);
         }
-        let (cutoff, index) = (self.cutoff(cx.now), shard as usize);
         let room = Room { records: quotas.read_records_max, bytes: quotas.push_bytes as usize };
         let read = self.shards[index].peek(cx.now, open.offset, cutoff, room);
         if !read.records.is_empty() || read.at_end || cx.now >= open.sent + HEARTBEAT {
@@ -246,14 +287,14 @@ impl Stream {
                 return (None, Time::MAX);
             }
             open.offset = read.next;
-            open.paid = cx.now + Duration::from_micros((read.bytes * 1_000_000).div_ceil(quotas.push_bytes));
+            open.rate.overdraw(cx.now, read.bytes);
             if read.at_end {
                 open.end(cx, None);
                 return (None, Time::MAX);
             }
         }
         let is_behind = read.next < self.shards[index].log.end();
-        let due = if is_behind { open.paid } else { open.sent + HEARTBEAT };
+        let due = if is_behind { cx.now + open.unpaid(cx.now) } else { open.sent + HEARTBEAT };
         let due = due.min(open.ends);
         (Some(open), due)
     }
@@ -319,6 +360,13 @@ impl Stream {
                 self.push_soon(cx, shard);
             }
         }
+    }
+
+    /// Forgets who was subscribed to shards that have expired.
+    pub(super) fn forget_subscriptions(&mut self) {
+        let shards = &self.shards;
+        self.subscriptions
+            .retain(|(shard, _), subscription| subscription.is_open() || !shards[*shard as usize].expired);
     }
 
     /// Ends the subscriptions of a consumer that goes.

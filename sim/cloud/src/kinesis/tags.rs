@@ -93,7 +93,7 @@ impl Kinesis {
         let input: AddTagsInput<'_> = parse("AddTagsToStream", body)?;
         let mut checks = Checks::default();
         let tags = checks.required(input.tags, "tags").unwrap_or_default();
-        checks.name(text(&input.stream_name), "streamName");
+        checks.stream(text(&input.stream_name), text(&input.stream_arn));
         checks.finish()?;
         let name = stream_name(cx, text(&input.stream_name), text(&input.stream_arn))?;
         authorized(cx, "kinesis:AddTagsToStream", name)?;
@@ -108,7 +108,7 @@ impl Kinesis {
         let input: ListTagsInput<'_> = parse("ListTagsForStream", body)?;
         let mut checks = Checks::default();
         checks.range(input.limit, "limit", 1, TAGS_MAX as i64);
-        checks.name(text(&input.stream_name), "streamName");
+        checks.stream(text(&input.stream_name), text(&input.stream_arn));
         checks.finish()?;
         let name = stream_name(cx, text(&input.stream_name), text(&input.stream_arn))?;
         authorized(cx, "kinesis:ListTagsForStream", name)?;
@@ -129,7 +129,7 @@ impl Kinesis {
         if input.tag_keys.is_some() {
             check_keys(&mut checks, keys);
         }
-        checks.name(text(&input.stream_name), "streamName");
+        checks.stream(text(&input.stream_name), text(&input.stream_arn));
         checks.finish()?;
         let name = stream_name(cx, text(&input.stream_name), text(&input.stream_arn))?;
         authorized(cx, "kinesis:RemoveTagsFromStream", name)?;

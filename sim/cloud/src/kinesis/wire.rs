@@ -13,6 +13,13 @@ use super::stream::{Status, Stream};
 use crate::core::{AwsError, Cx};
 use world::time::Time;
 
+/// Characters of an ARN at most (the model of the service).
+pub(super) const ARN_CHARS: usize = 2_048;
+/// Characters of a NextToken at most (the model of the service).
+pub(super) const TOKEN_CHARS: usize = 1_048_576;
+/// Characters of a shard iterator at most (the model of the service).
+pub(super) const ITERATOR_CHARS: usize = 512;
+
 /// A string of a request, borrowed from the body unless it has escapes.
 #[derive(Debug, Deserialize)]
 pub(super) struct Text<'a>(#[serde(borrow)] pub Cow<'a, str>);
@@ -84,6 +91,37 @@ impl Checks {
         self.value(name.len() <= 128, name, path, "Member must have length less than or equal to 128");
     }
 
+    /// The name and the ARN of a stream.
+    pub fn stream(&mut self, name: Option<&str>, arn: Option<&str>) {
+        self.name(name, "streamName");
+        let Some(arn) = arn else { return };
+        let pattern = r"Member must satisfy regular expression pattern: arn:aws.*:kinesis:.*:\d{12}:stream/\S+";
+        self.value(is_arn_of_a_stream(arn), arn, "streamARN", pattern);
+        self.length(Some(arn), "streamARN", ARN_CHARS);
+    }
+
+    /// A text of 1 to `max` characters.
+    pub fn length(&mut self, value: Option<&str>, path: &str, max: usize) {
+        let Some(value) = value else { return };
+        self.value(!value.is_empty(), value, path, "Member must have length greater than or equal to 1");
+        let constraint = format_args!("Member must have length less than or equal to {max}");
+        self.value(value.chars().count() <= max, value, path, constraint);
+    }
+
+    /// A sequence number: a decimal number of at most 129 digits.
+    pub fn sequence_number(&mut self, number: Option<&str>, path: &str) {
+        self.decimal(number, path, 128);
+    }
+
+    /// A decimal number with at most `rest` digits after its first.
+    pub fn decimal(&mut self, number: Option<&str>, path: &str, rest: usize) {
+        let Some(text) = number else { return };
+        let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        let matches = text == "0" || is_number && text.len() <= rest + 1 && !text.starts_with('0');
+        let constraint = format_args!(r"Member must satisfy regular expression pattern: 0|([1-9]\d{{0,{rest}}})");
+        self.value(matches, text, path, constraint);
+    }
+
     /// Ends the checks: a `ValidationException` when a constraint is broken. AWS tells the first ten.
     pub fn finish(mut self) -> Result<(), AwsError> {
         if self.0.is_empty() {
@@ -94,6 +132,18 @@ impl Checks {
         let message = format!("{} validation error{plural} detected: {}", self.0.len(), self.0.join("; "));
         Err(AwsError::new("ValidationException", message))
     }
+}
+
+/// Whether a text matches `arn:aws.*:kinesis:.*:\d{12}:stream/\S+`.
+fn is_arn_of_a_stream(text: &str) -> bool {
+    let is_one = |(at, separator): (usize, &str)| {
+        let (before, name) = (&text[..at], &text[at + separator.len()..]);
+        let Some((service, account)) = before.rsplit_once(':') else { return false };
+        let is_account = account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit());
+        let is_kinesis = service.contains(":kinesis:") && !service.contains('\n');
+        is_account && is_kinesis && !name.is_empty() && !name.contains(char::is_whitespace)
+    };
+    text.starts_with("arn:aws") && text.match_indices(":stream/").any(is_one)
 }
 
 /// The name of the stream that a request means by name, ARN or both.

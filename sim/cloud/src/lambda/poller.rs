@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::lane::{Lane, Pending};
 use super::mapping::Mapping;
-use crate::core::ports::{ReadBatch, ShardCursor, StartingPosition, Streams};
+use crate::core::ports::{ShardCursor, StartingPosition, Streams};
 use crate::core::{AwsError, Cx};
 use world::mark;
 use world::spotlight::Stage;
@@ -126,13 +126,12 @@ impl Poller {
         // What LATEST meant is settled by the first look-up, even when the read fails.
         self.position = Position::At(cursor.clone());
         let batch = batch?;
-        let first_offset = self.first_offset(cx, streams, mapping, &cursor, &batch)?;
-        if first_offset > cursor.offset {
+        if batch.first > cursor.offset {
             cx.trace.mark(cx.now, mark::RECORDS_EXPIRED, &self.shard_id);
         }
         self.position = batch.next.map_or(Position::End, Position::At);
         let (read, mut filtered) = (batch.records.len(), 0);
-        for (offset, record) in (first_offset..).zip(batch.records) {
+        for (offset, record) in (batch.first..).zip(batch.records) {
             if cx.trace.carries(&record.data) {
                 cx.trace.hop(cx.now, Stage::Function, &mapping.function, || {
                     format!("its reader takes it from {} of {}", self.shard_id, mapping.stream)
@@ -149,27 +148,6 @@ impl Poller {
             cx.meter.add("lambda", "FilteredOutEventCount", filtered);
         }
         Ok(read)
-    }
-
-    /// Position of the first record of a read. A cursor may lie before the oldest record that is kept.
-    fn first_offset(
-        &self,
-        cx: &mut Cx<'_>,
-        streams: &mut dyn Streams,
-        mapping: &Mapping,
-        cursor: &ShardCursor,
-        batch: &ReadBatch,
-    ) -> Result<u64, AwsError> {
-        if batch.records.is_empty() {
-            return Ok(cursor.offset);
-        }
-        match &batch.next {
-            Some(next) => Ok(next.offset - batch.records.len() as u64),
-            None => {
-                let oldest = streams.cursor(cx, &mapping.stream, &self.shard_id, StartingPosition::TrimHorizon)?;
-                Ok(cursor.offset.max(oldest.offset))
-            }
-        }
     }
 
     /// Whether the first batch of a lane failed before and may hold records that the stream no longer keeps.

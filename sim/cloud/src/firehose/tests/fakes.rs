@@ -124,7 +124,7 @@ impl Streams for FakeStream {
         let offset = cursor.offset + records.len() as u64;
         let ended = shard.closed && offset == shard.records.len() as u64;
         let next = (!ended).then(|| ShardCursor { offset, ..cursor.clone() });
-        Ok(ReadBatch { records, next, millis_behind_latest: 0 })
+        Ok(ReadBatch { records, first: cursor.offset, next, millis_behind_latest: 0 })
     }
 }
 

@@ -116,7 +116,7 @@ proptest! {
 
 #[test]
 fn a_reader_at_the_tip_unpacks_nothing() {
-    let mut log = Log::new();
+    let mut log = Log::with_sizes(TAIL_BYTES, SEGMENT_BYTES);
     let mut cursor = 0;
     for number in 0..60_000 {
         log.push(record(number, 250, number));
@@ -130,7 +130,7 @@ fn a_reader_at_the_tip_unpacks_nothing() {
 
 #[test]
 fn expired_records_give_their_memory_back() {
-    let mut log = Log::new();
+    let mut log = Log::with_sizes(TAIL_BYTES, SEGMENT_BYTES);
     for number in 0..60_000 {
         log.push(record(number, 250, number));
     }

@@ -47,7 +47,7 @@ impl Account {
         let body = json!({"ConsumerARN": arn, "ShardId": SHARD, "StartingPosition": position});
         let beginning = self.raw("SubscribeToShard", &body)?;
         assert_eq!(decode(&beginning).0[1], "initial-response");
-        Ok(self.kinesis.take_opened().expect("a subscription is open"))
+        Ok(self.kinesis.take_opened().expect("a subscription is open").0)
     }
 
     fn subscribe(&mut self, arn: &str) -> EventStream {
@@ -177,6 +177,7 @@ fn a_subscription_lasts_five_minutes_and_is_taken_over_after_five_seconds() {
     assert_eq!(again.code, "LimitExceededException", "once a second");
     account.wait_awake(1_000);
     assert_eq!(account.try_subscribe(&arn, position.clone()).unwrap_err().code, "ResourceInUseException");
+    assert_eq!(account.counter("SubscribeToShard.RateExceeded"), 2, "both are counted");
     account.wait_awake(298_999);
     assert!(!account.came(first).contains(&Came::End));
     account.wait_awake(1);
@@ -201,6 +202,88 @@ fn a_subscriber_gets_two_mebibytes_a_second_whoever_polls() {
         seen.push(data(&account.came(stream)).len());
     }
     assert_eq!(seen, [2, 2, 2, 2, 2]);
+}
+
+#[test]
+fn a_subscriber_that_reads_nothing_is_sent_no_more_until_it_does() {
+    let (mut account, arn) = Account::with_consumer(1);
+    let body = json!({"ConsumerARN": arn, "ShardId": SHARD, "StartingPosition": {"Type": "LATEST"}});
+    account.raw("SubscribeToShard", &body).unwrap();
+    let (stream, unread) = account.kinesis.take_opened().unwrap();
+    account.wait_awake(1_000);
+    drop(account.came(stream));
+    unread.sent((2 << 20) + 1);
+    for number in 0..20 {
+        account.put("k", &number.to_string()).unwrap();
+        account.wait_awake(1_000);
+    }
+    assert_eq!(account.came(stream), [], "neither records nor an event without any");
+    unread.read(1);
+    account.wait_awake(1_000);
+    assert_eq!(data(&account.came(stream)), (0..20).map(|number| number.to_string()).collect::<Vec<_>>());
+    // A subscription ends in its time, whoever reads.
+    unread.sent(1);
+    account.put("k", "last").unwrap();
+    account.wait_awake(300_000);
+    assert_eq!(account.came(stream), [Came::End]);
+}
+
+#[test]
+fn a_part_of_the_quotas_is_a_part_of_what_is_pushed() {
+    let (mut account, arn) = Account::with_consumer(1);
+    let large = "x".repeat((256 << 10) - 1);
+    for _ in 0..60 {
+        account.put("k", &large).unwrap();
+        account.wait_awake(250);
+    }
+    account.parts.limits.scale(SERVICE).set(0.25);
+    let stream = account.subscribe(&arn);
+    account.wait_awake(12_100);
+    // Half a mebibyte a second, by events of two.
+    assert_eq!(data(&account.came(stream)).len(), 8 * 4);
+    assert!(account.parts.limits.scale(SERVICE).refused() > 0);
+    account.parts.limits.scale(SERVICE).set(1.0);
+    account.wait_awake(5_000);
+    assert_eq!(data(&account.came(stream)).len(), 28, "and then all of it");
+}
+
+#[test]
+fn a_wake_up_of_an_earlier_life_of_a_consumer_is_none() {
+    let mut account = Account::with_stream(1);
+    let arn = account.register("c");
+    let status = |account: &mut Account| {
+        let answer = account.raw("DescribeStreamConsumer", &json!({"StreamARN": STREAM, "ConsumerName": "c"}));
+        answer.map(|body| {
+            serde_json::from_slice::<Value>(&body).unwrap()["ConsumerDescription"]["ConsumerStatus"].clone()
+        })
+    };
+    account.wait_awake(9_000);
+    account.call("DeregisterStreamConsumer", json!({"ConsumerARN": arn}));
+    for (wait, expected) in [(1_000, true), (8_999, true), (1, false)] {
+        account.wait_awake(wait);
+        assert_eq!(status(&mut account).is_ok_and(|status| status == "DELETING"), expected, "{:?}", account.now);
+    }
+    let arn = account.register("c");
+    account.wait_awake(4_000);
+    let consumer = Resource { kind: "AWS::Kinesis::StreamConsumer".to_owned(), ..resource(json!({})) };
+    account.act(|kinesis, cx| kinesis.delete(cx, &consumer, &arn)).unwrap();
+    account.register("c");
+    for (wait, expected) in [(6_000, "CREATING"), (3_999, "CREATING"), (1, "ACTIVE")] {
+        account.wait_awake(wait);
+        assert_eq!(status(&mut account).unwrap(), expected);
+    }
+}
+
+#[test]
+fn who_was_subscribed_to_a_shard_that_has_expired_is_forgotten() {
+    let (mut account, arn) = Account::with_consumer(1);
+    account.subscribe(&arn);
+    let split = json!({"StreamName": "s", "ShardToSplit": SHARD, "NewStartingHashKey": (1_u128 << 127).to_string()});
+    account.call("SplitShard", split);
+    account.wait_awake(24 * 3_600_000);
+    assert_eq!(account.kinesis.streams["s"].subscriptions.len(), 1);
+    account.wait_awake(60_000);
+    assert_eq!(account.kinesis.streams["s"].subscriptions.len(), 0);
 }
 
 #[test]

@@ -1,6 +1,13 @@
 //! Rates of shards.
 
+use proptest::prelude::*;
+
+use super::log::Room;
+use super::routing::HashRange;
+use super::segment::Stored;
+use super::shard::Shard;
 use super::*;
+use crate::core::Limits;
 
 #[test]
 fn a_shard_takes_a_thousand_records_a_second_and_the_other_shards_do_not_mind() {
@@ -95,8 +102,82 @@ fn ten_mebibytes_in_one_answer_block_the_shard_for_five_seconds() {
     );
     account.wait(1);
     assert_eq!(account.read(&next).0.len(), 2);
-    // Two mebibytes are within the second's burst: the next call is answered.
+    // The debt is paid, and nothing is left for a burst: two mebibytes block the next second.
+    account.wait(999);
+    assert_eq!(
+        account.refused("GetRecords", json!({"ShardIterator": next})).0,
+        "ProvisionedThroughputExceededException"
+    );
+    account.wait(1);
     account.read(&next);
+}
+
+#[test]
+fn a_shard_gives_two_mebibytes_a_second_for_as_long_as_it_is_read() {
+    for (part, records) in [(1.0, 80), (0.25, 20)] {
+        let mut account = Account::with_stream(1);
+        let half = "x".repeat((512 << 10) - 1);
+        for _ in 0..120 {
+            account.put("k", &half).unwrap();
+            account.wait(500);
+        }
+        account.parts.limits.scale(SERVICE).set(part);
+        let start = StartingPosition::TrimHorizon;
+        let mut cursor = account.act(|k, cx| k.cursor(cx, "s", "shardId-000000000000", start)).unwrap();
+        let mut read = |account: &mut Account| {
+            // Pages of 1.5 MiB, five times a second.
+            let batch = account.act(|kinesis, cx| kinesis.get_records(cx, &cursor, 3));
+            account.wait(200);
+            batch.map_or(0, |batch| {
+                cursor = batch.next.expect("an open shard goes on");
+                batch.records.len()
+            })
+        };
+        let given: usize = (0..100).map(|_| read(&mut account)).sum();
+        // In 20 seconds: a burst of a second and one page more at most, and polls that come when nothing is owed any more.
+        let most = records + records / 20 + 3;
+        assert!((records * 9 / 10..=most).contains(&given), "{given} records of half a mebibyte at {part} of the rate");
+        let scale = account.parts.limits.scale(SERVICE);
+        assert_eq!(scale.refused() > 0, part < 1.0, "the fault is told that it struck");
+        scale.set(1.0);
+        account.wait(3_000);
+        assert!(part == 1.0 || read(&mut account) > 0, "what was owed is paid at the whole rate");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    /// Whatever pages are asked for and whenever.
+    #[test]
+    fn no_window_gives_more_than_the_rate_and_a_burst_and_a_page(
+        polls in prop::collection::vec((1..300usize, 0..2_500u64), 1..80),
+    ) {
+        let (rate, now) = (1_000, Time::from_unix_secs(1));
+        let limits = Limits::for_region("eu-west-1");
+        let quotas = Quotas { shard_read_bytes: rate, read_calls: 1_000, ..Quotas::new(&limits) };
+        let range = HashRange { start: 0, end: u128::MAX };
+        let mut shard = Shard::new(0, range, Vec::new(), &quotas, now);
+        for _ in 0..20_000 {
+            shard.log.push(Stored { data: Bytes::from_static(&[0; 19]), key: "k".into(), arrival: now });
+        }
+        let (mut now, mut from, mut given) = (now, 0, Vec::new());
+        for (records, wait) in polls {
+            now += Duration::from_millis(wait);
+            if let Ok(read) = shard.read(now, from, Time::EPOCH, Room { records, bytes: usize::MAX }) {
+                from = read.next;
+                given.push((now, read.bytes));
+            }
+        }
+        for (first, (begin, _)) in given.iter().enumerate() {
+            let mut before = 0;
+            for (end, bytes) in &given[first..] {
+                let most = rate + u64::try_from(end.since(*begin).as_millis()).unwrap() * rate / 1_000;
+                prop_assert!(before <= most, "{before} bytes before {end:?}, {most} at most");
+                before += bytes;
+            }
+        }
+    }
 }
 
 #[test]

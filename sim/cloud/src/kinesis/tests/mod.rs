@@ -31,8 +31,13 @@ struct Account {
 impl Account {
     /// An account with the stream `s` of `shards` shards.
     fn with_stream(shards: u32) -> Self {
+        Account::with_stream_under(None, shards)
+    }
+
+    /// The same under other quotas than AWS's.
+    fn with_stream_under(quotas: Option<Quotas>, shards: u32) -> Self {
         let mut account = Account {
-            kinesis: Kinesis::new(),
+            kinesis: Kinesis { quotas: quotas.map(Arc::new), ..Kinesis::new() },
             parts: CxParts::new("eu-west-1", Trace::new(), Seed::root(1).rng()),
             caller: Principal::new("arn:aws:iam::123456789012:user/tester"),
             now: Time::from_unix_secs(1_772_323_200),

@@ -1,17 +1,23 @@
-//! A model of streams: whatever puts, reshards, time and reads do, every accepted record is read exactly once by each
-//! consumer that reads parents before children, and in the order of its key; and what the retention has forgotten is gone, and
-//! nothing else.
+//! A model of streams: whatever puts, throttles, reshards, time and reads do, every accepted record is read exactly once by
+//! each consumer that reads parents before children, and in the order of its key, which is that of the sequence numbers; a
+//! refused one is never read; and what the retention has forgotten is gone, and nothing else. Shards take few records a second
+//! here and pack what they keep into small segments, so that all of it happens often.
+
+use std::collections::BTreeSet;
 
 use base64::Engine as _;
 use proptest::prelude::*;
 
 use super::consumers::decode;
 use super::*;
-use crate::core::{Effect, EventStream};
+use crate::core::ports::{SequenceNumber, parse_sequence_number};
+use crate::core::{Effect, EventStream, Limits};
 use std::time::Duration;
 
 const ARN: &str = "arn:aws:kinesis:eu-west-1:123456789012:stream/s";
 const KEYS: usize = 12;
+/// Records that a shard takes in a second, and at once.
+const RECORDS_A_SECOND: u64 = 20;
 /// How long a drain may take: what expires meanwhile may be read or not.
 const HOUR_MS: u64 = 3_600_000;
 
@@ -39,6 +45,11 @@ impl Put {
 enum Act {
     One(Put),
     Many(Vec<Put>),
+    /// One call with as many records under one key: more than a shard takes.
+    Burst {
+        put: Put,
+        count: usize,
+    },
     Split {
         place: usize,
         part: u8,
@@ -70,6 +81,7 @@ fn act(longest_ms: u64) -> impl Strategy<Value = Act> {
     prop_oneof![
         8 => put().prop_map(Act::One),
         4 => prop::collection::vec(put(), 1..12).prop_map(Act::Many),
+        1 => (put(), 20..60usize).prop_map(|(put, count)| Act::Burst { put, count }),
         1 => (0..8usize, 1..255u8).prop_map(|(place, part)| Act::Split { place, part }),
         1 => (0..8usize).prop_map(|place| Act::Merge { place }),
         1 => (1..9u32).prop_map(|target| Act::Count { target }),
@@ -86,15 +98,22 @@ fn act_with_retention() -> impl Strategy<Value = Act> {
     ]
 }
 
-/// A record as a consumer read it: key, payload, and when.
-type ReadRecord = (String, String, Time);
+/// A record as it was accepted, or as a consumer read it.
+#[derive(Clone, Debug)]
+struct Known {
+    key: String,
+    payload: String,
+    sequence: u128,
+    /// When it was accepted, or read.
+    at: Time,
+}
 
 /// Where a consumer stands in a shard, and how it asks for more.
 trait Consumer {
     /// Reads each shard once whose parents are read. Answers whether there was anything to do.
     fn turn(&mut self, account: &mut Account, limit: usize) -> bool;
     /// What was read, in order.
-    fn read(&self) -> &[ReadRecord];
+    fn read(&self) -> &[Known];
 }
 
 /// The shards of a stream with their parents, as a consumer learns of them over the wire.
@@ -113,9 +132,14 @@ fn is_done<T>(listed: &[(String, Vec<String>)], shards: &BTreeMap<String, Option
     matches!(shards.get(id), Some(None)) || !listed.iter().any(|(other, _)| other == id)
 }
 
-fn decoded(record: &Value, now: Time) -> ReadRecord {
+fn number(of: &Value) -> u128 {
+    parse_sequence_number(of["SequenceNumber"].as_str().unwrap()).unwrap()
+}
+
+fn decoded(record: &Value, now: Time) -> Known {
     let data = base64::engine::general_purpose::STANDARD.decode(record["Data"].as_str().unwrap()).unwrap();
-    (record["PartitionKey"].as_str().unwrap().to_owned(), String::from_utf8(data).unwrap(), now)
+    let key = record["PartitionKey"].as_str().unwrap().to_owned();
+    Known { key, payload: String::from_utf8(data).unwrap(), sequence: number(record), at: now }
 }
 
 /// Asks over the wire, as the Kinesis Client Library does.
@@ -123,7 +147,7 @@ fn decoded(record: &Value, now: Time) -> ReadRecord {
 struct Polling {
     /// Iterator and last sequence number; nothing once the shard is read.
     shards: BTreeMap<String, Option<(String, Option<String>)>>,
-    read: Vec<ReadRecord>,
+    read: Vec<Known>,
 }
 
 impl Polling {
@@ -181,7 +205,7 @@ impl Consumer for Polling {
         active
     }
 
-    fn read(&self) -> &[ReadRecord] {
+    fn read(&self) -> &[Known] {
         &self.read
     }
 }
@@ -190,7 +214,7 @@ impl Consumer for Polling {
 #[derive(Default)]
 struct Inside {
     shards: BTreeMap<String, Option<ShardCursor>>,
-    read: Vec<ReadRecord>,
+    read: Vec<Known>,
 }
 
 impl Consumer for Inside {
@@ -207,15 +231,22 @@ impl Consumer for Inside {
             let Some(Some(cursor)) = self.shards.get_mut(id) else { continue };
             let batch = account.act(|kinesis, cx| kinesis.get_records(cx, cursor, limit)).unwrap();
             active |= !batch.records.is_empty() || batch.next.is_none();
-            let text = |record: &crate::core::ports::StreamRecord| String::from_utf8(record.data.to_vec()).unwrap();
-            let now = account.now;
-            self.read.extend(batch.records.iter().map(|it| (it.partition_key.to_string(), text(it), now)));
+            let offsets: Vec<u64> =
+                batch.records.iter().map(|it| SequenceNumber::unpack(it.sequence_number).ordinal - 1).collect();
+            let end = batch.first + offsets.len() as u64;
+            assert_eq!(offsets, (batch.first..end).collect::<Vec<_>>(), "the batch tells where it begins");
+            assert!(batch.first >= cursor.offset && batch.next.as_ref().is_none_or(|next| next.offset == end));
+            let at = account.now;
+            self.read.extend(batch.records.iter().map(|it| {
+                let payload = String::from_utf8(it.data.to_vec()).unwrap();
+                Known { key: it.partition_key.to_string(), payload, sequence: it.sequence_number, at }
+            }));
             self.shards.insert(id.clone(), batch.next);
         }
         active
     }
 
-    fn read(&self) -> &[ReadRecord] {
+    fn read(&self) -> &[Known] {
         &self.read
     }
 }
@@ -226,7 +257,7 @@ struct Subscriber {
     /// After which sequence number to go on; nothing once the shard is read.
     shards: BTreeMap<String, Option<Value>>,
     open: BTreeMap<EventStream, String>,
-    read: Vec<ReadRecord>,
+    read: Vec<Known>,
 }
 
 impl Subscriber {
@@ -278,7 +309,7 @@ impl Consumer for Subscriber {
             if !self.open.values().any(|open| open == id) {
                 let body = json!({"ConsumerARN": self.arn, "ShardId": id, "StartingPosition": position});
                 account.raw("SubscribeToShard", &body).unwrap_or_else(|error| panic!("{body}: {error}"));
-                self.open.insert(account.kinesis.take_opened().unwrap(), id.clone());
+                self.open.insert(account.kinesis.take_opened().unwrap().0, id.clone());
                 active = true;
             }
         }
@@ -286,7 +317,7 @@ impl Consumer for Subscriber {
         self.take_in(account) | active
     }
 
-    fn read(&self) -> &[ReadRecord] {
+    fn read(&self) -> &[Known] {
         &self.read
     }
 }
@@ -294,8 +325,9 @@ impl Consumer for Subscriber {
 /// What the stream owes.
 #[derive(Default)]
 struct Owed {
-    /// (key, payload, arrival) of each accepted record.
-    accepted: Vec<ReadRecord>,
+    accepted: Vec<Known>,
+    /// How many were refused for the rate of a shard.
+    refused: usize,
     /// What arrived before is gone, whatever the retention is now.
     gone_before: Time,
     retention_hours: u64,
@@ -307,18 +339,31 @@ impl Owed {
     }
 
     fn put(&mut self, account: &mut Account, puts: &[Put], number: usize) {
-        let entries: Vec<Value> = (0..).zip(puts).map(|(place, put)| put.entry(number * 100 + place)).collect();
+        let payload = |place: usize| number * 100 + place;
+        let entries: Vec<Value> = (0..).zip(puts).map(|(place, put)| put.entry(payload(place))).collect();
         let results = if let [entry] = &*entries {
             let mut body = entry.clone();
             body["StreamName"] = "s".into();
-            vec![account.call("PutRecord", body)]
+            let answer = account.raw("PutRecord", &body);
+            vec![answer.map_or_else(
+                |error| json!({"ErrorCode": error.code}),
+                |answer| serde_json::from_slice(&answer).unwrap(),
+            )]
         } else {
             let answer = account.call("PutRecords", json!({"StreamName": "s", "Records": entries}));
-            answer["Records"].as_array().unwrap().clone()
+            let results = answer["Records"].as_array().unwrap().clone();
+            let failed = results.iter().filter(|result| result.get("ErrorCode").is_some()).count();
+            assert_eq!(answer["FailedRecordCount"], failed);
+            results
         };
         for ((place, put), result) in (0..).zip(puts).zip(results) {
-            assert!(result["SequenceNumber"].is_string(), "{result}");
-            self.accepted.push((put.key(), (number * 100 + place).to_string(), account.now));
+            if let Some(code) = result.get("ErrorCode") {
+                assert_eq!(code, "ProvisionedThroughputExceededException");
+                self.refused += 1;
+                continue;
+            }
+            let (payload, sequence) = (payload(place).to_string(), self::number(&result));
+            self.accepted.push(Known { key: put.key(), payload, sequence, at: account.now });
         }
     }
 
@@ -335,27 +380,23 @@ impl Owed {
     }
 
     /// Whether what a consumer read is what it should have read by `now`.
-    fn check(&self, who: usize, read: &[ReadRecord], now: Time) -> Result<(), TestCaseError> {
+    fn check(&self, who: usize, read: &[Known], now: Time) -> Result<(), TestCaseError> {
         let cutoff = self.cutoff(now);
-        let arrival: BTreeMap<&str, Time> =
-            self.accepted.iter().map(|(_, payload, arrival)| (&**payload, *arrival)).collect();
         for key in 0..KEYS {
             let key = Put { key }.key();
-            let of_key = |records: &[ReadRecord]| -> Vec<String> {
-                records.iter().filter(|record| record.0 == key).map(|record| record.1.clone()).collect()
+            let of_key = |records: &[Known]| -> Vec<Known> {
+                records.iter().filter(|record| record.key == key).cloned().collect()
             };
             let (got, all) = (of_key(read), of_key(&self.accepted));
-            // What was read is a part of what was accepted, in its order and each once.
+            // What was read is a part of what was accepted, in its order, each once, and under its number.
             let mut rest = all.iter();
-            prop_assert!(
-                got.iter().all(|payload| rest.any(|other| other == payload)),
-                "{}: {:?} of {:?}",
-                who,
-                got,
-                all
-            );
-            let owed: Vec<&String> = all.iter().filter(|payload| arrival[&***payload] >= cutoff).collect();
-            let missing: Vec<_> = owed.into_iter().filter(|payload| !got.contains(payload)).collect();
+            let is_next =
+                |record: &Known| rest.any(|other| other.payload == record.payload && other.sequence == record.sequence);
+            prop_assert!(got.iter().all(is_next), "{}: {:?} of {:?}", who, got, all);
+            prop_assert!(got.is_sorted_by(|a, b| a.sequence < b.sequence), "{}: {:?} do not ascend", who, got);
+            let had: BTreeSet<u128> = got.iter().map(|record| record.sequence).collect();
+            let missing: Vec<_> =
+                all.iter().filter(|record| record.at >= cutoff && !had.contains(&record.sequence)).collect();
             prop_assert!(missing.is_empty(), "{}: {} lacks {:?} of {:?}", who, key, missing, all);
         }
         Ok(())
@@ -363,7 +404,9 @@ impl Owed {
 }
 
 fn run(shards: u32, acts: &[Act]) -> Result<(), TestCaseError> {
-    let mut account = Account::with_stream(shards);
+    let defaults = Quotas::new(&Limits::for_region("eu-west-1"));
+    let quotas = Quotas { shard_write_records: RECORDS_A_SECOND, tail_bytes: 60, segment_bytes: 40, ..defaults };
+    let mut account = Account::with_stream_under(Some(quotas), shards);
     let mut owed = Owed { retention_hours: 24, ..Owed::default() };
     let mut consumers: [Box<dyn Consumer>; 3] =
         [Box::<Polling>::default(), Box::<Inside>::default(), Box::new(Subscriber::new(&mut account))];
@@ -371,14 +414,21 @@ fn run(shards: u32, acts: &[Act]) -> Result<(), TestCaseError> {
         match act {
             Act::One(put) => owed.put(&mut account, std::slice::from_ref(put), number),
             Act::Many(puts) => owed.put(&mut account, puts, number),
+            Act::Burst { put, count } => {
+                let (accepted, refused) = (owed.accepted.len(), owed.refused);
+                owed.put(&mut account, &vec![put.clone(); *count], number);
+                prop_assert!((owed.accepted.len() - accepted) as u64 <= RECORDS_A_SECOND);
+                prop_assert!(*count as u64 == RECORDS_A_SECOND || owed.refused > refused);
+            }
             Act::Retention { hours } => owed.retain(&mut account, *hours),
             Act::Wait { millis } => account.wait_awake(*millis),
             Act::Read { consumer, limit } => {
                 let consumer = &mut consumers[*consumer];
                 let (before, began) = (consumer.read().len(), owed.cutoff(account.now));
                 consumer.turn(&mut account, *limit);
-                let payloads: Vec<&String> = consumer.read()[before..].iter().map(|record| &record.1).collect();
-                let gone = owed.accepted.iter().filter(|record| record.2 < began && payloads.contains(&&record.1));
+                let numbers: BTreeSet<u128> = consumer.read()[before..].iter().map(|record| record.sequence).collect();
+                let gone =
+                    owed.accepted.iter().filter(|record| record.at < began && numbers.contains(&record.sequence));
                 prop_assert_eq!(gone.count(), 0, "what the retention has forgotten is read");
             }
             Act::Split { place, part } => account.split_somewhere(*place, *part),

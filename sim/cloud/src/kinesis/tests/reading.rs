@@ -160,7 +160,7 @@ fn wrong_iterators_and_numbers_are_refused_in_the_words_of_aws() {
     assert!(message.ends_with("is invalid because it did not come from this stream."), "{message}");
     let absent = account.refused("GetShardIterator", body("shardId-000000000007", "TRIM_HORIZON", &number));
     assert_eq!(absent.0, "ResourceNotFoundException");
-    for wrong in ["AAAAAAAAAAE=", "not base64", ""] {
+    for wrong in ["AAAAAAAAAAE=", "not base64", "x"] {
         let refused = account.refused("GetRecords", json!({"ShardIterator": wrong}));
         assert_eq!(refused, ("InvalidArgumentException", "Invalid ShardIterator.".to_owned()));
     }
@@ -180,6 +180,36 @@ fn records_older_than_the_retention_are_gone() {
     assert!(account.read(&iterator).0.is_empty());
     account.put("k", "newest").unwrap();
     assert_eq!(account.read(&iterator).0, ["newest"]);
+}
+
+#[test]
+fn whoever_reads_a_closed_shard_to_its_end_is_told_the_true_positions() {
+    let mut account = Account::with_stream(1);
+    // Four records fill a segment: what expires below ends in the middle of the third.
+    account.kinesis.streams.get_mut("s").unwrap().shards[0].log = log::Log::with_sizes(0, 200);
+    let payload = |number: u64| format!("{number:049}");
+    let put = |account: &mut Account, numbers: std::ops::Range<u64>| {
+        numbers.for_each(|number| drop(account.put("k", &payload(number)).unwrap()));
+    };
+    put(&mut account, 0..10);
+    account.wait(3_600_000);
+    put(&mut account, 10..17);
+    account.wait(23 * 3_600_000 - 60_000);
+    let middle = (1_u128 << 127).to_string();
+    let split = json!({"StreamName": "s", "ShardToSplit": "shardId-000000000000", "NewStartingHashKey": middle});
+    account.call("SplitShard", split);
+    account.wait_awake(60_001);
+    let cursor = |account: &mut Account, start| {
+        account.act(|kinesis, cx| kinesis.cursor(cx, "s", "shardId-000000000000", start)).unwrap()
+    };
+    for start in [StartingPosition::TrimHorizon, StartingPosition::AtTimestamp(Time::EPOCH)] {
+        assert_eq!(cursor(&mut account, start).offset, 10);
+    }
+    let behind = ShardCursor { offset: 3, ..cursor(&mut account, StartingPosition::TrimHorizon) };
+    let batch = account.act(|kinesis, cx| kinesis.get_records(cx, &behind, 100)).unwrap();
+    let read: Vec<&[u8]> = batch.records.iter().map(|record| &*record.data).collect();
+    assert_eq!(read, (10..17).map(payload).collect::<Vec<_>>().iter().map(String::as_bytes).collect::<Vec<_>>());
+    assert!(batch.next.is_none() && batch.first == 10, "{:?} {}", batch.next, batch.first);
 }
 
 #[test]

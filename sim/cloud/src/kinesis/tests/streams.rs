@@ -3,6 +3,103 @@
 use super::*;
 
 #[test]
+fn pages_have_a_length_however_many_are_asked_for() {
+    let mut account = Account::with_stream(1);
+    for number in 0..100 {
+        account.provision(json!({"Name": format!("t{number}"), "ShardCount": 1})).unwrap();
+    }
+    account.provision(json!({"Name": "wide", "ShardCount": 1_001})).unwrap();
+    let length = |value: &Value| value.as_array().unwrap().len();
+    let streams = account.call("ListStreams", json!({"Limit": 10_000}));
+    assert_eq!((length(&streams["StreamNames"]), &streams["HasMoreStreams"]), (100, &json!(true)));
+    let rest = account.call("ListStreams", json!({"Limit": 10_000, "NextToken": streams["NextToken"]}));
+    assert_eq!((length(&rest["StreamNames"]), &rest["HasMoreStreams"]), (2, &json!(false)));
+    let described = account.call("DescribeStream", json!({"StreamName": "wide", "Limit": 10_000}));
+    let described = &described["StreamDescription"];
+    assert_eq!((length(&described["Shards"]), &described["HasMoreShards"]), (100, &json!(true)));
+    let shards = account.call("ListShards", json!({"StreamName": "wide", "MaxResults": 10_000}));
+    assert_eq!(length(&shards["Shards"]), 1_000);
+    let token = &shards["NextToken"];
+    let both = json!({"NextToken": token, "ExclusiveStartShardId": "shardId-000000000000"});
+    assert_eq!(account.refused("ListShards", both).0, "InvalidArgumentException");
+    let rest = account.call("ListShards", json!({"NextToken": token}));
+    assert_eq!((length(&rest["Shards"]), rest.get("NextToken")), (1, None));
+}
+
+#[test]
+fn what_the_model_of_the_service_forbids_is_refused_in_its_words() {
+    let mut account = Account::with_stream(1);
+    let arn = |arn: &str| json!({"StreamARN": arn});
+    let long_arn = format!("arn:aws:kinesis:eu-west-1:123456789012:stream/{}", "x".repeat(2_003));
+    let at_number = |number: &str| {
+        let shard = "shardId-000000000000";
+        let kind = "AT_SEQUENCE_NUMBER";
+        json!({"StreamName": "s", "ShardId": shard, "ShardIteratorType": kind, "StartingSequenceNumber": number})
+    };
+    let ordered =
+        |number: &str| json!({"StreamName": "s", "PartitionKey": "k", "Data": "", "SequenceNumberForOrdering": number});
+    let pushed = json!({"ConsumerARN": "x", "ShardId": "shardId-000000000000",
+        "StartingPosition": {"Type": "AT_SEQUENCE_NUMBER", "SequenceNumber": "-1"}});
+    let number = "Member must satisfy regular expression pattern: 0|([1-9]\\d{0,128})";
+    let of_arn = "Member must satisfy regular expression pattern: arn:aws.*:kinesis:.*:\\d{12}:stream/\\S+";
+    let (short, long) =
+        ("Member must have length greater than or equal to 1", "Member must have length less than or equal to");
+    let many = format!("1{}", "0".repeat(129));
+    for (operation, body, path, value, constraint) in [
+        ("GetShardIterator", at_number("x"), "startingSequenceNumber", "x", number),
+        ("GetShardIterator", at_number(""), "startingSequenceNumber", "", number),
+        ("GetShardIterator", at_number("012"), "startingSequenceNumber", "012", number),
+        ("GetShardIterator", at_number(&many), "startingSequenceNumber", &many, number),
+        ("PutRecord", ordered("12x"), "sequenceNumberForOrdering", "12x", number),
+        ("SubscribeToShard", pushed, "startingPosition.sequenceNumber", "-1", number),
+        ("GetRecords", json!({"ShardIterator": ""}), "shardIterator", "", short),
+        (
+            "GetRecords",
+            json!({"ShardIterator": "i".repeat(513)}),
+            "shardIterator",
+            &"i".repeat(513),
+            &format!("{long} 512"),
+        ),
+        ("ListShards", json!({"NextToken": ""}), "nextToken", "", short),
+        ("DescribeStream", arn("foo"), "streamARN", "foo", of_arn),
+        (
+            "PutRecords",
+            json!({"Records": [{"Data": "", "PartitionKey": "k"}], "StreamARN": "a b"}),
+            "streamARN",
+            "a b",
+            of_arn,
+        ),
+        (
+            "DeleteStream",
+            arn("arn:aws:kinesis:eu-west-1:12345678901:stream/s"),
+            "streamARN",
+            "arn:aws:kinesis:eu-west-1:12345678901:stream/s",
+            of_arn,
+        ),
+        (
+            "DescribeStreamSummary",
+            arn("arn:aws:kinesis:123456789012:stream/s"),
+            "streamARN",
+            "arn:aws:kinesis:123456789012:stream/s",
+            of_arn,
+        ),
+        ("ListStreamConsumers", arn(&long_arn), "streamARN", &long_arn, &format!("{long} 2048")),
+        ("DescribeStreamConsumer", json!({"ConsumerARN": ""}), "consumerARN", "", short),
+    ] {
+        let expected = format!(
+            "1 validation error detected: Value '{value}' at '{path}' failed to satisfy constraint: {constraint}"
+        );
+        assert_eq!(account.refused(operation, body), ("ValidationException", expected), "{operation}");
+        account.wait(1_000);
+    }
+    let strange = account.refused("DescribeStream", arn("arn:aws-x:y:kinesis::210987654321:stream/t:stream/u"));
+    assert_eq!(strange.0, "ResourceNotFoundException", "it is an ARN, and not one of ours");
+    let filter = json!({"StreamName": "s", "ShardFilter": {"Type": "SOMETIMES"}});
+    let (code, message) = account.refused("ListShards", filter);
+    assert!(code == "ValidationException" && message.contains("'SOMETIMES' at 'shardFilter.type'"), "{message}");
+}
+
+#[test]
 fn a_stream_of_a_template_is_active_at_once_and_answers_references() {
     let mut account = Account::with_stream(2);
     let properties = json!({

@@ -155,9 +155,11 @@ fn entries_that_a_fault_strikes_are_refused_while_others_are_accepted() {
     account.caller = Principal::new("arn:aws:sts::123456789012:assumed-role/r/f");
     let entries = [
         None,
-        Some(AwsError::new("InternalFailure", "Internal service failure.")),
+        Some(AwsError::new("InternalFailure", "Internal \"Service\" Failure")),
         Some(AwsError::new("ProvisionedThroughputExceededException", "Rate exceeded")),
     ];
+    let monitored = json!({"StreamName": "s", "ShardLevelMetrics": ["WriteProvisionedThroughputExceeded"]});
+    account.call("EnableEnhancedMonitoring", monitored);
     account.parts.disturb = Some(Box::new(Plan { entries: entries.into(), ..Plan::default() }));
     let records: Vec<Value> = ["a", "b", "c"].iter().map(|key| json!({"Data": "eA==", "PartitionKey": key})).collect();
     let answer = account.call("PutRecords", json!({"StreamName": "s", "Records": records}));
@@ -165,6 +167,11 @@ fn entries_that_a_fault_strikes_are_refused_while_others_are_accepted() {
     let codes: Vec<Option<&str>> =
         answer["Records"].as_array().unwrap().iter().map(|record| record["ErrorCode"].as_str()).collect();
     assert_eq!(codes, [None, Some("InternalFailure"), Some("ProvisionedThroughputExceededException")]);
+    let texts = [1, 2].map(|index| answer["Records"][index]["ErrorMessage"].as_str().unwrap());
+    let throttled = "Rate exceeded for shard shardId-000000000000 in stream s under account 123456789012.";
+    assert_eq!(texts, ["Internal \"Service\" Failure", throttled]);
+    let metric = "WriteProvisionedThroughputExceeded";
+    assert_eq!(account.kinesis.shard_metric("s", "shardId-000000000000", metric), Some(1));
     assert_eq!(account.counter("IncomingRecords"), 1);
     assert_eq!(account.parts.trace.marks()["partial-put"], 1);
 }

@@ -126,7 +126,7 @@ impl Streams for FakeStream {
         let end = offset + records.len() as u64;
         let at_end = shard.closed && end == shard.records.len() as u64;
         let next = (!at_end).then(|| ShardCursor { offset: end, ..cursor.clone() });
-        Ok(ReadBatch { records, next, millis_behind_latest: 0 })
+        Ok(ReadBatch { records, first: offset, next, millis_behind_latest: 0 })
     }
 }
 
