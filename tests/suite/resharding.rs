@@ -13,8 +13,8 @@ use bytes::Bytes;
 use serde_json::Value;
 use sim::cloud::account::Account;
 use sim::cloud::cloudformation::create_stack;
-use sim::cloud::core::ports::{Objects as _, Streams as _};
 use sim::cloud::core::Effect;
+use sim::cloud::core::ports::{Objects as _, Streams as _};
 use sim::seam::{Cloud, sdk_config};
 use sim::world::clock;
 use sim::world::runtime::simulate;
@@ -246,7 +246,7 @@ impl Pipeline {
                 let data = String::from_utf8(STANDARD.decode(text("data")).unwrap()).unwrap();
                 self.invoked.push((text("partitionKey"), data));
             }
-            self.account.complete(self.now, invocation, Ok(Bytes::from_static(b"{}")));
+            self.account.complete(self.now, invocation, Duration::ZERO, Ok(Bytes::from_static(b"{}")));
         }
     }
 
