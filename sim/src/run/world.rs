@@ -15,7 +15,7 @@ use super::deployment::{Deployments, Ended};
 use super::devices::DeviceOracles;
 use super::gold::{Due, GoldOracle};
 use super::operator::Operator;
-use super::promises::{owes_outliers, storms};
+use super::promises::{owes_outliers, storms, unreached};
 use super::{Harness, Outcome, RunError, RunOptions, Status, labels, measure, service_acts};
 use crate::cloud::account::Account;
 use crate::cloud::core::access::Denial;
@@ -353,6 +353,7 @@ impl World {
         summary.violations = violations(&self.scenario, settled, &checked, complaints);
         summary.violations.extend(self.cloud.look(|account| denials(&self.scenario, account, &self.acts)));
         summary.violations.extend(storms(&self.scenario, &self.watch));
+        summary.violations.extend(unreached(&self.scenario, settled, &summary.marks));
         summary.unsettled_reading = if settled { None } else { self.awaited(&counts, &checked) };
         summary.unsettled = if settled { None } else { Some(self.why_unsettled(&counts, &checked)) };
         if counts.rejected > 0 {
