@@ -271,6 +271,30 @@ fn a_spike_is_written_told_and_not_found_again_when_its_batch_comes_again() {
 }
 
 #[test]
+fn an_anomaly_and_its_alert_have_the_time_that_the_detector_judged_by() {
+    let account = Account::default();
+    let function = account.function();
+    // The clock of the device is three hours ahead; from the second batch on the enrichment says so.
+    let corrected = |reading: &String| {
+        let mut reading: Value = serde_json::from_str(reading).expect("a reading is JSON");
+        reading["event_at"] = (reading["ts"].as_i64().expect("a time") - 10_800_000).into();
+        reading.to_string()
+    };
+    assert!(account.invoke(&function, 1000, &readings("a", 0..100, &[])).unwrap());
+    assert!(account.invoke(&function, 1100, &readings("b", 0..100, &[90])).unwrap());
+    let batch: Vec<String> = readings("a", 100..200, &[150]).iter().map(corrected).collect();
+    assert!(account.invoke(&function, 1200, &batch).unwrap());
+    let ts = 1_772_323_200_000_i64;
+    let times = |value: &Value| ["ts", "event_at"].map(|member| value[member].as_i64().expect("a time"));
+    let told: Vec<_> = account.anomalies().iter().map(|(_, row)| (row["device_id"].clone(), times(row))).collect();
+    let expected = [(json!("b"), [ts, ts]), (json!("a"), [ts, ts - 10_800_000])];
+    assert_eq!(told, expected, "without a correction it is the device's own time");
+    let state = account.state();
+    let alerts: Vec<_> = state.alerts.iter().map(|(message, _)| times(&message["alerts"][0])).collect();
+    assert_eq!(alerts, expected.map(|(_, times)| times));
+}
+
+#[test]
 fn a_reading_that_is_in_the_stream_twice_moves_no_detector_and_is_told_once() {
     let account = Account::default();
     let function = account.function();
