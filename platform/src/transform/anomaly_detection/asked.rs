@@ -11,7 +11,8 @@ use std::collections::BTreeMap;
 use super::codec::{Cursor, put_bytes, put_count, put_number, put_signed};
 use super::old;
 
-/// Most entries of a shard; an anomaly of a further device is told, and the device is not asked.
+/// Most entries of a shard. A further device takes the place of one that was not asked yet and whose anomaly is older; where
+/// there is none, its anomaly is told, and the device is not asked.
 pub(super) const ASKED_MAX: usize = 2_000;
 /// How long a device is left alone that has nothing to ask for: no shadow, or no usual interval in it.
 const NOTHING_RESTS_MS: i64 = 60 * 60 * 1000;
