@@ -23,7 +23,7 @@ const SETTINGS: &[(&str, &str, &[i64])] = &[
     ("enrichment", "memory_mib", &[128, 256, 512, 1_024, 3_008]),
     ("enrichment", "timeout_s", &[10, 20, 60, 120]),
     ("anomaly_detection", "memory_mib", &[256, 512, 1_024, 3_008]),
-    ("anomaly_detection", "timeout_s", &[10, 20, 60, 120]),
+    ("anomaly_detection", "timeout_s", &[20, 30, 60, 120]),
 ];
 
 /// Streams that may be on demand.
