@@ -66,7 +66,16 @@ pub(super) struct Object {
     /// Shard of its readings.
     pub shard: String,
     /// Number of its first record in the shard.
-    pub sequence_number: u128,
+    pub sequence_number: SequenceNumber,
+}
+
+/// A sequence number of Kinesis, which has 56 digits: the digits before the last 38, and those.
+pub(super) type SequenceNumber = (u128, u128);
+
+fn parse_sequence_number(text: &str) -> Option<SequenceNumber> {
+    let (high, low) = text.split_at_checked(text.len().saturating_sub(38))?;
+    let part = |digits: &str| if digits.is_empty() { Some(0) } else { digits.parse().ok() };
+    Some((part(high)?, part(low)?)).filter(|_| !text.is_empty())
 }
 
 /// By sequence number.
@@ -122,7 +131,7 @@ impl Told {
     /// Takes the rows of one object.
     pub(super) fn add(&mut self, listed: Listed, body: Bytes) -> Result<(), String> {
         let object = self.objects.len();
-        self.objects.push(Object { listed, shard: String::new(), sequence_number: u128::MAX });
+        self.objects.push(Object { listed, shard: String::new(), sequence_number: (u128::MAX, u128::MAX) });
         let builder = ParquetRecordBatchReaderBuilder::try_new(body).map_err(|e| e.to_string())?;
         let mask = ProjectionMask::columns(builder.parquet_schema(), COLUMNS);
         let mut place = 0;
@@ -143,8 +152,8 @@ impl Told {
         let seq = number(columns.seq);
         let seq = u64::try_from(seq).map_err(|_| format!("row {row} has the seq {seq}"))?;
         let sequence_number = columns.sequence_number.value(row);
-        let sequence_number =
-            sequence_number.parse().map_err(|_| format!("row {row} has the sequence number {sequence_number:?}"))?;
+        let sequence_number = parse_sequence_number(sequence_number)
+            .ok_or_else(|| format!("row {row} has the sequence number {sequence_number:?}"))?;
         let object = &mut self.objects[place.0];
         columns.shard.value(row).clone_into(&mut object.shard);
         object.sequence_number = object.sequence_number.min(sequence_number);
@@ -371,7 +380,7 @@ pub(super) mod tests {
         for (position, (number, rows)) in objects.iter().enumerate() {
             let key = format!("anomalies/{number}.parquet");
             let listed = Listed { key, last_modified: START + Duration::from_secs(*number) };
-            let sequence_number = u128::from(*number);
+            let sequence_number = (0, u128::from(*number));
             told.objects.push(Object { listed, shard: "shard".to_owned(), sequence_number });
             for (n, (device, seq)) in rows.iter().enumerate() {
                 let of_device = told.tenants.entry("acme".to_owned()).or_default().entry((*device).to_owned());
@@ -473,7 +482,11 @@ pub(super) mod tests {
         ]);
         assert_eq!(broken(&told, &truth(&[40])), []);
         assert_eq!(told.count(), 3);
-        assert_eq!(told.objects()[0].sequence_number, 4_959_033_867);
+        assert_eq!(told.objects()[0].sequence_number, (0, 4_959_033_867));
+        let long = "49672243400052786607910172740940939593307049311701303330";
+        assert_eq!(parse_sequence_number(long).map(|(high, low)| format!("{high}{low:038}")), Some(long.to_owned()));
+        assert!(parse_sequence_number(long) > parse_sequence_number(&long[1..]));
+        assert_eq!([parse_sequence_number(""), parse_sequence_number("4x")], [None, None]);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use record::ReadingId;
 
 use super::Violation;
 use super::alerts::{Heard, broken};
-use super::anomalies::{Anomaly, Told};
+use super::anomalies::{Anomaly, SequenceNumber, Told};
 use super::ledger::Example;
 use crate::world::time::Time;
 
@@ -168,10 +168,10 @@ impl Walk {
 /// What is known of the messages of a shard.
 struct Shard {
     /// The highest sequence number of an object that some message is about.
-    heard_up_to: Option<u128>,
+    heard_up_to: Option<SequenceNumber>,
     /// Objects that were written since nothing goes wrong: sequence number, when it was written, and whether a batch had
     /// time for all messages since.
-    well: Vec<(u128, Time, bool)>,
+    well: Vec<(SequenceNumber, Time, bool)>,
 }
 
 enum Fate {
@@ -187,7 +187,7 @@ enum Fate {
 fn shards<'t>(lake: &'t Told, heard: &Heard, unheard: &[Unheard], well_since: Time) -> BTreeMap<&'t str, Shard> {
     let by_key: BTreeMap<&str, usize> =
         lake.objects().iter().enumerate().map(|(n, object)| (&*object.listed.key, n)).collect();
-    let mut publishes: BTreeMap<&str, Vec<(u128, Time)>> = BTreeMap::new();
+    let mut publishes: BTreeMap<&str, Vec<(SequenceNumber, Time)>> = BTreeMap::new();
     for (key, at) in heard.publishes() {
         if let Some(object) = by_key.get(key).map(|n| &lake.objects()[*n]) {
             publishes.entry(&object.shard).or_default().push((object.sequence_number, at));
@@ -215,7 +215,7 @@ fn shards<'t>(lake: &'t Told, heard: &Heard, unheard: &[Unheard], well_since: Ti
 
 impl Shard {
     /// What became of a message about the object with this number.
-    fn fate(&self, number: u128) -> Fate {
+    fn fate(&self, number: SequenceNumber) -> Fate {
         if self.heard_up_to.is_some_and(|heard| heard > number) {
             return Fate::Overtaken;
         }
