@@ -100,6 +100,8 @@ pub(super) fn oracles(summary: &mut Summary, checked: &Checked, fleet: &Stats) {
         ("failure-destination:records", checked.given_up),
         ("failure-destination:poisoned_readings", checked.tally.poisoned),
         ("intruders:attempts", checked.intrusions),
+        ("oracle:alerts", checked.alerts.told),
+        ("oracle:alerts_not_judged", checked.alerts.not_judged),
     ] {
         if count > 0 {
             summary.counters.insert(name.to_owned(), count);

@@ -12,6 +12,7 @@ use platform::insights::analytics;
 use platform::naming::Naming;
 use platform::store::data_lake;
 use platform::template::Published;
+use platform::transform::anomaly_detection;
 use serde_json::json;
 
 use crate::cloud::account::Account;
@@ -55,6 +56,8 @@ pub struct Deployed {
     pub raw_bucket: String,
     /// Bucket of what rules could not hand over.
     pub rule_errors_bucket: String,
+    /// ARN of the topic that is told of anomalies.
+    pub alert_topic: String,
     /// Policy of devices' certificates.
     device_policy: String,
     /// Type of devices' things.
@@ -87,6 +90,7 @@ pub fn boot(
         curated_bucket: read(account, &lake.curated_bucket_name)?,
         raw_bucket: read(account, &lake.raw_bucket_name)?,
         rule_errors_bucket: read(account, &logging::Outputs::new(naming).rule_errors_bucket_name)?,
+        alert_topic: read(account, &anomaly_detection::Outputs::new(naming).alert_topic_arn)?,
         device_policy: read(account, &iot_core::Outputs::new(naming).device_policy_name)?,
         thing_type: read(account, &registry.thing_type_name)?,
         directory_table: read(account, &registry.directory_table_name)?,
