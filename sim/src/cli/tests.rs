@@ -192,12 +192,24 @@ fn what_was_detected_is_printed_where_something_failed() {
     let figures = DetectionFigures { failures: 4, found: 3, recall: Some(0.75), ..DetectionFigures::default() };
     let mut detection = Detection { all: figures, ..Detection::default() };
     detection.failures.insert("stuck".to_owned(), figures);
+    let of = |kinds: &[(&str, u64)]| kinds.iter().map(|(kind, n)| ((*kind).to_owned(), *n)).collect();
+    detection.told_as.insert("stuck".to_owned(), of(&[("flatline", 2)]));
+    detection.told_as.insert(record::NO_FAILURE.to_owned(), of(&[("spike", 1_234)]));
     told.detection = Some(detection);
     let shown = text::summary(&told, "", None);
     let line = shown.lines().find(|line| line.starts_with("failure: stuck")).unwrap_or_else(|| panic!("{shown}"));
     assert_eq!(
         line.split_whitespace().collect::<Vec<_>>(),
         ["failure:", "stuck", "4", "3", "0.750", "0", "-", "-", "-"]
+    );
+    let row = |name: &str| {
+        let line = shown.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("{shown}"));
+        line[name.len()..].split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(row("anomalies that lie in"), ["flatline", "spike"]);
+    assert_eq!(
+        (row("stuck"), row("none")),
+        (vec!["2".to_owned(), "0".to_owned()], vec!["0".to_owned(), "1,234".to_owned()])
     );
 }
 
