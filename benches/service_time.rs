@@ -1,9 +1,13 @@
 //! How much of a processor the stream functions take for a batch: prints the rows of `sim/src/seam/service_time.toml`, by which
 //! simulated invocations take their time. Run with `cargo bench --profile dev --bench service_time`, and keep what it prints.
 //!
-//! Batches of several sizes, with few and with many metrics, are measured against an endpoint that answers at once; the time of
-//! each is taken to be `base + records * per_record + KiB * per_kib`, fitted by least squares of relative errors. A KiB is one
-//! of the event beyond 512 bytes a record: so much of each record is the same for all, and belongs to `per_record`.
+//! Batches of several sizes, with few and with many metrics, are measured against an endpoint that answers at once, once the
+//! detectors know a day of their series; the time of each is taken to be `base + records * per_record + KiB * per_kib`, and of
+//! anomaly detection also `series * per_series` for the state of its shard, which is written as a whole; fitted by least
+//! squares of relative errors. A KiB is one of the event beyond 512 bytes a record: so much of each record is the same for all,
+//! and belongs to `per_record`.
+//!
+//! `-- --short` shows within a minute that all of it works; its figures are worth nothing.
 
 use std::hint::black_box;
 use std::time::{Instant, SystemTime};
@@ -14,47 +18,76 @@ use platform::transform::{anomaly_detection, enrichment};
 
 mod endpoint;
 
-use endpoint::{Batch, Endpoint, invoke};
+use endpoint::{Batch, Endpoint, invoke, learn};
 
 /// Sizes of batches.
 const RECORDS: [usize; 4] = [1, 20, 100, 500];
 /// Metrics of a reading.
 const METRICS: [usize; 3] = [1, 4, 16];
-/// Invocations of each, of which the fastest counts: what others do on the machine only makes them slower.
-const INVOCATIONS: usize = 101;
+/// Series of the shard beside those of the batch: none, and as many as a shard may have.
+const SERIES: [usize; 2] = [0, 20_000];
 /// Bytes of a record that are the same for all.
 const ENVELOPE_BYTES: usize = 512;
+
+/// How long it is measured.
+#[derive(Clone, Copy)]
+struct Effort {
+    /// Invocations of each kind of batch, of which the one in the middle counts.
+    invocations: usize,
+    /// Readings of a device before, a minute apart.
+    readings: usize,
+}
 
 /// What was measured of one kind of batch.
 struct Measured {
     records: f64,
     kib: f64,
+    series: f64,
     us: f64,
 }
 
+impl Measured {
+    /// What its time is made of, in the order of the parts of a row.
+    fn parts(&self) -> [f64; 4] {
+        [1.0, self.records, self.kib, self.series]
+    }
+}
+
 fn main() {
+    let short = std::env::args().any(|argument| argument == "--short");
+    let effort =
+        if short { Effort { invocations: 3, readings: 5 } } else { Effort { invocations: 101, readings: 2_000 } };
     let today = DateTime::from(now()).fmt(Format::DateTime).expect("a date of this century");
     let today = today.get(..10).unwrap_or(&today);
     let machine = machine();
     println!("# Written by `cargo bench --profile dev --bench service_time`; see the head of that bench.");
-    for handler in [enrichment::HANDLER, anomaly_detection::HANDLER] {
-        let measured: Vec<Measured> = RECORDS
-            .iter()
-            .flat_map(|&records| METRICS.iter().map(move |&metrics| measure(handler, records, metrics)))
+    for (handler, parts) in [(enrichment::HANDLER, 3), (anomaly_detection::HANDLER, 4)] {
+        let has_state = handler == anomaly_detection::HANDLER;
+        let kinds = RECORDS.iter().flat_map(|&records| METRICS.iter().map(move |&metrics| (records, metrics)));
+        let kinds = kinds.flat_map(|kind| SERIES.iter().map(move |&series| (kind, series)));
+        let measured: Vec<Measured> = kinds
+            .filter(|(_, series)| has_state || *series == 0)
+            .map(|((records, metrics), series)| measure(handler, (records, metrics), series, effort))
             .collect();
-        let [base, per_record, per_kib] = fit(&measured);
+        let row = fit(&measured, parts);
+        let [base, per_record, per_kib, per_series] = row;
         println!("\n[{handler}]");
         println!("base_us = {base:.1}\nper_record_us = {per_record:.2}\nper_kib_us = {per_kib:.2}");
         println!("measured_on = {today:?}\nmachine = {machine:?}");
-        for Measured { records, kib, us } in &measured {
-            let expected = base + records * per_record + kib * per_kib;
-            println!("# {records:>3} records, {kib:>6.1} KiB: {us:>7.0} us, by the row {expected:>7.0} us");
+        if has_state {
+            println!("# And {per_series:.4} us for each series of the shard, which the simulation does not count.");
+        }
+        for measured in &measured {
+            let expected: f64 = measured.parts().iter().zip(row).map(|(part, us)| part * us).sum();
+            let Measured { records, kib, series, us } = measured;
+            print!("# {records:>3} records, {kib:>6.1} KiB, {series:>6} series: ");
+            println!("{us:>7.0} us, by the row {expected:>7.0} us");
         }
     }
 }
 
-/// The shortest time of an invocation with a batch.
-fn measure(handler: &str, records: usize, metrics: usize) -> Measured {
+/// The time of an invocation with a batch of so many records and metrics, in a shard with so many series.
+fn measure(handler: &str, (records, metrics): (usize, usize), series: usize, effort: Effort) -> Measured {
     let batch = Batch { records, devices: records, metrics };
     let endpoint = Endpoint::taking(records);
     let function = endpoint.function(handler);
@@ -62,24 +95,33 @@ fn measure(handler: &str, records: usize, metrics: usize) -> Measured {
         enrichment::HANDLER => batch.raw(number),
         _ => batch.enriched(number),
     };
-    // The first one asks the directory, or finds no state.
-    invoke(&*function, &endpoint, &event(0));
-    let times = (1..=INVOCATIONS).map(|number| {
+    let next = match handler {
+        // The first one asks the directory.
+        enrichment::HANDLER => {
+            invoke(&*function, &endpoint, &event(0));
+            1
+        }
+        _ => learn(&*function, &endpoint, batch, series, effort.readings),
+    };
+    let times = (next..next + effort.invocations).map(|number| {
         let event = event(number);
         let begun = instant();
         invoke(&*function, &endpoint, black_box(&event));
         begun.elapsed().as_secs_f64() * 1e6
     });
-    let us = times.fold(f64::INFINITY, f64::min);
-    let beyond = event(1).len().saturating_sub(records * ENVELOPE_BYTES);
-    Measured { records: records as f64, kib: beyond as f64 / 1024.0, us }
+    let mut times: Vec<f64> = times.collect();
+    times.sort_by(f64::total_cmp);
+    let us = times[times.len() / 2];
+    let beyond = event(next).len().saturating_sub(records * ENVELOPE_BYTES);
+    let series = series.max(records * metrics);
+    Measured { records: records as f64, kib: beyond as f64 / 1024.0, series: series as f64, us }
 }
 
-/// Base, part of a record and part of a KiB, none below zero, with the least sum of squares of relative errors.
-fn fit(measured: &[Measured]) -> [f64; 3] {
-    let mut fitted = [0.0; 3];
+/// The first so many parts of a row, none below zero, with the least sum of squares of relative errors.
+fn fit(measured: &[Measured], parts: usize) -> [f64; 4] {
+    let mut fitted = [0.0; 4];
     // What would be below zero is left out, and the others are fitted again.
-    let mut used = vec![0, 1, 2];
+    let mut used: Vec<usize> = (0..parts).collect();
     while !used.is_empty() {
         let solution = least_squares(measured, &used);
         match solution.iter().position(|part| *part < 0.0) {
@@ -97,8 +139,8 @@ fn fit(measured: &[Measured]) -> [f64; 3] {
 fn least_squares(measured: &[Measured], used: &[usize]) -> Vec<f64> {
     let n = used.len();
     let mut rows = vec![vec![0.0; n + 1]; n];
-    for Measured { records, kib, us } in measured {
-        let parts: Vec<f64> = used.iter().map(|part| [1.0, *records, *kib][*part] / us).collect();
+    for measured in measured {
+        let parts: Vec<f64> = used.iter().map(|part| measured.parts()[*part] / measured.us).collect();
         for i in 0..n {
             for j in 0..n {
                 rows[i][j] += parts[i] * parts[j];

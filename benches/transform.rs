@@ -10,7 +10,7 @@ use platform::transform::enrichment;
 
 mod endpoint;
 
-use endpoint::{Batch, Endpoint, invoke};
+use endpoint::{Batch, Endpoint, invoke, learn};
 
 /// Largest batch of the event source mappings by default.
 const BATCH: usize = 500;
@@ -41,17 +41,22 @@ fn enriching(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// A batch of enriched readings through the detectors, with their state's way to S3.
+/// Readings of a device before detection is measured, a minute apart: by then a detector knows a day.
+const LEARNT: usize = 2_000;
+
+/// A batch of enriched readings through the detectors, with their state's way to S3: of shards that have the batch's series
+/// alone, and of one that has as many as it may.
 fn detecting(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("detection");
     let metrics = 2;
     group.throughput(Throughput::Elements((BATCH * metrics) as u64));
-    for devices in [BATCH, BATCH / 10] {
+    for (devices, series) in [(BATCH, 0), (BATCH / 10, 0), (BATCH, 20_000)] {
         let batch = Batch { records: BATCH, devices, metrics };
         let endpoint = Endpoint::default();
         let function = endpoint.function(anomaly_detection::HANDLER);
-        let mut number = 0;
-        group.bench_function(format!("1,000 values of {devices} devices, through the handler"), |bencher| {
+        let mut number = learn(&*function, &endpoint, batch, series, LEARNT);
+        let series = series.max(devices * metrics);
+        group.bench_function(format!("1,000 values of {devices} devices in a shard of {series} series"), |bencher| {
             let next = || {
                 number += 1;
                 batch.enriched(number)
@@ -66,7 +71,7 @@ fn detecting(criterion: &mut Criterion) {
         let mut at_ms = 0;
         bencher.iter(|| {
             for value in &values {
-                at_ms += 10_000;
+                at_ms += 60_000;
                 black_box(detector.next(at_ms, black_box(*value)));
             }
         });

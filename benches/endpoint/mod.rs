@@ -195,6 +195,25 @@ pub fn invoke(function: &dyn Function, endpoint: &Endpoint, event: &[u8]) {
     assert_eq!(answer.expect("the function answers"), br#"{"batchItemFailures":[]}"#, "the whole batch is done");
 }
 
+/// Records of a batch by which detectors learn.
+const LEARNT_AT_ONCE: usize = 500;
+
+/// Invokes anomaly detection until its shard has so many series, and each device of `batch` so many readings, a minute apart.
+/// Answers the number of the batch that comes next.
+pub fn learn(function: &dyn Function, endpoint: &Endpoint, batch: Batch, series: usize, readings: usize) -> usize {
+    let each = Batch { records: LEARNT_AT_ONCE, devices: series / batch.metrics, ..batch };
+    // The others come first: a device that a shard does not know has to have a higher sequence number than all before it.
+    for number in 0..each.devices.div_ceil(LEARNT_AT_ONCE) {
+        invoke(function, endpoint, &each.enriched(number));
+    }
+    let own = Batch { records: LEARNT_AT_ONCE, ..batch };
+    let batches = (readings * batch.devices).div_ceil(LEARNT_AT_ONCE);
+    for number in 0..batches {
+        invoke(function, endpoint, &own.enriched(number));
+    }
+    (batches * LEARNT_AT_ONCE).div_ceil(batch.records)
+}
+
 /// A batch of a stream.
 #[derive(Clone, Copy, Debug)]
 pub struct Batch {
@@ -229,7 +248,7 @@ impl Batch {
         let record = |position: usize| {
             let at = number * self.records + position;
             let (device, seq) = (at % self.devices, at / self.devices + 1);
-            let ts = usize::try_from(START_MS).expect("64 bits") - 86_400_000 + seq * 10;
+            let ts = usize::try_from(START_MS).expect("64 bits") - 30 * 86_400_000 + seq * 60_000;
             let data = STANDARD.encode(reading(device, seq, ts, &self.metrics(device, seq)));
             let sequence_number = format!("{:056}", 49_590_338 + at);
             format!(

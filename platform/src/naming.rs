@@ -54,6 +54,11 @@ impl<'s> Naming<'s> {
         format!("/{PLATFORM}/{}/{what}", self.settings.env)
     }
 
+    /// `IotPlatform/{env}`: the namespace of the platform's own metrics.
+    pub fn metric_namespace(&self) -> String {
+        format!("IotPlatform/{}", self.settings.env)
+    }
+
     /// The SSM parameter `/iot-platform/{env}/{region}/{stack}/{what}`.
     pub fn published(&self, stack: &str, what: &str) -> Published {
         let Settings { env, region, .. } = self.settings;

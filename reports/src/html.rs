@@ -150,7 +150,24 @@ fn detection(page: &mut String, summary: &Summary) {
         }
         page.push_str("</tr>");
     }
-    let _ = write!(page, "</table><p class=\"note\">{}.</p>", escape(&capitalised(DETECTION_MEANING)));
+    page.push_str("</table>");
+    let (kinds, rows) = detection.told_as_table();
+    if !rows.is_empty() {
+        page.push_str("<table><tr><th>Anomalies that lie in</th>");
+        for kind in kinds {
+            let _ = write!(page, "<th class=\"n\">{}</th>", escape(kind));
+        }
+        page.push_str("</tr>");
+        for (mode, cells) in rows {
+            let _ = write!(page, "<tr><td>{}</td>", escape(mode));
+            for cell in cells {
+                let _ = write!(page, "<td class=\"n\">{cell}</td>");
+            }
+            page.push_str("</tr>");
+        }
+        page.push_str("</table>");
+    }
+    let _ = write!(page, "<p class=\"note\">{}.</p>", escape(&capitalised(DETECTION_MEANING)));
 }
 
 fn capitalised(text: &str) -> String {

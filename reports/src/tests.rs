@@ -17,7 +17,7 @@ fn run(folder: &std::path::Path, change: impl Fn(&mut Summary)) -> RunReader {
             ("fleet", "acknowledged", minute * 590),
             ("kinesis", "PutRecords.ok", minute * 12),
         ] {
-            record.recorder().metric(&MetricRow {
+            record.recorder().metric(MetricRow {
                 time_us: 1_772_323_200_000_000 + minute * 60_000_000,
                 service: service.into(),
                 name: name.into(),
@@ -85,6 +85,8 @@ fn what_was_detected_is_a_table_where_something_failed() {
             DetectionFigures { failures: 1_234, found: 617, recall: Some(0.5), ..DetectionFigures::default() };
         let mut detection = Detection { all: figures, ..Detection::default() };
         detection.failures.insert("bearing-wear".to_owned(), figures);
+        let of_wear = [("<odd>".to_owned(), 2_345)].into();
+        detection.told_as.insert("bearing-wear".to_owned(), of_wear);
         detection.anomalies.insert("<odd>".to_owned(), DetectionFigures { delay_max_s: Some(61.25), ..figures });
         summary.detection = Some(detection);
     };
@@ -94,6 +96,7 @@ fn what_was_detected_is_a_table_where_something_failed() {
         "<td>failure: bearing-wear</td><td class=\"n\">1,234</td><td class=\"n\">617</td><td class=\"n\">0.500</td>",
         "<td>anomaly: &lt;odd&gt;</td>",
         "<td class=\"n\">61.2</td>",
+        "<th>Anomalies that lie in</th><th class=\"n\">&lt;odd&gt;</th></tr><tr><td>bearing-wear</td><td class=\"n\">2,345</td>",
         "A failure is found by an anomaly of its device",
     ] {
         assert!(page.contains(part), "{part} is missing");

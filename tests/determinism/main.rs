@@ -59,3 +59,8 @@ fn crashing_functions_twice() {
 fn streams_that_are_resharded_again_and_again_twice() {
     assert_deterministic(&["scenarios/reshard-storm.toml", "--seed", "7"]);
 }
+
+#[test]
+fn alerts_twice() {
+    assert_deterministic(&["scenarios/anomalies-once.toml", "--seed", "7"]);
+}

@@ -204,6 +204,19 @@ fn a_latency_budget_that_is_not_met_is_a_violation() {
 }
 
 #[test]
+fn a_mark_that_is_expected_and_not_reached_is_a_violation() {
+    let mut scenario = small();
+    scenario.expect.marks = vec!["batch-repeated".to_owned()];
+    let missed = summary(&scenario, 7);
+    assert_eq!(missed.verdict, Verdict::Violated);
+    assert_eq!(missed.violations[0].invariant, "expect.marks");
+    assert!(missed.violations[0].message.contains("`batch-repeated` (Lambda delivered"), "{:?}", missed.violations);
+    let crashes = FaultSpec::new(Kind::CrashAfter, Duration::from_secs(30));
+    scenario.faults.push(crashes);
+    assert_eq!(summary(&scenario, 7).verdict, Verdict::Held);
+}
+
+#[test]
 fn too_short_a_peace_is_unsettled_and_not_violated() {
     let scenario = scenario("canary-short-peace");
     let summary = summary(&scenario, scenario.seeds[0]);

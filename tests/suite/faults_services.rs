@@ -117,7 +117,7 @@ fn environments_that_die_hang_or_come_back_lose_nothing() {
         }),
         ("kind = \"crash-midway\"\nfunction = \"anomaly_detection\"\nprobability = 0.3", |s| mark(s, "batch-repeated")),
         ("kind = \"crash-after\"\nfunction = \"enrichment\"\nprobability = 0.3", |s| s.duplicates),
-        ("kind = \"function-timeout\"\nprobability = 0.05", |s| u64::from(counter(s, "lambda:Duration_ms") > 60_000)),
+        ("kind = \"function-timeout\"\nprobability = 0.05", |s| counter(s, "lambda:Timeouts")),
         ("kind = \"out-of-memory\"\nprobability = 0.1", |s| counter(s, "lambda:Errors")),
         ("kind = \"cold-starts\"\nfrom = \"30s\"\nevery = \"40s\"", |s| {
             counter(s, "lambda:ColdStarts").saturating_sub(4)

@@ -11,6 +11,7 @@ mod coverage;
 mod detection;
 mod devices;
 mod enrolment;
+mod environments;
 mod explore;
 mod faults_devices;
 mod faults_operators;

@@ -1,4 +1,4 @@
-//! Grants on the key that encrypts data.
+//! Grants on the keys that encrypt data and logs.
 
 use crate::cross_cutting::security;
 use crate::naming::Naming;
@@ -24,6 +24,12 @@ pub(crate) fn encrypt(naming: Naming<'_>, services: &[&'static str]) -> Statemen
 /// of parts, and for messages that it reads to send them on.
 pub(crate) fn encrypt_and_decrypt(naming: Naming<'_>, services: &[&'static str]) -> Statement {
     via(allow(["kms:Decrypt", "kms:GenerateDataKey"], [data_key(naming)]), services)
+}
+
+/// What a role needs to write what these services keep under the key of logs.
+pub(crate) fn encrypt_logs(naming: Naming<'_>, services: &[&'static str]) -> Statement {
+    let key = security::Outputs::new(naming).logs_key_arn.read();
+    via(allow(["kms:GenerateDataKey"], [key]), services)
 }
 
 fn via(statement: Statement, services: &[&'static str]) -> Statement {

@@ -108,7 +108,7 @@ pub struct AnomalyDetection {
     pub batch_window_s: u32,
     /// Memory: 256 to 10,240. Default 512.
     pub memory_mib: u32,
-    /// Longest run: 10 to 900. Default 60.
+    /// Longest run: 20 to 900. Default 60.
     pub timeout_s: u32,
     /// As of [`Enrichment::reserved_concurrency`].
     pub reserved_concurrency: Option<u32>,
@@ -264,8 +264,8 @@ pub(super) const LOG_DAYS: [u32; 22] =
     [1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653];
 
 /// Most records of a batch that needs no window (API reference, `CreateEventSourceMapping`: "When you set `BatchSize` to
-/// a value greater than 10, you must set `MaximumBatchingWindowInSeconds` to at least 1"). Lambda's guide does not repeat
-/// it for streams, so the stricter of the two is taken.
+/// a value greater than 10, you must set `MaximumBatchingWindowInSeconds` to at least 1"). The defaults that Lambda's guide
+/// gives for streams, 100 records and no window, contradict it; so the stricter of the two is taken.
 const BATCH_WITHOUT_WINDOW_MAX: u32 = 10;
 
 /// How often a batch that fails comes again, where the settings do not say.
@@ -275,12 +275,18 @@ const RETRY_ATTEMPTS: u32 = 20;
 /// minutes in all: longer than a reading waits for its device.
 pub(crate) const ENRICHMENT_RETRIES_MIN: u32 = 10;
 
+/// Shortest time-out of the detection: less would leave no time in which devices with anomalies are asked, since what is
+/// kept free to store the state comes first.
+pub(crate) const DETECTION_TIMEOUT_S_MIN: u32 = 20;
+
 /// A function that reads a stream: its numbers, and their keys.
 struct StreamReader {
     batch_size: (&'static str, u32),
     batch_window_s: (&'static str, u32),
     memory_mib: (&'static str, u32),
     timeout_s: (&'static str, u32),
+    /// Shortest time-out, and why none is shorter.
+    timeout_s_min: (u32, &'static str),
     reserved_concurrency: (&'static str, Option<u32>),
 }
 
@@ -291,12 +297,13 @@ impl StreamReader {
         let (key, window) = self.batch_window_s;
         within(key, window, 0..=300, "0 invokes as soon as a record is there")?;
         if batch_size > BATCH_WITHOUT_WINDOW_MAX {
-            let hint = "Lambda takes no batch of more than 10 records without a window; set a window, or a smaller \
-                        batch_size";
+            let hint = "the API reference says that a batch of more than 10 records needs a window; set a window, or a \
+                        smaller batch_size";
             within(key, window, 1..=300, hint)?;
         }
         within(self.memory_mib.0, self.memory_mib.1, 128..=10_240, "1,769 MiB give one full processor")?;
-        within(self.timeout_s.0, self.timeout_s.1, 10..=900, "retries of a throttled stream need some seconds")?;
+        let (shortest, hint) = self.timeout_s_min;
+        within(self.timeout_s.0, self.timeout_s.1, shortest..=900, hint)?;
         let Some(reserved) = self.reserved_concurrency.1 else { return Ok(()) };
         let hint = "one for each shard that is read is enough; leave it out to share the account's";
         within(self.reserved_concurrency.0, reserved, 1..=1_000, hint)
@@ -310,6 +317,7 @@ impl Enrichment {
             batch_window_s: ("enrichment.batch_window_s", self.batch_window_s),
             memory_mib: ("enrichment.memory_mib", self.memory_mib),
             timeout_s: ("enrichment.timeout_s", self.timeout_s),
+            timeout_s_min: (10, "retries of a throttled stream need some seconds"),
             reserved_concurrency: ("enrichment.reserved_concurrency", self.reserved_concurrency),
         };
         reader.validate()?;
@@ -326,12 +334,16 @@ impl AnomalyDetection {
             batch_window_s: ("anomaly_detection.batch_window_s", self.batch_window_s),
             memory_mib: ("anomaly_detection.memory_mib", self.memory_mib),
             timeout_s: ("anomaly_detection.timeout_s", self.timeout_s),
+            timeout_s_min: (
+                DETECTION_TIMEOUT_S_MIN,
+                "8 s are kept to store the detectors; before them devices are asked",
+            ),
             reserved_concurrency: ("anomaly_detection.reserved_concurrency", self.reserved_concurrency),
         };
         reader.validate()?;
         let hint = "waits between attempts grow to a minute; 20 outlast a quarter of an hour";
         within("anomaly_detection.retry_attempts", self.retry_attempts, 0..=10_000, hint)?;
-        let hint = "up to four shards' states of 20,000 detectors each are kept in memory";
+        let hint = "up to four shards' states of 50,000 detectors each are kept in memory";
         within("anomaly_detection.memory_mib", self.memory_mib, 256..=10_240, hint)?;
         let hint = "a device that cannot publish as often does what it can; 1000 is a reading a second";
         let interval = self.attention.interval_min_ms;

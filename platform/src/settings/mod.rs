@@ -18,12 +18,12 @@ use crate::template::Retention;
 use check::{REGIONS, bucket_is_valid, check, within};
 use data_path::validate_lake_start;
 
-#[cfg(test)]
-pub(crate) use data_path::ENRICHMENT_RETRIES_MIN;
 pub(crate) use data_path::{ALERT_EVERY_S, ATTENTION_MS, ATTENTION_QUIET_S, CURATION_EVERY_H_MAX};
 pub use data_path::{
     AnomalyDetection, Attention, Curation, Enrichment, Keep, ProcessedDelivery, RawDelivery, StreamMode,
 };
+#[cfg(test)]
+pub(crate) use data_path::{DETECTION_TIMEOUT_S_MIN, ENRICHMENT_RETRIES_MIN};
 pub use governance::Security;
 pub use operations::{Alarms, Cost, Identity, Iot, IotDomain, Pipeline};
 
@@ -47,7 +47,9 @@ pub struct Settings {
     pub enriched_stream_mode: StreamMode,
     /// Shards of the raw stream, which only a provisioned one has. Default 2.
     pub raw_shards: Option<u32>,
-    /// Shards of the enriched stream, which only a provisioned one has. Default 2.
+    /// Shards of the enriched stream, which only a provisioned one has. Default 2. A shard has room for the detectors of 50,000
+    /// series, such as 25,000 devices of two metrics, however seldom they publish: give it shards for all devices times their
+    /// metrics, and some more, because devices are not spread evenly. What has no room is counted, and raises an alarm.
     pub enriched_shards: Option<u32>,
     /// How long both streams keep records: 24 to 8,760. Default 24. The curation looks for duplicates as far back, and the
     /// items of devices that left stay a day longer.

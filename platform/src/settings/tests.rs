@@ -59,7 +59,7 @@ const IMPOSSIBLE: &[(&str, [&str; 3])] = &[
     ("region = 'eu-west-+1'", ["`region` is \"eu-west-+1\"", "the name of a Region", "hint: "]),
     ("artifact_bucket = 'Builds'", ["`artifact_bucket` is \"Builds\"", "3 to 63", "hint: "]),
     ("artifact_key = ''", ["`artifact_key` is \"\"", "1 to 1,024 bytes", "hint: "]),
-    ("enrichment.batch_window_s = 0", ["`enrichment.batch_window_s` is 0", "1 to 300", "batch_size"]),
+    ("enrichment.batch_window_s = 0", ["`enrichment.batch_window_s` is 0", "1 to 300", "API reference says"]),
     ("[enrichment]\nbatch_size = 20000", ["`enrichment.batch_size` is 20000", "1 to 10000", "hint: "]),
     (
         "[processed_delivery]\nbuffer_size_mib = 5",
@@ -90,6 +90,8 @@ const IMPOSSIBLE: &[(&str, [&str; 3])] = &[
     ("curation.schedule = 'rate(30 minutes)'", ["`curation.schedule` is", "at most once an hour", "nothing new"]),
     ("curation.schedule = 'cron(0 6 * * ? *)'", ["`curation.schedule` is", "every 3 h", "hint: "]),
     ("anomaly_detection.memory_mib = 255", ["`anomaly_detection.memory_mib` is 255", "256 to 10240", "hint: "]),
+    ("anomaly_detection.timeout_s = 19", ["`anomaly_detection.timeout_s` is 19", "20 to 900", "devices are asked"]),
+    ("enrichment.timeout_s = 9", ["`enrichment.timeout_s` is 9", "10 to 900", "hint: "]),
     ("alarms.delivery_age_s = 299", ["`alarms.delivery_age_s` is 299", "300 to 86400", "buffer interval"]),
     (
         "processed_delivery.buffer_interval_s = 900\nalarms.delivery_age_s = 899",

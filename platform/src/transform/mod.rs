@@ -11,4 +11,5 @@
 pub mod anomaly_detection;
 mod batch;
 pub mod enrichment;
+mod number;
 pub mod streaming;

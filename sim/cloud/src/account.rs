@@ -2,6 +2,7 @@
 //! and templates.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response};
@@ -233,15 +234,16 @@ impl Account {
         self.services.kinesis.event_stream_closed(stream);
     }
 
-    /// A function's invocation has ended.
-    pub fn complete(&mut self, now: Time, invocation: u64, result: Result<Bytes, FunctionError>) {
+    /// A function's invocation has ended. `init`: how long its environment was initialised before the function's time
+    /// began.
+    pub fn complete(&mut self, now: Time, invocation: u64, init: Duration, result: Result<Bytes, FunctionError>) {
         if let Err(error) = &result
             && error.error_type == "Runtime.InitError"
         {
             self.parts.trace.mark(now, mark::FUNCTION_NOT_STARTED, &error.message);
         }
         self.as_owner(now, |s, cx| {
-            s.with_lambda(|lambda, ports| lambda.complete(cx, ports, invocation, result));
+            s.with_lambda(|lambda, ports| lambda.complete(cx, ports, invocation, init, result));
             s.hand_over(cx);
         });
     }
@@ -353,7 +355,8 @@ impl Account {
             verified.and_then(|caller| self.services.route(&mut self.parts.cx(now, &caller), service, request));
         match result {
             Ok((status, body)) => {
-                let request_id = self.request_id();
+                let invocation = self.services.lambda.take_request_id();
+                let request_id = invocation.unwrap_or_else(|| self.request_id());
                 let mut response = render(protocol, status, &request_id, body);
                 let (lambda, iot) = (&mut self.services.lambda, &mut self.services.iot);
                 if let Some(ticket) = lambda.take_deferred().or_else(|| iot.take_deferred()) {

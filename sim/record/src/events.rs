@@ -4,13 +4,11 @@ use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
-use arrow::array::{
-    ArrayRef, AsArray, RecordBatch, StringBuilder, TimestampMicrosecondBuilder, UInt8Builder, UInt64Builder,
-};
+use arrow::array::{ArrayRef, AsArray, RecordBatch, UInt8Array, UInt64Array};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType, UInt8Type, UInt64Type};
 
 use super::error::RecordError;
-use super::table::{BATCH_ROWS, Rows, TableWriter};
+use super::table::{Rows, TableWriter, instants, texts};
 
 /// One kept event of the trace.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,61 +44,22 @@ static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
     ]))
 });
 
-/// Collects events and writes them in batches.
-pub(super) struct EventWriter {
-    table: TableWriter,
-    rows: usize,
-    seq: UInt64Builder,
-    time_us: TimestampMicrosecondBuilder,
-    level: UInt8Builder,
-    texts: [StringBuilder; 4],
-    digest: UInt64Builder,
+/// Writes events in batches.
+pub(super) fn writer(path: PathBuf) -> Result<TableWriter<EventRow>, RecordError> {
+    TableWriter::create(path, Arc::clone(&SCHEMA), columns)
 }
 
-impl EventWriter {
-    pub(super) fn create(path: PathBuf) -> Result<Self, RecordError> {
-        Ok(EventWriter {
-            table: TableWriter::create(path, Arc::clone(&SCHEMA))?,
-            rows: 0,
-            seq: UInt64Builder::with_capacity(BATCH_ROWS),
-            time_us: TimestampMicrosecondBuilder::with_capacity(BATCH_ROWS).with_timezone("UTC"),
-            level: UInt8Builder::with_capacity(BATCH_ROWS),
-            texts: std::array::from_fn(|_| StringBuilder::with_capacity(BATCH_ROWS, BATCH_ROWS * 24)),
-            digest: UInt64Builder::with_capacity(BATCH_ROWS),
-        })
-    }
-
-    pub(super) fn push(&mut self, row: &EventRow) {
-        self.seq.append_value(row.seq);
-        self.time_us.append_value(row.time_us);
-        self.level.append_value(row.level);
-        for (builder, text) in self.texts.iter_mut().zip([&*row.source, &*row.kind, &*row.subject, &*row.detail]) {
-            builder.append_value(text);
-        }
-        self.digest.append_value(row.digest);
-        self.rows += 1;
-        if self.rows == BATCH_ROWS {
-            self.flush();
-        }
-    }
-
-    fn flush(&mut self) {
-        if self.rows == 0 {
-            return;
-        }
-        self.rows = 0;
-        let mut columns: Vec<ArrayRef> =
-            vec![Arc::new(self.seq.finish()), Arc::new(self.time_us.finish()), Arc::new(self.level.finish())];
-        columns.extend(self.texts.iter_mut().map(|b| Arc::new(b.finish()) as ArrayRef));
-        columns.push(Arc::new(self.digest.finish()));
-        let batch = RecordBatch::try_new(Arc::clone(&SCHEMA), columns).expect("the builders follow the schema");
-        self.table.write(batch);
-    }
-
-    pub(super) fn close(mut self) -> Result<(), RecordError> {
-        self.flush();
-        self.table.close()
-    }
+fn columns(rows: &[EventRow]) -> Vec<ArrayRef> {
+    vec![
+        Arc::new(UInt64Array::from_iter_values(rows.iter().map(|row| row.seq))),
+        instants(rows, |row| row.time_us),
+        Arc::new(UInt8Array::from_iter_values(rows.iter().map(|row| row.level))),
+        texts(rows, |row| &row.source),
+        texts(rows, |row| &row.kind),
+        texts(rows, |row| &row.subject),
+        texts(rows, |row| &row.detail),
+        Arc::new(UInt64Array::from_iter_values(rows.iter().map(|row| row.digest))),
+    ]
 }
 
 /// The events of a run, one after the other; holds one batch in memory.

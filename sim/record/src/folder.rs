@@ -9,11 +9,12 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::error::RecordError;
-use super::events::{EventReader, EventRow, EventWriter};
-use super::labels::{LabelReader, LabelRow, LabelWriter};
+use super::events::{self, EventReader, EventRow};
+use super::labels::{self, LabelReader, LabelRow};
 use super::manifest::{Manifest, SCHEMA_VERSION};
-use super::metrics::{MetricReader, MetricRow, MetricWriter};
+use super::metrics::{self, MetricReader, MetricRow};
 use super::summary::Summary;
+use super::table::TableWriter;
 
 /// File name of the [`Manifest`].
 pub const MANIFEST_FILE: &str = "manifest.json";
@@ -27,9 +28,9 @@ pub const METRICS_FILE: &str = "metrics.parquet";
 pub const LABELS_FILE: &str = "labels.parquet";
 
 struct Writers {
-    events: EventWriter,
-    metrics: MetricWriter,
-    labels: LabelWriter,
+    events: TableWriter<EventRow>,
+    metrics: TableWriter<MetricRow>,
+    labels: TableWriter<LabelRow>,
 }
 
 /// A shared handle through which a run pushes its rows. Cheap to clone.
@@ -43,21 +44,21 @@ impl Recorder {
     }
 
     /// Adds one event. The first error is remembered and returned by [`RunFolder::finish`]; rows after `finish` are dropped.
-    pub fn event(&self, row: &EventRow) {
+    pub fn event(&self, row: EventRow) {
         if let Some(writers) = &mut *self.lock() {
             writers.events.push(row);
         }
     }
 
     /// Adds one metric; errors as for [`Recorder::event`].
-    pub fn metric(&self, row: &MetricRow) {
+    pub fn metric(&self, row: MetricRow) {
         if let Some(writers) = &mut *self.lock() {
             writers.metrics.push(row);
         }
     }
 
     /// Adds one label; errors as for [`Recorder::event`].
-    pub fn label(&self, row: &LabelRow) {
+    pub fn label(&self, row: LabelRow) {
         if let Some(writers) = &mut *self.lock() {
             writers.labels.push(row);
         }
@@ -87,9 +88,9 @@ impl RunFolder {
             fs::create_dir_all(parent).map_err(|e| RecordError::write(parent, e))?;
         }
         let partial = create_partial(target)?;
-        let writers = EventWriter::create(partial.join(EVENTS_FILE)).and_then(|events| {
-            let metrics = MetricWriter::create(partial.join(METRICS_FILE))?;
-            Ok(Writers { events, metrics, labels: LabelWriter::create(partial.join(LABELS_FILE))? })
+        let writers = events::writer(partial.join(EVENTS_FILE)).and_then(|events| {
+            let metrics = metrics::writer(partial.join(METRICS_FILE))?;
+            Ok(Writers { events, metrics, labels: labels::writer(partial.join(LABELS_FILE))? })
         });
         let writers = writers.inspect_err(|_| drop(fs::remove_dir_all(&partial)))?;
         Ok(RunFolder {

@@ -3,13 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
-use arrow::array::{
-    Array as _, ArrayRef, AsArray, RecordBatch, StringBuilder, TimestampMicrosecondBuilder, UInt64Builder,
-};
+use arrow::array::{Array as _, ArrayRef, AsArray, RecordBatch, StringArray, UInt64Array};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType, UInt64Type};
 
 use super::error::RecordError;
-use super::table::{BATCH_ROWS, Rows, TableWriter};
+use super::table::{Rows, TableWriter, instants, texts};
 
 /// One failure of one device, from one instant to another.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,62 +42,22 @@ static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
     ]))
 });
 
-/// Collects labels and writes them in batches.
-pub(super) struct LabelWriter {
-    table: TableWriter,
-    rows: Vec<LabelRow>,
+/// Writes labels in batches.
+pub(super) fn writer(path: PathBuf) -> Result<TableWriter<LabelRow>, RecordError> {
+    TableWriter::create(path, Arc::clone(&SCHEMA), columns)
 }
 
-impl LabelWriter {
-    pub(super) fn create(path: PathBuf) -> Result<Self, RecordError> {
-        Ok(LabelWriter { table: TableWriter::create(path, Arc::clone(&SCHEMA))?, rows: Vec::new() })
-    }
-
-    pub(super) fn push(&mut self, row: &LabelRow) {
-        self.rows.push(row.clone());
-        if self.rows.len() == BATCH_ROWS {
-            self.flush();
-        }
-    }
-
-    fn flush(&mut self) {
-        if self.rows.is_empty() {
-            return;
-        }
-        let instants = |of: fn(&LabelRow) -> i64| -> ArrayRef {
-            let mut column = TimestampMicrosecondBuilder::new().with_timezone("UTC");
-            self.rows.iter().for_each(|row| column.append_value(of(row)));
-            Arc::new(column.finish())
-        };
-        let texts = |of: fn(&LabelRow) -> Option<&str>| -> ArrayRef {
-            let mut column = StringBuilder::new();
-            self.rows.iter().for_each(|row| column.append_option(of(row)));
-            Arc::new(column.finish())
-        };
-        let numbers = |of: fn(&LabelRow) -> Option<u64>| -> ArrayRef {
-            let mut column = UInt64Builder::new();
-            self.rows.iter().for_each(|row| column.append_option(of(row)));
-            Arc::new(column.finish())
-        };
-        let columns = vec![
-            instants(|row| row.from_us),
-            instants(|row| row.until_us),
-            texts(|row| Some(&row.tenant)),
-            texts(|row| Some(&row.device)),
-            texts(|row| row.metric.as_deref()),
-            texts(|row| Some(&row.kind)),
-            numbers(|row| row.readings.map(|(first, _)| first)),
-            numbers(|row| row.readings.map(|(_, last)| last)),
-        ];
-        let batch = RecordBatch::try_new(Arc::clone(&SCHEMA), columns).expect("the builders follow the schema");
-        self.rows.clear();
-        self.table.write(batch);
-    }
-
-    pub(super) fn close(mut self) -> Result<(), RecordError> {
-        self.flush();
-        self.table.close()
-    }
+fn columns(rows: &[LabelRow]) -> Vec<ArrayRef> {
+    vec![
+        instants(rows, |row| row.from_us),
+        instants(rows, |row| row.until_us),
+        texts(rows, |row| &row.tenant),
+        texts(rows, |row| &row.device),
+        Arc::new(rows.iter().map(|row| row.metric.as_deref()).collect::<StringArray>()),
+        texts(rows, |row| &row.kind),
+        Arc::new(rows.iter().map(|row| row.readings.map(|(first, _)| first)).collect::<UInt64Array>()),
+        Arc::new(rows.iter().map(|row| row.readings.map(|(_, last)| last)).collect::<UInt64Array>()),
+    ]
 }
 
 /// The labels of a run, one row after the other; holds one batch in memory.

@@ -24,7 +24,7 @@ mod metrics;
 mod summary;
 mod table;
 
-pub use detection::{DETECTION_MEANING, Detection, DetectionFigures};
+pub use detection::{DETECTION_MEANING, Detection, DetectionFigures, NO_FAILURE};
 pub use error::RecordError;
 pub use events::{EventReader, EventRow};
 pub use folder::{

@@ -4,11 +4,11 @@ use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
-use arrow::array::{ArrayRef, AsArray, Float64Builder, RecordBatch, StringBuilder, TimestampMicrosecondBuilder};
+use arrow::array::{ArrayRef, AsArray, Float64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Float64Type, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType};
 
 use super::error::RecordError;
-use super::table::{BATCH_ROWS, Rows, TableWriter};
+use super::table::{Rows, TableWriter, instants, texts};
 
 /// One value of one metric at one simulated instant.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,62 +35,19 @@ static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
     ]))
 });
 
-/// Collects metrics and writes them in batches.
-pub(super) struct MetricWriter {
-    table: TableWriter,
-    rows: usize,
-    time_us: TimestampMicrosecondBuilder,
-    service: StringBuilder,
-    name: StringBuilder,
-    value: Float64Builder,
-    unit: StringBuilder,
+/// Writes metrics in batches.
+pub(super) fn writer(path: PathBuf) -> Result<TableWriter<MetricRow>, RecordError> {
+    TableWriter::create(path, Arc::clone(&SCHEMA), columns)
 }
 
-impl MetricWriter {
-    pub(super) fn create(path: PathBuf) -> Result<Self, RecordError> {
-        Ok(MetricWriter {
-            table: TableWriter::create(path, Arc::clone(&SCHEMA))?,
-            rows: 0,
-            time_us: TimestampMicrosecondBuilder::new().with_timezone("UTC"),
-            service: StringBuilder::new(),
-            name: StringBuilder::new(),
-            value: Float64Builder::new(),
-            unit: StringBuilder::new(),
-        })
-    }
-
-    pub(super) fn push(&mut self, row: &MetricRow) {
-        self.time_us.append_value(row.time_us);
-        self.service.append_value(&row.service);
-        self.name.append_value(&row.name);
-        self.value.append_value(row.value);
-        self.unit.append_value(&row.unit);
-        self.rows += 1;
-        if self.rows == BATCH_ROWS {
-            self.flush();
-        }
-    }
-
-    fn flush(&mut self) {
-        if self.rows == 0 {
-            return;
-        }
-        self.rows = 0;
-        let columns: Vec<ArrayRef> = vec![
-            Arc::new(self.time_us.finish()),
-            Arc::new(self.service.finish()),
-            Arc::new(self.name.finish()),
-            Arc::new(self.value.finish()),
-            Arc::new(self.unit.finish()),
-        ];
-        let batch = RecordBatch::try_new(Arc::clone(&SCHEMA), columns).expect("the builders follow the schema");
-        self.table.write(batch);
-    }
-
-    pub(super) fn close(mut self) -> Result<(), RecordError> {
-        self.flush();
-        self.table.close()
-    }
+fn columns(rows: &[MetricRow]) -> Vec<ArrayRef> {
+    vec![
+        instants(rows, |row| row.time_us),
+        texts(rows, |row| &row.service),
+        texts(rows, |row| &row.name),
+        Arc::new(Float64Array::from_iter_values(rows.iter().map(|row| row.value))),
+        texts(rows, |row| &row.unit),
+    ]
 }
 
 /// The metrics of a run, one row after the other; holds one batch in memory.

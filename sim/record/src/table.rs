@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{Builder, JoinHandle};
 
-use arrow::array::RecordBatch;
+use arrow::array::{ArrayRef, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::{Schema, SchemaRef};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
@@ -18,54 +18,88 @@ use super::error::RecordError;
 /// Rows of a row group.
 const ROW_GROUP_ROWS: usize = 65_536;
 /// Rows collected before they are handed to the encoder.
-pub(super) const BATCH_ROWS: usize = 8_192;
+const BATCH_ROWS: usize = 8_192;
 
 /// Batches that may wait for the encoder.
 const WAITING_MAX: usize = 4;
 
 /// A Parquet file that is being written. Remembers its first error and then ignores rows.
 ///
-/// A thread of its own encodes and writes: what the encoder draws from the thread it runs on (hash keys, entropy) would
-/// otherwise be drawn from the simulated world, and recording would change the run that it records.
-pub(super) struct TableWriter {
-    batches: SyncSender<RecordBatch>,
+/// A thread of its own makes the columns, encodes and writes: what that draws from the thread it runs on (hash keys,
+/// entropy) would otherwise be drawn from the simulated world, and recording would change the run that it records.
+pub(super) struct TableWriter<R> {
+    rows: Vec<R>,
+    batches: SyncSender<Vec<R>>,
     encoder: JoinHandle<Result<(), RecordError>>,
 }
 
-impl TableWriter {
-    pub(super) fn create(path: PathBuf, schema: SchemaRef) -> Result<Self, RecordError> {
+impl<R: Send + 'static> TableWriter<R> {
+    /// A file with the columns of `schema`, which `columns` makes of rows.
+    pub(super) fn create(path: PathBuf, schema: SchemaRef, columns: Columns<R>) -> Result<Self, RecordError> {
         let properties = WriterProperties::builder()
             .set_compression(Compression::ZSTD(ZstdLevel::default()))
             .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
             .set_created_by("orrery".to_owned())
             .build();
         let file = File::create_new(&path).map_err(|e| RecordError::write(&path, e))?;
-        let writer = ArrowWriter::try_new(file, schema, Some(properties)).map_err(|e| RecordError::write(&path, e))?;
+        let writer = ArrowWriter::try_new(file, Arc::clone(&schema), Some(properties));
+        let writer = writer.map_err(|e| RecordError::write(&path, e))?;
         let (batches, waiting) = sync_channel(WAITING_MAX);
         let named = path.clone();
-        let encoder = Builder::new().name("record".to_owned()).spawn(move || encode(writer, &waiting, &path));
+        let work = move || encode(writer, &schema, columns, &waiting, &path);
+        let encoder = Builder::new().name("record".to_owned()).spawn(work);
         let encoder = encoder.map_err(|e| RecordError::write(&named, e))?;
-        Ok(TableWriter { batches, encoder })
+        Ok(TableWriter { rows: Vec::with_capacity(BATCH_ROWS), batches, encoder })
     }
 
-    pub(super) fn write(&mut self, batch: RecordBatch) {
+    pub(super) fn push(&mut self, row: R) {
+        self.rows.push(row);
+        if self.rows.len() == BATCH_ROWS {
+            self.hand_over();
+        }
+    }
+
+    fn hand_over(&mut self) {
         // It has stopped only after an error, which `close` returns.
-        let _ = self.batches.send(batch);
+        let _ = self.batches.send(std::mem::replace(&mut self.rows, Vec::with_capacity(BATCH_ROWS)));
     }
 
-    pub(super) fn close(self) -> Result<(), RecordError> {
+    pub(super) fn close(mut self) -> Result<(), RecordError> {
+        if !self.rows.is_empty() {
+            self.hand_over();
+        }
         drop(self.batches);
         self.encoder.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     }
 }
 
+/// Makes the columns of rows, in the order of the schema.
+pub(super) type Columns<R> = fn(&[R]) -> Vec<ArrayRef>;
+
 /// Writes what comes until the sender is gone.
-fn encode(mut writer: ArrowWriter<File>, waiting: &Receiver<RecordBatch>, path: &Path) -> Result<(), RecordError> {
-    for batch in waiting {
+fn encode<R>(
+    mut writer: ArrowWriter<File>,
+    schema: &SchemaRef,
+    columns: Columns<R>,
+    waiting: &Receiver<Vec<R>>,
+    path: &Path,
+) -> Result<(), RecordError> {
+    for rows in waiting {
+        let batch = RecordBatch::try_new(Arc::clone(schema), columns(&rows)).expect("the columns follow the schema");
         writer.write(&batch).map_err(|e| RecordError::write(path, e))?;
     }
     writer.close().map_err(|e| RecordError::write(path, e))?;
     Ok(())
+}
+
+/// A column of instants, in microseconds since the Unix epoch (UTC).
+pub(super) fn instants<R>(rows: &[R], of: fn(&R) -> i64) -> ArrayRef {
+    Arc::new(TimestampMicrosecondArray::from_iter_values(rows.iter().map(of)).with_timezone("UTC"))
+}
+
+/// A column of texts.
+pub(super) fn texts<R>(rows: &[R], of: fn(&R) -> &str) -> ArrayRef {
+    Arc::new(StringArray::from_iter_values(rows.iter().map(of)))
 }
 
 /// Opens a Parquet file whose columns must be exactly those of `schema`, from the row `first` on. Answers also how many

@@ -58,9 +58,9 @@ fn manifest() -> Manifest {
 fn write(dir: &Path, events: u64) {
     let folder = RunFolder::create(dir).expect("free name");
     let recorder = folder.recorder();
-    (0..events).for_each(|i| recorder.event(&event(i)));
-    (0..10).for_each(|i| recorder.metric(&metric(i)));
-    (0..9_000).for_each(|i| recorder.label(&label(i)));
+    (0..events).for_each(|i| recorder.event(event(i)));
+    (0..10).for_each(|i| recorder.metric(metric(i)));
+    (0..9_000).for_each(|i| recorder.label(label(i)));
     folder.finish(&manifest(), &Summary::new("smoke", 7)).expect("finishes");
 }
 
@@ -85,7 +85,7 @@ fn nothing_is_seen_under_the_final_name_before_the_end() {
     let tmp = tempfile::tempdir().expect("temp");
     let dir = tmp.path().join("a");
     let folder = RunFolder::create(&dir).expect("free name");
-    folder.recorder().event(&event(0));
+    folder.recorder().event(event(0));
     let names = names(tmp.path());
     assert!(names.len() == 1 && names[0].starts_with("a.partial-"), "{names:?}");
     let error = RunReader::open(&tmp.path().join(&names[0])).err().expect("refused").to_string();
@@ -131,7 +131,7 @@ fn runs_that_write_to_one_name_do_not_disturb_each_other() {
     let dir = tmp.path().join("a");
     let [first, second, third] = [(); 3].map(|()| RunFolder::create(&dir).expect("free name"));
     drop(first);
-    second.recorder().event(&event(0));
+    second.recorder().event(event(0));
     second.finish(&manifest(), &Summary::new("smoke", 7)).expect("finishes");
     let error = third.finish(&manifest(), &Summary::new("smoke", 8)).expect_err("the name is taken").to_string();
     assert!(error.contains("exists and is not empty"), "{error}");

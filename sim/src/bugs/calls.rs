@@ -17,6 +17,7 @@ const ENTRIES_SENT: usize = 3;
 const CUT_OFF: &str = "x-cut-off";
 
 const ENRICHMENT: &str = "enrichment";
+const DETECTION: &str = "anomaly_detection";
 
 fn planted(tamper: impl Tamper + 'static) -> Harness {
     Harness { tamper: Some(Arc::new(tamper)), ..Harness::default() }
@@ -290,4 +291,37 @@ impl Tamper for Forgets {
 
 pub(super) fn detectors_forget() -> Harness {
     planted(Forgets)
+}
+
+/// What SNS answers to a message that it takes.
+const PUBLISHED: &str = "<PublishResponse xmlns=\"http://sns.amazonaws.com/doc/2010-03-31/\"><PublishResult>\
+    <MessageId>567910cd-659e-55d4-8ccb-5aaf14679dc0</MessageId></PublishResult></PublishResponse>";
+
+pub(super) fn alerts_taken_for_sent() -> Harness {
+    let change = |_: &Request<Bytes>, answer: Option<Response<Bytes>>| {
+        let is_taken = answer.as_ref().is_some_and(|answer| answer.status().is_success());
+        if is_taken { answer } else { Some(Response::new(PUBLISHED.into())) }
+    };
+    planted(Hears { function: DETECTION, operation: "Publish", change })
+}
+
+/// Gives the messages of alerts ids that nobody else has.
+#[derive(Default)]
+struct NewIds(AtomicU64);
+
+impl Tamper for NewIds {
+    fn request(&self, call: &Call<'_>, request: &mut Request<Bytes>) -> Option<Response<Bytes>> {
+        if call.is(DETECTION, "Publish") {
+            // The body is a form, and the message in it JSON that begins with its id.
+            let (begin, new) = ("Message=%7B%22id%22%3A%22", self.0.fetch_add(1, Ordering::Relaxed));
+            let body = String::from_utf8(request.body().to_vec()).expect("a form is text");
+            assert!(body.contains(begin), "the message has no id: the bug is not planted");
+            *request.body_mut() = body.replacen(begin, &format!("{begin}{new}-"), 1).into();
+        }
+        None
+    }
+}
+
+pub(super) fn alerts_under_new_ids() -> Harness {
+    planted(NewIds::default())
 }

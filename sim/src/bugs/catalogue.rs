@@ -83,6 +83,10 @@ bugs! {
             "What fails is sent again at once and without end: the load that keeps a service down.";
         "swallowed-anomalies", Call, ["anomalies-told"], calls::anomalies_swallowed,
             "An anomaly that could not be written is taken for a written one, and its batch is done.";
+        "alerts-taken-for-sent", Call, ["alerts-told"], calls::alerts_taken_for_sent,
+            "A message that the topic did not take is taken for a sent one: nobody is told of what was unusual.";
+        "alerts-under-new-ids", Call, ["alerts-told"], calls::alerts_under_new_ids,
+            "Each attempt to send a message gives it a new id: a subscriber takes a repetition for another alert.";
         "wrong-unit", Call, ["integrity"], calls::wrong_unit,
             "A unit of the directory is taken for another: bar for millibar.";
 
@@ -95,6 +99,8 @@ bugs! {
             "The rule's condition leaves the first reading of each device out: greater where greater or equal was meant.";
         "item-failures-not-reported", Template, ["conservation"], templates::item_failures_not_reported,
             "The mapping lacks ReportBatchItemFailures: Lambda takes every answer for success.";
+        "alerts-held-for-a-second", Template, ["alerts-told"], templates::alerts_held_for_a_second,
+            "Alerts of a device and kind are held back for a second where a quarter of an hour was agreed: minutes and seconds confused, and everybody is told all the time.";
         "permission-missing", Template, ["authorization", "conservation"], templates::permission_missing,
             "A role lacks an action that its function needs.";
         "delivery-too-late", Template, ["unsettled"], templates::delivery_too_late,

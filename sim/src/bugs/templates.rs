@@ -47,6 +47,10 @@ pub(super) fn item_failures_not_reported() -> Harness {
     set("-enrichment", "RawStreamMapping", "FunctionResponseTypes", "[]")
 }
 
+pub(super) fn alerts_held_for_a_second() -> Harness {
+    changed("-anomaly-detection", "\"ALERT_EVERY_S\": \"900\"", "\"ALERT_EVERY_S\": \"1\"")
+}
+
 pub(super) fn permission_missing() -> Harness {
     changed("-enrichment", "kinesis:PutRecords", "kinesis:PutRecord")
 }

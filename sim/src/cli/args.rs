@@ -352,6 +352,9 @@ pub(super) struct NabArgs {
     /// Folder of the benchmark: data/, labels/ and config/
     #[arg(default_value = "data/nab")]
     pub(super) corpus: PathBuf,
+    /// Judge the series that a detector may be made with, and leave alone those that are held out
+    #[arg(long)]
+    pub(super) training_only: bool,
     /// Folder to write: a CSV a series with `timestamp,value,anomaly_score`. It must not exist, or be empty
     #[arg(long, value_name = "DIR")]
     pub(super) out: Option<PathBuf>,

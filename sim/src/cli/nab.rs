@@ -21,6 +21,7 @@ pub(super) fn nab(args: &NabArgs) -> Result<u8, Failure> {
     // Before anything that takes time.
     args.out.as_deref().map(record::check_free).transpose()?;
     let corpus = Corpus::load(&args.corpus)?;
+    let corpus = if args.training_only { corpus.training() } else { corpus };
     let clock = Stopwatch::start();
     let scored: Vec<Vec<f64>> = corpus.series.iter().map(scores::<Detector>).collect();
     let ns = clock.elapsed().as_secs_f64() * 1e9;
@@ -62,21 +63,27 @@ pub(super) fn text(report: &Report) -> String {
         thousands(report.readings as u64),
         report.detections.standard.found + report.detections.standard.missed
     );
-    let mut board: Vec<(&str, PerProfile<Option<f64>>)> = PUBLISHED.iter().map(|p| (p.name, p.scores)).collect();
-    let place = board.partition_point(|(_, scores)| scores.standard >= Some(report.scores.standard));
-    board.insert(place, (OWN, report.scores.map(|score| Some(*score))));
-    text.push_str(&scores_table("detector", board));
-    let mut parts = vec![
-        ("training series", report.training.map(|score| Some(*score))),
-        ("held-out series", report.held_out.map(|score| Some(*score))),
-    ];
+    let mut parts = vec![("training series", report.training.map(|score| Some(*score)))];
+    if let Some(held_out) = &report.held_out {
+        let mut board: Vec<(&str, PerProfile<Option<f64>>)> = PUBLISHED.iter().map(|p| (p.name, p.scores)).collect();
+        let place = board.partition_point(|(_, scores)| scores.standard >= Some(report.scores.standard));
+        board.insert(place, (OWN, report.scores.map(|score| Some(*score))));
+        text.push_str(&scores_table("detector", board));
+        text.push('\n');
+        parts.push(("held-out series", held_out.map(|score| Some(*score))));
+    }
     parts.extend(report.categories.iter().map(|(name, scores)| (name.as_str(), *scores)));
-    text.push('\n');
     text.push_str(&scores_table("part", parts));
-    text.push_str(
-        "every third series is held out: its threshold is the best one of the others; that of a folder is the best \
-         one of all series\n\n",
-    );
+    text.push_str(match report.held_out {
+        Some(_) => {
+            "every third series is held out: its threshold is the best one of the others; that of a folder is the best \
+             one of all series\n\n"
+        }
+        None => {
+            "every third series is held out and was left alone; published scores are of all series, and are not shown \
+             beside those of a part\n\n"
+        }
+    });
     let counted = |of: fn(&crate::nab::Detections) -> usize| report.detections.map(|d| thousands(of(d) as u64));
     let rows = [
         ("threshold", report.thresholds.map(|threshold| threshold.map_or("none".to_owned(), |t| format!("{t:.6}")))),

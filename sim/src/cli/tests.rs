@@ -15,6 +15,9 @@ use super::child::{ChildRun, summary_of};
 use super::run::{Plan, rendered};
 use super::*;
 use crate::scenario::{Overrides, Scenario};
+use crate::world::runtime::simulate;
+use crate::world::seed::Seed;
+use crate::world::time::Time;
 
 const SCENARIO: &str = "title = \"Two fleets\"\nwhy = \"w\"\nseeds = [5, 6]\n[[fleet]]\nkind = \"synthetic\"\n\
                         tenant = \"acme\"\ndevices = 4\npublish_every = \"10s\"\n[phase]\nhardship = \"10min\"\npeace = \"3min\"\n";
@@ -189,12 +192,24 @@ fn what_was_detected_is_printed_where_something_failed() {
     let figures = DetectionFigures { failures: 4, found: 3, recall: Some(0.75), ..DetectionFigures::default() };
     let mut detection = Detection { all: figures, ..Detection::default() };
     detection.failures.insert("stuck".to_owned(), figures);
+    let of = |kinds: &[(&str, u64)]| kinds.iter().map(|(kind, n)| ((*kind).to_owned(), *n)).collect();
+    detection.told_as.insert("stuck".to_owned(), of(&[("flatline", 2)]));
+    detection.told_as.insert(record::NO_FAILURE.to_owned(), of(&[("spike", 1_234)]));
     told.detection = Some(detection);
     let shown = text::summary(&told, "", None);
     let line = shown.lines().find(|line| line.starts_with("failure: stuck")).unwrap_or_else(|| panic!("{shown}"));
     assert_eq!(
         line.split_whitespace().collect::<Vec<_>>(),
         ["failure:", "stuck", "4", "3", "0.750", "0", "-", "-", "-"]
+    );
+    let row = |name: &str| {
+        let line = shown.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("{shown}"));
+        line[name.len()..].split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(row("anomalies that lie in"), ["flatline", "spike"]);
+    assert_eq!(
+        (row("stuck"), row("none")),
+        (vec!["2".to_owned(), "0".to_owned()], vec!["0".to_owned(), "1,234".to_owned()])
     );
 }
 
@@ -299,23 +314,42 @@ fn manifest() -> Manifest {
     }
 }
 
+fn event_row(seq: u64, digest: u64) -> EventRow {
+    EventRow {
+        seq,
+        time_us: 1_772_323_200_000_000 + seq as i64,
+        level: 1,
+        source: "kinesis".into(),
+        kind: "PutRecords".into(),
+        subject: format!("stream-{digest}"),
+        detail: "{}".into(),
+        digest,
+    }
+}
+
 fn written_run(folder: &Path, digests: &[u64]) -> (PathBuf, Summary) {
     let run = RunFolder::create(folder).unwrap();
     for (seq, digest) in digests.iter().enumerate() {
-        run.recorder().event(&EventRow {
-            seq: seq as u64,
-            time_us: 1_772_323_200_000_000 + seq as i64,
-            level: 1,
-            source: "kinesis".into(),
-            kind: "PutRecords".into(),
-            subject: format!("stream-{digest}"),
-            detail: "{}".into(),
-            digest: *digest,
-        });
+        run.recorder().event(event_row(seq as u64, *digest));
     }
     let mut summary = summary();
     summary.digest = Digest(*digests.last().unwrap());
     (run.finish(&manifest(), &summary).unwrap(), summary)
+}
+
+#[test]
+fn recording_draws_no_hash_keys_from_the_world() {
+    let folder = tempfile::tempdir().unwrap();
+    let after = |events: u64| {
+        let run = RunFolder::create(&folder.path().join(events.to_string())).unwrap();
+        let recorder = run.recorder();
+        simulate(Seed::root(1), Time::from_unix_secs(1_772_323_200), move || async move {
+            (0..events).for_each(|seq| recorder.event(event_row(seq, seq)));
+            #[expect(clippy::disallowed_types, reason = "what the standard library draws is what is looked at")]
+            std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), "any")
+        })
+    };
+    assert_eq!(after(20_000), after(0));
 }
 
 #[test]
@@ -336,7 +370,9 @@ fn two_runs_are_compared_event_by_event() {
     changed.set_wall_clock(99.0, None);
     assert_eq!(compared(&(path.clone(), changed.clone())), None, "wall time may differ");
     changed.delivered += 1;
-    assert!(compared(&(path, changed)).unwrap().contains("delivered: 12000 and 12001"));
+    assert!(compared(&(path, changed.clone())).unwrap().contains("delivered: 12000 and 12001"));
+    let text = verify::of_keeping(&summary, &changed);
+    assert!(text.contains("keeping events changes the run") && text.contains("delivered: 12000 and 12001"), "{text}");
 }
 
 #[test]

@@ -113,7 +113,17 @@ fn detection(s: &Summary) -> String {
         detection.rows().map(|(name, figures)| [vec![name], figures.cells().to_vec()].concat()).collect();
     let right = DetectionFigures::NAMES.map(|name| format!("{name} "));
     let header: Vec<&str> = ["detection"].into_iter().chain(right.iter().map(String::as_str)).collect();
-    format!("\n{}{DETECTION_MEANING}\n", table(&header, &rows))
+    let mut text = format!("\n{}", table(&header, &rows));
+    let (kinds, rows) = detection.told_as_table();
+    if !rows.is_empty() {
+        let kinds: Vec<String> = kinds.into_iter().map(|kind| format!("{kind} ")).collect();
+        let header: Vec<&str> = ["anomalies that lie in"].into_iter().chain(kinds.iter().map(String::as_str)).collect();
+        let rows: Vec<Vec<String>> =
+            rows.into_iter().map(|(mode, cells)| [vec![mode.to_owned()], cells].concat()).collect();
+        text.push('\n');
+        text.push_str(&table(&header, &rows));
+    }
+    text + DETECTION_MEANING + "\n"
 }
 
 fn milliseconds(ms: f64) -> String {

@@ -11,31 +11,41 @@ use super::run::Plan;
 use super::show::event_line;
 use super::{Failure, NOT_DETERMINISTIC, print};
 
-/// Runs a scenario twice and compares.
+/// Runs a scenario twice and compares. The first run keeps all its events and the second none: keeping them changes
+/// nothing. Runs that differ are followed by a third, which tells by its events where they part.
 pub(super) fn verify(args: &VerifyArgs) -> Result<u8, Failure> {
     let plan = Plan::of(&args.run_args())?;
     let overrides = args.overrides.overrides();
     let folder = tempfile::Builder::new().prefix("sim-verify-").tempdir().map_err(|e| {
         Failure::usage(format_args!("no folder for the event logs: {e}\n  hint: set TMPDIR to a writable folder"))
     })?;
-    let folders = [folder.path().join("first"), folder.path().join("second")];
-    let mut summaries = Vec::new();
-    for (out, name) in folders.iter().zip(["first", "second"]) {
+    let folders = [folder.path().join("first"), folder.path().join("third")];
+    let run = |name: &str, out: Option<&Path>| {
         eprintln!("{name} run of {} with seed {}", args.file.display(), plan.seed);
-        let child = ChildRun { file: &args.file, seed: plan.seed, overrides, out: Some((out, Events::Messages)) };
-        let summary = child.run()?;
+        let out = out.map(|out| (out, Events::Messages));
+        let summary = ChildRun { file: &args.file, seed: plan.seed, overrides, out }.run()?;
         print(&format!("{name:<7} {}  {}\n", summary.digest, summary.verdict))?;
-        summaries.push(summary);
-    }
-    let difference = compare([&summaries[0], &summaries[1]], [&folders[0], &folders[1]])?;
-    let Some(difference) = difference else {
-        print(&format!("deterministic: {} runs of the same value are equal\n", summaries.len()))?;
-        return Ok(0);
+        Ok::<_, Failure>(summary)
     };
-    print(&difference)?;
+    let (first, second) = (run("first", Some(&folders[0]))?, run("second", None)?);
+    if first.without_wall_clock() == second.without_wall_clock() {
+        print("deterministic: 2 runs of the same value are equal\n")?;
+        return Ok(0);
+    }
+    let third = run("third", Some(&folders[1]))?;
+    let difference = compare([&first, &third], [&folders[0], &folders[1]])?;
+    print(&difference.unwrap_or_else(|| of_keeping(&first, &second)))?;
     eprintln!("both run folders are kept in {}", folder.keep().display());
     eprintln!("repeat it with:\n{}", repeat_command("verify", &args.file, plan.seed, &overrides));
     Ok(NOT_DETERMINISTIC)
+}
+
+/// What is told when runs that keep their events are equal, and one that keeps none is another.
+pub(super) fn of_keeping(kept: &Summary, unkept: &Summary) -> String {
+    format!(
+        "not deterministic: keeping events changes the run; runs that keep them are equal, and one that keeps none differs\n{}",
+        keys(&kept.without_wall_clock(), &unkept.without_wall_clock())
+    )
 }
 
 /// What differs between two runs; nothing when they are equal.

@@ -214,7 +214,7 @@ kinds! {
         "The environment dies before the handler begins.",
         "Lambda delivers the batch, or the event, again.";
     CrashMidway = "crash-midway", Function, Opportunities, [OfFunction, Probability, Delay],
-        "The environment dies after one of the first calls of its handler had its effect, at the latest `delay` (2 s when absent) after it was given its event.",
+        "The environment dies after one of the first calls of its handler had its effect, at the latest `delay` (2 s when absent) after the handler began.",
         "The batch comes again: its effects must survive being had in part, and twice.";
     CrashAfter = "crash-after", Function, Opportunities, [OfFunction, Probability],
         "The environment dies after the last effect and before its answer.",
@@ -226,7 +226,7 @@ kinds! {
         "The environment is killed for its memory while the handler works, and all idle ones of the function with it.",
         "As a crash in the middle; nothing that matters is only in memory.";
     ColdStarts = "cold-starts", Function, AtTimes, [OfFunction, Every, Delay],
-        "All idle environments are gone, and in the window new ones take `delay` (3 s when absent) longer to start.",
+        "All idle environments are gone, and in the window those that start take `delay` (3 s when absent) longer. That is before the function's time, up to 10 s; beyond, and where one starts again after a crash or a time-out, within it.",
         "Batches wait in their streams.";
     DuplicateInvocation = "duplicate-invocation", Function, Opportunities, [OfFunction, Probability],
         "An event is processed twice, at the same time, by two environments.",

@@ -24,14 +24,14 @@ pub struct Record<'r> {
     pub data: &'r [u8],
 }
 
-/// Handler of a function, tenant, device, sequence number.
-type Key = (String, String, String, u64);
+/// Hashes of the records' bytes by tenant, device and sequence number: a reading that came twice has two.
+type Hashes = BTreeMap<String, BTreeMap<String, BTreeMap<u64, Vec<u64>>>>;
 
 /// The readings that were poison.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Poison {
-    /// Hashes of the records' bytes: a reading that came twice has two.
-    records: BTreeMap<Key, Vec<u64>>,
+    /// By handler of a function. It is asked of every reading, so nothing is allocated for a question.
+    records: BTreeMap<String, Hashes>,
 }
 
 /// A number in 0..1 that belongs to a reading, whatever else there is.
@@ -43,8 +43,9 @@ pub(super) fn lot(seed: Seed, record: &Record<'_>) -> f64 {
 impl Poison {
     /// Keeps that a record was poison. Answers whether its reading is the first time.
     pub(super) fn add(&mut self, handler: &str, record: &Record<'_>) -> bool {
-        let key = (handler.to_owned(), record.tenant.to_owned(), record.device.to_owned(), record.seq);
-        let (hashes, hash) = (self.records.entry(key).or_default(), xxh3_64(record.data));
+        let of_handler = self.records.entry(handler.to_owned()).or_default();
+        let of_device = of_handler.entry(record.tenant.to_owned()).or_default().entry(record.device.to_owned());
+        let (hashes, hash) = (of_device.or_default().entry(record.seq).or_default(), xxh3_64(record.data));
         let is_first = hashes.is_empty();
         if !hashes.contains(&hash) {
             hashes.push(hash);
@@ -52,20 +53,24 @@ impl Poison {
         is_first
     }
 
+    fn hashes(&self, handler: &str, (tenant, device, seq): (&str, &str, u64)) -> Option<&Vec<u64>> {
+        self.records.get(handler)?.get(tenant)?.get(device)?.get(&seq)
+    }
+
     /// Whether such a reading was poison to the function with this handler.
-    pub fn has(&self, handler: &str, (tenant, device, seq): (&str, &str, u64)) -> bool {
-        self.records.contains_key(&(handler.to_owned(), tenant.to_owned(), device.to_owned(), seq))
+    pub fn has(&self, handler: &str, id: (&str, &str, u64)) -> bool {
+        self.hashes(handler, id).is_some()
     }
 
     /// Whether these are the bytes of a record that was poison to the function with this handler.
-    pub fn is(&self, handler: &str, (tenant, device, seq): (&str, &str, u64), data: &[u8]) -> bool {
-        let key = (handler.to_owned(), tenant.to_owned(), device.to_owned(), seq);
-        self.records.get(&key).is_some_and(|hashes| hashes.contains(&xxh3_64(data)))
+    pub fn is(&self, handler: &str, id: (&str, &str, u64), data: &[u8]) -> bool {
+        self.hashes(handler, id).is_some_and(|hashes| hashes.contains(&xxh3_64(data)))
     }
 
     /// How many readings were poison to the function with this handler.
     pub fn count(&self, handler: &str) -> u64 {
-        self.records.keys().filter(|(of, ..)| of == handler).count() as u64
+        let tenants = self.records.get(handler).into_iter().flat_map(BTreeMap::values);
+        tenants.flat_map(BTreeMap::values).map(|readings| readings.len() as u64).sum()
     }
 }
 

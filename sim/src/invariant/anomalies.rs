@@ -1,9 +1,10 @@
-//! A reader of the anomalies, Parquet in the lake, on the real SDK, and what they are compared with: the outliers that devices published.
+//! A reader of the anomalies, Parquet in the lake, on the real SDK, and what they are compared with: the outliers that devices
+//! published, and the rows of the table.
 
 use std::collections::BTreeMap;
 
-use arrow::array::{AsArray as _, Int64Array, RecordBatch, StringArray};
-use arrow::datatypes::Int64Type;
+use arrow::array::{Array, AsArray as _, Float64Array, Int64Array, RecordBatch, StringArray};
+use arrow::datatypes::{Float64Type, Int64Type};
 use aws_types::SdkConfig;
 use bytes::Bytes;
 use parquet::arrow::ProjectionMask;
@@ -11,8 +12,9 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use record::ReadingId;
 
 use super::athena::QueryError;
+use super::lake::Metrics;
 use super::prefix::{Listed, Prefix};
-use super::{ANOMALIES_ONCE, ANOMALIES_TOLD, Violation};
+use super::{ANOMALIES_ONCE, ANOMALIES_TOLD, Row, Violation};
 use crate::fleet::{Spike, Truth};
 
 /// Acknowledged readings of a device before an outlier of it has to be told. The platform's detectors take 32 to learn
@@ -20,6 +22,8 @@ use crate::fleet::{Spike, Truth};
 pub(super) const LEARNT_AFTER: usize = 36;
 /// Most anomalies that a violation names.
 const NAMED_MAX: usize = 3;
+/// Two values say the same when they differ by no more than this part of them: both have been through texts.
+const TOLERANCE: f64 = 1e-9;
 
 /// Reads the prefix of anomalies of one bucket.
 pub struct AnomalyReader {
@@ -27,25 +31,68 @@ pub struct AnomalyReader {
 }
 
 /// The columns that are read.
-const COLUMNS: [&str; 6] = ["tenant_id", "device_id", "metric", "kind", "seq", "ts"];
+const COLUMNS: [&str; 11] = [
+    "tenant_id",
+    "device_id",
+    "metric",
+    "kind",
+    "score",
+    "value",
+    "seq",
+    "ts",
+    "received_at",
+    "shard_id",
+    "sequence_number",
+];
 
-/// What is needed of a row.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Anomaly {
-    tenant_id: String,
-    device_id: String,
-    seq: u64,
-    metric: String,
-    kind: String,
-    ts: i64,
+/// What is needed of a row, beside its reading.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Anomaly {
+    pub metric: String,
+    pub kind: String,
+    pub score: f64,
+    pub value: f64,
+    pub ts: i64,
+    /// Arrival of its reading, ms since the Unix epoch.
+    pub received_ms: i64,
+    /// Position of its object among [`Told::objects`], and its own there.
+    pub place: (usize, usize),
 }
+
+/// An object of anomalies.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Object {
+    pub listed: Listed,
+    /// Shard of its readings.
+    pub shard: String,
+    /// Number of its first record in the shard.
+    pub sequence_number: SequenceNumber,
+}
+
+/// A sequence number of Kinesis, which has 56 digits: the digits before the last 38, and those.
+pub(super) type SequenceNumber = (u128, u128);
+
+fn parse_sequence_number(text: &str) -> Option<SequenceNumber> {
+    let (high, low) = text.split_at_checked(text.len().saturating_sub(38))?;
+    let part = |digits: &str| if digits.is_empty() { Some(0) } else { digits.parse().ok() };
+    Some((part(high)?, part(low)?)).filter(|_| !text.is_empty())
+}
+
+/// By sequence number.
+type OfDevice = BTreeMap<u64, Vec<Anomaly>>;
 
 /// Whether the reading (device, seq) is in the table.
 pub type Arrived<'a> = &'a dyn Fn(u32, u64) -> bool;
 
-/// The anomalies of the lake, each with the keys of the objects that it is in.
+/// The anomalies of the lake.
 #[derive(Debug, Default)]
-pub struct Told(BTreeMap<Anomaly, Vec<String>>);
+pub struct Told {
+    objects: Vec<Object>,
+    /// By tenant and device.
+    tenants: BTreeMap<String, BTreeMap<String, OfDevice>>,
+    /// Anomalies whose values are not those of the table.
+    changed: Vec<(ReadingId, String)>,
+}
 
 /// What is told of a reading.
 #[derive(Clone, Copy, Debug)]
@@ -71,9 +118,10 @@ impl AnomalyReader {
     /// Reads all anomalies.
     pub async fn told(&self) -> Result<Told, QueryError> {
         let mut told = Told::default();
-        for Listed { key, .. } in self.prefix.objects().await? {
-            let body = self.prefix.body(&key).await?;
-            told.add(&key, body).map_err(|why| self.prefix.unreadable(&key, why))?;
+        for listed in self.prefix.objects().await? {
+            let body = self.prefix.body(&listed.key).await?;
+            let key = listed.key.clone();
+            told.add(listed, body).map_err(|why| self.prefix.unreadable(&key, why))?;
         }
         Ok(told)
     }
@@ -81,143 +129,242 @@ impl AnomalyReader {
 
 impl Told {
     /// Takes the rows of one object.
-    fn add(&mut self, key: &str, body: Bytes) -> Result<(), String> {
+    pub(super) fn add(&mut self, listed: Listed, body: Bytes) -> Result<(), String> {
+        let object = self.objects.len();
+        self.objects.push(Object { listed, shard: String::new(), sequence_number: (u128::MAX, u128::MAX) });
         let builder = ParquetRecordBatchReaderBuilder::try_new(body).map_err(|e| e.to_string())?;
         let mask = ProjectionMask::columns(builder.parquet_schema(), COLUMNS);
+        let mut place = 0;
         for batch in builder.with_projection(mask).build().map_err(|e| e.to_string())? {
-            for anomaly in rows(&batch.map_err(|e| e.to_string())?)? {
-                self.0.entry(anomaly).or_default().push(key.to_owned());
+            let batch = batch.map_err(|e| e.to_string())?;
+            let columns = Columns::of(&batch)?;
+            for row in 0..batch.num_rows() {
+                self.take(&columns, row, (object, place))?;
+                place += 1;
             }
         }
         Ok(())
     }
 
+    fn take(&mut self, columns: &Columns<'_>, row: usize, place: (usize, usize)) -> Result<(), String> {
+        columns.complete(row)?;
+        let number = |array: &Int64Array| array.value(row);
+        let seq = number(columns.seq);
+        let seq = u64::try_from(seq).map_err(|_| format!("row {row} has the seq {seq}"))?;
+        let sequence_number = columns.sequence_number.value(row);
+        let sequence_number = parse_sequence_number(sequence_number)
+            .ok_or_else(|| format!("row {row} has the sequence number {sequence_number:?}"))?;
+        let object = &mut self.objects[place.0];
+        columns.shard.value(row).clone_into(&mut object.shard);
+        object.sequence_number = object.sequence_number.min(sequence_number);
+        let anomaly = Anomaly {
+            metric: columns.metric.value(row).to_owned(),
+            kind: columns.kind.value(row).to_owned(),
+            score: columns.score.value(row),
+            value: columns.value.value(row),
+            ts: number(columns.ts),
+            received_ms: number(columns.received_at),
+            place,
+        };
+        let of_tenant = self.tenants.entry(columns.tenant.value(row).to_owned()).or_default();
+        let of_device = of_tenant.entry(columns.device.value(row).to_owned()).or_default();
+        of_device.entry(seq).or_default().push(anomaly);
+        Ok(())
+    }
+
+    /// The objects, by their positions.
+    pub(super) fn objects(&self) -> &[Object] {
+        &self.objects
+    }
+
+    /// The anomalies of each device: (tenant, device, by seq).
+    pub(super) fn devices(&self) -> impl Iterator<Item = (&str, &str, &OfDevice)> {
+        let of_tenant = self.tenants.iter();
+        of_tenant.flat_map(|(tenant, devices)| devices.iter().map(move |(device, of)| (&**tenant, &**device, of)))
+    }
+
+    /// The anomalies of a reading.
+    pub(super) fn of(&self, tenant: &str, device: &str, seq: u64) -> &[Anomaly] {
+        let of_device = self.tenants.get(tenant).and_then(|devices| devices.get(device));
+        of_device.and_then(|of_device| of_device.get(&seq)).map_or(&[], Vec::as_slice)
+    }
+
+    fn readings(&self) -> impl Iterator<Item = (&str, &str, u64, &[Anomaly])> {
+        self.devices()
+            .flat_map(|(tenant, device, of)| of.iter().map(move |(seq, rows)| (tenant, device, *seq, &**rows)))
+    }
+
     /// Whose they are: (tenant, device, seq).
     pub fn whose(&self) -> impl Iterator<Item = (&str, &str, u64)> {
-        self.0.keys().map(|anomaly| (anomaly.tenant_id.as_str(), anomaly.device_id.as_str(), anomaly.seq))
+        self.readings().map(|(tenant, device, seq, _)| (tenant, device, seq))
     }
 
     /// All anomalies, each once.
     pub fn each(&self) -> impl Iterator<Item = ToldOf<'_>> {
-        self.0.keys().map(|anomaly| ToldOf {
-            tenant: &anomaly.tenant_id,
-            device: &anomaly.device_id,
-            seq: anomaly.seq,
-            metric: &anomaly.metric,
-            kind: &anomaly.kind,
+        self.readings().flat_map(|(tenant, device, seq, rows)| {
+            let is_first = |n: &usize| {
+                let same = |row: &Anomaly| (&row.metric, &row.kind) == (&rows[*n].metric, &rows[*n].kind);
+                !rows[..*n].iter().any(same)
+            };
+            (0..rows.len()).filter(is_first).map(move |n| {
+                let (metric, kind) = (&*rows[n].metric, &*rows[n].kind);
+                ToldOf { tenant, device, seq, metric, kind }
+            })
         })
     }
 
     /// How many anomalies there are, each counted once.
     pub fn count(&self) -> usize {
-        self.0.len()
+        self.each().count()
+    }
+
+    /// Compares the anomalies of a reading with its row of the table.
+    pub fn compare(&mut self, row: &Row<'_>, metrics: &Metrics<'_>) {
+        let Some(seq) = row.seq else { return };
+        let mut changed = Vec::new();
+        for anomaly in self.of(row.tenant, row.device, seq) {
+            let value = metrics.get(&anomaly.metric);
+            if !value.is_some_and(|value| is_same(value, anomaly.value)) {
+                let found = value.map_or("absent".to_owned(), |value| value.to_string());
+                changed.push(format!("{} is {} and in the table {found}", anomaly.metric, anomaly.value));
+            }
+        }
+        let id = || ReadingId { tenant: row.tenant.to_owned(), device: row.device.to_owned(), seq };
+        self.changed.extend(changed.into_iter().map(|what| (id(), what)));
     }
 
     /// Outliers that should have been told, and were not. `arrived` says which readings (device, seq) are in the table: what
     /// the rule set aside came to no detector.
-    pub fn untold<'t>(&self, truth: &'t Truth, arrived: Arrived<'_>) -> Vec<&'t Spike> {
-        let known: std::collections::BTreeSet<(&str, &str, u64, &str)> =
-            self.0.keys().map(|a| (a.tenant_id.as_str(), a.device_id.as_str(), a.seq, a.metric.as_str())).collect();
+    fn untold<'t>(&self, truth: &'t Truth, arrived: Arrived<'_>) -> Vec<&'t Spike> {
         let owed = |spike: &&Spike| {
             let reading = truth.reading(spike.device, spike.seq);
-            let learnt_from = || (1..spike.seq).filter(|seq| arrived(spike.device, *seq)).count();
+            let learnt_from = || (1..spike.seq).filter(|seq| arrived(spike.device, *seq)).take(LEARNT_AFTER).count();
             reading.is_some_and(|reading| reading.acknowledged_at.is_some())
                 && arrived(spike.device, spike.seq)
-                && learnt_from() >= LEARNT_AFTER
+                && learnt_from() == LEARNT_AFTER
         };
         let is_told = |spike: &Spike| {
             let (tenant, device) = truth.device(spike.device);
-            known.contains(&(tenant, device, spike.seq, &spike.metric))
+            self.of(tenant, device, spike.seq).iter().any(|anomaly| *anomaly.metric == *spike.metric)
         };
-        truth.spikes().iter().filter(owed).filter(|spike| !is_told(spike)).collect()
+        truth.spikes().iter().filter(|spike| !is_told(spike)).filter(owed).collect()
     }
 
-    /// Broken promises of `anomalies-once`, and of `anomalies-told` when every outlier that arrived must be told.
-    pub fn violations(&self, truth: &Truth, complete: Option<Arrived<'_>>) -> Vec<Violation> {
-        let mut violations = Vec::new();
-        let twice: Vec<_> = self.0.iter().filter(|(_, keys)| keys.len() > 1).collect();
-        let named = |(anomaly, keys): &(&Anomaly, &Vec<String>)| format!("{anomaly} in {}", keys.join(" and "));
-        violations.extend(violation(ANOMALIES_ONCE, "anomalies are in the lake twice", &twice, named, |(a, _)| a.id()));
-        let strange: Vec<&Anomaly> = self.0.keys().filter(|anomaly| !anomaly.is_of(truth)).collect();
-        let what = "anomalies are of readings that no device published";
-        violations.extend(violation(ANOMALIES_ONCE, what, &strange, ToString::to_string, |anomaly| anomaly.id()));
-        if let Some(arrived) = complete {
-            let untold = self.untold(truth, arrived);
-            let id = |spike: &&Spike| {
-                let (tenant, device) = truth.device(spike.device);
-                ReadingId { tenant: tenant.to_owned(), device: device.to_owned(), seq: spike.seq }
-            };
-            let named = |spike: &&Spike| format!("{} of {}", spike.metric, id(spike));
-            violations.extend(violation(ANOMALIES_TOLD, "plain outliers were not told", &untold, named, id));
+    /// Broken promises of `anomalies-once`, and of `anomalies-told` when every outlier that arrived must be told; then also
+    /// how many are owed and not there.
+    pub fn violations(&self, truth: &Truth, complete: Option<Arrived<'_>>) -> (Vec<Violation>, u64) {
+        let (mut twice, mut strange, mut scores) = (Vec::new(), Vec::new(), Vec::new());
+        for (tenant, device, seq, rows) in self.readings() {
+            let id = || ReadingId { tenant: tenant.to_owned(), device: device.to_owned(), seq };
+            let reading = truth.find(tenant, device).and_then(|index| truth.reading(index, seq));
+            for (n, row) in rows.iter().enumerate() {
+                let named = || format!("{} of {} of {}", row.kind, row.metric, id());
+                if !reading.is_some_and(|reading| i64::try_from(reading.ts_ms) == Ok(row.ts)) {
+                    strange.push((id(), named()));
+                }
+                if !(0.0..=1.0).contains(&row.score) {
+                    scores.push((id(), format!("{} with {}", named(), row.score)));
+                }
+                let same = |other: &&Anomaly| other.metric == row.metric;
+                if rows[..n].iter().filter(same).count() == 1 {
+                    let places = rows.iter().filter(same).map(|row| format!("{} in {}", row.kind, self.key(row)));
+                    let places: Vec<String> = places.collect();
+                    twice.push((id(), format!("{} of {}: {}", row.metric, id(), places.join(" and "))));
+                }
+            }
         }
-        violations
+        let mut violations: Vec<Violation> = [
+            violation("metrics of readings are anomalies in the lake twice", &twice),
+            violation("anomalies are of readings that no device published", &strange),
+            violation("anomalies have a score that is none", &scores),
+            violation("anomalies have another value than their reading", &self.changed),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        let untold = complete.map_or(Vec::new(), |arrived| self.untold(truth, arrived));
+        let named = untold.iter().map(|spike| {
+            let (tenant, device) = truth.device(spike.device);
+            let id = ReadingId { tenant: tenant.to_owned(), device: device.to_owned(), seq: spike.seq };
+            let text = format!("{} of {id}", spike.metric);
+            (id, text)
+        });
+        let broken = violation("plain outliers were not told", &named.collect::<Vec<_>>());
+        violations.extend(broken.map(|broken| Violation { invariant: ANOMALIES_TOLD, ..broken }));
+        (violations, untold.len() as u64)
+    }
+
+    fn key(&self, anomaly: &Anomaly) -> &str {
+        &self.objects[anomaly.place.0].listed.key
     }
 }
 
-fn rows(batch: &RecordBatch) -> Result<Vec<Anomaly>, String> {
-    let column = |name: &str| batch.column_by_name(name).ok_or_else(|| format!("there is no column {name}"));
-    let other = |name: &str| format!("the column {name} has another type than its table says");
-    let text =
-        |name: &str| -> Result<&StringArray, String> { column(name)?.as_string_opt().ok_or_else(|| other(name)) };
-    let number = |name: &str| -> Result<&Int64Array, String> {
-        column(name)?.as_primitive_opt::<Int64Type>().ok_or_else(|| other(name))
-    };
-    let (tenants, devices, metrics) = (text("tenant_id")?, text("device_id")?, text("metric")?);
-    let (kinds, seqs, times) = (text("kind")?, number("seq")?, number("ts")?);
-    let row = |row: usize| {
-        let columns: [&dyn arrow::array::Array; 6] = [tenants, devices, metrics, kinds, seqs, times];
-        if columns.iter().any(|column| column.is_null(row)) {
-            return Err(format!("row {row} lacks a value"));
-        }
-        Ok(Anomaly {
-            tenant_id: tenants.value(row).to_owned(),
-            device_id: devices.value(row).to_owned(),
-            seq: u64::try_from(seqs.value(row)).map_err(|_| format!("row {row} has the seq {}", seqs.value(row)))?,
-            metric: metrics.value(row).to_owned(),
-            kind: kinds.value(row).to_owned(),
-            ts: times.value(row),
+/// Whether two values say the same.
+pub(super) fn is_same(a: f64, b: f64) -> bool {
+    (a - b).abs() <= TOLERANCE * a.abs().max(b.abs())
+}
+
+/// The columns of one batch.
+struct Columns<'b> {
+    tenant: &'b StringArray,
+    device: &'b StringArray,
+    metric: &'b StringArray,
+    kind: &'b StringArray,
+    score: &'b Float64Array,
+    value: &'b Float64Array,
+    seq: &'b Int64Array,
+    ts: &'b Int64Array,
+    received_at: &'b Int64Array,
+    shard: &'b StringArray,
+    sequence_number: &'b StringArray,
+}
+
+impl<'b> Columns<'b> {
+    fn of(batch: &'b RecordBatch) -> Result<Self, String> {
+        let column = |name: &str| batch.column_by_name(name).ok_or_else(|| format!("there is no column {name}"));
+        let other = |name: &str| format!("the column {name} has another type than its table says");
+        let text = |name: &str| column(name)?.as_string_opt::<i32>().ok_or_else(|| other(name));
+        let number = |name: &str| column(name)?.as_primitive_opt::<Int64Type>().ok_or_else(|| other(name));
+        let double = |name: &str| column(name)?.as_primitive_opt::<Float64Type>().ok_or_else(|| other(name));
+        Ok(Columns {
+            tenant: text("tenant_id")?,
+            device: text("device_id")?,
+            metric: text("metric")?,
+            kind: text("kind")?,
+            score: double("score")?,
+            value: double("value")?,
+            seq: number("seq")?,
+            ts: number("ts")?,
+            received_at: number("received_at")?,
+            shard: text("shard_id")?,
+            sequence_number: text("sequence_number")?,
         })
-    };
-    (0..batch.num_rows()).map(row).collect()
-}
+    }
 
-impl std::fmt::Display for Anomaly {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} of {} of {}", self.kind, self.metric, self.id())
+    fn complete(&self, row: usize) -> Result<(), String> {
+        let Columns { tenant, device, metric, kind, score, value, seq, ts, received_at, shard, sequence_number } = self;
+        let columns: [&dyn Array; 11] =
+            [tenant, device, metric, kind, score, value, seq, ts, received_at, shard, sequence_number];
+        let lacks = columns.iter().any(|column| column.is_null(row));
+        if lacks { Err(format!("row {row} lacks a value")) } else { Ok(()) }
     }
 }
 
-impl Anomaly {
-    fn id(&self) -> ReadingId {
-        ReadingId { tenant: self.tenant_id.clone(), device: self.device_id.clone(), seq: self.seq }
-    }
-
-    fn is_of(&self, truth: &Truth) -> bool {
-        let index = truth.find(&self.tenant_id, &self.device_id);
-        let reading = index.and_then(|index| truth.reading(index, self.seq));
-        reading.is_some_and(|reading| i64::try_from(reading.ts_ms) == Ok(self.ts))
-    }
-}
-
-fn violation<T>(
-    invariant: super::Invariant,
-    what: &str,
-    found: &[T],
-    name: impl Fn(&T) -> String,
-    id: impl Fn(&T) -> ReadingId,
-) -> Option<Violation> {
-    let first = found.first()?;
-    let named: Vec<String> = found.iter().take(NAMED_MAX).map(name).collect();
+/// The violation of `anomalies-once` by so many readings, the first of which are named.
+fn violation(what: &str, found: &[(ReadingId, String)]) -> Option<Violation> {
+    let (first, _) = found.first()?;
+    let named: Vec<&str> = found.iter().take(NAMED_MAX).map(|(_, text)| &**text).collect();
     let more = if found.len() > NAMED_MAX { ", …" } else { "" };
     let message = format!("{} {what}: {}{more}", found.len(), named.join(", "));
-    Some(Violation { invariant, message, reading: Some(id(first)) })
+    Some(Violation { invariant: ANOMALIES_ONCE, message, reading: Some(first.clone()) })
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::sync::Arc;
+    use std::time::Duration;
 
-    use arrow::array::{ArrayRef, Float64Array};
+    use arrow::array::ArrayRef;
     use parquet::arrow::ArrowWriter;
 
     use super::*;
@@ -225,6 +372,32 @@ mod tests {
     use crate::world::time::Time;
 
     const START: Time = Time::from_unix_secs(1_000);
+
+    /// Anomalies by the number of their object, which is written in the second of that number and has it as its sequence
+    /// number: (device, seq), each a spike of 21.5 that arrives in the second of its own number.
+    pub(in crate::invariant) fn lake(objects: &[(u64, &[(&str, u64)])]) -> Told {
+        let mut told = Told::default();
+        for (position, (number, rows)) in objects.iter().enumerate() {
+            let key = format!("anomalies/{number}.parquet");
+            let listed = Listed { key, last_modified: START + Duration::from_secs(*number) };
+            let sequence_number = (0, u128::from(*number));
+            told.objects.push(Object { listed, shard: "shard".to_owned(), sequence_number });
+            for (n, (device, seq)) in rows.iter().enumerate() {
+                let of_device = told.tenants.entry("acme".to_owned()).or_default().entry((*device).to_owned());
+                let anomaly = Anomaly {
+                    metric: "temp".to_owned(),
+                    kind: "spike".to_owned(),
+                    score: 1.0,
+                    value: 21.5,
+                    ts: 5,
+                    received_ms: i64::try_from(1_000 * seq).expect("a small number"),
+                    place: (position, n),
+                };
+                of_device.or_default().entry(*seq).or_default().push(anomaly);
+            }
+        }
+        told
+    }
 
     /// A device with 50 readings, all but the 45th acknowledged, and outliers at `spikes`.
     fn truth(spikes: &[u64]) -> Truth {
@@ -240,11 +413,18 @@ mod tests {
         truth
     }
 
-    /// A row: (device, seq, kind).
-    type Line = (&'static str, u64, &'static str);
+    /// A row of an object: reading, kind, value, score.
+    #[derive(Clone, Copy)]
+    struct Line {
+        device: &'static str,
+        seq: u64,
+        kind: &'static str,
+        value: f64,
+        score: f64,
+    }
 
     fn line(device: &'static str, seq: u64, kind: &'static str) -> Line {
-        (device, seq, kind)
+        Line { device, seq, kind, value: 21.5, score: 1.0 }
     }
 
     /// An object of rows, as the platform writes it: more columns than are read.
@@ -253,14 +433,21 @@ mod tests {
             |of: fn(&Line) -> String| -> ArrayRef { Arc::new(StringArray::from_iter_values(lines.iter().map(of))) };
         let numbers =
             |of: fn(&Line) -> i64| -> ArrayRef { Arc::new(Int64Array::from_iter_values(lines.iter().map(of))) };
+        let doubles =
+            |of: fn(&Line) -> f64| -> ArrayRef { Arc::new(Float64Array::from_iter_values(lines.iter().map(of))) };
         let batch = RecordBatch::try_from_iter([
             ("tenant_id", texts(|_| "acme".to_owned())),
-            ("device_id", texts(|line| line.0.to_owned())),
+            ("device_id", texts(|line| line.device.to_owned())),
             ("metric", texts(|_| "temp".to_owned())),
-            ("kind", texts(|line| line.2.to_owned())),
-            ("score", Arc::new(Float64Array::from(vec![1.0; lines.len()])) as ArrayRef),
-            ("seq", numbers(|line| line.1.cast_signed())),
-            ("ts", numbers(|line| 1_000_000 + line.1.cast_signed())),
+            ("kind", texts(|line| line.kind.to_owned())),
+            ("score", doubles(|line| line.score)),
+            ("value", doubles(|line| line.value)),
+            ("expected", doubles(|_| 20.0)),
+            ("seq", numbers(|line| line.seq.cast_signed())),
+            ("ts", numbers(|line| 1_000_000 + line.seq.cast_signed())),
+            ("received_at", numbers(|line| 1_000_040 + line.seq.cast_signed())),
+            ("shard_id", texts(|_| "shardId-000000000000".to_owned())),
+            ("sequence_number", texts(|line| 4_959_033_827_u64.wrapping_add(line.seq).to_string())),
         ]);
         let batch = batch.expect("columns of one length");
         let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), None).expect("a schema of plain types");
@@ -268,44 +455,86 @@ mod tests {
         writer.into_inner().expect("it is written to memory").into()
     }
 
+    fn listed(key: &str) -> Listed {
+        Listed { key: key.to_owned(), last_modified: START }
+    }
+
     fn told(objects: &[(&str, &[Line])]) -> Told {
         let mut told = Told::default();
         for (key, lines) in objects {
-            told.add(key, object(lines)).expect("rows of anomalies");
+            told.add(listed(key), object(lines)).expect("rows of anomalies");
         }
         told
     }
 
     /// (invariant, message) of what is broken.
     fn broken(told: &Told, truth: &Truth) -> Vec<(&'static str, String)> {
-        told.violations(
-            truth,
-            Some(&|device, seq| truth.reading(device, seq).is_some_and(|r| r.acknowledged_at.is_some())),
-        )
-        .into_iter()
-        .map(|violation| (violation.invariant.id, violation.message))
-        .collect()
+        let arrived = |device, seq| truth.reading(device, seq).is_some_and(|r| r.acknowledged_at.is_some());
+        let (violations, _) = told.violations(truth, Some(&arrived));
+        violations.into_iter().map(|violation| (violation.invariant.id, violation.message)).collect()
     }
 
     #[test]
     fn an_anomaly_that_is_there_once_breaks_no_promise() {
         let told = told(&[
-            ("a", &[line("pump-1", 40, "spike"), line("pump-1", 40, "flatline")]),
+            ("a", &[line("pump-1", 40, "spike"), line("pump-1", 42, "flatline")]),
             ("b", &[line("pump-1", 41, "spike")]),
         ]);
         assert_eq!(broken(&told, &truth(&[40])), []);
         assert_eq!(told.count(), 3);
+        assert_eq!(told.objects()[0].sequence_number, (0, 4_959_033_867));
+        let long = "49672243400052786607910172740940939593307049311701303330";
+        assert_eq!(parse_sequence_number(long).map(|(high, low)| format!("{high}{low:038}")), Some(long.to_owned()));
+        assert!(parse_sequence_number(long) > parse_sequence_number(&long[1..]));
+        assert_eq!([parse_sequence_number(""), parse_sequence_number("4x")], [None, None]);
     }
 
     #[test]
-    fn an_anomaly_in_two_objects_or_of_nobody_breaks_anomalies_once() {
-        let twice = told(&[("a", &[line("pump-1", 40, "spike")]), ("b", &[line("pump-1", 40, "spike")])]);
-        let text = "1 anomalies are in the lake twice: spike of temp of acme/pump-1 seq 40 in a and b";
-        assert_eq!(broken(&twice, &truth(&[])), [("anomalies-once", text.to_owned())]);
-        for (device, seq) in [("pump-2", 40), ("pump-1", 51)] {
-            let strange = told(&[("a", &[line(device, seq, "spike")])]);
-            let broken = broken(&strange, &truth(&[]));
-            assert!(broken[0].1.contains("that no device published"), "{broken:?}");
+    fn a_reading_that_is_told_twice_breaks_anomalies_once_whatever_it_is_told_as() {
+        for kind in ["spike", "flatline"] {
+            let twice = told(&[("a", &[line("pump-1", 40, "spike")]), ("b", &[line("pump-1", 40, kind)])]);
+            let text = "1 metrics of readings are anomalies in the lake twice: \
+                        temp of acme/pump-1 seq 40: spike in a and";
+            let broken = broken(&twice, &truth(&[]));
+            assert_eq!(broken, [("anomalies-once", format!("{text} {kind} in b"))]);
+            assert_eq!(twice.count(), if kind == "spike" { 1 } else { 2 });
+        }
+    }
+
+    #[test]
+    fn an_anomaly_of_nobody_or_with_an_impossible_score_breaks_anomalies_once() {
+        let impossible = |score: f64| Line { score, ..line("pump-1", 40, "spike") };
+        for (strange, part) in [
+            (line("pump-2", 40, "spike"), "that no device published"),
+            (line("pump-1", 51, "spike"), "that no device published"),
+            (impossible(1.01), "a score that is none: spike of temp of acme/pump-1 seq 40 with 1.01"),
+            (impossible(f64::NAN), "a score that is none"),
+        ] {
+            let broken = broken(&told(&[("a", &[strange])]), &truth(&[]));
+            assert!(broken.len() == 1 && broken[0].1.contains(part), "{broken:?}");
+        }
+    }
+
+    #[test]
+    fn an_anomaly_has_the_value_of_its_row() {
+        let names = StringArray::from_iter_values(["rpm", "temp", "temp"]);
+        for (value, metrics, text) in [
+            (21.5, 0..2, None),
+            (21.5 + 1e-12, 0..2, None),
+            (21.6, 0..2, Some("temp is 21.5 and in the table 21.6")),
+            (21.5, 0..1, Some("temp is 21.5 and in the table absent")),
+            (f64::NAN, 0..2, Some("in the table NaN")),
+        ] {
+            let mut told = told(&[("a", &[line("pump-1", 40, "spike")])]);
+            let values = Float64Array::from_iter_values([900.0, value, 7.0]);
+            let metrics = Metrics::new(&names, &values, metrics);
+            let row = |seq| Row { tenant: "acme", device: "pump-1", seq: Some(seq), ts_ms: None, rest: None };
+            told.compare(&row(41), &metrics);
+            assert_eq!(broken(&told, &truth(&[])), [], "it is of another reading");
+            told.compare(&row(40), &metrics);
+            let broken = broken(&told, &truth(&[]));
+            let found = broken.first().map_or("", |(_, message)| message);
+            assert!(broken.len() == usize::from(text.is_some()) && found.contains(text.unwrap_or("")), "{broken:?}");
         }
     }
 
@@ -316,14 +545,14 @@ mod tests {
         let told = told(&[("a", &[line("pump-1", 40, "spike")])]);
         let text = "1 plain outliers were not told: temp of acme/pump-1 seq 48";
         assert_eq!(broken(&told, &truth), [("anomalies-told", text.to_owned())]);
-        assert!(told.violations(&truth, None).is_empty(), "not where nothing is owed");
+        assert_eq!(told.violations(&truth, None), (Vec::new(), 0), "not where nothing is owed");
     }
 
     #[test]
     fn an_object_of_another_form_is_no_object_of_anomalies() {
         let mut told = Told::default();
-        assert!(told.add("a", Bytes::from_static(b"{}")).is_err());
-        let negative = told.add("a", object(&[("pump-1", u64::MAX, "spike")])).unwrap_err();
+        assert!(told.add(listed("a"), Bytes::from_static(b"{}")).is_err());
+        let negative = told.add(listed("a"), object(&[line("pump-1", u64::MAX, "spike")])).unwrap_err();
         assert!(negative.contains("row 0 has the seq -1"), "{negative}");
     }
 }

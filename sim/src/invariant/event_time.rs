@@ -22,6 +22,8 @@ const OVERTAKEN_MS: i64 = 20 * 60 * 1_000;
 /// second and not behind by more than 90 minutes, give or take the time on the way; or a corrected one, which lies after the
 /// truth by no more than the time on the way. What the clock itself was moved between measuring and sending comes on top.
 ///
+/// A clock is corrected only where it is certainly wrong: by its stamp, or because the reading would be later than its arrival.
+///
 /// One that does not say it has its arrival, when its clock was ahead of it by more than a second, and else its own time.
 pub(super) fn wrong(rest: &Rest, reading: &Recorded, stamps: impl Iterator<Item = (Time, u64)>) -> Option<String> {
     let millis = |at: Time| signed(at.unix_millis());
@@ -34,6 +36,7 @@ pub(super) fn wrong(rest: &Rest, reading: &Recorded, stamps: impl Iterator<Item 
     let (error, is_corrected) = (event - taken, rest.skew_ms.is_some());
     let sent: Vec<(Time, u64)> = stamps.filter(|(at, _)| millis(*at) <= received + ROUNDING_MS).collect();
     let last = sent.iter().map(|(at, _)| *at).max();
+    let mut needless = false;
     for &(at, stamp) in &sent {
         let way = received - millis(at);
         if Some(at) != last && way > OVERTAKEN_MS {
@@ -43,8 +46,14 @@ pub(super) fn wrong(rest: &Rest, reading: &Recorded, stamps: impl Iterator<Item 
         let moved = ((ts - taken) - (signed(stamp) - millis(at))).abs();
         let bounds = if is_corrected { -moved..=way + moved } else { -BEHIND_MS - moved..=AHEAD_MS + way + moved };
         if (bounds.start() - ROUNDING_MS..=bounds.end() + ROUNDING_MS).contains(&error) {
-            return None;
+            if !is_corrected || is_certain(ts, signed(stamp), received) {
+                return None;
+            }
+            needless = true;
         }
+    }
+    if needless {
+        return Some(format!("event_at {event} is corrected, and nothing shows that the clock was wrong"));
     }
     if !sent.is_empty() {
         let how = if is_corrected { "corrected" } else { "left as it is" };
@@ -56,6 +65,12 @@ pub(super) fn wrong(rest: &Rest, reading: &Recorded, stamps: impl Iterator<Item 
         .then(|| format!("event_at {event} of a reading without sent_at, of ts {ts}, received at {received}"))
 }
 
+/// Whether a reading of a time, with a stamp, tells by its arrival that the device's clock is wrong.
+fn is_certain(ts: i64, stamp: i64, received: i64) -> bool {
+    let unsuspicious = ROUNDING_MS - AHEAD_MS..=BEHIND_MS - ROUNDING_MS;
+    !unsuspicious.contains(&(received - stamp)) || ts > received + AHEAD_MS - ROUNDING_MS
+}
+
 fn signed(ms: u64) -> i64 {
     i64::try_from(ms).unwrap_or(i64::MAX)
 }
@@ -64,6 +79,7 @@ fn signed(ms: u64) -> i64 {
 mod tests {
     use super::*;
     use crate::fleet::Content;
+    use crate::invariant::Flags;
 
     const HOUR: i64 = 3_600_000;
     /// When the reading was taken.
@@ -93,6 +109,7 @@ mod tests {
             received_ms: u64::try_from(received).ok(),
             event_ms: Some(ts + skew_ms.unwrap_or(0)),
             skew_ms,
+            flags: Flags::default(),
             content: reading.content,
         };
         let stamps = has_stamp.then(|| (time(sent), u64::try_from(stamp).unwrap()));
@@ -103,25 +120,27 @@ mod tests {
     fn an_earlier_hand_over_excuses_nothing_hours_later() {
         let time = |ms: i64| Time::from_unix_secs(0) + std::time::Duration::from_millis(u64::try_from(ms).unwrap());
         let unsigned = |ms: i64| u64::try_from(ms).unwrap();
-        for (again, skew, right) in [(10 * HOUR, 10 * HOUR, false), (10 * HOUR, 0, true), (60_000, 60_000, true)] {
+        // A clock that is ahead; handed over at once, and again: a correction by the first stamp, or by the second one.
+        let ahead = 2 * HOUR;
+        for (again, by_first, right) in [(10 * HOUR, true, false), (10 * HOUR, false, true), (60_000, true, true)] {
             let reading = Recorded {
-                ts_ms: unsigned(TAKEN),
+                ts_ms: unsigned(TAKEN + ahead),
                 published_at: time(TAKEN),
                 acknowledged_at: None,
                 content: Content::canonical(None, []),
             };
             let received = TAKEN + again + 40;
-            let skew_ms = (skew > 0).then_some(skew);
+            let skew = if by_first { again + 40 - ahead } else { 40 - ahead };
             let rest = Rest {
                 received_ms: Some(unsigned(received)),
-                event_ms: Some(TAKEN + skew),
-                skew_ms,
+                event_ms: Some(TAKEN + ahead + skew),
+                skew_ms: Some(skew),
+                flags: Flags::default(),
                 content: reading.content,
             };
-            // Handed over at once, and again: a correction by the first stamp is one by the arrival.
-            let stamps = [TAKEN, TAKEN + again].map(|at| (time(at), unsigned(at)));
+            let stamps = [TAKEN, TAKEN + again].map(|at| (time(at), unsigned(at + ahead)));
             let found = wrong(&rest, &reading, stamps.into_iter());
-            assert_eq!(found.is_none(), right, "{again} {skew}: {found:?}");
+            assert_eq!(found.is_none(), right, "{again} {by_first}: {found:?}");
         }
     }
 
@@ -129,12 +148,13 @@ mod tests {
     fn times_are_judged_against_the_truth() {
         for (what, ahead, moved, kept, has_stamp, left, by_stamp, by_arrival) in [
             // (.., whether it is right to leave it, to correct it by its stamp, to correct it by its arrival)
-            ("a clock that is right", 0, 0, 0, true, true, true, true),
+            ("a clock that is right", 0, 0, 0, true, true, false, false),
             ("ahead", 2 * HOUR, 0, 0, true, false, true, true),
             ("behind", -3 * HOUR, 0, 0, true, false, true, true),
-            ("behind within any way", -HOUR, 0, 0, true, true, true, true),
-            ("kept for ten hours", 0, 0, 10 * HOUR, true, true, true, false),
+            ("behind within any way", -HOUR, 0, 0, true, true, false, false),
+            ("kept for ten hours", 0, 0, 10 * HOUR, true, true, false, false),
             ("kept, and ahead", 2 * HOUR, 0, 10 * HOUR, true, false, true, false),
+            ("as far ahead as is tolerated", 1_000, 0, 0, true, true, false, false),
             ("set right before it was sent", 2 * HOUR, -2 * HOUR, 5, true, true, true, true),
             ("no stamp", 0, 0, 5, false, true, false, false),
             ("no stamp, ahead", 2 * HOUR, 0, 5, false, false, false, true),

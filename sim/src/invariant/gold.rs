@@ -119,7 +119,7 @@ impl<'t> Gold<'t> {
 mod tests {
     use super::*;
     use crate::fleet::Content;
-    use crate::invariant::Rest;
+    use crate::invariant::{Flags, Rest};
     use crate::world::time::Time;
 
     fn says(value: f64) -> Content {
@@ -174,7 +174,13 @@ mod tests {
         let all = [row(1), row(2)];
         let changed = [
             row(1),
-            with(Rest { received_ms: Some(2_000_000), event_ms: Some(1_000_002), skew_ms: None, content: says(9.0) }),
+            with(Rest {
+                received_ms: Some(2_000_000),
+                event_ms: Some(1_000_002),
+                skew_ms: None,
+                flags: Flags::default(),
+                content: says(9.0),
+            }),
         ];
         let stranger = Row { device: "acme-9", ..row(1) };
         for (rows, files, missing, part) in [

@@ -4,22 +4,27 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use record::{Detection, DetectionFigures};
+use record::{Detection, DetectionFigures, NO_FAILURE};
 
 use super::anomalies::{LEARNT_AFTER, ToldOf};
 use crate::fleet::Truth;
 use crate::fleet::twin::spec::FailureKind;
 use crate::world::time::Time;
 
-/// So long after its end a failure may still be told: what was silent is noticed when it speaks again, and what was stuck
-/// jumps when it is freed.
+/// So long after its end a failure may still be told, at least: what was silent is noticed when it speaks again, and what was
+/// stuck jumps when it is freed.
 const GRACE: Duration = Duration::from_secs(120);
+/// And for so many of the device's readings.
+const GRACE_READINGS: u32 = 2;
 /// The mode of outliers that synthetic devices show; they have no label.
 const OUTLIER: &str = "outlier";
+/// The kinds of anomalies that tell one as what it is.
+const OUTLIER_TOLD_AS: &[&str] = &["spike"];
 
 /// Something that an anomaly may find.
 struct Failure<'t> {
     mode: &'static str,
+    told_as: &'static [&'static str],
     device: u32,
     /// The whole device fails when it is absent.
     metric: Option<&'t str>,
@@ -35,6 +40,10 @@ struct Seen<'a> {
     kind: &'a str,
 }
 
+fn share(part: u64, of: u64) -> Option<f64> {
+    (of > 0).then(|| part as f64 / of as f64)
+}
+
 /// What adds up to figures.
 #[derive(Default)]
 struct Counts {
@@ -45,8 +54,12 @@ struct Counts {
 }
 
 impl Counts {
-    fn figures(mut self, with_precision: bool) -> DetectionFigures {
-        let share = |part: u64, of: u64| (of > 0).then(|| part as f64 / of as f64);
+    fn figures(self) -> DetectionFigures {
+        let precision = share(self.right, self.anomalies);
+        self.figures_with(precision)
+    }
+
+    fn figures_with(mut self, precision: Option<f64>) -> DetectionFigures {
         self.delays.sort_by(f64::total_cmp);
         let found = self.delays.len() as u64;
         DetectionFigures {
@@ -54,20 +67,44 @@ impl Counts {
             found,
             recall: share(found, self.failures),
             anomalies: self.anomalies,
-            precision: if with_precision { share(self.right, self.anomalies) } else { None },
+            precision,
             delay_p50_s: self.delays.len().div_ceil(2).checked_sub(1).map(|middle| self.delays[middle]),
             delay_max_s: self.delays.last().copied(),
         }
     }
 }
 
+/// What adds up to the figures of one mode of failure.
+#[derive(Default)]
+struct Mode {
+    counts: Counts,
+    told_as: &'static [&'static str],
+    /// The anomalies that lie in one: (device, its how manyeth).
+    hits: BTreeSet<(u32, usize)>,
+}
+
+/// The usual time between readings of a device: half of them take no longer.
+fn usual_step(truth: &Truth, device: u32) -> Duration {
+    let at: Vec<Time> = (1..).map_while(|seq| truth.reading(device, seq)).map(|reading| reading.published_at).collect();
+    let mut steps: Vec<Duration> = at.windows(2).map(|pair| pair[1].since(pair[0])).collect();
+    steps.sort_unstable();
+    steps.get(steps.len() / 2).copied().unwrap_or_default()
+}
+
 /// Everything that the fleet suffered until `end`, when its devices stopped publishing.
 fn failures(truth: &Truth, end: Time) -> Vec<Failure<'_>> {
+    let mut grace: BTreeMap<u32, Duration> = BTreeMap::new();
     let labelled = truth.labels().iter().map(|labelled| {
         let label = &labelled.label;
-        let grace = if label.kind == FailureKind::Spike { Duration::ZERO } else { GRACE };
+        let of_device = || GRACE.max(usual_step(truth, labelled.device) * GRACE_READINGS);
+        let grace = match label.kind {
+            FailureKind::Spike => Duration::ZERO,
+            _ => *grace.entry(labelled.device).or_insert_with(of_device),
+        };
+        let contract = label.kind.contract();
         Failure {
-            mode: label.kind.contract().id,
+            mode: contract.id,
+            told_as: contract.told_as,
             device: labelled.device,
             metric: label.metric,
             from: label.from,
@@ -81,7 +118,8 @@ fn failures(truth: &Truth, end: Time) -> Vec<Failure<'_>> {
         let at = truth.reading(spike.device, spike.seq)?.published_at;
         let metric = Some(&*spike.metric);
         let unlabelled = !known.contains(&(spike.device, at));
-        unlabelled.then_some(Failure { mode: OUTLIER, device: spike.device, metric, from: at, until: at })
+        let (mode, told_as) = (OUTLIER, OUTLIER_TOLD_AS);
+        unlabelled.then_some(Failure { mode, told_as, device: spike.device, metric, from: at, until: at })
     }));
     failures
 }
@@ -117,19 +155,18 @@ pub fn judge<'a>(truth: &Truth, told: impl Iterator<Item = ToldOf<'a>>, end: Tim
     }
     let seen = seen(truth, told);
     let mut all = Counts::default();
-    let mut modes: BTreeMap<&str, Counts> = BTreeMap::new();
+    let mut modes: BTreeMap<&str, Mode> = BTreeMap::new();
     let mut kinds: BTreeMap<&str, Counts> = BTreeMap::new();
-    let mut right: BTreeSet<(u32, usize)> = BTreeSet::new();
     let mut judged: BTreeMap<u32, Vec<Time>> = BTreeMap::new();
     for failure in &failures {
         let of_device = seen.get(&failure.device).map_or(&[][..], Vec::as_slice);
         let mode = modes.entry(failure.mode).or_default();
+        mode.told_as = failure.told_as;
         let mut hits: BTreeMap<&str, Time> = BTreeMap::new();
         for (n, anomaly) in of_device.iter().enumerate() {
             let same = failure.metric.is_none_or(|metric| metric == anomaly.metric);
             if same && (failure.from..=failure.until).contains(&anomaly.at) {
-                right.insert((failure.device, n));
-                mode.anomalies += 1;
+                mode.hits.insert((failure.device, n));
                 hits.entry(anomaly.kind).or_insert(anomaly.at);
             }
         }
@@ -139,27 +176,42 @@ pub fn judge<'a>(truth: &Truth, told: impl Iterator<Item = ToldOf<'a>>, end: Tim
             continue;
         }
         let delay = |at: &Time| at.since(failure.from).as_secs_f64();
-        (all.failures, mode.failures) = (all.failures + 1, mode.failures + 1);
+        (all.failures, mode.counts.failures) = (all.failures + 1, mode.counts.failures + 1);
         if let Some(first) = hits.values().min() {
             all.delays.push(delay(first));
-            mode.delays.push(delay(first));
+            mode.counts.delays.push(delay(first));
         }
         hits.iter().for_each(|(kind, at)| kinds.entry(kind).or_default().delays.push(delay(at)));
     }
-    for (device, of_device) in &seen {
-        for (n, anomaly) in of_device.iter().enumerate() {
-            let is_right = u64::from(right.contains(&(*device, n)));
-            for counts in [&mut all, kinds.entry(anomaly.kind).or_default()] {
-                (counts.anomalies, counts.right) = (counts.anomalies + 1, counts.right + is_right);
-            }
+    let mut told_as: BTreeMap<String, BTreeMap<String, u64>> = BTreeMap::new();
+    for (device, n, kind) in each(&seen) {
+        let of: Vec<&str> =
+            modes.iter().filter(|(_, mode)| mode.hits.contains(&(device, n))).map(|(name, _)| *name).collect();
+        for counts in [&mut all, kinds.entry(kind).or_default()] {
+            (counts.anomalies, counts.right) = (counts.anomalies + 1, counts.right + u64::from(!of.is_empty()));
+        }
+        for mode in if of.is_empty() { vec![NO_FAILURE] } else { of } {
+            *told_as.entry(mode.to_owned()).or_default().entry(kind.to_owned()).or_default() += 1;
         }
     }
-    // Each kind is measured by all failures: which kind a failure should be told as is not laid down.
+    // Each kind is measured by all failures: which kind a failure is told as is in the table of both.
     kinds.values_mut().for_each(|counts| counts.failures = all.failures);
-    let named = |counts: BTreeMap<&str, Counts>, with_precision: bool| {
-        counts.into_iter().map(|(name, counts)| (name.to_owned(), counts.figures(with_precision))).collect()
+    let of_kinds = |mode: &str, kinds: &[&str]| -> u64 {
+        told_as.get(mode).map_or(0, |of| kinds.iter().filter_map(|kind| of.get(*kind)).sum())
     };
-    Some(Detection { all: all.figures(true), failures: named(modes, false), anomalies: named(kinds, true) })
+    let failures = modes.into_iter().map(|(name, Mode { mut counts, told_as, hits })| {
+        counts.anomalies = hits.len() as u64;
+        let right = of_kinds(name, told_as);
+        (name.to_owned(), counts.figures_with(share(right, right + of_kinds(NO_FAILURE, told_as))))
+    });
+    let failures = failures.collect();
+    let anomalies = kinds.into_iter().map(|(name, counts)| (name.to_owned(), counts.figures())).collect();
+    Some(Detection { all: all.figures(), failures, anomalies, told_as })
+}
+
+/// All anomalies: device, place among its own, kind.
+fn each<'s>(seen: &'s BTreeMap<u32, Vec<Seen<'_>>>) -> impl Iterator<Item = (u32, usize, &'s str)> {
+    seen.iter().flat_map(|(device, of)| of.iter().enumerate().map(move |(n, anomaly)| (*device, n, anomaly.kind)))
 }
 
 #[cfg(test)]
@@ -211,7 +263,62 @@ mod tests {
             assert_eq!((detection.all.recall, detection.all.precision), (share, share), "{second}");
             assert_eq!((detection.all.delay_p50_s, detection.all.delay_max_s), (delay, delay), "{second}");
             assert_eq!(detection.failures["stuck"].found, u64::from(found));
-            assert_eq!(detection.failures["stuck"].precision, None);
+            assert_eq!(detection.failures["stuck"].precision, Some(f64::from(u8::from(found))), "{second}");
+        }
+    }
+
+    #[test]
+    fn a_slow_device_may_tell_a_failure_with_the_second_reading_after_it() {
+        let mut truth = Truth::new(at(0));
+        let device = truth.add_device("acme", "a");
+        for seq in 1..=100 {
+            truth.published(device, seq, at(seq * 300), seq, Content::canonical(None, []));
+            truth.acknowledged(device, seq, at(seq * 300 + 1));
+        }
+        let label = Label { kind: FailureKind::Dropout, metric: None, from: at(15_010), until: at(16_000) };
+        truth.planned(device, label);
+        for (seq, found) in [(55, 1), (56, 0)] {
+            let told = ToldOf { tenant: "acme", device: "a", seq, metric: "temp", kind: "dropout" };
+            let detection = judge(&truth, std::iter::once(told), at(40_000)).expect("something fails");
+            assert_eq!(detection.all.found, found, "{seq}");
+        }
+    }
+
+    #[test]
+    fn a_mode_has_the_precision_of_the_kinds_that_tell_it_as_what_it_is() {
+        let labels = [
+            (0, FailureKind::Stuck, Some("temp"), 500, 600),
+            (0, FailureKind::Drift, Some("rpm"), 500, 600),
+            (1, FailureKind::Dropout, None, 500, 600),
+        ];
+        let told = [
+            ("a", 560, "temp", "flatline"),
+            ("a", 610, "temp", "spike"),
+            ("a", 570, "rpm", "level-shift"),
+            ("a", 580, "rpm", "drift"),
+            ("b", 610, "temp", "level-shift"),
+            ("b", 900, "temp", "drift"),
+            ("a", 900, "temp", "flatline"),
+            ("a", 910, "temp", "flatline"),
+        ];
+        let detection = judged(&truth(&labels), &told);
+        let of = |mode: &str| (detection.failures[mode].anomalies, detection.failures[mode].precision);
+        assert_eq!(of("stuck"), (2, Some(1.0 / 3.0)), "two flatlines are false");
+        assert_eq!(of("drift"), (2, Some(2.0 / 3.0)), "what lies in another failure is not false");
+        assert_eq!(of("dropout"), (1, None), "it was told, and never as what it is");
+        let row = |mode: &str| detection.told_as[mode].iter().map(|(kind, n)| (kind.as_str(), *n)).collect::<Vec<_>>();
+        assert_eq!(row("stuck"), [("flatline", 1), ("spike", 1)]);
+        assert_eq!(row("drift"), [("drift", 1), ("level-shift", 1)]);
+        assert_eq!(row("dropout"), [("level-shift", 1)]);
+        assert_eq!(row(NO_FAILURE), [("drift", 1), ("flatline", 2)]);
+    }
+
+    #[test]
+    fn every_mode_is_told_as_kinds_that_there_are() {
+        let known = platform::transform::anomaly_detection::Kind::ALL.map(|kind| kind.code());
+        let of_modes = crate::fleet::twin::spec::FAILURES.map(|contract| contract.told_as);
+        for told_as in of_modes.into_iter().chain([OUTLIER_TOLD_AS]) {
+            assert!(!told_as.is_empty() && told_as.iter().all(|kind| known.contains(kind)), "{told_as:?}");
         }
     }
 

@@ -1,6 +1,8 @@
 //! A reader of the lake, on the real SDK: lists the processed prefix and decodes its Parquet files.
 
-use arrow::array::{Array as _, AsArray as _, Int64Array, MapArray, RecordBatch, StringArray};
+use std::ops::Range;
+
+use arrow::array::{Array as _, AsArray as _, Float64Array, Int64Array, ListArray, MapArray, RecordBatch, StringArray};
 use arrow::datatypes::{Float64Type, Int64Type};
 use aws_types::SdkConfig;
 use bytes::Bytes;
@@ -9,7 +11,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::athena::QueryError;
 use super::prefix::{Listed, Prefix};
-use super::{Rest, Row};
+use super::{Flags, Rest, Row};
 use crate::fleet::Content;
 use crate::world::time::Time;
 
@@ -23,8 +25,43 @@ pub struct LakeFile {
 }
 
 /// The columns that are read.
-const COLUMNS: [&str; 9] =
-    ["tenant_id", "device_id", "seq", "ts", "received_at", "event_at", "clock_skew_ms", "recorded_at", "metrics"];
+const COLUMNS: [&str; 10] = [
+    "tenant_id",
+    "device_id",
+    "seq",
+    "ts",
+    "received_at",
+    "event_at",
+    "clock_skew_ms",
+    "recorded_at",
+    "metrics",
+    "flags",
+];
+
+/// The metrics of a row.
+#[derive(Clone, Debug)]
+pub struct Metrics<'b> {
+    names: &'b StringArray,
+    values: &'b Float64Array,
+    range: Range<usize>,
+}
+
+impl<'b> Metrics<'b> {
+    /// Those in a range of two arrays.
+    pub fn new(names: &'b StringArray, values: &'b Float64Array, range: Range<usize>) -> Self {
+        Metrics { names, values, range }
+    }
+
+    /// The value of a metric, in its canonical unit.
+    pub fn get(&self, name: &str) -> Option<f64> {
+        self.range.clone().find(|n| self.names.value(*n) == name).map(|n| value(self.values, n))
+    }
+}
+
+/// A value that is absent is not the value that was sent.
+fn value(values: &Float64Array, n: usize) -> f64 {
+    if values.is_valid(n) { values.value(n) } else { f64::NAN }
+}
 
 /// Reads the processed prefix of one bucket.
 pub struct LakeReader {
@@ -46,14 +83,14 @@ impl LakeReader {
         Ok(files)
     }
 
-    /// Hands over every row of a file, in the file's order.
-    pub async fn rows(&self, file: &LakeFile, mut each: impl FnMut(Row<'_>)) -> Result<(), QueryError> {
+    /// Hands over every row of a file with its metrics, in the file's order.
+    pub async fn rows(&self, file: &LakeFile, mut each: impl FnMut(Row<'_>, Metrics<'_>)) -> Result<(), QueryError> {
         let body = self.prefix.body(&file.key).await?;
         decode(body, &mut each).map_err(|why| self.prefix.unreadable(&file.key, why))
     }
 }
 
-fn decode(body: Bytes, each: &mut impl FnMut(Row<'_>)) -> Result<(), String> {
+fn decode(body: Bytes, each: &mut impl FnMut(Row<'_>, Metrics<'_>)) -> Result<(), String> {
     let builder = ParquetRecordBatchReaderBuilder::try_new(body).map_err(|e| e.to_string())?;
     let mask = ProjectionMask::columns(builder.parquet_schema(), COLUMNS);
     for batch in builder.with_projection(mask).build().map_err(|e| e.to_string())? {
@@ -74,6 +111,8 @@ struct Columns<'b> {
     recorded_at: &'b StringArray,
     metrics: &'b MapArray,
     names: &'b StringArray,
+    flags: &'b ListArray,
+    words: &'b StringArray,
 }
 
 impl<'b> Columns<'b> {
@@ -83,6 +122,7 @@ impl<'b> Columns<'b> {
         let text = |name: &str| column(name)?.as_string_opt::<i32>().ok_or_else(|| other(name));
         let number = |name: &str| column(name)?.as_primitive_opt::<Int64Type>().ok_or_else(|| other(name));
         let metrics = column("metrics")?.as_map_opt().ok_or_else(|| other("metrics"))?;
+        let flags = column("flags")?.as_list_opt::<i32>().ok_or_else(|| other("flags"))?;
         Ok(Columns {
             tenant: text("tenant_id")?,
             device: text("device_id")?,
@@ -94,11 +134,24 @@ impl<'b> Columns<'b> {
             recorded_at: text("recorded_at")?,
             metrics,
             names: metrics.keys().as_string_opt::<i32>().ok_or_else(|| other("metrics"))?,
+            flags,
+            words: flags.values().as_string_opt::<i32>().ok_or_else(|| other("flags"))?,
         })
     }
 }
 
-fn rows(batch: &RecordBatch, each: &mut impl FnMut(Row<'_>)) -> Result<(), String> {
+impl Columns<'_> {
+    /// The flags of a row. A row without the column's value has none.
+    fn flags(&self, row: usize) -> Flags {
+        if self.flags.is_null(row) {
+            return Flags::default();
+        }
+        let offsets = self.flags.offsets();
+        Flags::of((offsets[row] as usize..offsets[row + 1] as usize).map(|n| self.words.value(n)))
+    }
+}
+
+fn rows(batch: &RecordBatch, each: &mut impl FnMut(Row<'_>, Metrics<'_>)) -> Result<(), String> {
     let columns = Columns::of(batch)?;
     let values = columns.metrics.values();
     let values = values.as_primitive_opt::<Float64Type>().ok_or("the values of metrics are not doubles")?;
@@ -109,24 +162,24 @@ fn rows(batch: &RecordBatch, each: &mut impl FnMut(Row<'_>)) -> Result<(), Strin
     let offsets = columns.metrics.offsets();
     for row in 0..batch.num_rows() {
         let (from, to) = (offsets[row] as usize, offsets[row + 1] as usize);
-        // A value that is absent is not the value that was sent.
-        let metrics =
-            (from..to).map(|n| (columns.names.value(n), if values.is_valid(n) { values.value(n) } else { f64::NAN }));
+        let metrics = (from..to).map(|n| (columns.names.value(n), value(values, n)));
         let recorded_at = columns.recorded_at.is_valid(row).then(|| columns.recorded_at.value(row));
         let signed = |array: &Int64Array| array.is_valid(row).then(|| array.value(row));
         let rest = Rest {
             received_ms: number(columns.received_at, row),
             event_ms: signed(columns.event_at),
             skew_ms: signed(columns.skew),
+            flags: columns.flags(row),
             content: Content::canonical(recorded_at, metrics),
         };
-        each(Row {
+        let of_row = Row {
             tenant: if columns.tenant.is_valid(row) { columns.tenant.value(row) } else { "" },
             device: if columns.device.is_valid(row) { columns.device.value(row) } else { "" },
             seq: number(columns.seq, row),
             ts_ms: number(columns.ts, row),
             rest: Some(rest),
-        });
+        };
+        each(of_row, Metrics::new(columns.names, values, from..to));
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use record::ReadingId;
 
 use crate::fleet::{Recorded, Truth};
-use crate::invariant::{CONSERVATION, INTEGRITY, Invariant, ORDER, Row, RuleError, Violation, event_time};
+use crate::invariant::{CONSERVATION, INTEGRITY, Invariant, ORDER, Row, RuleError, Violation, event_time, flags};
 use crate::world::time::Time;
 
 /// How many readings a message names before it says "and so on".
@@ -44,6 +44,8 @@ pub struct Ledger<'t> {
     rule_errors: BTreeMap<(u32, u64), (String, bool)>,
     /// Readings that a function gave up, by (device, seq): why, and whether a fault had made them poison.
     given_up: BTreeMap<(u32, u64), (String, bool)>,
+    /// Readings that lie in the error prefix of their delivery, by (device, seq): why.
+    undelivered: BTreeMap<(u32, u64), String>,
     last_first: Vec<u64>,
     /// Highest sequence numbers in files of earlier seconds, and in all files before this one, per device.
     sealed: Vec<(u64, u64)>,
@@ -81,6 +83,7 @@ impl<'t> Ledger<'t> {
             set_aside: BTreeMap::new(),
             rule_errors: BTreeMap::new(),
             given_up: BTreeMap::new(),
+            undelivered: BTreeMap::new(),
             last_first: vec![0; devices],
             sealed: vec![(0, 0); devices],
             tally: Tally::default(),
@@ -169,6 +172,15 @@ impl<'t> Ledger<'t> {
         true
     }
 
+    /// Takes one record that lies in the error prefix of the delivery to the table. No fault takes it there: what cannot be
+    /// written is tried again, and what cannot be converted never should have been sent.
+    pub fn undelivered(&mut self, (tenant, device, seq): (&str, &str, u64), reason: &str) {
+        let index = self.truth.find(tenant, device).filter(|index| self.truth.reading(*index, seq).is_some());
+        if let Some(index) = index {
+            self.undelivered.entry((index, seq)).or_insert_with(|| reason.to_owned());
+        }
+    }
+
     /// Whether a reading is owed, and neither came out nor was refused with a reason.
     fn is_lost(&self, (device, seq): (u32, u64)) -> bool {
         let owed = self.truth.reading(device, seq).is_some_and(|reading| reading.acknowledged_at.is_some());
@@ -225,6 +237,7 @@ impl<'t> Ledger<'t> {
                     && !self.set_aside.contains_key(&(*device, *seq))
                     && !self.rule_errors.contains_key(&(*device, *seq))
                     && !self.given_up.contains_key(&(*device, *seq))
+                    && !self.undelivered.contains_key(&(*device, *seq))
             })
             .take(at_most)
     }
@@ -243,6 +256,7 @@ impl<'t> Ledger<'t> {
         let by_functions: Vec<_> = self.left_by_functions().filter(|(_, (_, poisoned))| !poisoned).collect();
         let what = "readings were given up by a function, and lie in its failure destination without being poison";
         violations.extend(self.unexplained(&by_functions, what));
+        violations.extend(self.not_delivered());
         if tally.quarantined > 0 {
             // No device of a scenario sends what the platform should refuse.
             let named = |((device, seq), reason): (&(u32, u64), &String)| {
@@ -267,6 +281,18 @@ impl<'t> Ledger<'t> {
             violations.push(violation(INTEGRITY, "rows differ from what was published", tally.corrupt, examples));
         }
         violations
+    }
+
+    /// The violation by readings that came nowhere but into the error prefix of their delivery.
+    fn not_delivered(&self) -> Option<Violation> {
+        let lost: Vec<_> = self.undelivered.iter().filter(|(reading, _)| self.is_lost(**reading)).collect();
+        let named = |((device, seq), reason): &(&(u32, u64), &String)| {
+            let (id, name) = self.example(*device, *seq);
+            (id, format!("{name} ({reason})"))
+        };
+        let first: Vec<Example> = lost.iter().take(NAMED_MAX).map(named).collect();
+        let what = "readings could not be delivered, and lie in the delivery's error prefix";
+        (!lost.is_empty()).then(|| violation(CONSERVATION, what, lost.len() as u64, &first))
     }
 
     /// The violation by readings that lie elsewhere for a reason that no fault explains.
@@ -311,7 +337,8 @@ where
     if received < reading.published_at.unix_millis() {
         return Some(format!("received_at {received} lies before its publication"));
     }
-    event_time::wrong(rest, reading, stamps())
+    let ts = i64::try_from(reading.ts_ms).unwrap_or(i64::MAX);
+    event_time::wrong(rest, reading, stamps()).or_else(|| flags::wrong(rest, ts))
 }
 
 /// The identity that a row tells.
@@ -349,7 +376,7 @@ pub(super) fn set_bit(words: &mut Vec<u64>, index: u64) -> bool {
 mod tests {
     use super::*;
     use crate::fleet::Content;
-    use crate::invariant::Rest;
+    use crate::invariant::{Flags, Rest};
 
     /// A row as Athena returns it, with the timestamp that was sent.
     fn row(device: &str, seq: u64) -> Row<'_> {
@@ -486,6 +513,24 @@ mod tests {
     }
 
     #[test]
+    fn a_reading_in_the_error_prefix_is_not_missing_but_named_unless_it_came() {
+        let truth = truth();
+        let mut ledger = Ledger::new(&truth);
+        ledger.row(&row("acme-1", 1));
+        let before = ledger.tally().missing;
+        ledger.undelivered(("acme", "acme-1", 2), "Malformed: x");
+        ledger.undelivered(("acme", "acme-9", 2), "Malformed: x");
+        ledger.undelivered(("acme", "acme-1", 1), "Malformed: x");
+        assert_eq!(ledger.tally().missing, before - 1);
+        let told: Vec<String> = ledger.content_violations().into_iter().map(|violation| violation.message).collect();
+        let text = "1 readings could not be delivered, and lie in the delivery's error prefix: \
+                    acme/acme-1 seq 2 (Malformed: x)";
+        assert!(told.contains(&text.to_owned()), "{told:?}");
+        ledger.row(&row("acme-1", 2));
+        assert!(!ledger.content_violations().iter().any(|violation| violation.message.contains("error prefix")));
+    }
+
+    #[test]
     fn an_unacknowledged_reading_is_not_owed() {
         let truth = truth();
         let mut ledger = Ledger::new(&truth);
@@ -515,14 +560,16 @@ mod tests {
     #[test]
     fn a_row_of_the_lake_must_say_what_was_sent_and_have_arrived_after_it() {
         let truth = truth();
-        for (content, received_ms, corrupt) in [
-            (says(21.5), Some(1_000_000), 0),
-            (says(21.6), Some(1_000_000), 1),
-            (says(21.5), Some(999_999), 1),
-            (says(21.5), None, 1),
+        for (content, received_ms, raised, corrupt) in [
+            (says(21.5), Some(1_000_000), &[][..], 0),
+            (says(21.6), Some(1_000_000), &[], 1),
+            (says(21.5), Some(999_999), &[], 1),
+            (says(21.5), None, &[], 1),
+            (says(21.5), Some(1_000_000), &["late"], 1),
         ] {
             let mut ledger = Ledger::new(&truth);
-            let rest = Rest { received_ms, content, event_ms: Some(1_000_001), skew_ms: None };
+            let flags = Flags::of(raised.iter().copied());
+            let rest = Rest { received_ms, content, event_ms: Some(1_000_001), skew_ms: None, flags };
             ledger.row(&Row { rest: Some(rest), ..row("acme-1", 1) });
             assert_eq!(ledger.tally().corrupt, corrupt, "{content:?} {received_ms:?}");
         }

@@ -11,11 +11,15 @@ macro_rules! client {
 }
 use client;
 
+mod alerts;
 mod anomalies;
 mod athena;
+mod delivery_errors;
 mod event_time;
+mod flags;
 mod given_up;
 mod gold;
+mod holds;
 mod isolation;
 mod judgement;
 mod lake;
@@ -28,13 +32,17 @@ mod sessions;
 mod shadows;
 mod strays;
 
+pub use alerts::{Heard, Message};
 pub use anomalies::{AnomalyReader, Arrived, Told};
 pub use athena::{AthenaReader, QueryError};
+pub use delivery_errors::{DeliveryErrorReader, Undelivered};
+pub use flags::Flags;
 pub use given_up::{GivenUp, GivenUpReader};
 pub use gold::{Curated, Gold};
+pub use holds::{Alerted, Promised, compare};
 pub use isolation::{Hop, Isolation};
 pub use judgement::judge;
-pub use lake::{LakeFile, LakeReader};
+pub use lake::{LakeFile, LakeReader, Metrics};
 pub use ledger::{Ledger, Tally};
 pub use quarantine::{QuarantineReader, Refused};
 pub use raw::{RawReader, Whose};
@@ -71,7 +79,7 @@ pub const ORDER: Invariant = Invariant {
 /// The lake holds nothing that no device sent, and nothing changed.
 pub const INTEGRITY: Invariant = Invariant {
     id: "integrity",
-    promise: "every row of the processed table is a reading that its device published, with the device's own timestamp and values, and with a corrected time that is wrong by no more than the way to AWS took",
+    promise: "every row of the processed table is a reading that its device published, with the device's own timestamp and values, with a corrected time that is wrong by no more than the way to AWS took, corrected only where the clock is certainly wrong, and with the flags that follow from its times",
 };
 
 /// What is no reading is set aside, and nothing else is.
@@ -109,13 +117,21 @@ pub const BACK_OFF: Invariant = Invariant {
 /// Detection is exactly-once in effect.
 pub const ANOMALIES_ONCE: Invariant = Invariant {
     id: "anomalies-once",
-    promise: "no anomaly (tenant, device, metric, seq, kind) is in the lake twice, and each is of a reading that its device published",
+    promise: "no metric of a reading (tenant, device, seq, metric) is in the lake as an anomaly twice, of whatever kind, and each anomaly is of a reading that its device published, with the value that the table has and a score of 0 to 1",
 };
 
 /// Detection finds what is plain.
 pub const ANOMALIES_TOLD: Invariant = Invariant {
     id: "anomalies-told",
     promise: "every plain outlier of an acknowledged reading in the table, after 36 others of its device there, is told as an anomaly",
+};
+
+/// Somebody is told of what detection finds.
+pub const ALERTS_TOLD: Invariant = Invariant {
+    id: "alerts-told",
+    promise: "every alert is an anomaly that the lake holds for its tenant, and says what it says; messages with one id are the \
+              same; of a device and kind one alert is sent in a hold time, and none is lost: the first anomaly of each is told, \
+              unless its message is counted as dropped, or nothing came after a failure with which it could be sent",
 };
 
 /// Devices become what is desired of them.
@@ -149,6 +165,7 @@ pub const ALL: &[Invariant] = &[
     EXACTLY_ONCE_IN_GOLD,
     ANOMALIES_ONCE,
     ANOMALIES_TOLD,
+    ALERTS_TOLD,
     SHADOW_CONVERGENCE,
     SESSION_SEMANTICS,
     TENANT_ISOLATION,
@@ -181,6 +198,8 @@ pub struct Rest {
     pub event_ms: Option<i64>,
     /// By how much the platform has corrected the device's clock, in ms.
     pub skew_ms: Option<i64>,
+    /// What the platform raises of it.
+    pub flags: Flags,
     /// Metrics in canonical units, and the recorded timestamp.
     pub content: Content,
 }

@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 
 use super::PerProfile;
 use super::score::{Weights, Window, probation};
+use super::split::{Part, part};
 use crate::fleet::spec::Series;
 use crate::scenario::{Place, ScenarioError, parse_timestamp, read_series};
 
@@ -25,6 +26,8 @@ pub struct Recorded {
     pub series: Series,
     /// What there is to find in it.
     pub windows: Vec<Window>,
+    /// Whether a detector may be made with it.
+    pub part: Part,
 }
 
 impl Recorded {
@@ -85,12 +88,19 @@ impl Corpus {
         if windows.is_empty() {
             return Err(labels.error("", "", "names no series", expected));
         }
-        let recorded = |(path, limits): (&String, &Vec<(String, String)>)| {
+        let series = windows.iter().enumerate().map(|(index, (path, limits))| {
             let series = read_series(&folder.join("data").join(path))?;
             let windows = labels.windows(path, limits, &series)?;
-            Ok(Recorded { path: path.clone(), series, windows })
-        };
-        Ok(Corpus { series: windows.iter().map(recorded).collect::<Result<_, _>>()?, profiles })
+            Ok(Recorded { path: path.clone(), series, windows, part: part(index) })
+        });
+        Ok(Corpus { series: series.collect::<Result<_, ScenarioError>>()?, profiles })
+    }
+
+    /// The corpus without the series that are held out.
+    #[must_use]
+    pub fn training(mut self) -> Self {
+        self.series.retain(|recorded| recorded.part == Part::Training);
+        self
     }
 
     /// Rows of all series.

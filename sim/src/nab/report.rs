@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::PerProfile;
 use super::corpus::Corpus;
 use super::score::{Judged, Outcome, Weights, best, outcome};
-use super::split::{Part, part};
+use super::split::Part;
 
 /// What is detected with the threshold of a profile.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -40,8 +40,10 @@ pub struct Report {
     pub detections: PerProfile<Detections>,
     /// Scores of the series that the detector was made with, with the best threshold for them.
     pub training: PerProfile<f64>,
-    /// Scores of the series that were held out, with the threshold that is best for the others.
-    pub held_out: PerProfile<f64>,
+    /// Scores of the series that were held out, with the threshold that is best for the others; absent when they are not
+    /// judged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held_out: Option<PerProfile<f64>>,
     /// That threshold.
     pub training_thresholds: PerProfile<Option<f64>>,
     /// Scores by folder, with the threshold of the whole corpus; absent where there is nothing to find.
@@ -61,12 +63,14 @@ pub fn judge(corpus: &Corpus, scores: &[Vec<f64>]) -> Report {
         })
         .collect();
     let of_part = |wanted: Part| -> Vec<Judged<'_>> {
-        judged.iter().enumerate().filter(|(index, _)| part(*index) == wanted).map(|(_, judged)| *judged).collect()
+        let series = corpus.series.iter().zip(&judged);
+        series.filter(|(recorded, _)| recorded.part == wanted).map(|(_, judged)| *judged).collect()
     };
     let (training, held_out) = (of_part(Part::Training), of_part(Part::HeldOut));
     let whole = corpus.profiles.map(|weights| best(&judged, weights));
     let trained = corpus.profiles.map(|weights| best(&training, weights));
     let tested = corpus.profiles.zip(&trained).map(|(weights, best)| outcome(&held_out, weights, best.threshold));
+    let tested = (!held_out.is_empty()).then_some(tested);
     let mut categories: BTreeMap<String, Vec<Judged<'_>>> = BTreeMap::new();
     for (recorded, judged) in corpus.series.iter().zip(&judged) {
         categories.entry(recorded.category().to_owned()).or_default().push(*judged);
@@ -92,7 +96,7 @@ pub fn judge(corpus: &Corpus, scores: &[Vec<f64>]) -> Report {
             false_alarms: best.false_alarms,
         }),
         training: trained.map(score),
-        held_out: tested.map(score),
+        held_out: tested.map(|tested| tested.map(score)),
         training_thresholds: trained.map(|best| best.threshold),
         categories: categories.into_iter().map(|(name, series)| (name, of_category(series))).collect(),
     }

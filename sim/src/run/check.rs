@@ -5,15 +5,16 @@ use std::time::Duration;
 use platform::transform::{anomaly_detection, enrichment};
 use record::{Detection, LatencyMs, ReadingId};
 
+use super::alerts::{AlertOracle, Alerts};
 use super::devices::{DeviceOracles, Devices};
 use super::gold::{self, GoldOracle};
 use super::measure::Latencies;
 use crate::fault::{Faults, Opportunity};
 use crate::fleet::Truth;
 use crate::invariant::{
-    AnomalyReader, Arrived, AthenaReader, Curated, GivenUp, GivenUpReader, Hop, INTEGRITY, Isolation, LakeReader,
-    Ledger, QuarantineReader, QueryError, RawReader, Refused, Row, RuleError, RuleErrorReader, Shadowed, Strays, Tally,
-    Violation, Whose, judge,
+    AnomalyReader, Arrived, AthenaReader, Curated, DeliveryErrorReader, GivenUp, GivenUpReader, Hop, INTEGRITY,
+    Isolation, LakeReader, Ledger, Metrics, QuarantineReader, QueryError, RawReader, Refused, Row, RuleError,
+    RuleErrorReader, Shadowed, Strays, Tally, Told, Undelivered, Violation, Whose, judge,
 };
 use crate::seam::Logs;
 use crate::world::clock;
@@ -31,7 +32,9 @@ pub(super) struct Oracles {
     pub(super) quarantine: QuarantineReader,
     pub(super) rule_errors: RuleErrorReader,
     pub(super) given_up: GivenUpReader,
+    pub(super) delivery_errors: DeliveryErrorReader,
     pub(super) anomalies: AnomalyReader,
+    pub(super) alerts: AlertOracle,
     /// When the run's platform curates.
     pub(super) gold: Option<GoldOracle>,
     pub(super) devices: DeviceOracles,
@@ -43,6 +46,8 @@ pub(super) struct Oracles {
     pub(super) trace: Trace,
     /// When devices stop publishing.
     pub(super) hardship_end: Time,
+    /// When everything was put right, if it is.
+    pub(super) peace_begin: Option<Time>,
 }
 
 /// Readings of a run up to which every record of the raw stream is looked at: beyond it, those that came to the lake.
@@ -88,6 +93,8 @@ pub(super) struct Checked {
     pub intrusions: u64,
     /// Anomalies that the platform told.
     pub anomalies: u64,
+    /// What the alert topic came to.
+    pub alerts: Alerts,
     /// Outliers that are owed, and were not told.
     pub untold: u64,
     /// How well anomalies told what devices suffered.
@@ -101,8 +108,8 @@ pub(super) struct Checked {
 }
 
 impl Checked {
-    /// What is owed and is not there yet: readings in either table, messages in the quarantine, anomalies, and what devices
-    /// are and have heard.
+    /// What is owed and is not there yet: readings in either table, messages in the quarantine, anomalies, alerts, and what
+    /// devices are and have heard.
     pub fn owed(&self) -> u64 {
         self.tally.missing + self.strays.1 + self.beside_rows()
     }
@@ -110,7 +117,7 @@ impl Checked {
     /// The part of it that brings no row of the processed table.
     pub fn beside_rows(&self) -> u64 {
         let in_gold = self.curated.as_ref().map_or(0, |curated| curated.missing);
-        self.untold + self.devices.owed() + in_gold
+        self.untold + self.alerts.owed + self.devices.owed() + in_gold
     }
 }
 
@@ -150,7 +157,9 @@ impl Oracles {
             let message = format!("SELECT count(*) counts {before} to {after} rows, and reading them gave {read}");
             violations.push(Violation { invariant: INTEGRITY, message, reading: None });
         }
-        let lake = self.read_lake(truth, &left, faults, &mut isolation).await?;
+        let heard = self.alerts.hear();
+        let mut told = self.anomalies.told().await?;
+        let lake = self.read_lake((truth, &left, faults), &mut told, &mut isolation).await?;
         for violation in lake.violations {
             if !violations.iter().any(|known| known.invariant == violation.invariant) {
                 violations.push(violation);
@@ -158,7 +167,6 @@ impl Oracles {
         }
         let curated = self.read_gold((truth, &ledger), &conditions, lake.last_hour, &mut isolation).await?;
         violations.extend(curated.iter().flat_map(|curated| curated.violations.clone()));
-        let told = self.anomalies.told().await?;
         told.whose().for_each(|(tenant, device, seq)| isolation.seen(Hop::Object, tenant, device, Some(seq)));
         self.read_raw(truth, &mut isolation).await?;
         violations.extend(isolation.violations());
@@ -168,8 +176,10 @@ impl Oracles {
             ledger.has_seen(device, seq) && !poison.has(anomaly_detection::HANDLER, (tenant, id, seq))
         };
         let owed = self.outliers_owed.then_some(&arrived as Arrived<'_>);
-        violations.extend(told.violations(truth, owed));
-        let untold = owed.map_or(0, |arrived| told.untold(truth, arrived).len() as u64);
+        let (of_anomalies, untold) = told.violations(truth, owed);
+        violations.extend(of_anomalies);
+        let alerts = self.alerts.look((&heard, &told), (truth, &left, faults), self.peace_begin);
+        violations.extend(alerts.violations.iter().cloned());
         let detection = judge(truth, told.each(), self.hardship_end);
         let devices = self.devices.look(truth, shadowed).await?;
         violations.extend(devices.violations(truth));
@@ -192,6 +202,7 @@ impl Oracles {
             strays: (strays.kept(), strays.missing()),
             intrusions: truth.intrusions().tried,
             anomalies: told.count() as u64,
+            alerts,
             untold,
             detection,
             devices,
@@ -262,9 +273,19 @@ impl Oracles {
 
     /// Reads what failed for good.
     async fn read_left(&self, isolation: &mut Isolation<'_>) -> Result<Left, QueryError> {
-        let left = Left { at_the_rule: self.rule_errors.read().await?, given_up: self.given_up.read().await? };
+        let left = Left {
+            at_the_rule: self.rule_errors.read().await?,
+            given_up: self.given_up.read().await?,
+            undelivered: self.delivery_errors.read().await?,
+        };
         for error in left.at_the_rule.iter().filter(|error| error.seq.is_some()) {
             isolation.seen(Hop::Object, &error.tenant, &error.device, error.seq);
+        }
+        for undelivered in &left.undelivered {
+            let Some(id) = &undelivered.identity else { continue };
+            isolation.seen(Hop::Object, &id.tenant_id, &id.device_id, Some(id.seq));
+            let id = (&*id.tenant_id, &*id.device_id, Some(id.seq));
+            self.sees(id, "delivery errors", || format!("hold it: {}", undelivered.reason));
         }
         for given_up in &left.given_up {
             let Some(id) = &given_up.identity else { continue };
@@ -278,9 +299,8 @@ impl Oracles {
 
     async fn read_lake(
         &self,
-        truth: &Truth,
-        left: &Left,
-        faults: &Faults,
+        (truth, left, faults): (&Truth, &Left, &Faults),
+        told: &mut Told,
         isolation: &mut Isolation<'_>,
     ) -> Result<Checked, QueryError> {
         let mut ledger = Ledger::new(truth);
@@ -293,8 +313,9 @@ impl Oracles {
         for file in self.lake.files().await? {
             let of_this = Some(file.last_modified.unix_secs());
             ledger.begin_file(second.replace(file.last_modified.unix_secs()) != of_this);
-            let each = |row: Row<'_>| {
+            let each = |row: Row<'_>, metrics: Metrics<'_>| {
                 rows += 1;
+                told.compare(&row, &metrics);
                 let strangers = ledger.strangers();
                 let first = ledger.row(&row);
                 if ledger.strangers() > strangers {
@@ -324,6 +345,7 @@ impl Oracles {
             strays: (0, 0),
             intrusions: 0,
             anomalies: 0,
+            alerts: Alerts::default(),
             untold: 0,
             detection: None,
             devices: Devices::default(),
@@ -334,11 +356,13 @@ impl Oracles {
 }
 
 /// Readings that lie elsewhere, because something failed for good.
-struct Left {
+pub(super) struct Left {
     /// What the rule's error action stored.
     at_the_rule: Vec<RuleError>,
     /// What functions gave up.
-    given_up: Vec<GivenUp>,
+    pub given_up: Vec<GivenUp>,
+    /// What the delivery to the table could not deliver.
+    undelivered: Vec<Undelivered>,
 }
 
 impl Left {
@@ -355,6 +379,10 @@ impl Left {
         for error in &self.at_the_rule {
             let until = error.stored + ROUNDING;
             ledger.rule_error(error, |reading| faults.explain(&RULES_ACTION, reading.published_at, until));
+        }
+        for Undelivered { identity, reason } in &self.undelivered {
+            let Some(id) = identity else { continue };
+            ledger.undelivered((&id.tenant_id, &id.device_id, id.seq), reason);
         }
         let poison = faults.poison();
         for given_up in &self.given_up {

@@ -114,7 +114,7 @@ impl Oracles {
         }
         let files = oracle.lake.files().await?;
         for file in &files {
-            oracle.lake.rows(file, |row| gold.file_row(&row)).await?;
+            oracle.lake.rows(file, |row, _| gold.file_row(&row)).await?;
         }
         if let Some(hour) = curated_again(&files) {
             self.trace.mark(now, mark::LATE_CURATED, hour);

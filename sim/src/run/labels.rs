@@ -14,7 +14,7 @@ pub(super) fn tell(truth: &Mutex<Truth>, end: Time, record: Option<&(Recorder, L
     for row in truth.labels().iter().map(|labelled| row(truth, labelled, end)) {
         *summary.counters.entry(format!("fleet:labels_{}", row.kind)).or_default() += 1;
         if let Some((recorder, _)) = record {
-            recorder.label(&row);
+            recorder.label(row);
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::world::time::Time;
 pub(super) fn sample(recorder: &Recorder, now: Time, meter: &Meter, fleet: &Stats) {
     let time_us = i64::try_from(now.unix_micros()).unwrap_or(i64::MAX);
     let push = |service: &str, name: String, value: u64, unit: &'static str| {
-        recorder.metric(&MetricRow {
+        recorder.metric(MetricRow {
             time_us,
             service: service.to_owned().into(),
             name: name.into(),
@@ -100,6 +100,8 @@ pub(super) fn oracles(summary: &mut Summary, checked: &Checked, fleet: &Stats) {
         ("failure-destination:records", checked.given_up),
         ("failure-destination:poisoned_readings", checked.tally.poisoned),
         ("intruders:attempts", checked.intrusions),
+        ("oracle:alerts", checked.alerts.told),
+        ("oracle:alerts_not_judged", checked.alerts.not_judged),
     ] {
         if count > 0 {
             summary.counters.insert(name.to_owned(), count);

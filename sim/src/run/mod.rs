@@ -5,6 +5,7 @@
 //! what the caller wants to see of it (recorded rows, progress) never changes the digest.
 
 mod acts;
+mod alerts;
 mod check;
 mod deployment;
 mod devices;

@@ -29,6 +29,9 @@ impl World {
         if checked.untold > 0 {
             return format!("{} plain outliers were not told", checked.untold);
         }
+        if checked.alerts.owed > 0 {
+            return format!("{} alerts were not told", checked.alerts.owed);
+        }
         if let Some(missing) = checked.curated.as_ref().map(|curated| curated.missing).filter(|missing| *missing > 0) {
             return format!("{missing} readings of the processed table were not in the curated one");
         }

@@ -10,12 +10,13 @@ use platform::transform::enrichment;
 use record::{Build, Digest, Manifest, SCHEMA_VERSION, Summary, Verdict};
 
 use super::acts::Acts;
+use super::alerts::AlertOracle;
 use super::check::{Checked, Oracles};
 use super::deployment::{Deployments, Ended};
 use super::devices::DeviceOracles;
 use super::gold::{Due, GoldOracle};
 use super::operator::Operator;
-use super::promises::{owes_outliers, storms};
+use super::promises::{owes_outliers, storms, unreached};
 use super::{Harness, Outcome, RunError, RunOptions, Status, labels, measure, service_acts};
 use crate::cloud::account::Account;
 use crate::cloud::core::access::Denial;
@@ -23,8 +24,8 @@ use crate::fault::{Faults, InnerFaults};
 use crate::fleet::spec::ModelSpec;
 use crate::fleet::{self, Fleet};
 use crate::invariant::{
-    AUTHORIZATION, AnomalyReader, AthenaReader, DEPLOYMENT, GivenUpReader, LakeReader, QuarantineReader, QueryError,
-    RawReader, RuleErrorReader,
+    AUTHORIZATION, AnomalyReader, AthenaReader, DEPLOYMENT, DeliveryErrorReader, GivenUpReader, LakeReader,
+    QuarantineReader, QueryError, RawReader, RuleErrorReader,
 };
 use crate::scenario::Scenario;
 use crate::seam::{self, BROKER, Cloud, Deployed, Functions, Logs, Watch};
@@ -64,7 +65,7 @@ struct Sink(record::Recorder);
 
 impl EventSink for Sink {
     fn push(&mut self, event: Event) {
-        self.0.event(&super::event_row(event));
+        self.0.event(super::event_row(event));
     }
 }
 
@@ -133,7 +134,8 @@ impl World {
         let hardship_end = scenario.start + scenario.phase.hardship;
         let due = Due::of(&scenario, after_changes.iter().chain([&settings]));
         let config = seam::sdk_config(&cloud, &oracle);
-        let oracles = oracles((&config, &deployed), (owed, hardship_end, due), (trace.clone(), logs.clone()));
+        let alerts = AlertOracle::new((&cloud, &deployed.alert_topic, &logs), &scenario, (&settings, &after_changes));
+        let oracles = oracles((&config, &deployed), (owed, hardship_end, due), alerts, (trace.clone(), logs.clone()));
         let deployer =
             seam::session_credential("deployer", &format!("arn:aws:iam::{}:root", cloud.look(|a| a.id().to_owned())));
         cloud.enter(|account, _| account.add_credential(deployer.clone()));
@@ -144,8 +146,7 @@ impl World {
         let deployments = Deployments::start(&scenario, &after_changes, change_template, deploying, trace.clone())?;
         let acts = Acts::start(&scenario, &settings, (&cloud, &trace), (config.clone(), &owner), &plan)?;
         let fleet = Fleet::start(plan, seed, BROKER.parse().expect("an address"), now, trace.clone(), faults);
-        let asking = (&config, &owner);
-        let operator = Operator::start(&scenario, asking, fleet.truth(), fleet.devices(), trace.clone());
+        let operator = Operator::start(&scenario, (&config, &owner), fleet.truth(), fleet.devices(), trace.clone());
         let on_its_way = after_changes.iter().chain([&settings]).map(on_its_way).max().unwrap_or_default();
         let world = World {
             deployments,
@@ -189,6 +190,7 @@ impl World {
         self.enter_phase("peace");
         let peace = self.scenario.phase.peace;
         self.peace_end = clock::now() + peace;
+        self.oracles.peace_begin = Some(clock::now());
         let (settled, checked) = self.settle_until(self.peace_end).await?;
         if settled {
             return Ok((true, checked));
@@ -353,6 +355,7 @@ impl World {
         summary.violations = violations(&self.scenario, settled, &checked, complaints);
         summary.violations.extend(self.cloud.look(|account| denials(&self.scenario, account, &self.acts)));
         summary.violations.extend(storms(&self.scenario, &self.watch));
+        summary.violations.extend(unreached(&self.scenario, settled, &summary.marks));
         summary.unsettled_reading = if settled { None } else { self.awaited(&counts, &checked) };
         summary.unsettled = if settled { None } else { Some(self.why_unsettled(&counts, &checked)) };
         if counts.rejected > 0 {
@@ -398,16 +401,19 @@ fn node(name: &str, ip: &str) -> NodeHandle {
 fn oracles(
     (config, deployed): (&aws_types::SdkConfig, &Deployed),
     (outliers_owed, hardship_end, due): (bool, Time, Option<Due>),
+    alerts: AlertOracle,
     (trace, logs): (Trace, Logs),
 ) -> Oracles {
     Oracles {
         athena: AthenaReader::new(config, &deployed.workgroup, &deployed.database),
         lake: LakeReader::new(config, &deployed.processed_bucket, &format!("{PROCESSED_TABLE}/")),
         quarantine: QuarantineReader::new(config, &deployed.processed_bucket, "quarantine/"),
-        rule_errors: RuleErrorReader::new(config, &deployed.raw_bucket, "rule-errors/readings/"),
+        rule_errors: RuleErrorReader::new(config, &deployed.rule_errors_bucket, "rule-errors/readings/"),
         // Lambda decides the beginning of the names.
         given_up: GivenUpReader::new(config, &deployed.processed_bucket, "aws/lambda/"),
+        delivery_errors: DeliveryErrorReader::new(config, &deployed.processed_bucket, "delivery-errors/"),
         anomalies: AnomalyReader::new(config, &deployed.processed_bucket, "anomalies/"),
+        alerts,
         gold: due.map(|due| GoldOracle::new(config, deployed, due)),
         devices: DeviceOracles::new(config),
         raw: RawReader::new(config, &deployed.raw_bucket, &format!("{RAW_TABLE}/")),
@@ -416,6 +422,7 @@ fn oracles(
         outliers_owed,
         trace,
         hardship_end,
+        peace_begin: None,
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Duration;
 
+use record::Verdict;
 use toml::de::{DeTable, DeValue};
 
 use super::duration::format;
@@ -23,6 +24,7 @@ impl Scenario {
         self.check_changes()?;
         self.check_faults()?;
         self.check_operator()?;
+        self.check_expected_marks()?;
         let devices = self.devices();
         if devices > DEVICES_MAX {
             let i = self.fleets.len() - 1;
@@ -67,6 +69,21 @@ impl Scenario {
             earliest = change.at;
         }
         Ok(())
+    }
+
+    /// Marks are asked of runs that hold: a swarm draws what goes wrong, and a canary would be content with a mark that is
+    /// missing.
+    fn check_expected_marks(&self) -> Result<(), ScenarioError> {
+        if self.expect.marks.is_empty() || (self.swarm.is_none() && self.expect.verdict == Verdict::Held) {
+            return Ok(());
+        }
+        let what = if self.swarm.is_some() { "a swarm" } else { "a canary" };
+        Err(self.located_error(
+            "expect.marks",
+            format!("belongs to {what}"),
+            "marks of a scenario whose verdict is `held` and that has no [swarm]",
+            "`cargo sim marks` shows what the runs of any scenario reach",
+        ))
     }
 
     fn check_fleet(&self, i: usize, fleet: &FleetSpec) -> Result<(), ScenarioError> {

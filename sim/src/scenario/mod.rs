@@ -99,6 +99,8 @@ pub struct Expect {
     pub verdict: Verdict,
     /// Ids of the invariants that are checked, each of [`invariant::ALL`]; never empty.
     pub invariants: Vec<String>,
+    /// Ids of the marks that a run which holds must have reached, each of [`mark::ALL`](crate::world::mark::ALL).
+    pub marks: Vec<String>,
     /// What a run that holds may need.
     pub budget: Budget,
 }
@@ -290,7 +292,7 @@ fn phase(root: &Table<'_>, swarm: Option<&Swarm>) -> Result<Phase, ScenarioError
 
 fn expect(root: &Table<'_>) -> Result<Expect, ScenarioError> {
     let all = || invariant::ALL.iter().map(|i| i.id.to_owned()).collect();
-    let mut expect = Expect { verdict: Verdict::Held, invariants: all(), budget: Budget::default() };
+    let mut expect = Expect { verdict: Verdict::Held, invariants: all(), marks: Vec::new(), budget: Budget::default() };
     let Some(entry) = root.get("expect") else { return Ok(expect) };
     let table = entry.table()?;
     if let Some(verdict) = table.get("verdict") {
@@ -298,6 +300,9 @@ fn expect(root: &Table<'_>) -> Result<Expect, ScenarioError> {
     }
     if let Some(invariants) = table.get("invariants") {
         expect.invariants = invariants.choices()?;
+    }
+    if let Some(marks) = table.get("marks") {
+        expect.marks = marks.choices()?;
     }
     if let Some(budget) = table.get("budget") {
         expect.budget.latency_p99 = budget.table()?.get("latency_p99").map(|p99| p99.duration()).transpose()?;

@@ -8,6 +8,7 @@ use super::change::DeploymentOutcome;
 use super::{fault, swarm};
 use crate::fleet::spec::{FAILURES, Network, Power, SessionKind, TwinKind};
 use crate::invariant;
+use crate::world::mark;
 
 /// Shortest interval of publishes: a device sends at most 80 publishes a second, because AWS IoT Core takes 100 from one
 /// connection (AWS General Reference, "AWS IoT Core endpoints and quotas"). Shorter intervals only fill its queue.
@@ -353,6 +354,8 @@ pub const KEYS: &[Key] = &[
         "`held`: no invariant is broken, everything owed arrives, and no device gives a reading up. `unsettled`: something owed has not arrived when peace ends, or a device gave a reading up because its queue was full (those that a fault `flash-full` makes it give up are counted apart). `violated`: an invariant is broken. Anything but `held` makes the scenario a canary, and a run of it that holds fails with exit code 1."),
     key("expect", "invariants", ANY, Takes::Choices(invariants), Absent::Words("all"), "[\"conservation\"]",
         "Invariants that are checked."),
+    key("expect", "marks", ANY, Takes::Choices(marks), Absent::Words("none"), "[\"batch-repeated\", \"batch-split\"]",
+        "States that a run which holds must have reached, or it is violated: a scenario that no longer shows what its title says proves nothing. `cargo sim marks` shows which scenarios reach them. For scenarios that hold and are no swarm; a run with `--devices`, `--hardship` or `--peace` is not asked for them."),
     key("expect", "budget", ANY, Takes::Table("expect.budget"), Absent::Words("no limit"), "",
         "What a run that holds may need."),
     key("expect.budget", "latency_p99", ANY, Takes::Duration { min: "1ms", max: "7d" }, Absent::Words("no limit"), "\"3min\"",
@@ -397,6 +400,10 @@ fn outcomes() -> Vec<&'static str> {
 
 fn invariants() -> Vec<&'static str> {
     invariant::ALL.iter().map(|i| i.id).collect()
+}
+
+fn marks() -> Vec<&'static str> {
+    mark::ALL.iter().map(|mark| mark.id).collect()
 }
 
 /// The key `name` of a section.

@@ -604,6 +604,20 @@ const MISTAKES: &[(&str, &str, usize, &str, &[&str])] = &[
     ),
     (
         "why = \"w\"",
+        "why = \"w\"\nexpect = { marks = [\"batch-splitt\"] }",
+        3,
+        "expect.marks",
+        &["\"batch-repeated\", \"batch-split\"", "did you mean `batch-split`?"],
+    ),
+    (
+        "why = \"w\"",
+        "why = \"w\"\nexpect = { verdict = \"violated\", marks = [\"batch-split\"] }",
+        3,
+        "expect.marks",
+        &["belongs to a canary", "whose verdict is `held`", "cargo sim marks"],
+    ),
+    (
+        "why = \"w\"",
         "why = \"w\"\nexpect = { budget = { latency = \"1s\" } }",
         3,
         "expect.budget.latency",
@@ -948,6 +962,7 @@ fn all_scenario_files_of_the_repository_are_valid() {
         "shadow-rollout",
         "smoke",
         "swarm",
+        "swarm-gold",
         "twins",
         "hostile-device",
         "unruly-devices",

@@ -4,7 +4,7 @@
 use std::fmt;
 
 use platform::Settings;
-use platform::cross_cutting::security;
+use platform::cross_cutting::{logging, security};
 use platform::deploy::{Artifact, Plan, artifacts};
 use platform::ingest::device_registry::{self, TENANT_ATTRIBUTE, directory};
 use platform::ingest::iot_core;
@@ -12,6 +12,7 @@ use platform::insights::analytics;
 use platform::naming::Naming;
 use platform::store::data_lake;
 use platform::template::Published;
+use platform::transform::anomaly_detection;
 use serde_json::json;
 
 use crate::cloud::account::Account;
@@ -51,8 +52,12 @@ pub struct Deployed {
     pub processed_bucket: String,
     /// Bucket of curated readings.
     pub curated_bucket: String,
-    /// Bucket of raw readings, and of what the rule of readings could not do anything with.
+    /// Bucket of raw readings.
     pub raw_bucket: String,
+    /// Bucket of what rules could not hand over.
+    pub rule_errors_bucket: String,
+    /// ARN of the topic that is told of anomalies.
+    pub alert_topic: String,
     /// Policy of devices' certificates.
     device_policy: String,
     /// Type of devices' things.
@@ -84,6 +89,8 @@ pub fn boot(
         processed_bucket: read(account, &lake.processed_bucket_name)?,
         curated_bucket: read(account, &lake.curated_bucket_name)?,
         raw_bucket: read(account, &lake.raw_bucket_name)?,
+        rule_errors_bucket: read(account, &logging::Outputs::new(naming).rule_errors_bucket_name)?,
+        alert_topic: read(account, &anomaly_detection::Outputs::new(naming).alert_topic_arn)?,
         device_policy: read(account, &iot_core::Outputs::new(naming).device_policy_name)?,
         thing_type: read(account, &registry.thing_type_name)?,
         directory_table: read(account, &registry.directory_table_name)?,
@@ -136,14 +143,16 @@ pub fn oracle(
 ) -> Result<Credential, BootError> {
     let naming = Naming::new(settings);
     let results = read(account, &analytics::Outputs::new(naming).results_bucket_name)?;
-    let key = account.services.ssm.get(security::Outputs::new(naming).data_key_arn.path()).map(str::to_owned);
+    let outputs = security::Outputs::new(naming);
+    let keys = [&outputs.data_key_arn, &outputs.logs_key_arn].map(|key| account.services.ssm.get(key.path()));
+    let keys: Vec<String> = keys.into_iter().flatten().map(str::to_owned).collect();
     let user = Resource {
         stack: "oracles".to_owned(),
         logical_id: "Oracle".to_owned(),
         kind: "AWS::IAM::User".to_owned(),
         properties: json!({ "UserName": ORACLE, "Policies": [{
             "PolicyName": "read",
-            "PolicyDocument": oracle_policy(account, deployed, &results, key.as_deref()),
+            "PolicyDocument": oracle_policy(account, deployed, &results, &keys),
         }] }),
     };
     account
@@ -154,9 +163,10 @@ pub fn oracle(
     Ok(credential)
 }
 
-fn oracle_policy(account: &Account, deployed: &Deployed, results: &str, key: Option<&str>) -> serde_json::Value {
+fn oracle_policy(account: &Account, deployed: &Deployed, results: &str, keys: &[String]) -> serde_json::Value {
     let (region, id, database) = (account.region(), account.id(), &deployed.database);
     let (processed, raw, curated) = (&deployed.processed_bucket, &deployed.raw_bucket, &deployed.curated_bucket);
+    let rule_errors = &deployed.rule_errors_bucket;
     let arn = |service: &str, resource: &str| format!("arn:aws:{service}:{region}:{id}:{resource}");
     let allow =
         |actions: &[&str], resources: &[String]| json!({ "Effect": "Allow", "Action": actions, "Resource": resources });
@@ -175,13 +185,13 @@ fn oracle_policy(account: &Account, deployed: &Deployed, results: &str, key: Opt
             ],
         ),
         allow(&["iot:GetThingShadow"], &[arn("iot", "thing/*")]),
-        allow(&["s3:ListBucket"], &[bucket(processed), bucket(raw), bucket(curated), bucket(results)]),
+        allow(&["s3:ListBucket"], &[&**processed, raw, rule_errors, curated, results].map(bucket)),
         allow(
             &["s3:GetObject"],
             &[
                 bucket(&format!("{processed}/*")),
                 bucket(&format!("{curated}/curated/*")),
-                bucket(&format!("{raw}/rule-errors/*")),
+                bucket(&format!("{rule_errors}/rule-errors/*")),
                 bucket(&format!("{raw}/raw/*")),
                 bucket(&format!("{results}/athena/*")),
             ],
@@ -189,8 +199,8 @@ fn oracle_policy(account: &Account, deployed: &Deployed, results: &str, key: Opt
         // A result is deleted once it has been read.
         allow(&["s3:PutObject", "s3:DeleteObject"], &[bucket(&format!("{results}/athena/*"))]),
     ];
-    if let Some(key) = key {
-        let mut of_key = allow(&["kms:Decrypt", "kms:GenerateDataKey"], &[key.to_owned()]);
+    if !keys.is_empty() {
+        let mut of_key = allow(&["kms:Decrypt", "kms:GenerateDataKey"], keys);
         of_key["Condition"] = json!({ "StringEquals": { "kms:ViaService": format!("s3.{region}.amazonaws.com") } });
         statements.push(of_key);
     }

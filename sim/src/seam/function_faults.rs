@@ -6,6 +6,7 @@
 //! memory, be lost while it works, or be given the same event as another. Each of these is a failed invocation, or one
 //! more, and Lambda delivers events at least once. Nothing else happens: a handler's calls have their effects, or not.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -19,7 +20,7 @@ use crate::fleet::FIRST_SEQ_OF_STRAYS;
 use crate::world::clock;
 use crate::world::time::Time;
 
-/// How long after it was given its event an environment dies at the latest, when its fault does not say.
+/// How long after its handler began an environment dies at the latest, when its fault does not say.
 const MIDWAY: Duration = Duration::from_secs(2);
 /// The longest that a lost environment is frozen, when its fault does not say.
 const FROZEN: Duration = Duration::from_secs(5);
@@ -33,14 +34,15 @@ const CALLS_MAX: f64 = 3.0;
 pub(super) enum Mishap {
     /// The environment dies before its handler begins.
     DiesBefore,
-    /// It dies after so many calls, at the latest at this instant.
-    Dies { calls: u64, at: Time, by: Death },
+    /// It dies after so many calls, at the latest so long after its handler began.
+    Dies { calls: u64, within: Duration, by: Death },
     /// It dies when its handler has done everything, and before its answer.
     DiesAfter,
     /// It stops after so many calls, and hangs until Lambda ends it.
     Hangs { calls: u64 },
-    /// Lambda loses touch with it after so many calls; it goes on at this instant, for at most so long.
-    Lost { calls: u64, until: Time, then: Duration },
+    /// Lambda loses touch with it after so many calls; it is frozen for a while, until this instant at the latest, and goes
+    /// on for at most so long.
+    Lost { calls: u64, frozen: Duration, until: Time, then: Duration },
 }
 
 /// What an environment dies of.
@@ -64,8 +66,8 @@ pub(super) fn mishap(faults: &Faults, handler: &str, request_id: &str) -> Option
         return Some(Mishap::DiesBefore);
     }
     if let Some(stroke) = strike(Kind::CrashMidway) {
-        let at = now + stroke.delay_or(MIDWAY);
-        return Some(Mishap::Dies { calls: calls(stroke.roll), at, by: Death::Crash });
+        let within = stroke.delay_or(MIDWAY);
+        return Some(Mishap::Dies { calls: calls(stroke.roll), within, by: Death::Crash });
     }
     if strike(Kind::CrashAfter).is_some() {
         return Some(Mishap::DiesAfter);
@@ -74,18 +76,24 @@ pub(super) fn mishap(faults: &Faults, handler: &str, request_id: &str) -> Option
         return Some(Mishap::Hangs { calls: calls(stroke.roll) });
     }
     if let Some(stroke) = strike(Kind::OutOfMemory) {
-        return Some(Mishap::Dies { calls: calls(stroke.roll), at: now + MIDWAY, by: Death::Memory });
+        return Some(Mishap::Dies { calls: calls(stroke.roll), within: MIDWAY, by: Death::Memory });
     }
     let stroke = strike(Kind::Zombie)?;
     let longest = stroke.delay_or(FROZEN);
-    // Nothing of a fault goes on once its window has ended.
-    let until = (now + longest.mul_f64(0.5 + stroke.roll / 2.0)).min(faults.ends_at(&stroke.spec));
-    Some(Mishap::Lost { calls: calls(stroke.roll), until, then: longest })
+    Some(Mishap::Lost {
+        calls: calls(stroke.roll),
+        frozen: longest.mul_f64(0.5 + stroke.roll / 2.0),
+        // Nothing of a fault goes on once its window has ended.
+        until: faults.ends_at(&stroke.spec),
+        then: longest,
+    })
 }
 
 /// A record of the event of a batch.
 #[derive(Deserialize)]
 struct Carried {
+    #[serde(rename = "eventID")]
+    id: String,
     kinesis: Carrier,
 }
 
@@ -107,6 +115,12 @@ struct Identity {
     device_id: String,
     seq: u64,
     received_at: u64,
+}
+
+/// Ids of the records of a batch; none in other events.
+pub(super) fn record_ids(event: &[u8]) -> BTreeSet<String> {
+    let batch = serde_json::from_slice::<Batch>(event);
+    batch.map_or_else(|_| BTreeSet::new(), |batch| batch.records.into_iter().map(|record| record.id).collect())
 }
 
 /// Whether the event holds a reading that is poison to the function with this handler. All of its readings are looked at, so
@@ -147,7 +161,7 @@ impl Death {
             Death::Memory => ("Runtime.OutOfMemory", "signal: killed"),
         };
         let message = format!("RequestId: {request_id} Error: Runtime exited with error: {signal}");
-        failed(FunctionErrorKind::Unhandled, kind, message)
+        failed(FunctionErrorKind::Broke, kind, message)
     }
 }
 
@@ -158,6 +172,32 @@ pub(super) fn lost(request_id: &str) -> FunctionError {
 }
 
 /// What Lambda tells of an invocation that it ended after the function's time-out.
-pub(super) fn timed_out() -> FunctionError {
-    failed(FunctionErrorKind::TimedOut, "Sandbox.Timedout", "Task timed out".to_owned())
+pub(super) fn timed_out(request_id: &str, timeout: Duration) -> FunctionError {
+    let message = format!("RequestId: {request_id} Error: Task timed out after {:.2} seconds", timeout.as_secs_f64());
+    failed(FunctionErrorKind::TimedOut, "Sandbox.Timedout", message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_that_comes_again_in_part_has_records_of_the_whole_and_another_batch_has_none() {
+        let batch = |numbers: &[u32]| {
+            let record = |n: &u32| format!(r#"{{"eventID":"shardId-000000000000:{n}","kinesis":{{"data":"e30="}}}}"#);
+            format!(r#"{{"Records":[{}]}}"#, numbers.iter().map(record).collect::<Vec<_>>().join(",")).into_bytes()
+        };
+        let whole = record_ids(&batch(&[1, 2, 3]));
+        assert_eq!(whole.len(), 3);
+        for (event, shares) in [(batch(&[3]), true), (batch(&[4, 5]), false), (b"{\"id\":\"1\"}".to_vec(), false)] {
+            assert_eq!(!whole.is_disjoint(&record_ids(&event)), shares, "{}", String::from_utf8_lossy(&event));
+        }
+    }
+
+    #[test]
+    fn a_time_out_is_told_with_the_functions_time() {
+        let error = timed_out("id", Duration::from_secs(3));
+        assert_eq!(error.message, "RequestId: id Error: Task timed out after 3.00 seconds");
+        assert_eq!((error.kind, error.error_type.as_str()), (FunctionErrorKind::TimedOut, "Sandbox.Timedout"));
+    }
 }

@@ -1,6 +1,6 @@
 //! Lambda's execution environments: the platform's handlers, run when the simulated Lambda says so.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
@@ -14,10 +14,11 @@ use super::calls::Calls;
 use super::function_faults::{self, Death, Mishap};
 use super::handle::Cloud;
 use super::http_client::sdk_config_of;
+use super::latency::Latency;
 use super::tamper::{Tamper, tampered};
 use super::watch::Watch;
 use crate::cloud::account::Account;
-use crate::cloud::core::FunctionRevision;
+use crate::cloud::core::{FunctionRevision, Start};
 use crate::cloud::front::Credential;
 use crate::cloud::lambda::{FunctionError, FunctionErrorKind};
 use crate::world::time::Time;
@@ -46,8 +47,29 @@ pub(super) struct Invocation {
     pub revision: Arc<FunctionRevision>,
     pub payload: Bytes,
     pub request_id: String,
-    pub deadline: Time,
-    pub cold: bool,
+    /// How long the function may run.
+    pub timeout: Duration,
+    pub start: Start,
+}
+
+impl Invocation {
+    fn timed_out(&self) -> FunctionError {
+        function_faults::timed_out(&self.request_id, self.timeout)
+    }
+}
+
+/// When a handler begins, and when Lambda ends it.
+#[derive(Clone, Copy)]
+struct Times {
+    begins: Time,
+    deadline: Time,
+}
+
+impl Times {
+    /// Of a handler that begins now.
+    fn from_now(timeout: Duration) -> Self {
+        Times { begins: clock::now(), deadline: clock::now() + timeout }
+    }
 }
 
 /// What a handler answered, with the environment that it ran in.
@@ -60,6 +82,8 @@ type Work = Pin<Box<dyn Future<Output = Done> + Send>>;
 struct Zombie {
     function: String,
     payload: Bytes,
+    /// Ids of the records of a stream in it: what failed comes again whole, or in part.
+    records: BTreeSet<String>,
     calls: Calls,
     until: Time,
 }
@@ -122,7 +146,7 @@ impl Functions {
         };
         let environment = Environment::new(revision.environment.clone());
         let built = platform::function::build(&revision.handler, &config, &environment)
-            .map_err(|e| failed(FunctionErrorKind::Unhandled, "Runtime.InitError", e.to_string()))?;
+            .map_err(|e| failed(FunctionErrorKind::Broke, "Runtime.InitError", e.to_string()))?;
         let function = match &self.wrap {
             Some(wrap) => wrap(&revision.function, built),
             None => built,
@@ -162,46 +186,49 @@ impl Functions {
     pub(super) fn invoke(&self, cloud: &Cloud, id: u64, invocation: Invocation) {
         let (this, cloud) = (self.clone(), cloud.clone());
         self.node.spawn(async move {
-            let result = this.run(&cloud, invocation).await;
-            cloud.enter(|account, now| account.complete(now, id, result));
+            let (init, result) = this.run(&cloud, invocation).await;
+            cloud.enter(|account, now| account.complete(now, id, init, result));
         });
     }
 
-    async fn run(&self, cloud: &Cloud, invocation: Invocation) -> Result<Bytes, FunctionError> {
-        let Invocation { revision, request_id, cold, .. } = &invocation;
+    /// Answers how long the environment was initialised before the function's time began, and how the invocation ended.
+    async fn run(&self, cloud: &Cloud, invocation: Invocation) -> (Duration, Result<Bytes, FunctionError>) {
+        let Invocation { revision, request_id, start, .. } = &invocation;
         self.tell_zombies(&invocation);
         let poisoned = function_faults::is_poisoned(cloud.faults(), &revision.handler, &invocation.payload);
         let mishap = match poisoned {
             true => Some(Mishap::DiesBefore),
             false => function_faults::mishap(cloud.faults(), &revision.handler, request_id),
         };
-        let instance = self.environment(cloud, revision, *cold)?;
-        let work = self.work(cloud, &invocation, instance, *cold);
+        let instance = match self.environment(cloud, revision, *start != Start::Warm) {
+            Ok(instance) => instance,
+            Err(error) => return (Duration::ZERO, Err(error)),
+        };
         // Whoever else is given poison dies of it, too.
         if !poisoned && function_faults::is_doubled(cloud.faults(), &revision.handler, request_id) {
             self.double(cloud, &invocation);
         }
-        match mishap {
-            None => self.complete(&invocation, work.1).await,
-            Some(mishap) => self.suffer(cloud, &invocation, work, mishap).await,
-        }
+        let (init, times) = initialise(cloud, &invocation).await;
+        let work = self.work(cloud, &invocation, instance, times);
+        let result = match mishap {
+            None => self.complete(&invocation, times, work.1).await,
+            Some(mishap) => self.suffer(cloud, &invocation, times, work, mishap).await,
+        };
+        (init, result)
     }
 
     /// The handler's work in an environment, and what is known of its calls.
-    fn work(&self, cloud: &Cloud, invocation: &Invocation, instance: Instance, cold: bool) -> (Calls, Work) {
-        let Invocation { revision, payload, request_id, deadline, .. } = invocation.clone();
-        let mut compute = cloud.draw_latency(|latency| latency.invocation(&revision, &payload, cold));
-        if cold {
-            compute += function_faults::slow_start(cloud.faults(), &revision.handler);
-        }
+    fn work(&self, cloud: &Cloud, invocation: &Invocation, instance: Instance, times: Times) -> (Calls, Work) {
+        let Invocation { revision, payload, request_id, .. } = invocation.clone();
+        let compute = cloud.draw_latency(|latency| latency.invocation(&revision, &payload));
         let context = InvocationContext {
             request_id,
-            deadline: SystemTime::UNIX_EPOCH + Duration::from_micros(deadline.unix_micros()),
+            deadline: SystemTime::UNIX_EPOCH + Duration::from_micros(times.deadline.unix_micros()),
             metrics: Arc::new(TracedMetrics { cloud: cloud.clone(), function: revision.function.clone() }),
         };
         let calls = instance.calls.clone();
         let work = async move {
-            clock::sleep(compute).await;
+            clock::sleep_until(times.begins + compute).await;
             let answer = instance.function.invoke(&payload, &context).await;
             (instance, answer)
         };
@@ -209,10 +236,10 @@ impl Functions {
     }
 
     /// Lets a handler do its work until Lambda ends it.
-    async fn complete(&self, invocation: &Invocation, work: Work) -> Result<Bytes, FunctionError> {
-        match madsim::time::timeout(invocation.deadline.since(clock::now()), work).await {
+    async fn complete(&self, invocation: &Invocation, times: Times, work: Work) -> Result<Bytes, FunctionError> {
+        match madsim::time::timeout(times.deadline.since(clock::now()), work).await {
             // The environment is dropped with whatever it was doing, as Lambda resets it.
-            Err(_) => Err(function_faults::timed_out()),
+            Err(_) => Err(invocation.timed_out()),
             Ok((_, Err(error))) => Err(failed(FunctionErrorKind::Unhandled, "Error", error.to_string())),
             Ok((instance, Ok(answer))) => {
                 self.keep(&invocation.revision, instance);
@@ -226,39 +253,41 @@ impl Functions {
         &self,
         cloud: &Cloud,
         invocation: &Invocation,
+        Times { begins, deadline }: Times,
         (calls, work): (Calls, Work),
         mishap: Mishap,
     ) -> Result<Bytes, FunctionError> {
-        let Invocation { request_id, deadline, revision, .. } = invocation;
+        let Invocation { request_id, revision, .. } = invocation;
+        let ended = |is_late: bool, by: Death| if is_late { invocation.timed_out() } else { by.error(request_id) };
         match mishap {
             Mishap::DiesBefore => {
                 drop(work);
-                clock::sleep(cloud.draw_latency(|latency| latency.invocation(revision, b"", true))).await;
-                Err(Death::Crash.error(request_id))
+                let dies = begins + cloud.draw_latency(|latency| latency.invocation(revision, b""));
+                clock::sleep_until(dies.min(deadline)).await;
+                Err(ended(dies > deadline, Death::Crash))
             }
             Mishap::DiesAfter => {
                 let done = madsim::time::timeout(deadline.since(clock::now()), work).await;
-                Err(if done.is_err() { function_faults::timed_out() } else { Death::Crash.error(request_id) })
+                Err(ended(done.is_err(), Death::Crash))
             }
-            Mishap::Dies { calls: after, at, by } => {
-                let end = at.min(*deadline);
-                let stopped = stop_after(&calls, after, end, work).await;
-                let is_late = stopped.is_some() && clock::now() >= *deadline;
+            Mishap::Dies { calls: after, within, by } => {
+                let stopped = stop_after(&calls, after, (begins + within).min(deadline), work).await;
+                let is_late = stopped.is_some() && clock::now() >= deadline;
                 drop(stopped);
                 if by == Death::Memory {
                     cloud.drop_idle(Some(&revision.handler));
                 }
-                Err(if is_late { function_faults::timed_out() } else { by.error(request_id) })
+                Err(ended(is_late, by))
             }
             Mishap::Hangs { calls: after } => {
-                let stopped = stop_after(&calls, after, *deadline, work).await;
-                clock::sleep_until(*deadline).await;
+                let stopped = stop_after(&calls, after, deadline, work).await;
+                clock::sleep_until(deadline).await;
                 drop(stopped);
-                Err(function_faults::timed_out())
+                Err(invocation.timed_out())
             }
-            Mishap::Lost { calls: after, until, then } => {
-                if let Some(work) = stop_after(&calls, after, *deadline, work).await {
-                    self.haunt(invocation, calls, work, (until, then));
+            Mishap::Lost { calls: after, frozen, until, then } => {
+                if let Some(work) = stop_after(&calls, after, deadline, work).await {
+                    self.haunt(invocation, calls, work, ((clock::now() + frozen).min(until), then));
                 }
                 Err(function_faults::lost(request_id))
             }
@@ -270,6 +299,7 @@ impl Functions {
         let zombie = Zombie {
             function: invocation.revision.function.clone(),
             payload: invocation.payload.clone(),
+            records: function_faults::record_ids(&invocation.payload),
             calls,
             until: until + then,
         };
@@ -285,8 +315,14 @@ impl Functions {
     fn tell_zombies(&self, invocation: &Invocation) {
         let mut zombies = lock(&self.zombies);
         zombies.retain(|zombie| zombie.until > clock::now());
-        let same =
-            |zombie: &&Zombie| zombie.function == invocation.revision.function && zombie.payload == invocation.payload;
+        if zombies.is_empty() {
+            return;
+        }
+        let records = function_faults::record_ids(&invocation.payload);
+        let same = |zombie: &&Zombie| {
+            let event = zombie.payload == invocation.payload || !zombie.records.is_disjoint(&records);
+            zombie.function == invocation.revision.function && event
+        };
         zombies.iter().filter(same).for_each(|zombie| zombie.calls.delivered_again());
     }
 
@@ -295,11 +331,31 @@ impl Functions {
         let revision = &invocation.revision;
         cloud.enter(|account, now| account.mark(now, mark::INVOKED_TWICE, &revision.function));
         if let Ok(instance) = self.environment(cloud, revision, true) {
-            let (_, work) = self.work(cloud, invocation, instance, false);
-            let left = invocation.deadline.since(clock::now());
-            self.node.spawn(async move { drop(madsim::time::timeout(left, work).await) });
+            let times = Times::from_now(invocation.timeout);
+            let (_, work) = self.work(cloud, invocation, instance, times);
+            let timeout = invocation.timeout;
+            self.node.spawn(async move { drop(madsim::time::timeout(timeout, work).await) });
         }
     }
+}
+
+/// Initialises the environment of an invocation where it needs that. Answers how long that was before the function's time
+/// began; what is repeated within that time puts the handler's beginning off.
+async fn initialise(cloud: &Cloud, invocation: &Invocation) -> (Duration, Times) {
+    let Invocation { revision, timeout, start, .. } = invocation;
+    if *start == Start::Warm {
+        return (Duration::ZERO, Times::from_now(*timeout));
+    }
+    let slower = function_faults::slow_start(cloud.faults(), &revision.handler);
+    let takes = slower + cloud.draw_latency(Latency::init);
+    let before = match start {
+        Start::New { most } => takes.min(*most),
+        Start::Warm | Start::Again => Duration::ZERO,
+    };
+    clock::sleep(before).await;
+    let times = Times::from_now(*timeout);
+    let is_done = before == takes;
+    (before, if is_done { times } else { Times { begins: times.begins + takes, ..times } })
 }
 
 /// Lets work go on until so many calls had their effect, or an instant has come. Answers what is left of it; nothing when

@@ -161,10 +161,10 @@ impl Cloud {
                         writer.close();
                     }
                 }
-                Effect::Invoke { invocation, function, payload, request_id, deadline, cold } => {
+                Effect::Invoke { invocation, function, payload, request_id, timeout, start } => {
                     let functions = lock(&self.0.functions);
                     let functions = functions.as_ref().expect("functions are set before the first one is invoked");
-                    let started = Invocation { revision: function, payload, request_id, deadline, cold };
+                    let started = Invocation { revision: function, payload, request_id, timeout, start };
                     functions.invoke(self, invocation, started);
                 }
                 Effect::StreamEvent { stream, bytes } => {

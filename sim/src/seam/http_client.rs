@@ -118,6 +118,9 @@ impl HttpConnector for SimulatedHttp {
     }
 }
 
+/// The header with the id of a request.
+const REQUEST_ID: &str = "x-amzn-requestid";
+
 /// The account's answer to a request.
 async fn act(cloud: &Cloud, request: http::Request<Bytes>) -> http::Response<Bytes> {
     let mut response = cloud.enter(|account, now| account.http(now, request));
@@ -127,7 +130,14 @@ async fn act(cloud: &Cloud, request: http::Request<Bytes>) -> http::Response<Byt
         response.extensions_mut().insert(cloud.rest_of(stream, unread));
     }
     match response.extensions().get::<Deferred>().copied() {
-        Some(ticket) => cloud.answer(ticket).await,
+        Some(ticket) => {
+            let mut answer = cloud.answer(ticket).await;
+            // The request has one id, whenever it is answered.
+            if let Some(id) = response.headers_mut().remove(REQUEST_ID) {
+                answer.headers_mut().insert(REQUEST_ID, id);
+            }
+            answer
+        }
         None => response,
     }
 }

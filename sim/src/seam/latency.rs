@@ -88,11 +88,16 @@ impl Latency {
         Duration::from_secs_f64(median * self.rng.random_range(0.7..1.6) / 1_000.0)
     }
 
-    /// Time of one invocation without its calls: Lambda's own part, and what the function computes.
-    pub fn invocation(&mut self, revision: &FunctionRevision, event: &[u8], cold: bool) -> Duration {
+    /// Time of one invocation in an environment that is initialised, without its calls: Lambda's own part, and what the
+    /// function computes.
+    pub fn invocation(&mut self, revision: &FunctionRevision, event: &[u8]) -> Duration {
         let work = OVERHEAD + ServiceTime::of(&revision.handler).compute(event, revision.memory_mib);
-        let work = work.mul_f64(self.rng.random_range(0.8..1.3));
-        if cold { work + COLD_START.mul_f64(self.rng.random_range(0.7..2.0)) } else { work }
+        work.mul_f64(self.rng.random_range(0.8..1.3))
+    }
+
+    /// How long an environment is initialised.
+    pub fn init(&mut self) -> Duration {
+        COLD_START.mul_f64(self.rng.random_range(0.7..2.0))
     }
 }
 

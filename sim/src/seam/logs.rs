@@ -23,7 +23,12 @@ struct Inner {
     tenants: BTreeSet<String>,
     lines: u64,
     crossing: Vec<String>,
+    dropped: u64,
 }
+
+/// Begins the value of the metric of alerts that the platform gave up, in a line of the Embedded Metric Format; in a field of
+/// an event its quotes are escaped.
+const DROPPED: &str = "\"AnomalyAlertsDropped\":";
 
 impl Logs {
     /// The lines of a run with these devices: (tenant, device).
@@ -49,6 +54,7 @@ impl Logs {
     pub fn line(&self, line: &str) {
         let inner = &mut *self.lock();
         inner.lines += 1;
+        inner.dropped += dropped(line);
         let is_word = |c: char| c.is_ascii_alphanumeric() || ":_-".contains(c);
         let words = || line.split(|c| !is_word(c));
         let own: BTreeSet<&String> = words().filter_map(|word| inner.tenant_of.get(word)).collect();
@@ -59,11 +65,27 @@ impl Logs {
         }
     }
 
+    /// Alerts that functions say to have given up.
+    pub fn alerts_dropped(&self) -> u64 {
+        self.lock().dropped
+    }
+
     /// How many lines there were, and those that name a device together with another tenant.
     pub fn seen(&self) -> (u64, Vec<String>) {
         let inner = self.lock();
         (inner.lines, inner.crossing.clone())
     }
+}
+
+/// How many alerts a line says to be given up.
+fn dropped(line: &str) -> u64 {
+    if !line.contains("AnomalyAlertsDropped") {
+        return 0;
+    }
+    let line = line.replace('\\', "");
+    let Some((_, value)) = line.split_once(DROPPED) else { return 0 };
+    let end = value.find(|c: char| !c.is_ascii_digit()).unwrap_or(value.len());
+    value[..end].parse().unwrap_or(0)
 }
 
 struct Listener(Logs);
@@ -105,6 +127,21 @@ impl Subscriber for Listener {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn alerts_that_were_given_up_are_counted() {
+        let logs = Logs::of(std::iter::empty());
+        let _listening = logs.listen();
+        for line in [
+            r#"{"_aws":{"CloudWatchMetrics":[{"Metrics":[{"Name":"AnomalyAlertsDropped","Unit":"Count"}]}]},"AnomalyAlertsDropped":12}"#,
+            r#"{"AnomalyAlertsDropped":3,"Anomalies":7}"#,
+            r#"{"AnomalyAlertsDropped":0}"#,
+            r#"{"AnomalyAlerts":5}"#,
+        ] {
+            tracing::info!(target: "platform::metrics", line);
+        }
+        assert_eq!(logs.alerts_dropped(), 15);
+    }
 
     #[test]
     fn a_line_that_names_a_device_and_another_tenant_is_kept() {

@@ -149,7 +149,11 @@ fn what_holds_is_not_shrunk() {
 #[test]
 fn flags_are_written_into_the_text_and_comments_stay() {
     let overrides = Overrides { devices: Some(3), hardship: Some(Duration::from_secs(50)), peace: None };
-    let changed = scenario().with_overrides(&overrides).expect("it works");
+    let text = format!("{TEXT}\n[expect]\nmarks = [\"batch-repeated\"]\n");
+    let whole = Scenario::parse(&text, Path::new("scenarios/many.toml")).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(whole.expect.marks, ["batch-repeated"]);
+    let changed = whole.with_overrides(&overrides).expect("it works");
+    assert!(changed.expect.marks.is_empty(), "a smaller run need not reach them");
     let written = text::written(&changed).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(written.devices(), 3);
     assert_eq!(written.faults.len(), 2, "a fault that would begin after hardship is gone");

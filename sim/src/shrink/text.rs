@@ -70,6 +70,9 @@ fn write_values(doc: &mut DocumentMut, scenario: &Scenario) {
         if expect.contains_key("invariants") {
             set(expect, "invariants", Value::Array(scenario.expect.invariants.iter().collect()));
         }
+        if scenario.expect.marks.is_empty() {
+            expect.remove("marks");
+        }
     }
 }
 

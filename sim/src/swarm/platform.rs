@@ -23,8 +23,11 @@ const SETTINGS: &[(&str, &str, &[i64])] = &[
     ("enrichment", "memory_mib", &[128, 256, 512, 1_024, 3_008]),
     ("enrichment", "timeout_s", &[10, 20, 60, 120]),
     ("anomaly_detection", "memory_mib", &[256, 512, 1_024, 3_008]),
-    ("anomaly_detection", "timeout_s", &[10, 20, 60, 120]),
+    ("anomaly_detection", "timeout_s", &[20, 30, 60, 120]),
 ];
+
+/// Streams that may be on demand.
+const STREAMS: [&str; 2] = ["raw", "enriched"];
 
 /// Functions that read a stream, whose batches are drawn together with their windows.
 const READERS: [&str; 2] = ["enrichment", "anomaly_detection"];
@@ -35,6 +38,13 @@ const BATCH_WINDOW_S: [i64; 6] = [0, 1, 2, 5, 10, 20];
 
 /// The table `[platform]`, and the settings in it. `given` keeps what the swarm's file says itself.
 pub(super) fn draw(swarm: &Swarm, seed: Seed, given: &mut Table) {
+    for stream in STREAMS {
+        let rng = &mut seed.child(stream).child("mode").rng();
+        let (mode, shards) = (format!("{stream}_stream_mode"), format!("{stream}_shards"));
+        if chance(rng, 0.3) && !chance(rng, swarm.setting_off.get()) && !given.contains_key(&shards) {
+            given.entry(&mode).or_insert(toml_edit::value("on-demand"));
+        }
+    }
     for (table, key, values) in SETTINGS {
         let rng = &mut seed.child(table).child(key).rng();
         if !chance(rng, swarm.setting_off.get()) && !is_of_a_stream_on_demand(given, key) {

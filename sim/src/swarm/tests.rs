@@ -103,7 +103,7 @@ fn what_the_file_says_itself_is_not_drawn() {
         assert_eq!((drawn.fleets.len(), drawn.fleets[0].name.as_str(), drawn.devices()), (1, "own", 3));
         assert_eq!((drawn.phase.hardship.as_secs(), drawn.phase.peace.as_secs()), (60, 240));
         let platform = drawn.platform.expect("settings");
-        assert_eq!(platform["raw_shards"].as_integer(), Some(9));
+        assert_eq!((platform["raw_shards"].as_integer(), platform.get("raw_stream_mode")), (Some(9), None));
         assert_eq!(platform["enrichment"]["batch_size"].as_integer(), Some(77));
         assert_eq!(platform["processed_delivery"]["buffer_interval_s"].as_integer(), Some(61));
         assert!(platform["anomaly_detection"]["batch_size"].is_integer(), "others are drawn");
@@ -116,11 +116,15 @@ fn what_the_file_says_itself_is_not_drawn() {
 #[test]
 fn a_stream_on_demand_is_drawn_no_shards() {
     let text = format!("{SWARM}setting_off = 0.0\n[platform]\nraw_stream_mode = \"on-demand\"\n");
-    for seed in 0..20 {
+    let mut modes = [0, 0];
+    for seed in 0..60 {
         let platform = drawn(&text, seed).platform.expect("settings");
         assert_eq!(platform.get("raw_shards"), None);
-        assert!(platform["enriched_shards"].is_integer(), "the other stream's are drawn");
+        let on_demand = platform.get("enriched_stream_mode").is_some();
+        assert_eq!(platform.get("enriched_shards").is_some(), !on_demand, "the other stream has shards or a mode");
+        modes[usize::from(on_demand)] += 1;
     }
+    assert!(modes[1] > 5 && modes[0] > modes[1], "{modes:?}");
 }
 
 #[test]

@@ -242,15 +242,66 @@ impl Default for Trace {
     }
 }
 
+/// The fields as a JSON object. No map is made: the standard library's hash keys would be drawn from the world, and what
+/// is kept would change the run.
 fn detail(fields: &[(&'static str, Field<'_>)]) -> String {
-    let mut map = serde_json::Map::with_capacity(fields.len());
-    for (name, value) in fields {
-        let json = match value {
-            Field::U64(n) => (*n).into(),
-            Field::Str(s) => (*s).into(),
-            Field::Bytes(b) => format!("{} bytes, xxh3 {:016x}", b.len(), xxh3_64_with_seed(b, 0)).into(),
-        };
-        map.insert((*name).to_owned(), json);
+    let mut text = String::from("{");
+    for (n, (name, value)) in fields.iter().enumerate() {
+        if n > 0 {
+            text.push(',');
+        }
+        string(&mut text, name);
+        text.push(':');
+        match value {
+            Field::U64(n) => text.push_str(&n.to_string()),
+            Field::Str(s) => string(&mut text, s),
+            Field::Bytes(b) => {
+                string(&mut text, &format!("{} bytes, xxh3 {:016x}", b.len(), xxh3_64_with_seed(b, 0)));
+            }
+        }
     }
-    serde_json::Value::Object(map).to_string()
+    text.push('}');
+    text
+}
+
+/// Appends a JSON string.
+fn string(text: &mut String, value: &str) {
+    text.push_str(&serde_json::to_string(value).expect("a text is JSON"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::simulate;
+    use crate::seed::Seed;
+
+    struct Kept(Arc<Mutex<Vec<Event>>>);
+
+    impl EventSink for Kept {
+        fn push(&mut self, event: Event) {
+            self.0.lock().unwrap().push(event);
+        }
+    }
+
+    #[test]
+    fn an_event_is_kept_as_it_was_and_keeping_it_draws_no_hash_keys() {
+        let events = Arc::new(Mutex::new(Vec::new()));
+        let after = |kept: Option<Arc<Mutex<Vec<Event>>>>| {
+            simulate(Seed::root(1), Time::from_unix_secs(5), move || async move {
+                let trace = kept.map_or_else(Trace::new, |kept| Trace::keeping(Level::Call, Box::new(Kept(kept))));
+                let fields = [("n", 7_u64.into()), ("text", Field::Str("a \"b\"\n")), ("bytes", Field::Bytes(b"x"))];
+                trace.event(Level::Call, Time::from_unix_secs(6), "source", "kind", "subject", &fields);
+                trace.event(Level::Message, Time::from_unix_secs(6), "source", "kind", "subject", &[]);
+                trace.event(Level::Run, Time::from_unix_secs(6), "source", "kind", "subject", &[]);
+                #[expect(clippy::disallowed_types, reason = "what the standard library draws is what is looked at")]
+                let drawn = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), "any");
+                (trace.digest(), trace.len(), drawn)
+            })
+        };
+        assert_eq!(after(Some(Arc::clone(&events))), after(None));
+        let details: Vec<String> = events.lock().unwrap().iter().map(|event| event.detail.clone()).collect();
+        let hash = xxh3_64_with_seed(b"x", 0);
+        let first = format!(r#"{{"n":7,"text":"a \"b\"\n","bytes":"1 bytes, xxh3 {hash:016x}"}}"#);
+        assert_eq!(details, [first, "{}".to_owned()]);
+    }
 }

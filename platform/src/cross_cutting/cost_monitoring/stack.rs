@@ -39,11 +39,6 @@ impl Outputs {
     }
 }
 
-/// Namespace of the platform's own metrics: `IotPlatform/{env}`.
-fn metric_namespace(settings: &Settings) -> String {
-    format!("IotPlatform/{}", settings.env)
-}
-
 /// The stack's template.
 pub fn stack(settings: &Settings) -> Template {
     let naming = Naming::new(settings);
@@ -106,7 +101,7 @@ fn function(settings: &Settings) -> FunctionSpec {
         variables: BTreeMap::from([
             (DIRECTORY_TABLE, directory.directory_table_name.read()),
             (ENVIRONMENT, settings.env.as_str().into()),
-            (METRIC_NAMESPACE, metric_namespace(settings).into()),
+            (METRIC_NAMESPACE, naming.metric_namespace().into()),
         ]),
         policies: vec![("read-costs", vec![costs]), ("count-devices", vec![devices])],
         no_dead_letters: "It changes nothing: a day without a run is a gap in the metrics, and Cost Explorer still has its costs.",
@@ -115,6 +110,7 @@ fn function(settings: &Settings) -> FunctionSpec {
 
 /// Raised when a device cost more in a day than its share of the month.
 fn device_cost_alarm(settings: &Settings, topic: &Handle<Topic>) -> Alarm {
+    let naming = Naming::new(settings);
     let cents = settings.cost.device_month_cents_max;
     let metric = Metric {
         namespace: "IotPlatform",
@@ -127,8 +123,8 @@ fn device_cost_alarm(settings: &Settings, topic: &Handle<Topic>) -> Alarm {
          Look at the metric CostPerDay by stack; few devices share what the platform costs without any."
     );
     let when = Above { threshold: 0, period_s: DAY_S, periods: 1, of: 1 };
-    Alarm::new(Naming::new(settings).name("device-cost"), description, metric, when, &topic.arn())
-        .in_namespace(metric_namespace(settings))
+    Alarm::new(naming.name("device-cost"), description, metric, when, &topic.arn())
+        .in_namespace(naming.metric_namespace())
         .with_threshold(f64::from(cents) / 100.0 / f64::from(MONTH_DAYS))
 }
 

@@ -1,4 +1,4 @@
-//! The bucket of access logs and the audit bucket.
+//! The bucket of access logs, the audit bucket, and the bucket of what rules could not hand over.
 
 use super::trail;
 use crate::naming::Naming;
@@ -63,6 +63,29 @@ pub(super) fn add_audit(
     let policy = BucketPolicy::tls_only(&bucket, trail_delivery(naming, &bucket));
     let policy = template.add_data("AuditPolicy", policy);
     (bucket, policy)
+}
+
+/// Adds the bucket that takes what the actions of rules could not hand over. It is there before any rule, and its key is not
+/// the one of streams and data: whatever keeps a rule from its stream must not keep it from here, because a message whose
+/// error action fails, too, is gone.
+pub(super) fn add_rule_errors(
+    template: &mut Template,
+    settings: &Settings,
+    key: Expr,
+    access_logs: &Handle<Bucket>,
+) -> Handle<Bucket> {
+    let bucket = Bucket::private(Naming::new(settings).bucket("errors"))
+        .encrypted_by(key)
+        .logging_to(access_logs.name(), "rule-errors/")
+        .versioned()
+        .with_lifecycle([
+            LifecycleRule::expire("rule-errors", settings.retention.raw_days),
+            LifecycleRule::expire_noncurrent("replaced", NONCURRENT_DAYS),
+            LifecycleRule::abort_uploads("incomplete", INCOMPLETE_UPLOAD_DAYS),
+        ]);
+    let bucket = template.add_data("RuleErrorsBucket", bucket);
+    template.add_data("RuleErrorsPolicy", BucketPolicy::tls_only(&bucket, []));
+    bucket
 }
 
 /// What CloudTrail needs (CloudTrail guide, "Amazon S3 bucket policy for CloudTrail"), for the platform's trail only.

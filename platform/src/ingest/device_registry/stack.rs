@@ -7,8 +7,9 @@
 use std::collections::BTreeMap;
 
 use super::{directory, tagger};
-use crate::declare::{FunctionSpec, add_function, bounded, data_key, decrypt, encrypt};
-use crate::ingest::iot_core::{rule_errors_bucket, thing_type_name};
+use crate::cross_cutting::logging;
+use crate::declare::{FunctionSpec, add_function, bounded, data_key, decrypt, encrypt_logs};
+use crate::ingest::iot_core::thing_type_name;
 use crate::naming::Naming;
 use crate::settings::Settings;
 use crate::template::iam::{Role, Statement, allow};
@@ -128,9 +129,9 @@ fn group_things(naming: Naming<'_>) -> Vec<Statement> {
 
 /// The rules that tell the tagger of things. What a rule could not hand over is kept beside the errors of other rules.
 fn add_rules(template: &mut Template, naming: Naming<'_>, function: &Handle<Function>) {
-    let bucket = rule_errors_bucket(naming);
+    let bucket = logging::Outputs::new(naming).rule_errors_bucket_name.read();
     let errors = Expr::s3_arn(bucket.clone()).then(format!("/{RULE_ERRORS}/*"));
-    let write = vec![allow(["s3:PutObject"], [errors]).in_this_account_only(), encrypt(naming, &["s3"])];
+    let write = vec![allow(["s3:PutObject"], [errors]).in_this_account_only(), encrypt_logs(naming, &["s3"])];
     let role = Role::for_service(naming.role("registry-rule"), "iot.amazonaws.com", [("keep-errors", write)]);
     let role = template.add("RegistryRuleRole", bounded(naming, role.for_this_account_only()));
     for (id, event, description) in [

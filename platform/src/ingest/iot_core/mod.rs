@@ -6,4 +6,4 @@ mod provisioning;
 mod stack;
 
 pub use provisioning::{claim_policy_name, template_name};
-pub use stack::{Outputs, READINGS_TOPIC_FILTER, STACK, rule_errors_bucket, stack, thing_type_name};
+pub use stack::{Outputs, READINGS_TOPIC_FILTER, STACK, stack, thing_type_name};

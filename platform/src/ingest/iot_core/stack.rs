@@ -42,12 +42,6 @@ pub fn thing_type_name(naming: Naming<'_>) -> String {
     naming.name("device")
 }
 
-/// Bucket that takes what the action of a rule could not do anything with, below `rule-errors/`. By name: it is the bucket
-/// of raw readings, which the Store stage makes.
-pub fn rule_errors_bucket(naming: Naming<'_>) -> Expr {
-    naming.bucket("raw")
-}
-
 /// The stack's template.
 pub fn stack(settings: &Settings) -> Template {
     let naming = Naming::new(settings);

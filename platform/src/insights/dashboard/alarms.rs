@@ -5,6 +5,7 @@ use crate::naming::{Naming, function_suffix};
 use crate::settings::Settings;
 use crate::template::cloudwatch::{Above, Alarm, Metric};
 use crate::template::{Expr, Handle, Template};
+use crate::transform::anomaly_detection;
 
 /// Three bad minutes of five: one throttled minute is nothing that a person must know.
 const LASTING: Above = Above { threshold: 0, period_s: 60, periods: 3, of: 5 };
@@ -22,12 +23,24 @@ struct Alarms<'a> {
 impl Alarms<'_> {
     /// Adds the alarm `iot-platform-{env}-{name}`.
     fn add(&mut self, name: &str, description: &str, metric: Metric, when: Above) {
+        let alarm = Alarm::new(self.naming.name(name), description.to_owned(), metric, when, &self.topic);
+        self.insert(name, alarm);
+    }
+
+    /// Adds the alarm of that name for a metric of the platform's own, which has no dimensions.
+    fn add_own(&mut self, name: &str, description: &str, metric: &'static str, when: Above) {
+        // The namespace follows: that of the environment.
+        let metric = Metric { namespace: "", name: metric, dimensions: Vec::new(), statistic: "Maximum" };
+        let alarm = Alarm::new(self.naming.name(name), description.to_owned(), metric, when, &self.topic);
+        self.insert(name, alarm.in_namespace(self.naming.metric_namespace()));
+    }
+
+    fn insert(&mut self, name: &str, alarm: Alarm) {
         let id: String = name
             .split('-')
             .flat_map(|word| word.chars().enumerate().map(|(n, c)| if n == 0 { c.to_ascii_uppercase() } else { c }))
             .chain("Alarm".chars())
             .collect();
-        let alarm = Alarm::new(self.naming.name(name), description.to_owned(), metric, when, &self.topic);
         self.added.push(self.template.add(&id, alarm));
     }
 }
@@ -39,6 +52,7 @@ pub(super) fn add(template: &mut Template, settings: &Settings, topic: Expr) -> 
     of_ingest(&mut alarms, naming);
     of_streams(&mut alarms, naming);
     of_functions(&mut alarms, settings);
+    of_detection(&mut alarms);
     of_deliveries(&mut alarms, settings);
     alarms.added
 }
@@ -46,7 +60,7 @@ pub(super) fn add(template: &mut Template, settings: &Settings, topic: Expr) -> 
 fn of_ingest(alarms: &mut Alarms<'_>, naming: Naming<'_>) {
     alarms.add(
         "readings-rule-failure",
-        "Readings could not be put into the raw stream. They lie below rule-errors/readings/ of the raw bucket.",
+        "Readings could not be put into the raw stream. They lie below rule-errors/readings/ of the bucket of rule errors.",
         rule(naming, Some("Kinesis"), "Failure"),
         ONCE,
     );
@@ -90,6 +104,22 @@ fn of_functions(alarms: &mut Alarms<'_>, settings: &Settings) {
         let metric = function(naming, handler, "IteratorAge", "Maximum");
         alarms.add(&format!("{name}-behind"), &description, metric, Above { threshold: age_s * 1_000, ..LASTING });
     }
+}
+
+fn of_detection(alarms: &mut Alarms<'_>) {
+    alarms.add_own(
+        "anomaly-detection-full",
+        "Values are judged by no detector: a shard or a device has more series than there is room for. Give the enriched \
+         stream more shards.",
+        anomaly_detection::WITHOUT_DETECTOR,
+        ONCE,
+    );
+    alarms.add_own(
+        "anomaly-alerts-dropped",
+        "Alerts were given up: the topic of alerts failed for long, or refused their messages. The anomalies are in the lake.",
+        anomaly_detection::ALERTS_DROPPED,
+        ONCE,
+    );
 }
 
 fn of_deliveries(alarms: &mut Alarms<'_>, settings: &Settings) {

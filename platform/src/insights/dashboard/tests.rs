@@ -102,6 +102,8 @@ fn every_alarm_tells_the_topic_and_says_in_words_what_it_means() {
         ("AWS/IoT", "Failure", 1),
         ("AWS/IoT", "ErrorActionFailure", 1),
         ("AWS/Kinesis", "WriteProvisionedThroughputExceeded", 2),
+        ("IotPlatform/dev", "SeriesWithoutDetector", 1),
+        ("IotPlatform/dev", "AnomalyAlertsDropped", 1),
     ] {
         assert_eq!(watched(namespace, metric), expected, "{namespace} {metric}");
     }

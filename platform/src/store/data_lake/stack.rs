@@ -5,7 +5,6 @@ use super::curation::{self, CURATED_TABLE};
 use super::delivery;
 use super::tables::{self, PROCESSED_TABLE, RAW_TABLE};
 use crate::declare::{DataBucket, add_bucket};
-use crate::ingest::iot_core::rule_errors_bucket;
 use crate::naming::Naming;
 use crate::settings::Settings;
 use crate::template::s3::{Bucket, LifecycleRule};
@@ -83,7 +82,7 @@ fn add_buckets(template: &mut Template, settings: &Settings) -> Buckets {
         LifecycleRule::expire("end-of-results", curation::RESULTS_DAYS).below(format!("{}/", curation::RESULTS)),
     ];
     Buckets {
-        raw: bucket("RawBucket", RAW_TABLE, rule_errors_bucket(naming), end(keep.raw_days)),
+        raw: bucket("RawBucket", RAW_TABLE, naming.bucket("raw"), end(keep.raw_days)),
         processed: bucket(
             "ProcessedBucket",
             PROCESSED_TABLE,

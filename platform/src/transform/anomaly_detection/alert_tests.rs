@@ -1,9 +1,12 @@
-//! Alerts hold nobody up: an outage of SNS, more messages than an invocation has time for, messages that SNS refuses, and
+//! Alerts: of whom and how often, and that they hold nobody up: an outage of SNS, more messages than an invocation has time for, messages that SNS refuses, and
 //! what is known of what was told.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use serde_json::{Value, json};
+
+use super::metrics::{ALERTS, ALERTS_DROPPED, ALERTS_SUPPRESSED, ANOMALIES};
 use super::outbox::Outbox;
 use super::state::Shard;
 use super::tests::{Account, STATE_KEY, reading, readings, usual};
@@ -71,7 +74,7 @@ fn an_outage_of_sns_holds_no_batch_up_and_no_alert_is_lost() {
 }
 
 #[test]
-fn more_messages_than_an_invocation_has_time_for_are_told_bit_by_bit() {
+fn however_slow_sns_is_a_batch_waits_some_seconds_and_what_is_left_is_told_bit_by_bit() {
     let account = Account::default();
     let function = account.function();
     let batch = |n: usize, value: f64| -> Vec<String> {
@@ -81,16 +84,19 @@ fn more_messages_than_an_invocation_has_time_for_are_told_bit_by_bit() {
     for n in 0..40 {
         assert!(account.invoke(&function, 1000 + 100 * n, &batch(n, usual(n))).unwrap());
     }
-    account.fail_calls(|call| (call == "Publish").then_some(Fault::Slow(Duration::from_secs(2))));
+    // Slow, and not failing: each message is taken after 300 ms.
+    account.fail_calls(|call| (call == "Publish").then_some(Fault::Slow(Duration::from_millis(300))));
     let mut sent = Vec::new();
-    for n in 0..4 {
+    for n in 0..9 {
         // Each time another execution environment; the batch comes again at times.
         let (first, again) = (5000 + 100 * n, n % 2 == 1);
         let batch = if again { batch(39 + n, 100.0) } else { batch(40 + n, if n == 0 { 100.0 } else { usual(n) }) };
+        let begin = account.state().elapsed;
         assert!(account.invoke(&account.function(), if again { first - 100 } else { first }, &batch).unwrap());
+        assert!(account.state().elapsed - begin < Duration::from_secs(5), "{n}");
         sent.push(account.state().alerts.len());
     }
-    assert_eq!(sent, [28, 56, 84, 90], "as many as fit into a minute");
+    assert_eq!(sent, [10, 20, 30, 40, 50, 60, 70, 80, 90], "as many as fit into the time for messages");
     assert!(ids(&account).len() == 90 && account.anomalies().len() == 90);
     assert_eq!(account.counted(), [90, 90, 0, 0]);
 }
@@ -175,4 +181,62 @@ fn without_the_note_of_what_was_told_it_is_told_again_and_the_batch_is_done() {
         assert_eq!(ids(&account), BTreeMap::from([(format!("{SHARD}-1100-0"), 2)]), "{fault:?}");
         assert_eq!(account.anomalies().len(), 1);
     }
+}
+
+#[test]
+fn a_device_and_kind_is_told_once_in_the_hold_time_and_the_rest_is_counted() {
+    let account = Account::default();
+    let function = account.function();
+    assert!(account.invoke(&function, 1000, &readings("a", 0..100, &[])).unwrap());
+    // A reading a second: the hold is 60 s.
+    let spikes = [110, 130, 150, 169, 171, 190];
+    for n in 10..20 {
+        let range = 10 * n..10 * (n + 1);
+        assert!(account.invoke(&account.function(), 1000 + 10 * n, &readings("a", range, &spikes)).unwrap());
+    }
+    assert_eq!(account.anomalies().len(), spikes.len());
+    let state = account.state();
+    let told: Vec<&Value> = state.alerts.iter().map(|(message, _)| &message["alerts"][0]["seq"]).collect();
+    assert_eq!(told, [110, 171]);
+    drop(state);
+    assert_eq!(account.counted(), [6, 2, 4, 0]);
+    let line: Value = serde_json::from_str(&account.state().metrics[0]).expect("JSON");
+    let directive = &line["_aws"]["CloudWatchMetrics"][0];
+    assert_eq!((&directive["Namespace"], &directive["Dimensions"]), (&json!("IotPlatform/test"), &json!([[]])));
+    let names = directive["Metrics"].as_array().unwrap().iter().map(|metric| metric["Name"].as_str().unwrap());
+    assert_eq!(names.collect::<Vec<_>>(), [ANOMALIES, ALERTS, ALERTS_SUPPRESSED, ALERTS_DROPPED]);
+}
+
+#[test]
+fn messages_are_of_one_tenant_and_stay_within_the_size_of_one() {
+    let account = Account::default();
+    let function = account.function();
+    let devices: Vec<String> = (0..300).map(|n| format!("{n:\u{1}>250}")).collect();
+    let batch = |n: usize, value: fn(usize, u32) -> f64| -> Vec<String> {
+        let reading = |(device, id): (u32, &String)| {
+            let text = reading(id, n, value(n, device));
+            if device < 290 { text } else { text.replace("acme", "globex") }
+        };
+        (0..).zip(&devices).map(reading).collect()
+    };
+    for n in 0..40 {
+        assert!(account.invoke(&function, 1000 + 1000 * n, &batch(n, |n, _| usual(n))).unwrap());
+    }
+    let batch = batch(40, |_, device| 100.0 + f64::from(device));
+    assert!(account.invoke(&function, 90_000, &batch).unwrap());
+    assert_eq!(account.anomalies().len(), 300);
+    let state = account.state();
+    let mut told = BTreeMap::<&str, Vec<usize>>::new();
+    for (message, attributes) in &state.alerts {
+        let alerts = message["alerts"].as_array().unwrap();
+        assert_eq!(attributes["tenant"], message["tenant_id"]);
+        assert_eq!(attributes["device"].as_array().map(Vec::len), Some(alerts.len()));
+        told.entry(message["tenant_id"].as_str().unwrap()).or_default().push(alerts.len());
+    }
+    let mut of_acme = vec![20; 14];
+    of_acme.push(10);
+    assert_eq!(told, BTreeMap::from([("acme", of_acme), ("globex", vec![10])]));
+    assert_eq!(state.alerts[0].0["alerts"][0]["value"], json!(389.0), "the worst first");
+    let ids: std::collections::BTreeSet<String> = state.alerts.iter().map(|(m, _)| m["id"].to_string()).collect();
+    assert_eq!(ids.len(), state.alerts.len());
 }

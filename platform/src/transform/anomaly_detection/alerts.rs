@@ -65,6 +65,8 @@ struct Alert<'a> {
     seq: u64,
     ts: i64,
     received_at: i64,
+    /// `ts`, corrected where the device's clock was certainly wrong.
+    event_at: i64,
     /// Anomalies of this device and kind in the batch, this one among them.
     anomalies: usize,
 }
@@ -133,6 +135,7 @@ impl<'a> Alert<'a> {
             seq: anomaly.seq,
             ts: anomaly.ts,
             received_at: anomaly.received_at,
+            event_at: anomaly.event_at,
             anomalies,
         }
     }

@@ -11,12 +11,15 @@ use std::collections::BTreeMap;
 use super::codec::{Cursor, put_bytes, put_count, put_number, put_signed};
 use super::old;
 
-/// Most entries of a shard; an anomaly of a further device is told, and the device is not asked.
+/// Most entries of a shard. A further device takes the place of one that was not asked yet and whose anomaly is older; where
+/// there is none, its anomaly is told, and the device is not asked.
 pub(super) const ASKED_MAX: usize = 2_000;
 /// How long a device is left alone that has nothing to ask for: no shadow, or no usual interval in it.
 const NOTHING_RESTS_MS: i64 = 60 * 60 * 1000;
 /// Rest after the first failure of a call; it doubles with each further one.
 const FIRST_REST_MS: i64 = 2_000;
+/// Anomalies that are so close together are equally new.
+const EQUALLY_NEW_MS: i64 = 60 * 1000;
 /// Longest rest after a failure.
 const LONGEST_REST_MS: i64 = 5 * 60 * 1000;
 
@@ -37,7 +40,7 @@ pub(super) struct Entry {
     pub phase: Phase,
     /// Arrival of its last anomaly.
     anomaly_ms: i64,
-    /// Nothing is done before this arrival.
+    /// Nothing is done before this arrival: since then it is due. Of a new entry it is that of its first anomaly.
     rests_until_ms: i64,
     /// Failures in a row.
     failures: u8,
@@ -72,12 +75,26 @@ impl AskedDevices {
             if entry.phase == Phase::Nothing && arrived_ms >= entry.rests_until_ms {
                 entry.phase = Phase::Wanted;
             }
-        } else if self.0.len() < ASKED_MAX {
+        } else if self.0.len() < ASKED_MAX || self.give_way(arrived_ms) {
             let anomaly_ms = arrived_ms;
             let phase = Phase::Wanted;
-            let entry = Entry { phase, anomaly_ms, rests_until_ms: 0, failures: 0, interval_ms: 0 };
+            let rests_until_ms = arrived_ms;
+            let entry = Entry { phase, anomaly_ms, rests_until_ms, failures: 0, interval_ms: 0 };
             self.0.insert(key.into(), entry);
         }
+    }
+
+    /// Where there is no room, the device that was to be asked and whose last anomaly is the oldest gives way to one whose
+    /// anomaly arrived at `arrived_ms`. Answers whether there was one that is older. Devices for which a call was made stay:
+    /// there may be something to withdraw.
+    fn give_way(&mut self, arrived_ms: i64) -> bool {
+        let may = |entry: &Entry| {
+            let is_older = entry.anomaly_ms.saturating_add(EQUALLY_NEW_MS) <= arrived_ms;
+            entry.phase == Phase::Wanted && entry.failures == 0 && is_older
+        };
+        let oldest = self.0.iter().filter(|(_, entry)| may(entry)).min_by_key(|(_, entry)| entry.anomaly_ms);
+        let Some(key) = oldest.map(|(key, _)| key.clone()) else { return false };
+        self.0.remove(&key).is_some()
     }
 
     /// Forgets entries that nothing will come of.
@@ -88,25 +105,36 @@ impl AskedDevices {
         });
     }
 
-    /// What is to be done by now, those that wait longest first. A device that could not be asked while it was unusual is
-    /// not asked when it is quiet again; but a call that failed may have had its effect, so that is looked for.
+    /// What is to be done by now, the most urgent first. A device that could not be asked while it was unusual is not asked
+    /// when it is quiet again; but a call that failed may have had its effect, so that is looked for.
+    ///
+    /// A batch has room for a few, so that more may be due than are ever done. Devices to ask and requests to withdraw take
+    /// turns: neither waits for the other. Devices with the newest anomalies are asked first, since those that were unusual
+    /// long ago are about to be quiet; within [`EQUALLY_NEW_MS`] the one that has been due for longest. Of what is withdrawn,
+    /// requests that are known to have been made come first, those of the device that was quiet for longest before.
     pub fn due(&self, now_ms: i64, quiet_ms: i64) -> Vec<(Box<str>, Work)> {
-        let mut due: Vec<_> = self
-            .0
-            .iter()
-            .filter(|(_, entry)| now_ms >= entry.rests_until_ms)
-            .filter_map(|(key, entry)| {
-                let is_quiet = now_ms >= entry.anomaly_ms + quiet_ms;
-                let work = match entry.phase {
-                    Phase::Wanted if !is_quiet => Work::Ask,
-                    Phase::Wanted | Phase::Asked if is_quiet => Work::Withdraw { interval_ms: entry.interval_ms },
-                    _ => return None,
-                };
-                Some((entry.anomaly_ms, key, work))
-            })
-            .collect();
-        due.sort_by_key(|(anomaly_ms, key, _)| (*anomaly_ms, *key));
-        due.into_iter().map(|(_, key, work)| (key.clone(), work)).collect()
+        let (mut ask, mut withdraw) = (Vec::new(), Vec::new());
+        for (key, entry) in self.0.iter().filter(|(_, entry)| now_ms >= entry.rests_until_ms) {
+            let is_quiet = now_ms >= entry.anomaly_ms + quiet_ms;
+            match entry.phase {
+                Phase::Wanted if !is_quiet => {
+                    let age = now_ms.saturating_sub(entry.anomaly_ms) / EQUALLY_NEW_MS;
+                    ask.push(((age, entry.rests_until_ms, &**key), Work::Ask));
+                }
+                Phase::Wanted | Phase::Asked if is_quiet => {
+                    let interval_ms = entry.interval_ms;
+                    let is_unsure = i64::from(interval_ms == 0);
+                    withdraw.push(((is_unsure, entry.anomaly_ms, &**key), Work::Withdraw { interval_ms }));
+                }
+                _ => {}
+            }
+        }
+        ask.sort_by_key(|(urgency, _)| *urgency);
+        withdraw.sort_by_key(|(urgency, _)| *urgency);
+        let mut due: Vec<_> = ask.into_iter().enumerate().map(|(n, of)| (2 * n, of)).collect();
+        due.extend(withdraw.into_iter().enumerate().map(|(n, of)| (2 * n + 1, of)));
+        due.sort_by_key(|(place, _)| *place);
+        due.into_iter().map(|(_, ((_, _, key), work))| (key.into(), work)).collect()
     }
 
     /// A device was asked for an interval.
@@ -226,7 +254,7 @@ mod tests {
         devices.unusual("t#b", 1_000);
         devices.unusual("t#a", 2_000);
         let both = [("t#b".to_owned(), Work::Ask), ("t#a".to_owned(), Work::Ask)];
-        assert_eq!(due(&devices, 2_000), both, "the one that waits longest first");
+        assert_eq!(due(&devices, 2_000), both, "of equally new anomalies the one that is due for longest first");
         devices.asked("t#b", 250);
         devices.withdrawn("t#a");
         assert_eq!(due(&devices, 3_000), []);
@@ -237,6 +265,53 @@ mod tests {
         assert!(!devices.is_empty(), "what was asked for is withdrawn, however late");
         devices.withdrawn("t#b");
         assert!(devices.is_empty());
+    }
+
+    #[test]
+    fn the_newest_is_asked_first_and_what_is_withdrawn_takes_turns_with_it() {
+        let mut devices = AskedDevices::default();
+        let now = QUIET + 300_000;
+        for (key, at_ms) in
+            [("sure-1", 0), ("sure-2", 5), ("unsure", 2), ("old", QUIET), ("new", now - 1), ("z-new", now - 2)]
+        {
+            devices.unusual(key, at_ms);
+        }
+        devices.asked("sure-1", 250);
+        devices.asked("sure-2", 250);
+        devices.unusual("old-and-new", 1_000);
+        devices.unusual("old-and-new", now);
+        let names: Vec<String> = due(&devices, now).into_iter().map(|(key, _)| key).collect();
+        assert_eq!(names, ["old-and-new", "sure-1", "z-new", "sure-2", "new", "unsure", "old"]);
+    }
+
+    /// Batches of 10 s, each with room for 8 devices.
+    #[test]
+    fn where_more_are_unusual_than_there_is_room_for_some_are_asked_and_who_stays_unusual_is() {
+        let mut devices = AskedDevices::default();
+        let (mut asked, mut withdrawn, mut persistent) = (Vec::new(), 0, None);
+        for batch in 0..720_i64 {
+            let now = batch * 10_000;
+            (0..20).for_each(|n| devices.unusual(&format!("new-{batch:04}-{n:02}"), now + n));
+            if batch >= 400 {
+                devices.unusual("zzz", now);
+            }
+            for (key, work) in due(&devices, now + 20).into_iter().take(8) {
+                match work {
+                    Work::Ask => {
+                        devices.asked(&key, 250);
+                        asked.push(now);
+                        persistent = persistent.or((key == "zzz").then_some(batch));
+                    }
+                    Work::Withdraw { .. } => {
+                        devices.withdrawn(&key);
+                        withdrawn += 1;
+                    }
+                }
+            }
+        }
+        assert!(persistent.is_some_and(|batch| (400..410).contains(&batch)), "{persistent:?}");
+        let second_hour = asked.iter().filter(|at_ms| **at_ms >= 3_600_000).count();
+        assert!(second_hour >= 4 * 360 && withdrawn >= 4 * 300, "{second_hour} asked, {withdrawn} withdrawn");
     }
 
     #[test]

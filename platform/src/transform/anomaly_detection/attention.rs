@@ -171,6 +171,7 @@ impl Attention {
             // The names of tenants have no `#`.
             let Some((tenant, device)) = key.split_once('#') else { continue };
             if !self.clock.has_time(deadline) {
+                tracing::warn!(due = due.len(), "there is no time left to ask devices; a later batch goes on");
                 return;
             }
             let failure = match (work, self.step(device, *work, deadline).await) {

@@ -48,6 +48,22 @@ fn an_anomaly_is_answered_with_a_shorter_interval_that_is_withdrawn_when_the_dev
 }
 
 #[test]
+fn with_the_shortest_time_out_that_may_be_set_a_device_is_asked_although_its_state_is_slow() {
+    let shortest = Duration::from_secs(crate::settings::DETECTION_TIMEOUT_S_MIN.into());
+    for slow in [Duration::ZERO, Duration::from_secs(3)] {
+        let account = account();
+        account.fail_calls(move |call| (call == "GetObject").then_some(Fault::Slow(slow)));
+        let batch = testing::batch(1100, &readings("a", 100..200, &[150]));
+        let answer = account.invoke_raw(&account.function(), &batch, shortest).unwrap();
+        assert_eq!(
+            (answer.as_slice(), desired(&account)),
+            (&br#"{"batchItemFailures":[]}"#[..], vec![15_000]),
+            "{slow:?}"
+        );
+    }
+}
+
+#[test]
 fn a_device_without_a_shadow_is_asked_for_nothing_and_looked_at_once_an_hour() {
     let account = account();
     account.state().shadows.clear();

@@ -11,7 +11,7 @@ use super::codec::{Cursor, put_bytes, put_count, put_number, put_signed};
 use super::detector::{Detector, Kind};
 use super::old;
 use super::outbox::Outbox;
-use super::state::{Device, Shard};
+use super::state::{DEVICE_SERIES_MAX, Device, Shard};
 
 /// First bytes of the object: a name, and the version of what follows.
 const MAGIC: &[u8; 5] = b"ANOM\x04";
@@ -117,7 +117,9 @@ fn device(cursor: &mut Cursor<'_>, newest_ms: i64, names: &[&str], detector_byte
         let kind = *Kind::ALL.get(cursor.count()?)?;
         device.alerted.push((kind, newest_ms.wrapping_sub(cursor.signed()?)));
     }
-    for _ in 0..cursor.count()? {
+    let series = cursor.count()?;
+    device.series.reserve_exact(series.min(DEVICE_SERIES_MAX));
+    for _ in 0..series {
         let name = *names.get(cursor.count()?)?;
         let bytes = cursor.slice(detector_bytes)?;
         // Of another size: it is another version's, and begins anew.
@@ -135,7 +137,7 @@ pub(super) mod tests {
     use super::super::metrics::Counts;
     use super::super::reading::{ID_BYTES_MAX, METRIC_BYTES_MAX, Metrics, Reading};
     use super::super::sequence::Sequence;
-    use super::super::state::{DEVICE_SERIES_MAX, SERIES_MAX};
+    use super::super::state::SERIES_MAX;
     use super::*;
 
     /// A state that was written and read again.

@@ -1,5 +1,6 @@
 //! What the function does with a batch: bring the detectors up to date, store them with what they found, tell that.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
@@ -7,7 +8,7 @@ use aws_types::SdkConfig;
 
 use super::alerts::{Alerts, Message};
 use super::attention::{Attention, Rules};
-use super::metrics::Counts;
+use super::metrics::{self, Counts, UNREADABLE, WITHOUT_DETECTOR};
 use super::outbox::Outbox;
 use super::parents::Shards;
 use super::reading::Reading;
@@ -58,8 +59,8 @@ pub const VARIABLES: [&str; 8] = [
 /// Value of [`ATTENTION`] with which no device is asked.
 pub(super) const ATTENTION_OFF: &str = "off";
 
-/// Longest time for one message. Where SNS fails, a batch waits so long for it and not longer.
-const MESSAGE_TIME_MAX: Duration = Duration::from_secs(5);
+/// Longest time for the messages of a batch. Where SNS fails or is slow, a batch waits so long for it and not longer.
+const MESSAGES_TIME_MAX: Duration = Duration::from_secs(5);
 /// Longest time for the note how far an outbox was told.
 const NOTE_TIME_MAX: Duration = Duration::from_secs(5);
 /// Kept free by messages before the deadline of the invocation, for that note.
@@ -86,8 +87,8 @@ struct Effect<'a> {
     first: Option<(&'a str, i64)>,
     anomalies: Vec<Anomaly>,
     alerts: Alerts,
-    /// Metrics that have no detector, because there is no room.
-    without_detector: usize,
+    /// By the key of a device, how many series of it have no detector: the most of one reading.
+    without_detector: BTreeMap<String, usize>,
 }
 
 impl AnomalyDetection {
@@ -126,8 +127,7 @@ impl AnomalyDetection {
         context: &InvocationContext,
     ) -> Result<bool, FunctionError> {
         let (shard_id, stream, deadline) = (event.shard_id(), event.stream()?, context.deadline);
-        let mut attempt = 0;
-        let attention_until = self.attention.deadline(deadline);
+        let (mut attempt, mut attention_until) = (0, None);
         while self.clock.may_attempt(attempt, deadline).await {
             attempt += 1;
             let mut loaded = match self.store.load(stream, shard_id, deadline).await {
@@ -149,7 +149,9 @@ impl AnomalyDetection {
             loaded.shard.outbox = self.reporter.outbox(first, &effect.anomalies, &effect.alerts);
             loaded.shard.outbox.go_on_with(left);
             loaded.settled = 0;
-            self.attention.attend(&mut loaded.shard, attention_until).await;
+            // The same for all attempts.
+            let until = *attention_until.get_or_insert_with(|| self.attention.deadline(deadline));
+            self.attention.attend(&mut loaded.shard, until).await;
             let mut loaded = match self.store.save(loaded, deadline).await {
                 Saved::Yes(loaded) => *loaded,
                 Saved::Conflict => {
@@ -158,9 +160,10 @@ impl AnomalyDetection {
                 }
                 Saved::Unknown(error) => return Ok(gave_up(shard_id, "store the state", &error)),
             };
-            if effect.without_detector > 0 {
-                let metrics = effect.without_detector;
-                tracing::warn!(shard_id, metrics, "there is no room for the detectors of new series");
+            let series = std::mem::take(&mut loaded.left_out) + effect.without_detector.values().sum::<usize>();
+            if series > 0 {
+                tracing::warn!(shard_id, series, "there is no room for the detectors of new series");
+                self.count(&[(WITHOUT_DETECTOR, series)], context);
             }
             if let Err(error) = self.write(&loaded.shard.outbox, context).await {
                 return Ok(gave_up(shard_id, "write the anomalies", &error));
@@ -207,18 +210,18 @@ impl AnomalyDetection {
     /// Writes the object of an outbox, and counts what is in it.
     async fn write(&self, outbox: &Outbox, context: &InvocationContext) -> Result<(), CallError> {
         self.reporter.write(outbox, context.deadline).await?;
-        self.count(outbox.counts, context);
+        self.count(&outbox.counts.named(), context);
         Ok(())
     }
 
-    /// Sends messages of a state's outbox in their order, while there is time, up to the first that cannot be sent now.
+    /// Sends messages of a state's outbox in their order, for [`MESSAGES_TIME_MAX`], up to the first that cannot be sent now.
     /// One that SNS refuses for good is given up.
     async fn send(&self, loaded: &mut Loaded, context: &InvocationContext) {
-        let until = context.deadline - KEPT_FREE;
+        let until = (context.deadline - KEPT_FREE).min(self.clock.now() + MESSAGES_TIME_MAX);
         let mut refused = Counts::default();
         while let Some(message) = loaded.shard.outbox.messages.get(loaded.settled) {
             let left = loaded.shard.outbox.messages.len() - loaded.settled;
-            match self.reporter.send(message, until.min(self.clock.now() + MESSAGE_TIME_MAX)).await {
+            match self.reporter.send(message, until).await {
                 Ok(()) => {}
                 Err(error) if is_refused(&error) => {
                     tracing::warn!(shard_id = loaded.shard_id, %error, "SNS refuses a message for good: it is given up");
@@ -231,7 +234,7 @@ impl AnomalyDetection {
             }
             loaded.settled += 1;
         }
-        self.count(refused, context);
+        self.count(&refused.named(), context);
     }
 
     /// Sends what is left of the outbox of a state that stays as it is.
@@ -272,7 +275,10 @@ impl AnomalyDetection {
                 }
             });
             let Applied::Now { without_detector } = applied else { continue };
-            effect.without_detector += without_detector;
+            if without_detector > 0 {
+                let most = effect.without_detector.entry(key.clone()).or_default();
+                *most = without_detector.max(*most);
+            }
             effect.first.get_or_insert((sequence_number, reading.received_at));
             if self.attention.is_enabled() && effect.anomalies.len() > before {
                 shard.asked.unusual(&key, reading.received_at);
@@ -287,9 +293,9 @@ impl AnomalyDetection {
     }
 
     /// Counts what there is to count.
-    fn count(&self, counts: Counts, context: &InvocationContext) {
-        if counts != Counts::default() {
-            context.metrics.put(&counts.line(&self.namespace, self.clock.now()));
+    fn count(&self, counts: &[(&'static str, usize)], context: &InvocationContext) {
+        if counts.iter().any(|(_, count)| *count > 0) {
+            context.metrics.put(&metrics::line(counts, &self.namespace, self.clock.now()));
         }
     }
 }
@@ -335,6 +341,9 @@ impl Function for AnomalyDetection {
         let payloads = event.payloads()?;
         let readings = parse(&event, &payloads)?;
         let safe = readings.is_empty() || self.apply(&event, &readings, context).await?;
+        if safe {
+            self.count(&[(UNREADABLE, event.records.len() - readings.len())], context);
+        }
         tracing::debug!(
             request_id = %context.request_id,
             shard = event.shard_id(),

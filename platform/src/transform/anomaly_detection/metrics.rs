@@ -15,6 +15,12 @@ pub const ALERTS_SUPPRESSED: &str = "AnomalyAlertsSuppressed";
 /// Metric: alerts that were given up: SNS refuses their message for good, or too many others wait.
 pub const ALERTS_DROPPED: &str = "AnomalyAlertsDropped";
 
+/// Metric: series of a batch that no detector judges, because their shard or their device has no room for more, or their
+/// name is too long; of a new shard also those of its parents that did not fit. Of each device the most of one reading count.
+pub const WITHOUT_DETECTOR: &str = "SeriesWithoutDetector";
+/// Metric: records of a batch that are no readings, so that no detector sees them.
+pub const UNREADABLE: &str = "UnreadableRecords";
+
 /// What a batch came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Counts {
@@ -37,17 +43,22 @@ impl Counts {
         Some(Counts { anomalies, alerts, suppressed: cursor.count()?, dropped: cursor.count()? })
     }
 
-    /// The line of a batch. The namespace names the environment; there are no dimensions.
-    pub fn line(self, namespace: &str, now: SystemTime) -> String {
-        let now_ms = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis();
-        let names = [ANOMALIES, ALERTS, ALERTS_SUPPRESSED, ALERTS_DROPPED];
-        let metrics = names.map(|name| json!({"Name": name, "Unit": "Count"}));
-        let directive = json!({"Namespace": namespace, "Dimensions": [[]], "Metrics": metrics});
-        let now_ms = u64::try_from(now_ms).unwrap_or(u64::MAX);
-        let mut line = json!({"_aws": {"Timestamp": now_ms, "CloudWatchMetrics": [directive]}});
-        for (name, count) in names.into_iter().zip([self.anomalies, self.alerts, self.suppressed, self.dropped]) {
-            line[name] = count.into();
-        }
-        line.to_string()
+    /// All of them, with their names.
+    pub fn named(self) -> [(&'static str, usize); 4] {
+        let Counts { anomalies, alerts, suppressed, dropped } = self;
+        [(ANOMALIES, anomalies), (ALERTS, alerts), (ALERTS_SUPPRESSED, suppressed), (ALERTS_DROPPED, dropped)]
     }
+}
+
+/// The line with these counts. The namespace names the environment; there are no dimensions.
+pub(super) fn line(counts: &[(&'static str, usize)], namespace: &str, now: SystemTime) -> String {
+    let now_ms = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis();
+    let metrics: Vec<_> = counts.iter().map(|(name, _)| json!({"Name": name, "Unit": "Count"})).collect();
+    let directive = json!({"Namespace": namespace, "Dimensions": [[]], "Metrics": metrics});
+    let now_ms = u64::try_from(now_ms).unwrap_or(u64::MAX);
+    let mut line = json!({"_aws": {"Timestamp": now_ms, "CloudWatchMetrics": [directive]}});
+    for (name, count) in counts {
+        line[*name] = (*count).into();
+    }
+    line.to_string()
 }

@@ -10,8 +10,8 @@
 //! however batches are cut, repeated, bisected or overtaken: an object is decided by one state, and its repetitions have
 //! the same name and the same bytes.
 //!
-//! **Alerts at least once, unless dropped.** Messages are sent after the object, in the time that is left, and hold no
-//! batch up: it is done when its state and its object are stored. What could not be sent by then, because SNS fails,
+//! **Alerts at least once, unless dropped.** Messages are sent after the object, for some seconds, and hold no batch up for
+//! longer: it is done when its state and its object are stored. What could not be sent by then, because SNS fails,
 //! throttles or denies, or time was short, goes on into the outbox of the next state, up to a bound; a batch that comes
 //! again sends it, too. How far an outbox was told is noted (`store.rs`). Beyond the bound the oldest are dropped, and so is
 //! a message that SNS refuses for good as wrong; both are counted ([`ALERTS_DROPPED`]). A message may come twice, with the
@@ -24,9 +24,13 @@
 //! **Reshards.** A shard without a state begins with those of its parents, as far as their devices are its own now
 //! (`parents.rs`). States of closed shards expire by the bucket's lifecycle.
 //!
+//! **What no detector judges** is counted and never silent: values for which there is no room ([`WITHOUT_DETECTOR`]), and
+//! records that are no readings ([`UNREADABLE`]).
+//!
 //! **What is not kept.** A batch that Lambda gives up for good after its state was stored has told nothing until the next
-//! batch of its shard or of a child comes, and messages that could not be sent wait for that batch. When a state is deleted, its detectors begin anew, and what was asked of devices
-//! stays asked until they have their next anomaly.
+//! batch of its shard or of a child comes, and messages that could not be sent wait for that batch. When a state is
+//! replaced by an empty object, which is how an operator has a shard begin anew, what was asked of devices stays asked until
+//! they have their next anomaly. Without an object a shard is a new one, and takes over what its parents left.
 //!
 //! **Attention.** A device with an anomaly is asked, by the desired state of its shadow, to publish more often, and no
 //! longer once it was quiet: see `attention.rs`. Whom this concerns is part of the shard's state (`asked.rs`).
@@ -61,6 +65,8 @@ mod alert_tests;
 #[cfg(test)]
 mod attention_tests;
 #[cfg(test)]
+mod failure_tests;
+#[cfg(test)]
 mod once_tests;
 #[cfg(test)]
 mod tests;
@@ -70,7 +76,7 @@ pub use handler::{
     ALERT_EVERY_S, ALERT_TOPIC_ARN, ANOMALY_BUCKET, ATTENTION, ATTENTION_INTERVAL_MIN_MS, ATTENTION_QUIET_S,
     AnomalyDetection, HANDLER, METRIC_NAMESPACE, STATE_BUCKET, VARIABLES,
 };
-pub use metrics::{ALERTS, ALERTS_DROPPED, ALERTS_SUPPRESSED, ANOMALIES};
+pub use metrics::{ALERTS, ALERTS_DROPPED, ALERTS_SUPPRESSED, ANOMALIES, UNREADABLE, WITHOUT_DETECTOR};
 pub use schema::ANOMALY_COLUMNS;
 pub use stack::{Outputs, STACK, anomaly_bucket, stack};
 

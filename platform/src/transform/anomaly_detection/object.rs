@@ -62,6 +62,7 @@ fn values(column: &str, anomalies: &[Anomaly]) -> Values {
         "seq" => numbers(|anomaly| anomaly.seq.cast_signed()),
         "ts" => numbers(|anomaly| anomaly.ts),
         "received_at" => numbers(|anomaly| anomaly.received_at),
+        "event_at" => numbers(|anomaly| anomaly.event_at),
         "shard_id" => texts(|anomaly| &anomaly.shard_id),
         "sequence_number" => texts(|anomaly| &anomaly.sequence_number),
         other => panic!("the column {other} is not known here"),
@@ -131,6 +132,7 @@ mod tests {
             seq: n,
             ts: -1,
             received_at: 1_772_323_200_040,
+            event_at: 1_772_323_199_000,
             shard_id: "shardId-000000000003".to_owned(),
             sequence_number: "49590338271490256608559692538361571095921575989136588898".to_owned(),
         }

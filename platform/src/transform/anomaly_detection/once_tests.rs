@@ -292,6 +292,31 @@ proptest! {
     }
 }
 
+/// An operator has a child begin anew whose state cannot be read: what its parent left, a long time ago, is not taken over
+/// once more.
+#[test]
+fn a_child_that_begins_anew_has_no_wave_of_dropouts_and_repeats_no_alert_of_its_parent() {
+    let mut world = World::new();
+    // SNS fails, so that the parent leaves a message to its child.
+    let outage = (100, Fate::Outage, 0, 0);
+    let parent: Vec<String> = readings("a", 0..100, &[90]).iter().map(|reading| timely(reading)).collect();
+    assert!(world.invoke(0, first(0, 0), &parent, outage));
+    world.outage = 0;
+    let of_child = |range| -> Vec<String> { readings("a", range, &[]).iter().map(|reading| timely(reading)).collect() };
+    assert!(world.invoke(1, first(1, 0), &of_child(100..120), (20, Fate::Ends, 0, 0)));
+    let told = |world: &World| (world.account.anomalies().len(), world.account.state().alerts.len());
+    assert_eq!(told(&world), (1, 1), "the child has sent it");
+    // Much later; the readings in between were judged as well.
+    let key = format!("state/{}.bin", SHARDS[1]);
+    assert!(world.invoke(1, first(1, 20), &of_child(120..3000), (2880, Fate::Ends, 0, 0)));
+    world.account.state().objects.insert(key.clone(), (Vec::new(), 7_000));
+    assert!(world.invoke(1, first(1, 2900), &of_child(3000..3050), (50, Fate::Ends, 0, 1)));
+    assert_eq!(told(&world), (1, 1), "{:?}", world.account.anomalies());
+    let states = world.states();
+    let child = states[1].as_ref().expect("it has a state");
+    assert_eq!(child.devices.len(), 1);
+}
+
 /// The identities of messages are those of committed states: no two have the same.
 #[test]
 fn no_two_messages_have_the_same_identity() {

@@ -4,8 +4,8 @@
 //! writes the object of its outbox, with the same bytes under the same name, before a next state replaces it. How batches
 //! are cut, how often they come and who goes on late makes no difference.
 //!
-//! Messages wait for nobody, and nobody waits for them: those that could not be sent yet go on into the outbox of the next
-//! state, the oldest first, at most [`CARRIED_MAX`] of at most [`CARRIED_BYTES_MAX`]. What does not fit is dropped, the
+//! Messages wait for nobody, and a batch waits for them some seconds at most: those that could not be sent yet go on into
+//! the outbox of the next state, the oldest first, at most [`CARRIED_MAX`] of at most [`CARRIED_BYTES_MAX`]. What does not fit is dropped, the
 //! oldest first, and counted.
 
 use super::alerts::Message;

@@ -4,7 +4,10 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::de::{self, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use crate::transform::number::double;
 
 /// 2000-01-01 and 2100-01-01, ms since the Unix epoch.
 const RANGE_MS: std::ops::Range<i64> = 946_684_800_000..4_102_444_800_000;
@@ -51,8 +54,8 @@ impl<'de: 'a, 'a> Deserialize<'de> for Metrics<'a> {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Metrics<'de>, A::Error> {
                 let mut metrics = Vec::with_capacity(4);
-                while let Some((Text(name), value)) = map.next_entry::<Text<'de>, f64>()? {
-                    metrics.push((name, value));
+                while let Some((Text(name), value)) = map.next_entry::<Text<'de>, &'de RawValue>()? {
+                    metrics.push((name, double(value.get()).map_err(de::Error::custom)?));
                 }
                 Ok(Metrics(metrics))
             }
@@ -106,7 +109,7 @@ mod tests {
             (VALID, "garbage", "expected value"),
             ("\"acme\"", "\"\"", "tenant_id has 0 bytes"),
             ("pump-1", &"x".repeat(257), "device_id has 257 bytes"),
-            ("21.5", "null", "invalid type"),
+            ("21.5", "null", "not a number"),
             ("21.5", "1e999", "number out of range"),
             ("\"received_at\":1772323200040", "\"received_at\":5", "received_at is 5"),
             ("\"seq\":7,", "", "missing field `seq`"),

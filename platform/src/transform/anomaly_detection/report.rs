@@ -33,6 +33,8 @@ pub(super) struct Anomaly {
     pub seq: u64,
     pub ts: i64,
     pub received_at: i64,
+    /// When it was measured: what the detector judged it by.
+    pub event_at: i64,
     pub shard_id: String,
     pub sequence_number: String,
 }
@@ -63,6 +65,7 @@ impl Anomaly {
             seq: reading.seq,
             ts: reading.ts,
             received_at: reading.received_at,
+            event_at: reading.at_ms(),
             shard_id: record.0.to_owned(),
             sequence_number: record.1.to_owned(),
         }

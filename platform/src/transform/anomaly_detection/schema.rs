@@ -3,7 +3,7 @@
 use crate::template::glue::Column;
 
 /// Columns of an anomaly: a row of a Parquet object below `anomalies/`.
-pub const ANOMALY_COLUMNS: [Column; 13] = [
+pub const ANOMALY_COLUMNS: [Column; 14] = [
     Column { name: "tenant_id", r#type: "string", comment: "Tenant" },
     Column { name: "device_id", r#type: "string", comment: "Device" },
     Column { name: "metric", r#type: "string", comment: "What was measured" },
@@ -15,6 +15,7 @@ pub const ANOMALY_COLUMNS: [Column; 13] = [
     Column { name: "seq", r#type: "bigint", comment: "The device's own sequence number" },
     Column { name: "ts", r#type: "bigint", comment: "The device's clock, ms since the Unix epoch" },
     Column { name: "received_at", r#type: "bigint", comment: "Arrival at the rule, ms since the Unix epoch" },
+    Column { name: "event_at", r#type: "bigint", comment: "ts where the clock was right, else corrected; ms" },
     Column { name: "shard_id", r#type: "string", comment: "Shard of the enriched stream" },
     Column {
         name: "sequence_number",
@@ -44,6 +45,7 @@ mod tests {
             seq: 1,
             ts: 1,
             received_at: 1,
+            event_at: 1,
             shard_id: String::new(),
             sequence_number: String::new(),
         };

@@ -93,7 +93,7 @@ pub fn stack(settings: &Settings) -> Template {
             (ANOMALY_BUCKET, anomaly_bucket(naming)),
             (ALERT_TOPIC_ARN, topic.arn()),
             (ALERT_EVERY_S, numbers.alert_every_s.to_string().into()),
-            (METRIC_NAMESPACE, format!("IotPlatform/{}", settings.env).into()),
+            (METRIC_NAMESPACE, naming.metric_namespace().into()),
             (ATTENTION, if numbers.attention.enabled { "on" } else { ATTENTION_OFF }.into()),
             (ATTENTION_INTERVAL_MIN_MS, numbers.attention.interval_min_ms.to_string().into()),
             (ATTENTION_QUIET_S, numbers.attention.quiet_s.to_string().into()),

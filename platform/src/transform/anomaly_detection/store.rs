@@ -30,6 +30,8 @@ pub(super) struct Loaded {
     pub is_found: bool,
     /// Outboxes of parents, of which that is not known either.
     pub of_parents: Vec<(String, Outbox)>,
+    /// Series of parents that were left out, because there is no room for them.
+    pub left_out: usize,
     /// Nothing when there is no object yet.
     etag: Option<String>,
 }
@@ -103,7 +105,7 @@ impl Store {
             (Object::None, _) => self.first(stream, shard_id, deadline).await,
             (Object::Found(body, etag), _) => {
                 let (shard_id, shard) = (shard_id.to_owned(), self.parse(shard_id, &body)?);
-                Ok(Loaded { shard_id, shard, settled: 0, is_found: true, of_parents: Vec::new(), etag })
+                Ok(Loaded { shard_id, shard, settled: 0, is_found: true, of_parents: Vec::new(), left_out: 0, etag })
             }
         }
     }
@@ -111,7 +113,7 @@ impl Store {
     /// The first state of a shard.
     async fn first(&self, stream: &str, shard_id: &str, deadline: SystemTime) -> Result<Loaded, LoadError> {
         let tree = self.shards.of(stream, deadline).await?;
-        let (mut shard, mut of_parents) = (Shard::default(), Vec::new());
+        let (mut shard, mut of_parents, mut left_out) = (Shard::default(), Vec::new(), 0);
         let mut walk = tree.walk(shard_id);
         while let Some((parent, hashes)) = walk.next() {
             let Object::Found(body, _) = self.get(&key(&parent), None, deadline).await? else {
@@ -124,10 +126,18 @@ impl Store {
             let devices = left.devices.len();
             // The names of tenants have no `#`.
             let is_own = |key: &str| key.split_once('#').is_some_and(|(_, device)| hashes.contains(&hash_key(device)));
-            shard.take_over(left, SERIES_MAX, is_own);
-            tracing::info!(shard_id, parent, devices, "a new shard goes on with what its parent knows");
+            let series = shard.take_over(left, SERIES_MAX, is_own);
+            left_out += series;
+            tracing::info!(
+                shard_id,
+                parent,
+                devices,
+                left_out = series,
+                "a new shard goes on with what its parent knows"
+            );
         }
-        Ok(Loaded { shard_id: shard_id.to_owned(), shard, settled: 0, is_found: false, of_parents, etag: None })
+        let shard_id = shard_id.to_owned();
+        Ok(Loaded { shard_id, shard, settled: 0, is_found: false, of_parents, left_out, etag: None })
     }
 
     /// Reads an object, unless it is of the version `known`.
@@ -150,10 +160,18 @@ impl Store {
         }
     }
 
+    /// An empty object is what an operator puts in place of a state that cannot be read: the shard begins anew, and takes
+    /// nothing over from its parents, whose states are as old as the reshard.
     fn parse(&self, shard_id: &str, body: &[u8]) -> Result<Shard, LoadError> {
+        if body.is_empty() {
+            tracing::info!(shard_id, "the object is empty: the shard begins anew");
+            return Ok(Shard::default());
+        }
         Shard::from_bytes(body).map_err(|reason| {
             let (bucket, key) = (&self.bucket, key(shard_id));
-            LoadError::Unreadable(format!("s3://{bucket}/{key}: {reason}; delete the object to begin anew"))
+            let hint = "replace it by an empty object to begin anew; without an object, the shard would go back to what its \
+                        parents left";
+            LoadError::Unreadable(format!("s3://{bucket}/{key}: {reason}; hint: {hint}"))
         })
     }
 

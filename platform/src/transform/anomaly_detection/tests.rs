@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
-use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
@@ -20,7 +19,7 @@ type Hook = Box<dyn FnMut(&str, &mut Cloud) + Send>;
 pub(super) struct Cloud {
     /// Object and number of its version, by key.
     pub(super) objects: BTreeMap<String, (Vec<u8>, u64)>,
-    versions: u64,
+    pub(super) versions: u64,
     /// Messages with their attributes.
     pub(super) alerts: Vec<(Value, BTreeMap<String, Value>)>,
     /// Shards of the stream as Kinesis lists them.
@@ -30,7 +29,7 @@ pub(super) struct Cloud {
     /// Intervals that were desired: thing, ms.
     pub(super) desired: Vec<(String, u64)>,
     /// Happens before each call.
-    hook: Option<Hook>,
+    pub(super) hook: Option<Hook>,
 }
 
 pub(super) type Account = testing::Account<Cloud>;
@@ -192,7 +191,14 @@ impl Account {
         let state = self.state();
         let lines: Vec<Value> = state.metrics.iter().map(|line| serde_json::from_str(line).expect("JSON")).collect();
         [ANOMALIES, ALERTS, ALERTS_SUPPRESSED, ALERTS_DROPPED]
-            .map(|name| lines.iter().map(|line| line[name].as_u64().expect("a count")).sum())
+            .map(|name| lines.iter().filter_map(|line| line.get(name)?.as_u64()).sum())
+    }
+
+    /// The counts of one metric, in their order.
+    fn counts(&self, name: &str) -> Vec<u64> {
+        let state = self.state();
+        let lines = state.metrics.iter().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+        lines.filter_map(|line| line.get(name)?.as_u64()).collect()
     }
 
     /// Every anomaly with its object.
@@ -271,6 +277,30 @@ fn a_spike_is_written_told_and_not_found_again_when_its_batch_comes_again() {
 }
 
 #[test]
+fn an_anomaly_and_its_alert_have_the_time_that_the_detector_judged_by() {
+    let account = Account::default();
+    let function = account.function();
+    // The clock of the device is three hours ahead; from the second batch on the enrichment says so.
+    let corrected = |reading: &String| {
+        let mut reading: Value = serde_json::from_str(reading).expect("a reading is JSON");
+        reading["event_at"] = (reading["ts"].as_i64().expect("a time") - 10_800_000).into();
+        reading.to_string()
+    };
+    assert!(account.invoke(&function, 1000, &readings("a", 0..100, &[])).unwrap());
+    assert!(account.invoke(&function, 1100, &readings("b", 0..100, &[90])).unwrap());
+    let batch: Vec<String> = readings("a", 100..200, &[150]).iter().map(corrected).collect();
+    assert!(account.invoke(&function, 1200, &batch).unwrap());
+    let ts = 1_772_323_200_000_i64;
+    let times = |value: &Value| ["ts", "event_at"].map(|member| value[member].as_i64().expect("a time"));
+    let told: Vec<_> = account.anomalies().iter().map(|(_, row)| (row["device_id"].clone(), times(row))).collect();
+    let expected = [(json!("b"), [ts, ts]), (json!("a"), [ts, ts - 10_800_000])];
+    assert_eq!(told, expected, "without a correction it is the device's own time");
+    let state = account.state();
+    let alerts: Vec<_> = state.alerts.iter().map(|(message, _)| times(&message["alerts"][0])).collect();
+    assert_eq!(alerts, expected.map(|(_, times)| times));
+}
+
+#[test]
 fn a_reading_that_is_in_the_stream_twice_moves_no_detector_and_is_told_once() {
     let account = Account::default();
     let function = account.function();
@@ -320,6 +350,51 @@ fn what_is_no_reading_is_passed_over() {
     assert_eq!(account.anomalies().len(), 1);
     assert!(account.invoke(&function, 1100, &["garbage".to_owned()]).unwrap(), "the shard is not held up");
     assert!(account.invoke(&function, 1101, &[]).unwrap());
+    assert_eq!(account.counts(UNREADABLE), [2, 1], "and it is counted");
+    // A batch that comes again for another reason is counted when it is done.
+    account.fail_calls(|call| (call == "GetObject").then_some(Fault::Answer(403, "AccessDenied")));
+    let batch = [reading("a", 100, usual(100)), "garbage".to_owned()];
+    assert!(!account.invoke(&function, 1102, &batch).unwrap());
+    account.fail_calls(|_| None);
+    assert!(account.invoke(&function, 1102, &batch).unwrap());
+    assert_eq!(account.counts(UNREADABLE), [2, 1, 1]);
+}
+
+#[test]
+fn series_that_no_detector_judges_are_counted_once_a_batch() {
+    let account = Account::default();
+    let function = account.function();
+    let many = |n: usize, metrics: usize| {
+        let mut reading: Value = serde_json::from_str(&reading("a", n, usual(n))).expect("JSON");
+        reading["metrics"] =
+            (0..metrics).map(|metric| (format!("m{metric}"), json!(1.0))).collect::<serde_json::Map<_, _>>().into();
+        reading.to_string()
+    };
+    assert!(account.invoke(&function, 1000, &[many(0, state::DEVICE_SERIES_MAX)]).unwrap());
+    assert_eq!(account.counts(WITHOUT_DETECTOR), [0_u64; 0]);
+    let batch = [3, 7, 5].into_iter().enumerate().map(|(n, more)| many(1 + n, state::DEVICE_SERIES_MAX + more));
+    let batch: Vec<String> = batch.collect();
+    assert!(account.invoke(&function, 1001, &batch).unwrap());
+    assert_eq!(account.counts(WITHOUT_DETECTOR), [7]);
+    assert!(account.invoke(&function, 1001, &batch).unwrap());
+    assert_eq!(account.counts(WITHOUT_DETECTOR), [7], "not when the batch comes again");
+}
+
+#[test]
+fn the_value_of_an_anomaly_is_that_of_its_reading_to_the_last_bit() {
+    let account = Account::default();
+    let function = account.function();
+    assert!(account.invoke(&function, 1000, &readings("a", 0..100, &[])).unwrap());
+    // What `serde_json` by itself reads of it is its neighbour.
+    let text = "96.29215328811475";
+    let value: f64 = text.parse().expect("a number");
+    assert_ne!(serde_json::from_str::<f64>(text).unwrap().to_bits(), value.to_bits(), "the case is one");
+    assert!(account.invoke(&function, 1100, &[reading("a", 100, 70.5).replace("70.5", text)]).unwrap());
+    let found = account.anomalies();
+    assert_eq!(found[0].1["value"].as_f64().map(f64::to_bits), Some(value.to_bits()));
+    let state = account.state();
+    let told = state.alerts[0].1.clone();
+    assert_eq!(told["device"], json!(["a"]));
 }
 
 #[test]
@@ -336,233 +411,4 @@ fn another_execution_environment_goes_on_where_the_first_one_was() {
     assert_eq!(account.stored(STATE_KEY), alone.stored(STATE_KEY));
     assert_eq!(account.anomalies(), alone.anomalies());
     assert_eq!(account.anomalies().len(), 2);
-}
-
-#[test]
-fn a_conflict_makes_the_batch_be_worked_out_again() {
-    let account = Account::default();
-    let alone = Account::default();
-    let first = readings("a", 0..100, &[]);
-    let batch = [readings("a", 100..140, &[120]), readings("b", 0..40, &[])].concat();
-    for account in [&account, &alone] {
-        assert!(account.invoke(&account.function(), 1000, &first).unwrap());
-    }
-    assert!(alone.invoke(&alone.function(), 2000, &batch).unwrap());
-    let other = alone.stored(STATE_KEY);
-    // Right before the state is stored, the same batch is stored by another invocation.
-    let mut puts = 0;
-    account.state().hook = Some(Box::new(move |operation, cloud| {
-        puts += usize::from(operation == "PutObject");
-        if operation == "PutObject" && puts == 1 {
-            cloud.versions += 1;
-            cloud.objects.insert(STATE_KEY.to_owned(), (other.clone(), cloud.versions));
-        }
-    }));
-    assert!(account.invoke(&account.function(), 2000, &batch).unwrap());
-    assert_eq!(account.stored(STATE_KEY), alone.stored(STATE_KEY));
-    assert_eq!(account.anomalies(), alone.anomalies());
-    assert_eq!(account.state().alerts.len(), 1);
-}
-
-#[test]
-fn findings_of_a_state_that_was_void_are_told_to_nobody() {
-    // With the state of the first batch the second one has a spike; the state that another invocation has stored
-    // meanwhile knows nothing of the device, and there is none.
-    let account = Account::default();
-    assert!(account.invoke(&account.function(), 1000, &readings("a", 0..100, &[])).unwrap());
-    let fresh = state::Shard::default().to_bytes();
-    let mut puts = 0;
-    account.state().hook = Some(Box::new(move |operation, cloud| {
-        puts += usize::from(operation == "PutObject");
-        if operation == "PutObject" && puts == 1 {
-            cloud.versions += 1;
-            cloud.objects.insert(STATE_KEY.to_owned(), (fresh.clone(), cloud.versions));
-        }
-    }));
-    assert!(account.invoke(&account.function(), 1100, &readings("a", 100..110, &[105])).unwrap());
-    assert!(account.anomalies().is_empty(), "{:?}", account.anomalies());
-    assert!(account.state().alerts.is_empty());
-}
-
-#[test]
-fn a_state_that_cannot_be_read_is_named_and_not_overwritten() {
-    let account = Account::default();
-    account.state().objects.insert(STATE_KEY.to_owned(), (b"not a state".to_vec(), 7));
-    let error = account.invoke(&account.function(), 1000, &readings("a", 0..5, &[])).unwrap_err();
-    assert!(
-        matches!(&error, FunctionError::State(text) if text.contains(STATE_KEY) && text.contains("delete")),
-        "{error}"
-    );
-    assert_eq!(account.stored(STATE_KEY), b"not a state");
-}
-
-#[test]
-fn whatever_fails_for_good_the_batch_comes_again_before_the_deadline() {
-    // The state is the first object that is put, the object of anomalies the second.
-    for (operation, from) in [("GetObject", 0), ("PutObject", 0), ("PutObject", 1)] {
-        for fault in [Fault::Answer(403, "AccessDenied"), Fault::Answer(503, "SlowDown"), Fault::Silence] {
-            let account = Account::default();
-            let function = account.function();
-            assert!(account.invoke(&function, 1000, &readings("a", 0..100, &[])).unwrap());
-            let before = (account.stored(STATE_KEY), account.state().elapsed);
-            let mut calls = 0;
-            account.fail_calls(move |call| {
-                calls += usize::from(call == operation);
-                (call == operation && calls > from).then_some(fault)
-            });
-            let batch = readings("a", 100..200, &[150]);
-            let case = format!("{operation} {from} {fault:?}");
-            assert!(!account.invoke(&function, 1100, &batch).unwrap(), "{case}");
-            assert_eq!(account.stored(STATE_KEY) != before.0, from > 0, "{case}");
-            assert!(account.state().elapsed - before.1 < Duration::from_secs(60), "{case}");
-            account.fail_calls(|_| None);
-            assert!(account.invoke(&function, 1100, &batch).unwrap());
-            assert_eq!(account.anomalies().len(), 1);
-            let ids: Vec<Value> = account.state().alerts.iter().map(|(message, _)| message["id"].clone()).collect();
-            assert!(!ids.is_empty() && ids.iter().all(|id| *id == format!("{SHARD}-1100-0")), "{case}: {ids:?}");
-        }
-    }
-}
-
-#[test]
-fn what_a_batch_that_was_given_up_has_to_tell_is_told_before_the_next_state() {
-    let account = Account::default();
-    assert!(account.invoke(&account.function(), 1000, &readings("a", 0..100, &[])).unwrap());
-    let mut puts = 0;
-    account.fail_calls(move |call| {
-        puts += usize::from(call == "PutObject");
-        (call == "PutObject" && puts > 1).then_some(Fault::Answer(403, "AccessDenied"))
-    });
-    assert!(!account.invoke(&account.function(), 1100, &readings("a", 100..110, &[105])).unwrap());
-    account.fail_calls(|_| None);
-    account.state().calls.clear();
-    // Lambda has given the batch up; the next one comes.
-    assert!(account.invoke(&account.function(), 1200, &readings("a", 110..120, &[])).unwrap());
-    let expected = ["GetObject", "GetObject", "PutObject", "PutObject", "PutObject", "Publish", "PutObject"];
-    assert_eq!(account.state().calls, expected, "state and told; object and told; state; alert and told");
-    assert_eq!((account.anomalies().len(), account.state().alerts.len()), (1, 1));
-}
-
-#[test]
-fn a_device_and_kind_is_told_once_in_the_hold_time_and_the_rest_is_counted() {
-    let account = Account::default();
-    let function = account.function();
-    assert!(account.invoke(&function, 1000, &readings("a", 0..100, &[])).unwrap());
-    // A reading a second: the hold is 60 s.
-    let spikes = [110, 130, 150, 169, 171, 190];
-    for n in 10..20 {
-        let range = 10 * n..10 * (n + 1);
-        assert!(account.invoke(&account.function(), 1000 + 10 * n, &readings("a", range, &spikes)).unwrap());
-    }
-    assert_eq!(account.anomalies().len(), spikes.len());
-    let state = account.state();
-    let told: Vec<&Value> = state.alerts.iter().map(|(message, _)| &message["alerts"][0]["seq"]).collect();
-    assert_eq!(told, [110, 171]);
-    drop(state);
-    assert_eq!(account.counted(), [6, 2, 4, 0]);
-    let line: Value = serde_json::from_str(&account.state().metrics[0]).expect("JSON");
-    let directive = &line["_aws"]["CloudWatchMetrics"][0];
-    assert_eq!((&directive["Namespace"], &directive["Dimensions"]), (&json!("IotPlatform/test"), &json!([[]])));
-    let names = directive["Metrics"].as_array().unwrap().iter().map(|metric| metric["Name"].as_str().unwrap());
-    assert_eq!(names.collect::<Vec<_>>(), [ANOMALIES, ALERTS, ALERTS_SUPPRESSED, ALERTS_DROPPED]);
-}
-
-#[test]
-fn messages_are_of_one_tenant_and_stay_within_the_size_of_one() {
-    let account = Account::default();
-    let function = account.function();
-    let devices: Vec<String> = (0..300).map(|n| format!("{n:\u{1}>250}")).collect();
-    let batch = |n: usize, value: fn(usize, u32) -> f64| -> Vec<String> {
-        let reading = |(device, id): (u32, &String)| {
-            let text = reading(id, n, value(n, device));
-            if device < 290 { text } else { text.replace("acme", "globex") }
-        };
-        (0..).zip(&devices).map(reading).collect()
-    };
-    for n in 0..40 {
-        assert!(account.invoke(&function, 1000 + 1000 * n, &batch(n, |n, _| usual(n))).unwrap());
-    }
-    let batch = batch(40, |_, device| 100.0 + f64::from(device));
-    assert!(account.invoke(&function, 90_000, &batch).unwrap());
-    assert_eq!(account.anomalies().len(), 300);
-    let state = account.state();
-    let mut told = BTreeMap::<&str, Vec<usize>>::new();
-    for (message, attributes) in &state.alerts {
-        let alerts = message["alerts"].as_array().unwrap();
-        assert_eq!(attributes["tenant"], message["tenant_id"]);
-        assert_eq!(attributes["device"].as_array().map(Vec::len), Some(alerts.len()));
-        told.entry(message["tenant_id"].as_str().unwrap()).or_default().push(alerts.len());
-    }
-    let mut of_acme = vec![20; 14];
-    of_acme.push(10);
-    assert_eq!(told, BTreeMap::from([("acme", of_acme), ("globex", vec![10])]));
-    assert_eq!(state.alerts[0].0["alerts"][0]["value"], json!(389.0), "the worst first");
-    let ids: std::collections::BTreeSet<String> = state.alerts.iter().map(|(m, _)| m["id"].to_string()).collect();
-    assert_eq!(ids.len(), state.alerts.len());
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(32))]
-
-    #[test]
-    fn whatever_fails_and_comes_again_the_end_is_that_of_batches_that_came_once(
-        order in proptest::collection::vec((0..3_usize, 0..3_usize), 60),
-        faults in proptest::collection::vec(0..10_u8, 600),
-    ) {
-        let batches: Vec<Vec<String>> = (0..8)
-            .map(|n| {
-                let range = 25 * n..25 * (n + 1);
-                [readings("a", range.clone(), &[60, 110, 170]), readings("b", range, &[99, 150])].concat()
-            })
-            .collect();
-        let first = |n: usize| 1000 + 100 * n;
-        let alone = Account::default();
-        let function = alone.function();
-        for (n, batch) in batches.iter().enumerate() {
-            prop_assert!(alone.invoke(&function, first(n), batch).unwrap());
-        }
-        let account = Account::default();
-        for device in ["a", "b"] {
-            let shadow = json!({"state": {"reported": {"usual_publish_interval_ms": 60_000}}, "version": 1});
-            account.state().shadows.insert(device.to_owned(), shadow);
-        }
-        let mut faults = faults.into_iter();
-        account.fail_calls(move |_| match faults.next() {
-            Some(0) => Some(Fault::Answer(500, "InternalError")),
-            Some(1) => Some(Fault::LostAnswer),
-            Some(2) => Some(Fault::Silence),
-            Some(3) => Some(Fault::Answer(403, "AccessDenied")),
-            _ => None,
-        });
-        let environments = [account.function(), account.function(), account.function()];
-        let mut next = 0;
-        for (environment, back) in order {
-            // A batch before the next one comes again at times; what it answers does not matter to its event source.
-            let n = next - back.min(next);
-            let done = account.invoke(&environments[environment], first(n), &batches[n]).unwrap();
-            next += usize::from(done && n == next);
-            if next == batches.len() {
-                break;
-            }
-        }
-        account.fail_calls(|_| None);
-        for (n, batch) in batches.iter().enumerate().skip(next) {
-            prop_assert!(account.invoke(&environments[0], first(n), batch).unwrap());
-        }
-        prop_assert_eq!(account.anomalies(), alone.anomalies());
-        // Whoever was asked is asked no longer once it was quiet, whatever failed.
-        for (n, account) in [(2000, &account), (4000, &account), (2000, &alone), (4000, &alone)] {
-            let quiet = [readings("a", n..n + 1, &[]), readings("b", n..n + 1, &[])].concat();
-            prop_assert!(account.invoke(&account.function(), 10_000 + n, &quiet).unwrap());
-        }
-        prop_assert_eq!(account.stored(STATE_KEY), alone.stored(STATE_KEY));
-        for device in ["a", "b"] {
-            let desired = account.state().shadows[device]["state"]["desired"]["publish_interval_ms"].clone();
-            prop_assert!(desired.is_null() || desired == 60_000, "{}: {}", device, desired);
-        }
-        let ids = |account: &Account| -> std::collections::BTreeSet<String> {
-            account.state().alerts.iter().map(|(message, _)| message["id"].to_string()).collect()
-        };
-        prop_assert_eq!(ids(&account), ids(&alone), "no alert is lost, and one that comes again is known");
-    }
 }

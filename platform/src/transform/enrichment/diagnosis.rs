@@ -103,11 +103,16 @@ fn check_texts(document: &Value) -> Result<(), Rejection> {
 }
 
 fn check_received_at(document: &Value) -> Result<(), Rejection> {
-    if document["received_at"].is_i64() {
-        return Ok(());
+    match &document["received_at"] {
+        Value::Number(n) if n.is_i64() => Ok(()),
+        Value::Number(n) if n.as_f64().is_some_and(|n| n.abs() >= 2f64.powi(63)) => {
+            Err(Rejection::new(Reason::ReceivedAtOutOfRange, format!("received_at is {n}")))
+        }
+        other => {
+            let detail = format!("received_at is {}, not a whole number of ms", kind(other));
+            Err(Rejection::new(Reason::ReceivedAtMissing, detail))
+        }
     }
-    let found = kind(&document["received_at"]);
-    Err(Rejection::new(Reason::ReceivedAtMissing, format!("received_at is {found}, not a whole number of ms")))
 }
 
 fn kind(value: &Value) -> String {

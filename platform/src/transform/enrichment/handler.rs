@@ -187,9 +187,11 @@ fn arrival(reading: &Reading<'_>) -> SystemTime {
     SystemTime::UNIX_EPOCH.checked_add(since).unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
-/// Whether the item of a reading's device may still come: until a look after the whole wait has found none.
+/// Whether the item of a reading's device may still come: until a look after the whole wait has found none. What says that it
+/// arrives long after it was looked for did not come through the rule, and nobody can say how long it would wait.
 fn waits(reading: &Reading<'_>, absence: Absence) -> bool {
-    !absence.given_up && absence.asked < arrival(reading) + UNKNOWN_WAITS
+    let arrival = arrival(reading);
+    !absence.given_up && absence.asked < arrival + UNKNOWN_WAITS && arrival < absence.asked + UNKNOWN_WAITS
 }
 
 fn unknown_device(reading: &Reading<'_>) -> Rejection {

@@ -53,6 +53,8 @@ pub(super) enum Reason {
     IdTooLong,
     /// There is no `received_at`.
     ReceivedAtMissing,
+    /// `received_at` is not between the years 2000 and 2100.
+    ReceivedAtOutOfRange,
     /// `recorded_at` is neither a text nor null.
     RecordedAtNotText,
     /// The document is not a reading for another reason.
@@ -65,7 +67,7 @@ pub(super) enum Reason {
 
 impl Reason {
     /// All reasons.
-    pub const ALL: [Reason; 28] = [
+    pub const ALL: [Reason; 29] = [
         Reason::NotJson,
         Reason::NotAnObject,
         Reason::NumberOutOfRange,
@@ -90,6 +92,7 @@ impl Reason {
         Reason::DeviceMissing,
         Reason::IdTooLong,
         Reason::ReceivedAtMissing,
+        Reason::ReceivedAtOutOfRange,
         Reason::RecordedAtNotText,
         Reason::Malformed,
         Reason::UnknownDevice,
@@ -123,6 +126,7 @@ impl Reason {
             Reason::DeviceMissing => "device-missing",
             Reason::IdTooLong => "id-too-long",
             Reason::ReceivedAtMissing => "received-at-missing",
+            Reason::ReceivedAtOutOfRange => "received-at-out-of-range",
             Reason::RecordedAtNotText => "recorded-at-not-text",
             Reason::Malformed => "malformed",
             Reason::UnknownDevice => "unknown-device",

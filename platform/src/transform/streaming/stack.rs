@@ -3,8 +3,9 @@
 //! The deliveries from the streams to S3 are owned by the Store stage: Firehose checks the Glue table when a delivery
 //! stream is created, so it must come after the table.
 
-use crate::declare::{bounded, data_key, encrypt};
-use crate::ingest::iot_core::{READINGS_TOPIC_FILTER, rule_errors_bucket};
+use crate::cross_cutting::logging;
+use crate::declare::{bounded, data_key, encrypt, encrypt_logs};
+use crate::ingest::iot_core::READINGS_TOPIC_FILTER;
 use crate::naming::Naming;
 use crate::settings::Settings;
 use crate::template::iam::{Role, allow};
@@ -71,12 +72,13 @@ pub fn stack(settings: &Settings) -> Template {
 }
 
 fn add_rule(template: &mut Template, naming: Naming<'_>, raw: &Handle<Stream>) {
-    let bucket = rule_errors_bucket(naming);
+    let bucket = logging::Outputs::new(naming).rule_errors_bucket_name.read();
     let errors = Expr::s3_arn(bucket.clone()).then(format!("/{RULE_ERRORS}/*"));
     let deliver = vec![
         allow(["kinesis:PutRecord"], [raw.arn()]),
         allow(["s3:PutObject"], [errors]).in_this_account_only(),
-        encrypt(naming, &["kinesis", "s3"]),
+        encrypt(naming, &["kinesis"]),
+        encrypt_logs(naming, &["s3"]),
     ];
     let role = Role::for_service(naming.role("rule"), "iot.amazonaws.com", [("deliver-readings", deliver)]);
     let role = template.add("RuleRole", bounded(naming, role.for_this_account_only()));

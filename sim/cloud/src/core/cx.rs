@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use rand::RngExt as _;
@@ -77,6 +78,21 @@ pub struct FunctionRevision {
     pub memory_mib: u64,
 }
 
+/// How an invocation begins in its execution environment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// The environment is initialised.
+    Warm,
+    /// It is new: it is initialised before the function's time begins. When that takes longer than `most` it is stopped, and
+    /// repeated within the function's time.
+    New {
+        /// The longest initialisation.
+        most: Duration,
+    },
+    /// It broke: it is initialised again within the function's time.
+    Again,
+}
+
 /// Stands in the extensions of an HTTP response for an answer that comes later, as [`Effect::Answer`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Deferred(pub u64);
@@ -121,10 +137,10 @@ pub enum Effect {
         payload: Bytes,
         /// AWS request id.
         request_id: String,
-        /// When Lambda kills the invocation.
-        deadline: Time,
-        /// Whether a new execution environment starts for it.
-        cold: bool,
+        /// The function's time: when it is over, Lambda ends the invocation.
+        timeout: Duration,
+        /// The execution environment that it gets.
+        start: Start,
     },
     /// An answer to an HTTP request that had to wait: see [`Deferred`].
     Answer {

@@ -16,7 +16,7 @@ mod sequence;
 pub mod timers;
 
 pub use bucket::{Scale, TokenBucket};
-pub use cx::{AccountInfo, Cx, Deferred, Effect, EventStream, FunctionRevision, Principal, Unread};
+pub use cx::{AccountInfo, Cx, Deferred, Effect, EventStream, FunctionRevision, Principal, Start, Unread};
 pub use disturb::{CallFailed, Disturb, Disturbance, EventFate, Point};
 pub use error::AwsError;
 pub use limits::Limits;

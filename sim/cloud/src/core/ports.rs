@@ -2,6 +2,7 @@
 //! used by others through `&mut dyn`, so that a service can be tested alone.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -172,6 +173,29 @@ pub trait Catalog {
     fn table_names(&mut self, cx: &mut Cx<'_>, database: &str) -> Result<Vec<String>, AwsError>;
     /// `GetDatabases`: names, ordered.
     fn database_names(&mut self, cx: &mut Cx<'_>) -> Vec<String>;
+}
+
+/// What a function answered to a service that waited for it, or why it did not.
+pub type Answered = Result<Bytes, NoAnswer>;
+
+/// Why a function did not answer. As text: what Lambda says of it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum NoAnswer {
+    /// Lambda did not run it.
+    Refused(AwsError),
+    /// It ran longer than its time-out.
+    TimedOut(String),
+    /// It failed.
+    Failed(String),
+}
+
+impl fmt::Display for NoAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NoAnswer::Refused(error) => f.write_str(&error.message),
+            NoAnswer::TimedOut(why) | NoAnswer::Failed(why) => f.write_str(why),
+        }
+    }
 }
 
 /// Lambda as the services that trigger functions use it. Invocations are asynchronous, where nothing else is said: what is

@@ -10,12 +10,17 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::core::AwsError;
+use crate::core::ports::NoAnswer;
 
 /// A code and a text.
 pub(super) type Failure = (&'static str, &'static str);
 
 const FUNCTION_ERROR: Failure =
     ("Lambda.FunctionError", "The Lambda function was successfully invoked but it returned an error result.");
+const TIMED_OUT: Failure = (
+    "Lambda.FunctionTimedOut",
+    "The Lambda function invocation timed out. Increase the Timeout setting in the Lambda function.",
+);
 const MALFORMED: Failure = (
     "Lambda.JsonProcessingException",
     "There was an error parsing returned records from the Lambda function. Ensure that the returned records follow the \
@@ -92,9 +97,13 @@ pub(super) fn refused(error: &AwsError) -> Failure {
     }
 }
 
-/// Why a function failed, from what Lambda says of it.
-pub(super) fn failed(why: &str) -> Failure {
-    if why.starts_with("Rate Exceeded") { LIMIT } else { FUNCTION_ERROR }
+/// Why a function did not answer.
+pub(super) fn failed(why: &NoAnswer) -> Failure {
+    match why {
+        NoAnswer::Refused(error) => refused(error),
+        NoAnswer::TimedOut(_) => TIMED_OUT,
+        NoAnswer::Failed(_) => FUNCTION_ERROR,
+    }
 }
 
 /// The verdict of each record of a batch, by its id.

@@ -1,7 +1,5 @@
 //! What waits to be delivered: records as the source gave them, shared with it and not copied.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 
 use world::time::Time;
@@ -71,9 +69,9 @@ impl Buffer {
         self.0.as_ref().map_or(0, |batch| batch.entries.len() as u64)
     }
 
-    /// When its first record has waited for `interval`.
-    pub fn deadline(&self, interval: Duration) -> Option<Time> {
-        self.0.as_ref().map(|batch| batch.since + interval)
+    /// When its first record came, if there is one.
+    pub fn since(&self) -> Option<Time> {
+        self.0.as_ref().map(|batch| batch.since)
     }
 
     /// Takes everything out.

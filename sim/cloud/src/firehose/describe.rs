@@ -74,22 +74,10 @@ fn destination(stream: &DeliveryStream) -> Value {
         "FileExtension",
         "CustomTimeZone",
     ];
-    let described = &stream.config.described;
-    let none = || json!({"NoEncryptionConfig": "NoEncryption"});
-    let mut extended = json!(described);
-    if stream.config.main.object_key.is_none() {
-        extended["EncryptionConfiguration"] = none();
-    }
-    if described.cloud_watch_logging_options.is_none() {
-        extended["CloudWatchLoggingOptions"] = json!({"Enabled": false});
-    }
-    extended["S3BackupMode"] = json!(described.s3_backup_mode.as_deref().unwrap_or("Disabled"));
+    let mut extended = json!(stream.config.described);
     if let Some(members) = extended.as_object_mut()
-        && let Some(mut backup) = members.shift_remove("S3BackupConfiguration")
+        && let Some(backup) = members.shift_remove("S3BackupConfiguration")
     {
-        if stream.config.backup.as_ref().is_none_or(|sink| sink.object_key.is_none()) {
-            backup["EncryptionConfiguration"] = none();
-        }
         members.insert("S3BackupDescription".to_owned(), backup);
     }
     let mut plain = extended.clone();

@@ -1,19 +1,17 @@
 //! Lanes of a delivery stream: each buffers for itself and delivers in its own order.
 
-use std::sync::Arc;
-use std::time::Duration;
-
 use super::buffer::{Buffer, Entry};
 use super::config::{Config, Sink};
 use super::delivery::Outbox;
 use super::errors::ErrorType;
+use super::prefix::Partition;
 use world::time::Time;
 
 /// Which lane.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum LaneKey {
-    /// Records of a partition, by its prefix; of all records when there are no partitions.
-    Data(Arc<str>),
+    /// Records of a partition; all records when there are no partitions.
+    Data(Partition),
     /// Source records.
     Backup,
     /// Records that could not be processed.
@@ -30,7 +28,7 @@ pub(super) struct Lane {
 impl LaneKey {
     /// The lane of records that have no partition.
     pub fn unpartitioned() -> Self {
-        LaneKey::Data("".into())
+        LaneKey::Data(Partition::none())
     }
 
     /// Where its objects go; nowhere when there is no backup any more.
@@ -59,15 +57,20 @@ impl Lane {
 
     /// Lets a buffer go that is old enough or, after a change, full.
     pub fn flush_due(&mut self, sink: &Sink, now: Time) {
-        let is_old = self.buffer.deadline(sink.interval).is_some_and(|deadline| deadline <= now);
-        if is_old || (self.buffer.bytes() >= sink.size_bytes && self.buffer.records() > 0) {
+        if self.buffer_due(sink).is_some_and(|due| due <= now) {
             self.flush();
         }
     }
 
-    /// When something is to be done.
-    pub fn due(&self, interval: Duration) -> Option<Time> {
-        [self.buffer.deadline(interval), self.outbox.due()].into_iter().flatten().min()
+    fn buffer_due(&self, sink: &Sink) -> Option<Time> {
+        let since = self.buffer.since()?;
+        let is_full = self.buffer.bytes() >= sink.size_bytes;
+        Some(if is_full { since } else { since + sink.interval })
+    }
+
+    /// When something is to be done, in the past when it is to be done now.
+    pub fn due(&self, sink: &Sink) -> Option<Time> {
+        [self.buffer_due(sink), self.outbox.due()].into_iter().flatten().min()
     }
 
     /// Records that wait in the buffer.

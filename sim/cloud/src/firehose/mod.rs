@@ -33,6 +33,7 @@ mod encryption;
 mod errors;
 mod jq;
 mod lane;
+mod lanes;
 mod lifecycle;
 mod manage;
 mod pattern;
@@ -49,12 +50,10 @@ mod transform;
 
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
-
 use self::config::Config;
 use self::properties::Properties;
 use self::stream::DeliveryStream;
-use crate::core::ports::{Catalog, Invocations, Objects, Stores, Streams};
+use crate::core::ports::{Answered, Catalog, Invocations, Objects, Stores, Streams};
 use crate::core::{AwsError, Cx, Outcome, Provisioned, Resource, TokenBucket};
 use crate::waiting::{ShardIds, Unread};
 
@@ -165,7 +164,7 @@ impl Firehose {
         stores: Stores<'a>,
         functions: &'a mut dyn Invocations,
         ticket: u64,
-        answer: &Result<Bytes, String>,
+        answer: &Answered,
     ) {
         let ports = &mut Ports::new(stores, functions);
         let streams = self.streams.iter_mut().flatten().filter(|stream| !stream.status.is_deleting());

@@ -101,6 +101,59 @@ pub(super) struct PlainDestination {
     pub cloud_watch_logging_options: Option<LoggingOptions>,
 }
 
+/// What every destination says of its bucket, borrowed from it: defaults are written into it.
+pub(super) struct Place<'d> {
+    pub role_arn: &'d str,
+    pub bucket_arn: &'d str,
+    pub prefix: Option<&'d str>,
+    pub hints: &'d mut Option<BufferingHints>,
+    pub compression: &'d mut Option<String>,
+    pub encryption: &'d mut Option<ObjectEncryption>,
+    pub logging: &'d mut Option<LoggingOptions>,
+}
+
+impl Destination {
+    /// See [`Place`]. What only an extended destination has is named, so that no member is forgotten.
+    pub fn place(&mut self) -> Place<'_> {
+        let Destination {
+            role_arn,
+            bucket_arn,
+            prefix,
+            error_output_prefix: _,
+            buffering_hints: hints,
+            compression_format: compression,
+            encryption_configuration: encryption,
+            cloud_watch_logging_options: logging,
+            processing_configuration: _,
+            data_format_conversion_configuration: _,
+            dynamic_partitioning_configuration: _,
+            s3_backup_mode: _,
+            s3_backup_configuration: _,
+            file_extension: _,
+            custom_time_zone: _,
+        } = self;
+        Place { role_arn, bucket_arn, prefix: prefix.as_deref(), hints, compression, encryption, logging }
+    }
+}
+
+impl PlainDestination {
+    /// See [`Place`].
+    pub fn place(&mut self) -> Place<'_> {
+        let PlainDestination {
+            role_arn,
+            bucket_arn,
+            prefix,
+            // Nothing that is kept here can fail.
+            error_output_prefix: _,
+            buffering_hints: hints,
+            compression_format: compression,
+            encryption_configuration: encryption,
+            cloud_watch_logging_options: logging,
+        } = self;
+        Place { role_arn, bucket_arn, prefix: prefix.as_deref(), hints, compression, encryption, logging }
+    }
+}
+
 #[derive(Clone, Deserialize, Serialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 pub(super) struct DynamicPartitioning {
@@ -133,7 +186,7 @@ pub(super) struct KmsEncryption {
     pub key_arn: String,
 }
 
-#[derive(Clone, Deserialize, Serialize)]
+#[derive(Clone, Default, Deserialize, Serialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 pub(super) struct LoggingOptions {
     #[serde(default)]

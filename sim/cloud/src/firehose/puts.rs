@@ -75,7 +75,8 @@ impl Firehose {
         let most = cx.limits.get("firehose", "batch_bytes");
         let bytes = records.iter().map(|data| data.len() as u64).sum::<u64>();
         if bytes > most {
-            return Err(AwsError::new("InvalidArgumentException", format!("Records size exceeds {most} bytes limit")));
+            let message = format!("Records size exceeds {} MB limit", most >> 20);
+            return Err(AwsError::new("InvalidArgumentException", message));
         }
         let stream = self.direct(cx, &request.delivery_stream_name)?;
         stream.encryption.check_usable(cx)?;
@@ -142,7 +143,12 @@ fn decode(record: &Record, most: u64) -> Result<Bytes, AwsError> {
 }
 
 impl DeliveryStream {
+    /// Whether a record may be put now. While much waits for S3 none may: so a run keeps its memory (AWS publishes no such
+    /// bound).
     fn take_rates(&mut self, cx: &Cx<'_>, bytes: usize) -> bool {
+        if self.is_full() {
+            return false;
+        }
         let rates = &mut self.rates;
         rates.records.available(cx.now) >= 1
             && rates.bytes.try_take(cx.now, bytes as u64)

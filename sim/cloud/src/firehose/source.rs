@@ -62,7 +62,8 @@ impl Source {
         shards(&self.stream).iter().map(of_shard).sum()
     }
 
-    /// Readers that begin after the newest record of each open shard.
+    /// Readers that begin after the newest record of each open shard. What the role may not do is told as Firehose tells
+    /// it, not as Kinesis does.
     pub fn at_latest(
         cx: &mut Cx<'_>,
         streams: &dyn Streams,
@@ -72,25 +73,41 @@ impl Source {
         let limit = usize::try_from(cx.limits.get("kinesis", "getrecords_max_records")).unwrap_or(usize::MAX);
         let mut source =
             Source { stream, role, limit, readers: Vec::new(), known: BTreeSet::new(), finished: BTreeSet::new() };
-        source.permit(cx, "kinesis:DescribeStream")?;
-        source.permit(cx, "kinesis:ListShards")?;
+        for action in ["kinesis:DescribeStream", "kinesis:ListShards"] {
+            source.permit(cx, action).map_err(|error| source.denied(cx, error, action))?;
+        }
         for shard in streams.list_shards(&source.stream)? {
             source.known.insert(shard.id.clone());
             if shard.closed {
                 source.finished.insert(shard.id);
             } else {
-                let cx = &mut cx.acting_as(&source.role);
-                let cursor = streams.cursor(cx, &source.stream, &shard.id, StartingPosition::Latest)?;
+                let role = &mut cx.acting_as(&source.role);
+                let cursor = streams.cursor(role, &source.stream, &shard.id, StartingPosition::Latest);
+                let cursor = cursor.map_err(|error| source.denied(cx, error, "kinesis:GetShardIterator"))?;
                 source.readers.push(Reader::At(cursor));
             }
         }
         Ok(source)
     }
 
+    fn arn(&self, cx: &Cx<'_>) -> String {
+        cx.account.arn("kinesis", &format!("stream/{}", self.stream))
+    }
+
     /// Whether the role of the readers may do something to the stream.
     fn permit(&self, cx: &mut Cx<'_>, action: &str) -> Result<(), AwsError> {
-        let stream = cx.account.arn("kinesis", &format!("stream/{}", self.stream));
+        let stream = self.arn(cx);
         cx.acting_as(&self.role).authorize(action, &stream)
+    }
+
+    /// An error of Kinesis at creation, as the creation answers it. (For actions other than DescribeStream, unverified.)
+    fn denied(&self, cx: &Cx<'_>, error: AwsError, action: &str) -> AwsError {
+        if error.code != "AccessDeniedException" {
+            return error;
+        }
+        let message =
+            format!("Role {} is not authorized to perform: {action} on resource {}.", self.role.arn, self.arn(cx));
+        AwsError::new("InvalidArgumentException", message)
     }
 
     /// Until when the readers are to stand still, if they are.

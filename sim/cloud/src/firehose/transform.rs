@@ -15,7 +15,7 @@ use super::buffer::Entry;
 use super::config::{Config, SourceConfig, Transform};
 use super::delivery::GivenUp;
 use super::errors::{ErrorType, Why};
-use crate::core::ports::{Invocations, render_sequence_number};
+use crate::core::ports::{Answered, Invocations, NoAnswer, render_sequence_number};
 use crate::core::{AwsError, Cx};
 use world::time::Time;
 use world::trace::Level;
@@ -72,6 +72,8 @@ pub(super) struct Transformer {
 
 struct Call {
     records: Vec<Pending>,
+    /// Bytes of the records.
+    bytes: usize,
     attempts: u32,
     /// When it was begun, or is to be begun.
     at: Time,
@@ -106,7 +108,7 @@ impl Transformer {
     fn flush(&mut self, now: Time) {
         if !self.buffer.is_empty() {
             let records = std::mem::take(&mut self.buffer);
-            self.waiting.push_back(Call { records, attempts: 0, at: now });
+            self.waiting.push_back(Call { records, bytes: self.bytes, attempts: 0, at: now });
         }
         (self.bytes, self.encoded, self.since) = (0, 0, None);
     }
@@ -126,7 +128,7 @@ impl Transformer {
     /// Bytes that wait.
     pub fn held(&self) -> usize {
         let calls = self.waiting.iter().chain(self.running.values());
-        self.bytes + calls.flat_map(|call| &call.records).map(|it| it.entry.data.len()).sum::<usize>()
+        self.bytes + calls.map(|call| call.bytes).sum::<usize>()
     }
 
     /// When something is to be done, with so many shards.
@@ -211,7 +213,7 @@ impl Transformer {
         cx: &mut Cx<'_>,
         config: &Config,
         ticket: u64,
-        answer: Result<Bytes, String>,
+        answer: &Answered,
     ) -> Option<Transformed> {
         let call = self.running.remove(&ticket)?;
         let mut transformed = Transformed::default();
@@ -224,43 +226,41 @@ impl Transformer {
         cx.meter.highest("firehose", "ExecuteProcessing.Duration", took);
         let most = cx.limits.get("firehose", "lambda_transform_payload");
         let answer = match answer {
-            Ok(body) if body.len() as u64 > most => Err(format!("the response has {} bytes", body.len())),
-            other => other,
+            Ok(body) if body.len() as u64 > most => {
+                Err(&NoAnswer::Failed(format!("the response has {} bytes", body.len())))
+            }
+            other => other.as_ref(),
         };
         let body = match answer {
             Ok(body) => body,
             Err(why) => {
-                cx.trace.event(
-                    Level::Call,
-                    cx.now,
-                    "firehose",
-                    "function-failed",
-                    &config.name,
-                    &[("why", why.as_str().into())],
-                );
-                transformed.failed = self.again(cx, transform, call, answer::failed(&why));
+                let text = why.to_string();
+                let fields = [("why", text.as_str().into())];
+                cx.trace.event(Level::Call, cx.now, "firehose", "function-failed", &config.name, &fields);
+                transformed.failed = self.again(cx, transform, call, answer::failed(why));
                 return Some(transformed);
             }
         };
         cx.meter.add("firehose", "ExecuteProcessing.Success", 1);
         let attempts = call.attempts + 1;
         let ids: Vec<String> = ids(&call.records).collect();
-        let verdicts = answer::verdicts(&body, &ids);
+        let verdicts = answer::verdicts(body, &ids);
         let (mut ok, mut bytes, mut dropped) = (0_u64, 0, 0_u64);
         for (Pending { entry, .. }, verdict) in call.records.into_iter().zip(verdicts) {
+            let source_bytes = u64::from(entry.source_bytes);
             match verdict {
                 Verdict::Ok(data, keys) => {
-                    ok += 1;
-                    bytes += u64::from(entry.source_bytes);
+                    (ok, bytes) = (ok + 1, bytes + source_bytes);
                     transformed.records.push((Entry { data, ..entry }, keys));
                 }
-                Verdict::Dropped => dropped += 1,
+                Verdict::Dropped => (dropped, bytes) = (dropped + 1, bytes + source_bytes),
                 Verdict::Failed(code, message) => {
                     transformed.failed.push((entry, self.why(transform, (code, message), attempts)));
                 }
             }
         }
-        cx.meter.add("firehose", "SucceedProcessing.Records", ok);
+        // A record that the function drops is processed successfully (guide: "Data transformation and status model").
+        cx.meter.add("firehose", "SucceedProcessing.Records", ok + dropped);
         cx.meter.add("firehose", "SucceedProcessing.Bytes", bytes);
         let failed = transformed.failed.len() as u64;
         let fields = [("ok", ok.into()), ("dropped", dropped.into()), ("failed", failed.into())];

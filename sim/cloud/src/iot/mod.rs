@@ -50,7 +50,6 @@ use std::fmt;
 use sha2::{Digest as _, Sha256};
 
 pub use self::data::DataRequest;
-pub use self::provisioning::Answered;
 pub use self::registry::x509::signing_request;
 pub use self::registry::{CertificateStatus, certificate_id};
 pub use self::rest::RestRequest;

@@ -7,7 +7,8 @@ use bytes::Bytes;
 use super::invoke::{Begin, Origin};
 use super::versions::Target;
 use super::wakeup::Wakeup;
-use super::{FunctionError, Lambda, Ports};
+use super::{FunctionError, FunctionErrorKind, Lambda, Ports};
+use crate::core::ports::{Answered, NoAnswer};
 use crate::core::{Cx, Service};
 
 /// Calls that wait for their beginning, and answers that nobody has taken.
@@ -15,7 +16,7 @@ use crate::core::{Cx, Service};
 pub(super) struct Calls {
     tickets: u64,
     waiting: VecDeque<Call>,
-    answers: Vec<(u64, Result<Bytes, String>)>,
+    answers: Vec<(u64, Answered)>,
 }
 
 #[derive(Debug)]
@@ -30,8 +31,14 @@ impl Calls {
     pub fn ended(&mut self, ticket: u64, result: Result<Bytes, FunctionError>, failure: Option<&'static str>) {
         let answer = match (result, failure) {
             (Ok(body), None) => Ok(body),
-            (Ok(_), Some(kind)) => Err(kind.to_owned()),
-            (Err(error), _) => Err(format!("{}: {}", error.error_type, error.message)),
+            (Ok(_), Some(kind)) => Err(NoAnswer::Failed(kind.to_owned())),
+            (Err(error), _) => {
+                let why = format!("{}: {}", error.error_type, error.message);
+                Err(match error.kind {
+                    FunctionErrorKind::TimedOut => NoAnswer::TimedOut(why),
+                    FunctionErrorKind::Unhandled => NoAnswer::Failed(why),
+                })
+            }
         };
         self.answers.push((ticket, answer));
     }
@@ -61,14 +68,14 @@ impl Lambda {
                     let function = function.to_string();
                     refusal.count(cx, &function, &[]);
                     let error = refusal.into_error(cx, &function);
-                    self.calls.answers.push((ticket, Err(error.message)));
+                    self.calls.answers.push((ticket, Err(NoAnswer::Refused(error))));
                 }
             }
         }
     }
 
     /// What functions answered to services that wait, by ticket.
-    pub fn take_answers(&mut self) -> Vec<(u64, Result<Bytes, String>)> {
+    pub fn take_answers(&mut self) -> Vec<(u64, Answered)> {
         std::mem::take(&mut self.calls.answers)
     }
 }

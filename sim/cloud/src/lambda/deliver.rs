@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::admission::Admitted;
 use super::answer::{Verdict, judge};
 use super::destination::Destination;
 use super::failure::{Last, Subject};
-use super::invoke::{Admitted, Begin, FunctionError, Origin, Running, count_end};
+use super::invoke::{Begin, FunctionError, Origin, Running, count_end};
 use super::lane::{Delivery, Fate, Task};
 use super::{Lambda, Ports};
 use crate::core::Cx;
@@ -25,8 +26,20 @@ const BEHIND: Duration = Duration::from_secs(60);
 impl Lambda {
     /// Does what is to be done for the batches of a poller. Answers whether that made room.
     pub(super) fn deliver(&mut self, cx: &mut Cx<'_>, ports: &mut Ports<'_>, index: usize) -> bool {
-        let poller = &mut self.pollers[index];
-        let follows = poller.follow(self.mappings[poller.mapping].lanes);
+        let mut made_room = false;
+        loop {
+            let poller = &mut self.pollers[index];
+            let follows = poller.follow(self.mappings[poller.mapping].lanes);
+            made_room |= self.deliver_lanes(cx, ports, index, follows);
+            // The new lanes may have waited for nothing but a failure destination, which was told just now.
+            if follows || self.pollers[index].is_busy() {
+                return made_room;
+            }
+        }
+    }
+
+    /// The same for the lanes as they are, where new deliveries begin only when there are as many as the mapping says.
+    fn deliver_lanes(&mut self, cx: &mut Cx<'_>, ports: &mut Ports<'_>, index: usize, follows: bool) -> bool {
         let mut made_room = false;
         for lane in 0..self.pollers[index].lanes.len() {
             while let Some(task) = self.task(cx, ports, index, lane) {

@@ -56,6 +56,8 @@ struct Batch {
     step: Step,
     /// The next wait.
     delay: Duration,
+    /// Whether it was to be invoked before, with or without success.
+    tried: bool,
     /// Invocations that had it, without those that ended in a split.
     attempts: u64,
     /// The last of them.
@@ -103,7 +105,7 @@ pub(super) struct Lane {
 
 impl Batch {
     fn new(records: usize, bytes: usize, due: Time) -> Self {
-        Batch { records, bytes, step: Step::Due(due), delay: RETRY_FIRST, attempts: 0, last: None }
+        Batch { records, bytes, step: Step::Due(due), delay: RETRY_FIRST, tried: false, attempts: 0, last: None }
     }
 
     /// Waits before the next try, longer each time.
@@ -217,6 +219,7 @@ impl Lane {
             _ => unreachable!("a batch is split while it waits"),
         };
         let mut rest = Batch::new(first.records - records, first.bytes - bytes, due);
+        rest.tried = first.tried;
         rest.attempts = first.attempts;
         rest.delay = first.delay;
         rest.last.clone_from(&first.last);
@@ -246,9 +249,9 @@ impl Lane {
         found.ok().filter(|position| *position < batch)
     }
 
-    /// Arrival of the oldest record of a first batch that failed before.
+    /// Arrival of the oldest record of a first batch that failed or was throttled before.
     pub fn oldest_retried(&self) -> Option<Time> {
-        let retried = self.batches.front().is_some_and(|batch| batch.attempts > 0);
+        let retried = self.batches.front().is_some_and(|batch| batch.tried);
         self.pending.front().filter(|_| retried).map(|pending| pending.record.arrival)
     }
 
@@ -261,6 +264,7 @@ impl Lane {
     pub fn started(&mut self) {
         let batch = self.batches.front_mut().expect("a batch was to be delivered");
         batch.step = Step::InFlight;
+        batch.tried = true;
         batch.attempts += 1;
     }
 
@@ -282,9 +286,11 @@ impl Lane {
         self.advance(self.batch_records());
     }
 
-    /// The first batch could not be delivered to the function, which costs no attempt.
+    /// The first batch could not be delivered to the function, which costs no attempt: it comes again until its records expire
+    /// or are too old (Lambda guide, "Retain discarded batch records").
     pub fn not_delivered(&mut self, now: Time) {
         let batch = self.batches.front_mut().expect("a batch was to be delivered");
+        batch.tried = true;
         batch.step = Step::Due(batch.wait(now));
     }
 

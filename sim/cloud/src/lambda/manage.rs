@@ -5,11 +5,12 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::Lambda;
+use super::describe::description;
 use super::mapping::{Mapping, Properties, State};
 use super::operate::parse;
 use super::permit::permit_reader;
-use super::rest::{Request, description, mapping_not_found};
-use crate::core::ports::Streams;
+use super::rest::{Request, mapping_not_found};
+use crate::core::ports::{StartingPosition, Streams};
 use crate::core::{AwsError, Cx, Provisioned, Resource};
 
 /// Members of a mapping that no change can name.
@@ -67,6 +68,11 @@ impl Lambda {
             return Err(AwsError::new("ResourceConflictException", message).status(409).with("Type", "User"));
         }
         let mapping = properties.create(cx, resource, stream, &function, target.qualifier)?;
+        if matches!(mapping.start, StartingPosition::AtTimestamp(time) if time > cx.now) {
+            // API reference, `CreateEventSourceMapping`; the text is unverified.
+            let message = "StartingPositionTimestamp cannot be in the future.".to_owned();
+            return Err(AwsError::new("InvalidParameterValueException", message).with("Type", "User"));
+        }
         permit(cx, &mapping)?;
         let (enabled, index) = (mapping.state == State::Enabled, self.mappings.len());
         self.mappings.push(mapping);

@@ -8,7 +8,7 @@
 //! ParallelizationFactor says with one batch in flight each (`lane`), batches by BatchSize, MaximumBatchingWindowInSeconds
 //! and the 6 MB of an event, filters (`filter`), delivery again until success, expiry, MaximumRetryAttempts or
 //! MaximumRecordAgeInSeconds, BisectBatchOnFunctionError, ReportBatchItemFailures, failure destinations (`failure`), the
-//! three starting positions, parents before children; execution environments (cold when none is idle), the account's and
+//! three starting positions, parents before children; execution environments (`admission`), the account's and
 //! reserved concurrency, its request rate, and the rate of new environments; `AWS::Lambda::Permission` for services,
 //! checked when a service invokes; `AWS::Lambda::EventInvokeConfig` with its destinations, dead letters to topics, and the
 //! queue of asynchronous invocations (`queue`); the customer-managed key of environment variables, used in the function's
@@ -21,8 +21,8 @@
 //! is a new deployment of the same code. Log lines are not modelled: a starting environment checks the log group and the
 //! role's permissions, and what is denied is counted as `LogsDenied` (a name of this simulator) and changes nothing else, as
 //! on AWS. A mapping is shown in its transition for a second, and reads for the first time at its end; its changes act at
-//! once. An environment stays idle for ever, and one whose invocation failed is dropped, also where the function answered
-//! with an error of its own, because the seam drops it too. `Description`, `Architectures`, `EphemeralStorage`,
+//! once. An environment stays idle for ever. One that crashed or timed out is initialised again within the time of its next
+//! invocation; one whose function answered with an error of its own is dropped, because the seam drops it too. `Description`, `Architectures`, `EphemeralStorage`,
 //! `TracingConfig`, formats and levels of logs, and `Tags` change nothing that is modelled; no grant is created for a key.
 //! A poller that is told to stand still neither reads nor delivers; a batch in flight ends. An event that comes twice has
 //! one request id.
@@ -34,10 +34,14 @@
 //! destinations that are queues or event buses, permissions for other principals than services; of Invoke the log's tail
 //! and the client context; and of mappings tumbling windows, enhanced fan-out and other sources.
 
+mod admission;
+mod aliases;
 mod answer;
 mod calls;
 mod change;
+mod declared;
 mod deliver;
+mod describe;
 mod destination;
 mod event;
 mod failure;
@@ -114,6 +118,8 @@ pub struct Lambda {
     /// Answers that callers of the API wait for, so far.
     tickets: u64,
     deferred: Option<Deferred>,
+    /// Request id of the invocation that the last call of the API asked for.
+    last_request_id: Option<String>,
     rates: Option<Rates>,
     /// What services of the account wait for.
     calls: Calls,
@@ -207,6 +213,12 @@ impl Lambda {
                 }
             }
         }
+    }
+
+    /// The request id of the invocation that the last call of the API asked for, when it did: what its caller is told is what
+    /// the function and its logs are told (unverified from documents, known from use).
+    pub fn take_request_id(&mut self) -> Option<String> {
+        self.last_request_id.take()
     }
 
     /// The answer that the last call of the API left for later, when it did: see [`Deferred`].

@@ -8,9 +8,11 @@ use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Value;
 
-use super::function::{FunctionInfo, check_environment};
+use super::declared::check_environment;
+use super::describe::configuration;
+use super::function::FunctionInfo;
 use super::invoke::{Begin, Origin};
-use super::rest::{Request, RestCall, configuration};
+use super::rest::{Request, RestCall};
 use super::versions::Target;
 use super::{Lambda, Ports};
 use crate::core::{AwsError, Cx, Deferred};
@@ -70,7 +72,7 @@ impl Lambda {
         self.configured(cx, &target)?;
         match header("x-amz-invocation-type") {
             Some("Event") => {
-                self.enqueue(cx, &target, call.body.clone())?;
+                self.last_request_id = Some(self.enqueue(cx, &target, call.body.clone())?);
                 Ok(202)
             }
             None | Some("RequestResponse") => {
@@ -95,10 +97,7 @@ impl Lambda {
             let message = format!("Request must be smaller than {max} bytes for the InvokeFunction operation");
             return Err(AwsError::new("RequestTooLargeException", message).status(413).with("Type", "User"));
         }
-        if !payload.is_empty() && serde_json::from_slice::<IgnoredAny>(&payload).is_err() {
-            let message = "Could not parse request body into json";
-            return Err(AwsError::new("InvalidRequestContentException", message).with("Type", "User"));
-        }
+        let payload = checked_event(payload)?;
         let admitted = self.admit(cx, ports, target, true).map_err(|refusal| {
             refusal.count(cx, &target.function, &[]);
             refusal.into_error(cx, &target.to_string())
@@ -107,6 +106,7 @@ impl Lambda {
         let ticket = Deferred(self.tickets);
         self.deferred = Some(ticket);
         let (origin, request_id) = (Origin::Request(ticket), cx.uuid());
+        self.last_request_id = Some(request_id.clone());
         self.begin(cx, admitted, Begin { origin, payload, request_id, attempt: 1, fields: &[] });
         Ok(())
     }
@@ -167,6 +167,19 @@ impl Lambda {
         self.change_function(cx, info)?;
         Ok(configuration(cx, &self.functions[&name], None))
     }
+}
+
+/// The event of an invocation, which is JSON. A call without one is allowed (API reference, `Invoke`: `Payload` is not
+/// required); that the function then gets an empty object is unverified.
+pub(super) fn checked_event(payload: Bytes) -> Result<Bytes, AwsError> {
+    if payload.is_empty() {
+        return Ok(Bytes::from_static(b"{}"));
+    }
+    if serde_json::from_slice::<IgnoredAny>(&payload).is_ok() {
+        return Ok(payload);
+    }
+    let message = "Could not parse request body into json";
+    Err(AwsError::new("InvalidRequestContentException", message).with("Type", "User"))
 }
 
 pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, AwsError> {

@@ -135,13 +135,12 @@ impl Lambda {
         // A call of a version or an alias needs a statement of its own.
         let mut statements = found.policy.iter().filter(|statement| statement.is_of(target.qualifier.as_deref()));
         if !statements.any(|statement| statement.allows(service, source_arn, account)) {
+            let arn = cx.account.arn("lambda", &format!("function:{target}"));
             let message = format!(
-                "User: {service} is not authorized to perform: lambda:InvokeFunction on resource: {} because no \
-                 resource-based policy allows the lambda:InvokeFunction action",
-                found.info.arn
+                "User: {service} is not authorized to perform: lambda:InvokeFunction on resource: {arn} because no \
+                 resource-based policy allows the lambda:InvokeFunction action"
             );
             let error = AwsError::new("AccessDeniedException", message).status(403);
-            let arn = found.info.arn.clone();
             cx.acting_as(&Principal::new(service)).denied("lambda:InvokeFunction", &arn, &error);
             return Err(error);
         }

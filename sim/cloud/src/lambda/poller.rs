@@ -91,13 +91,18 @@ impl Poller {
         now >= self.next_poll && self.has_room(mapping)
     }
 
+    /// Whether a batch is with the function or on its way to the failure destination.
+    pub fn is_busy(&self) -> bool {
+        self.lanes.iter().any(Lane::is_busy)
+    }
+
     /// Follows the mapping to another number of lanes, once nothing is in flight. Answers whether it has followed: until
     /// then nothing new is delivered, or records of one partition key could overtake each other.
     pub fn follow(&mut self, lanes: usize) -> bool {
         if self.lanes.len() == lanes {
             return true;
         }
-        if self.lanes.iter().any(Lane::is_busy) {
+        if self.is_busy() {
             return false;
         }
         let mut records: Vec<Pending> = self.lanes.iter_mut().flat_map(Lane::dissolve).collect();
@@ -150,7 +155,7 @@ impl Poller {
         Ok(read)
     }
 
-    /// Whether the first batch of a lane failed before and may hold records that the stream no longer keeps.
+    /// Whether the first batch of a lane failed or was throttled before and may hold records that the stream no longer keeps.
     pub fn may_have_expired(&self, now: Time, lane: usize) -> bool {
         self.lanes[lane].oldest_retried().is_some_and(|arrival| now.since(arrival) >= RETENTION_MIN)
     }

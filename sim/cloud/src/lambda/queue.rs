@@ -13,6 +13,7 @@ use super::destination::Destination;
 use super::invoke::{Begin, Origin};
 use super::invoke_config::{InvokeConfig, key_of};
 use super::mapping::session;
+use super::operate::checked_event;
 use super::versions::Target;
 use super::wakeup::Wakeup;
 use super::{Lambda, Ports};
@@ -59,10 +60,7 @@ impl Lambda {
             let message = format!("Request must be smaller than {max} bytes for the InvokeFunction operation");
             return Err(AwsError::new("RequestTooLargeException", message).status(413).with("Type", "User"));
         }
-        if serde_json::from_slice::<serde::de::IgnoredAny>(&payload).is_err() {
-            let message = "Could not parse request body into json";
-            return Err(AwsError::new("InvalidRequestContentException", message).with("Type", "User"));
-        }
+        let payload = checked_event(payload)?;
         let request_id = cx.uuid();
         let handler = self.functions.get(function).map_or("", |function| function.info.handler.as_str());
         let EventFate { twice, late } = cx.event_fate(handler);

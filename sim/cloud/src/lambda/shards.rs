@@ -30,7 +30,8 @@ impl Lambda {
             }
             (format!("stream {}, for function {}", mapping.stream, mapping.function), records)
         };
-        self.mappings.iter().enumerate().map(of_mapping).collect()
+        let shown = self.mappings.iter().enumerate().filter(|(_, mapping)| mapping.state != State::Deleted);
+        shown.map(of_mapping).collect()
     }
 
     /// An enabled mapping begins with the shards that the stream has now.

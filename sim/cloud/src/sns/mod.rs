@@ -4,8 +4,8 @@
 //! changes and deletions; the operations Publish, GetTopicAttributes, ListTopics, ListSubscriptionsByTopic; the limits of a
 //! message and the account's rate of publishes; the use of a customer-managed key by who publishes.
 //!
-//! Partly modelled: a message is counted and leaves an event; nobody reads it, because an address is never confirmed: its
-//! subscription stays pending. Policies of topics are kept and answered; that they allow or deny a caller is the business of
+//! Partly modelled: a message is kept ([`Topic::messages`]) and leaves an event; it is delivered to nobody, because an address
+//! is never confirmed: its subscription stays pending. Policies of topics are kept and answered; that they allow or deny a caller is the business of
 //! IAM. DisplayName, SignatureVersion, TracingConfig and Tags change nothing.
 //!
 //! Refused: FIFO topics, other protocols, filter policies, phone numbers, every other operation and property by its name.
@@ -13,6 +13,7 @@
 //! Not stated by AWS, decided here: the code for a topic that CloudFormation creates a second time; that a lower-case
 //! letter, digit or punctuation mark may begin a subject.
 
+mod messages;
 mod port;
 mod provision;
 mod publish;
@@ -22,6 +23,8 @@ mod tests;
 use std::collections::BTreeMap;
 
 use serde_json::Value;
+
+pub use self::messages::{Attribute, Messages, Published};
 
 use super::core::{AwsError, Cx, Outcome, TokenBucket};
 use super::front::query::{Form, Xml, unknown_action};
@@ -46,13 +49,18 @@ pub struct Topic {
     kms_key: Option<String>,
     policy: Option<Value>,
     subscriptions: Vec<Subscription>,
-    published: u64,
+    messages: Messages,
 }
 
 impl Topic {
     /// Messages that were published so far.
     pub fn published(&self) -> u64 {
-        self.published
+        self.messages.count()
+    }
+
+    /// The messages themselves.
+    pub fn messages(&self) -> &Messages {
+        &self.messages
     }
 }
 

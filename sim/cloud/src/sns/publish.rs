@@ -1,8 +1,10 @@
 //! Publish.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
-use super::{Sns, invalid};
+use super::{Attribute, Published, Sns, invalid};
 use crate::core::access::key_refused;
 use crate::core::{AwsError, Cx};
 use crate::front::query::{Form, Xml};
@@ -20,7 +22,7 @@ impl Sns {
         let message = form.text("Message").unwrap_or_default();
         let subject = form.text("Subject");
         let structure = form.text("MessageStructure");
-        let attributes_bytes = read_attributes(form)?;
+        let (attributes, attributes_bytes) = read_attributes(form)?;
         form.finish()?;
         let limit = usize::try_from(cx.limits.get("sns", "message")).unwrap_or(usize::MAX);
         let topic = self.find(cx, "sns:Publish", &arn)?;
@@ -35,9 +37,6 @@ impl Sns {
         if !publishes.try_take(cx.now, 1) {
             return Err(AwsError::new("Throttled", "Rate exceeded").status(429));
         }
-        if let Some(topic) = self.topics.get_mut(&arn) {
-            topic.published += 1;
-        }
         let id = cx.uuid();
         cx.meter.add("sns", "NumberOfMessagesPublished", 1);
         cx.meter.add("sns", "PublishSize_bytes", (message.len() + attributes_bytes) as u64);
@@ -47,15 +46,18 @@ impl Sns {
             ("message", Field::Bytes(message.as_bytes())),
         ];
         cx.trace.event(Level::Call, cx.now, "sns", "publish", &name, &fields);
+        if let Some(topic) = self.topics.get_mut(&arn) {
+            topic.messages.push(Published { at: cx.now, subject, message, attributes });
+        }
         let mut xml = Xml::new();
         xml.text("MessageId", id);
         Ok(xml)
     }
 }
 
-/// Bytes of the message's attributes: names, types and values count.
-fn read_attributes(form: &mut Form) -> Result<usize, AwsError> {
-    let mut bytes = 0;
+/// The message's attributes, and their bytes: names, types and values count.
+fn read_attributes(form: &mut Form) -> Result<(BTreeMap<String, Attribute>, usize), AwsError> {
+    let (mut attributes, mut bytes) = (BTreeMap::new(), 0);
     for mut entry in form.entries("MessageAttributes")?.unwrap_or_default() {
         let name = entry.required("Name")?;
         let kind = entry.required("Value.DataType")?;
@@ -65,8 +67,9 @@ fn read_attributes(form: &mut Form) -> Result<usize, AwsError> {
         };
         entry.finish()?;
         bytes += name.len() + kind.len() + value.len();
+        attributes.insert(name, Attribute { kind, value });
     }
-    Ok(bytes)
+    Ok((attributes, bytes))
 }
 
 fn check(

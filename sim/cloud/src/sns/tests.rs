@@ -43,7 +43,7 @@ impl Bench {
 }
 
 #[test]
-fn a_message_is_taken_counted_and_gets_an_id() {
+fn a_message_is_taken_kept_and_gets_an_id() {
     let mut bench = Bench::new();
     let answer = bench
         .call(&format!(
@@ -52,7 +52,12 @@ fn a_message_is_taken_counted_and_gets_an_id() {
         ))
         .unwrap();
     assert!(answer.starts_with("<MessageId>") && answer.len() == 59, "{answer}");
-    assert_eq!(bench.sns.topic(ARN).unwrap().published(), 1);
+    let topic = bench.sns.topic(ARN).unwrap();
+    assert_eq!(topic.published(), 1);
+    let published = &topic.messages().kept()[0];
+    assert_eq!((&*published.message, published.subject.as_deref()), ("hot", Some("pump 7")));
+    let attribute = Attribute { kind: "String".to_owned(), value: "spike".to_owned() };
+    assert_eq!(published.attributes, BTreeMap::from([("kind".to_owned(), attribute)]));
     assert_eq!(bench.parts.meter.counters()[&("sns", "PublishSize_bytes")], 3 + 4 + 6 + 5);
 }
 

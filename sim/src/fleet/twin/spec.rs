@@ -206,6 +206,8 @@ pub struct FailureContract {
     pub keys: &'static [(&'static str, bool)],
     /// The only kind of twin that has it.
     pub only: Option<TwinKind>,
+    /// The kinds of anomalies that tell it as what it is.
+    pub told_as: &'static [&'static str],
     /// What it does.
     pub meaning: &'static str,
 }
@@ -217,6 +219,7 @@ pub const FAILURES: [FailureContract; 6] = [
         id: "stuck",
         keys: &[("metric", true)],
         only: None,
+        told_as: &["flatline"],
         meaning: "The metric repeats the last value from before.",
     },
     FailureContract {
@@ -224,6 +227,7 @@ pub const FAILURES: [FailureContract; 6] = [
         id: "drift",
         keys: &[("metric", true), ("amount", true)],
         only: None,
+        told_as: &["drift", "level-shift"],
         meaning: "The metric's error grows by `amount`, in its unit, an hour.",
     },
     FailureContract {
@@ -231,6 +235,7 @@ pub const FAILURES: [FailureContract; 6] = [
         id: "spike",
         keys: &[("metric", true), ("amount", true), ("probability", false)],
         only: None,
+        told_as: &["spike"],
         meaning: "A reading's metric is `amount`, in its unit, too high, with `probability` (0.02 unless it is said): not among the first 40 readings, and at least 12 readings apart.",
     },
     FailureContract {
@@ -238,6 +243,7 @@ pub const FAILURES: [FailureContract; 6] = [
         id: "dropout",
         keys: &[("metric", false)],
         only: None,
+        told_as: &["dropout"],
         meaning: "The metric is not in the readings; without `metric` there are no readings.",
     },
     FailureContract {
@@ -245,6 +251,7 @@ pub const FAILURES: [FailureContract; 6] = [
         id: "bearing-wear",
         keys: &[("amount", false)],
         only: Some(TwinKind::Pump),
+        told_as: &["drift", "level-shift"],
         meaning: "Wear grows by `amount` an hour (1 unless it is said; at 1 a bearing is at its end) for `lasting`, and stays: vibration and heat grow, pressure and flow fall. Its label lasts until the end.",
     },
     FailureContract {
@@ -252,6 +259,7 @@ pub const FAILURES: [FailureContract; 6] = [
         id: "coverage-loss",
         keys: &[],
         only: Some(TwinKind::Tracker),
+        told_as: &["dropout"],
         meaning: "Nothing passes between the device and the broker. Places without coverage on its course bear the same label.",
     },
 ];

@@ -53,13 +53,14 @@ pub(super) fn wrong_configuration(stage: &Stage, fault: &FaultSpec, nth: u64) ->
     let Some(variable) = stage.pick(fault, nth, &naming).map(|variable| (*variable).clone()) else { return Ok(None) };
     let before = before[&variable].clone();
     let gone = format!("{before}{GONE}");
-    set_variable(stage, &name, &variable, &gone)?;
     let denies = Denies {
         role: role(stage, &name)?,
         service: String::new(),
         resource: gone.clone(),
         under_way: timeout(stage, &name)? + UPDATE_TIME,
     };
+    // The last call: each may be throttled, and what a refused act had changed nobody would put right.
+    set_variable(stage, &name, &variable, &gone)?;
     let subject = format!("{name} {variable}");
     let undo = Box::new(move |stage: &Stage| match variables(stage, &name)?.get(&variable) == Some(&gone) {
         true => set_variable(stage, &name, &variable, &before),

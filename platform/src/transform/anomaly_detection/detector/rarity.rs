@@ -2,14 +2,15 @@
 //!
 //! Seven features look at a reading, each a distance that is 0 when all is usual: from the slow level, from the value
 //! before, of the fast level from the slow one, from the hour of the day, of late values from their hours, more activity
-//! than usual, and less of it. Each has its own tail (`tail.rs`), which says how far the feature is beyond what is rare for this
-//! series; so no feature needs a unit, and a series with a heavy tail needs more to surprise. The surprises are pressed together by a logarithm and added: several that agree count for more than a large
-//! one alone. A reading that has surprised holds back the next ones for a while, unless they are much more surprising,
-//! and makes the tails longer: repetitions surprise less.
+//! than usual, and less of it. Each has its own tail (`tail.rs`), which says how far the feature is beyond what is rare for
+//! this series; so no feature needs a unit, and a series with a heavy tail needs more to surprise. The surprises are pressed
+//! together by a logarithm and added: several that agree count for more than a large one alone. A reading that has surprised
+//! holds back the next ones for a while, unless they are much more surprising, and makes the tails longer: repetitions
+//! surprise less.
 
 use super::bytes::Fields;
 use super::rules::Kind;
-use super::season::Season;
+use super::season::{At, Season};
 use super::tail::Tail;
 use super::tuning::Tuning;
 
@@ -19,6 +20,8 @@ pub(super) const LEARNING: u32 = 20;
 const KINDS_FROM: u32 = 512;
 /// Mean absolute deviation of a normal distribution times this is its standard deviation.
 const DEVIATION_TO_SCALE: f32 = 1.253_3;
+/// A change counts for the activity up to so many times the usual one, or the scale.
+const CHANGE_CLIP: f32 = 10.0;
 /// Activity below this part of the scale is none.
 const ACTIVITY_LEAST: f32 = 1e-3;
 /// Nor is activity below this.
@@ -37,11 +40,33 @@ const FEATURE_MAX: f32 = 1e30;
 
 /// Features, by their place.
 const FEATURES: usize = 7;
+/// The distance from the slow level.
+const OFF_LEVEL: usize = 0;
+/// That of the fast level from it.
+const FAST_OFF_LEVEL: usize = 2;
 /// The distance from the hour of the day, which is known from the second day on.
 const OFF_HOUR: usize = 3;
+/// That of late values.
+const ASTRAY: usize = 4;
+/// Less activity than usual, as how many times it would have to grow to be usual, less one.
+const CALM: usize = 6;
+/// From here on it is a flatline.
+const CALM_FROM: f32 = 1.0;
 /// What the features mean when they dominate.
 const MEANS: [Kind; FEATURES] =
     [Kind::Spike, Kind::Spike, Kind::LevelShift, Kind::Spike, Kind::LevelShift, Kind::Spike, Kind::Flatline];
+
+/// What a reading is that surprises by the feature at a place; nothing when it has no name.
+fn means(dominates: usize, features: &[Option<f32>; FEATURES]) -> Option<Kind> {
+    let at = |place: usize| features[place].unwrap_or(0.0);
+    match dominates {
+        // Those before are off, too: more than this one alone makes of it.
+        OFF_LEVEL if at(FAST_OFF_LEVEL) > at(OFF_LEVEL) / 3.0 => Some(Kind::LevelShift),
+        OFF_HOUR if at(ASTRAY) > at(OFF_HOUR) / 2.0 => Some(Kind::LevelShift),
+        CALM if at(CALM) < CALM_FROM => None,
+        _ => Some(MEANS[dominates]),
+    }
+}
 
 /// What is known of a series' readings.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -69,44 +94,50 @@ pub(super) struct Rare {
     pub kind: Option<Kind>,
 }
 
+/// What is left of a surprise.
+struct Held {
+    score: f64,
+    told: bool,
+}
+
 impl Rarity {
     /// Bytes of it.
     pub const SIZE: usize = 7 * 4 + 2 + FEATURES * Tail::SIZE + Season::SIZE;
 
     /// Takes the `n`-th reading, counted from 1; `value` may begin at any zero.
-    pub fn next(&mut self, at_ms: i64, value: f32, n: u32, tuning: &Tuning) -> Rare {
-        let features = self.features(at_ms, value, n, tuning);
-        let (mut sum, mut most, mut means) = (0.0_f32, 0.0_f32, Kind::Spike);
-        for (((tail, feature), weight), kind) in self.tails.iter_mut().zip(features).zip(tuning.weights).zip(MEANS) {
+    pub fn next(&mut self, at: At, value: f32, n: u32, tuning: &Tuning) -> Rare {
+        let features = self.features(at, value, n, tuning);
+        let (mut sum, mut most, mut dominates) = (0.0_f32, 0.0_f32, OFF_LEVEL);
+        for (place, ((tail, feature), weight)) in self.tails.iter_mut().zip(features).zip(tuning.weights).enumerate() {
             let far = feature.map_or(0.0, |feature| tail.next(feature.min(FEATURE_MAX), tuning).min(FAR_MAX));
             if far > 0.0 {
                 let surprise = weight * tail.trust(tuning) * (tuning.press * far).ln_1p() / tuning.press;
                 sum += surprise;
-                (most, means) = if surprise > most { (surprise, kind) } else { (most, means) };
+                (most, dominates) = if surprise > most { (surprise, place) } else { (most, dominates) };
             }
         }
-        let rare = self.hold_back(tuning.gain * sum, means, tuning);
+        let rare = self.hold_back(tuning.gain * sum, tuning);
         // What a day is like has to be known, too.
-        let knows = n >= KINDS_FROM && features[OFF_HOUR].is_some();
-        Rare { kind: rare.kind.filter(|_| knows), ..rare }
+        let told = rare.told && n >= KINDS_FROM && features[OFF_HOUR].is_some();
+        Rare { score: rare.score, kind: if told { means(dominates, &features) } else { None } }
     }
 
     /// What becomes of a surprise after those before it.
-    fn hold_back(&mut self, surprise: f32, means: Kind, tuning: &Tuning) -> Rare {
+    fn hold_back(&mut self, surprise: f32, tuning: &Tuning) -> Held {
         self.since = self.since.saturating_add(1);
         let held = self.surprise > 0.0 && f32::from(self.since) < tuning.hold && surprise < tuning.more * self.surprise;
-        let (surprise, kind) = if held {
-            ((HELD_SHARE * surprise).min(HELD_BACK), None)
+        let (surprise, told) = if held {
+            ((HELD_SHARE * surprise).min(HELD_BACK), false)
         } else if surprise >= 1.0 {
             (self.since, self.surprise) = (0, surprise);
-            (surprise, Some(means))
+            (surprise, true)
         } else {
-            (surprise, None)
+            (surprise, false)
         };
-        Rare { score: f64::from(surprise / (1.0 + surprise)), kind }
+        Held { score: f64::from(surprise / (1.0 + surprise)), told }
     }
 
-    fn features(&mut self, at_ms: i64, value: f32, n: u32, tuning: &Tuning) -> [Option<f32>; FEATURES] {
+    fn features(&mut self, at: At, value: f32, n: u32, tuning: &Tuning) -> [Option<f32>; FEATURES] {
         if n <= 1 {
             (self.slow, self.fast, self.last) = (value, value, value);
         }
@@ -120,9 +151,12 @@ impl Rarity {
         self.slow += weight(tuning.slow) * clipped;
         self.scale += weight(tuning.slow) * (clipped.abs() * DEVIATION_TO_SCALE - self.scale);
         self.fast += weight(tuning.fast) * (value - self.fast);
-        let (off_hour, astray) = self.season.next(at_ms, value, n, bound, tuning);
-        self.active += weight(tuning.active) * (change - self.active);
-        self.usual += weight(tuning.usual) * (change - self.usual);
+        let (off_hour, astray) = self.season.next(at, value, n, bound, tuning);
+        // One large change is no activity.
+        let most = CHANGE_CLIP * self.usual.max(self.scale);
+        let counts = if n > LEARNING && most > 0.0 { change.min(most) } else { change };
+        self.active += weight(tuning.active) * (counts - self.active);
+        self.usual += weight(tuning.usual) * (counts - self.usual);
         let least = ACTIVITY_LEAST * self.scale + ACTIVITY_LEAST_ABSOLUTE;
         let busy = (self.active + least) / (self.usual + least);
         // Before that, both averages are nearly the same, whatever comes.

@@ -12,6 +12,15 @@ const CLIP_FROM: u8 = 5;
 /// A value may always move an hour by this.
 const BOUND_LEAST: f32 = 1e-12;
 
+/// When a reading was taken.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct At {
+    /// Ms since the Unix epoch.
+    pub ms: i64,
+    /// Since the reading before, ms; never negative.
+    pub step_ms: i64,
+}
+
 /// Averages of the hours.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Season {
@@ -20,20 +29,22 @@ pub(super) struct Season {
     counts: [u8; HOURS],
     /// Running average of the distance from the season.
     astray: f32,
-    first_ms: i64,
+    /// How long values have come, ms: a gap counts for an hour at most, so that no wrong time makes a day.
+    known_ms: u32,
 }
 
 impl Season {
     /// Bytes of a season.
-    pub const SIZE: usize = HOURS * 5 + 4 + 8;
+    pub const SIZE: usize = HOURS * 5 + 4 + 4;
 
     /// Takes the `n`-th value; it may move its hour by `bound`. Answers how far it is from its hour, and how far values were
     /// lately; nothing before a day is known.
-    pub fn next(&mut self, at_ms: i64, value: f32, n: u32, bound: f32, tuning: &Tuning) -> (Option<f32>, Option<f32>) {
-        if n <= 1 {
-            self.first_ms = at_ms;
+    pub fn next(&mut self, at: At, value: f32, n: u32, bound: f32, tuning: &Tuning) -> (Option<f32>, Option<f32>) {
+        if n > 1 {
+            let step_ms = at.step_ms.clamp(0, HOUR_MS);
+            self.known_ms = self.known_ms.saturating_add(u32::try_from(step_ms).unwrap_or(u32::MAX));
         }
-        let hour = usize::try_from(at_ms.div_euclid(HOUR_MS).rem_euclid(24)).unwrap_or(0);
+        let hour = usize::try_from(at.ms.div_euclid(HOUR_MS).rem_euclid(24)).unwrap_or(0);
         let (average, count) = (&mut self.averages[hour], &mut self.counts[hour]);
         let from = value - *average;
         let distance = if *count > 0 { from } else { 0.0 };
@@ -43,7 +54,7 @@ impl Season {
         let bound = bound.max(BOUND_LEAST);
         *average +=
             weight * if n > super::rarity::LEARNING && *count > CLIP_FROM { from.clamp(-bound, bound) } else { from };
-        let mature = at_ms.saturating_sub(self.first_ms) > MATURE_AFTER_MS;
+        let mature = i64::from(self.known_ms) > MATURE_AFTER_MS;
         (mature.then_some(distance.abs()), mature.then_some(self.astray.abs()))
     }
 
@@ -51,6 +62,6 @@ impl Season {
         self.averages.iter_mut().for_each(|average| fields.f32(average));
         self.counts.iter_mut().for_each(|count| fields.u8(count));
         fields.f32(&mut self.astray);
-        fields.i64(&mut self.first_ms);
+        fields.u32(&mut self.known_ms);
     }
 }

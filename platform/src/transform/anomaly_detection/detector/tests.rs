@@ -61,24 +61,32 @@ fn nearly_nothing_is_told_of_a_steady_season_with_noise() {
 
 #[test]
 fn each_kind_is_told_as_itself_whatever_the_series_is_like() {
-    type Value = fn(usize) -> f64;
-    type Spoil = fn(f64, usize) -> f64;
     const AT: usize = 6_000;
-    let failures: [(Kind, usize, Spoil); 4] = [
-        (Kind::Spike, 1, |value, n| value + if n == AT { 40.0 } else { 0.0 }),
-        (Kind::LevelShift, 8, |value, n| value + if n >= AT { 30.0 } else { 0.0 }),
-        (Kind::Drift, 1_500, |value, n| value + n.saturating_sub(AT) as f64 * 0.1),
-        (Kind::Flatline, 32, |value, n| if n >= AT { 51.0 } else { value }),
+    type Value = fn(usize) -> f64;
+    /// The value `n` of a series, with its drift a reading, that fails from [`AT`] on.
+    type Spoil = fn((Value, f64), usize) -> f64;
+    // What may be told, the kind that must be, after how many readings, and how often in 2,000.
+    let failures: [(&[Kind], Kind, usize, usize, Spoil); 4] = [
+        (&[Kind::Spike], Kind::Spike, 1, 1, |(value, _), n| value(n) + if n == AT { 40.0 } else { 0.0 }),
+        (&[Kind::Spike, Kind::LevelShift], Kind::LevelShift, 8, 4, |(value, _), n| {
+            value(n) + if n >= AT { 30.0 } else { 0.0 }
+        }),
+        (&[Kind::Drift, Kind::LevelShift], Kind::Drift, 1_500, 60, |(value, drift), n| {
+            value(n) + n.saturating_sub(AT) as f64 * drift
+        }),
+        // What freezes away from where it would go is a new level, too.
+        (&[Kind::Flatline, Kind::LevelShift], Kind::Flatline, 31, 4, |(value, _), n| value(n.min(AT))),
     ];
-    let series: [(&str, Value); 3] =
-        [("wave", wave), ("noise", |n| 20.0 + noise(1, n)), ("season", |n| seasonal(2, n))];
-    for (kind, within, spoil) in failures {
-        for (name, value) in series {
-            let found = told((0..AT + 2_000).map(|n| spoil(value(n), n)));
-            let told_at = found.iter().find(|(n, told)| *n >= AT && *told == kind).map(|(n, _)| *n);
-            assert!(told_at.is_some_and(|n| n < AT + within), "{kind:?} in {name}: {found:?}");
-            let false_alarms = found.iter().filter(|(n, _)| *n < AT).count();
-            assert!(false_alarms <= 3, "{kind:?} in {name}: {found:?}");
+    let series: [(&str, Value, f64); 3] =
+        [("noise", |n| 20.0 + noise(1, n), 0.02), ("season", |n| seasonal(2, n), 0.1), ("wave", wave, 0.006)];
+    for (may, kind, within, most, spoil) in failures {
+        for (name, value, drift) in series {
+            let (before, after): (Vec<_>, Vec<_>) =
+                told((0..AT + 2_000).map(|n| spoil((value, drift), n))).into_iter().partition(|(n, _)| *n < AT);
+            assert!(before.len() <= 3, "{kind:?} in {name}: {before:?}");
+            assert!(after.iter().any(|(n, told)| *told == kind && *n < AT + within), "{kind:?} in {name}: {after:?}");
+            assert!(after.iter().all(|(_, told)| may.contains(told)), "{kind:?} in {name}: {after:?}");
+            assert!(after.len() <= most, "{kind:?} in {name}: {} times, {after:?}", after.len());
         }
     }
 }
@@ -125,8 +133,7 @@ fn plain_outliers_are_told_each_time_and_surprise_less_and_less() {
 #[test]
 fn a_new_level_is_told_once_and_becomes_the_usual_one() {
     // A step of 4.7 scales: each value alone is no spike.
-    let steady = |n: usize| if n.is_multiple_of(8) { 21.0 } else { 20.0 };
-    let small = told((0..800).map(|n| if n < 300 { steady(n) } else { 21.4 }));
+    let small = told((0..800).map(|n| if n < 300 { wave(n) } else { 22.2 - (n % 2) as f64 / 10.0 }));
     assert!(matches!(small[..], [(300..330, Kind::LevelShift)]), "{small:?}");
     let large = (0..800).map(|n| wave(n) + if n >= 300 { 50.0 } else { 0.0 });
     assert_eq!(told(large), [(300, Kind::Spike), (307, Kind::LevelShift)]);
@@ -162,6 +169,109 @@ fn unit_and_zero_of_a_series_change_nothing() {
     for (factor, zero) in [(-1.0, 20.0), (1_000.0, 20_000.0), (0.25, -5.0)] {
         assert_eq!(of(factor, zero), plain, "{factor} {zero}");
     }
+}
+
+/// Readings a minute apart with noise of scale 1 around a level, one of which is replaced by another value and another time.
+fn with_one_wrong(level: f64, at: usize, value: f64, at_ms: Option<i64>) -> impl Iterator<Item = (i64, f64)> {
+    const START_MS: i64 = 1_772_323_200_000;
+    (0..400).map(move |n| {
+        let gap_ms = if n >= 200 { 60 * MINUTE_MS } else { 0 };
+        let time_ms = START_MS + i64::try_from(n).unwrap() * MINUTE_MS + gap_ms;
+        match n {
+            _ if n == at => (at_ms.unwrap_or(time_ms), value),
+            100 => (time_ms, level + 100.0),
+            _ => (time_ms, level + noise(7, n)),
+        }
+    })
+}
+
+/// That the outlier at 100 and the gap before 200 are told, whatever was wrong before.
+fn assert_sees(level: f64, at: usize, value: f64, at_ms: Option<i64>) {
+    let mut detector = Detector::default();
+    let kinds: Vec<_> =
+        with_one_wrong(level, at, value, at_ms).map(|(at_ms, value)| detector.next(at_ms, value).kind).collect();
+    let what = format!("level {level}, reading {at} is {value} at {at_ms:?}");
+    assert_eq!((kinds[100], kinds[200]), (Some(Kind::Spike), Some(Kind::Dropout)), "{what}");
+    let told: Vec<_> = kinds.iter().enumerate().filter_map(|(n, kind)| kind.map(|kind| (n, kind))).collect();
+    // A wrong time may be told, too: at its reading, or at the next one.
+    assert!(told.len() <= 3, "{what}: {told:?}");
+}
+
+#[test]
+fn a_wrong_value_or_time_while_a_detector_learns_does_not_blind_it() {
+    for level in [20.0, 0.0, -5_000.0] {
+        for at in 0..36 {
+            for value in [65_535.0, 4_294_967_295.0, 1e30, -1e300, level + 30.0, 0.0] {
+                assert_sees(level, at, value, None);
+            }
+            for at_ms in
+                [0, 946_684_800_000, 1_772_323_200_000 - 3_600_000, 1_772_323_200_000 + 86_400_000, 4_102_444_799_999]
+            {
+                assert_sees(level, at, level, Some(at_ms));
+            }
+        }
+    }
+}
+
+#[test]
+fn another_range_of_values_is_learnt_within_some_readings() {
+    let (small, large, wide) = (|n| 20.0 + noise(8, n), |n| 4e9 + 1e6 * noise(8, n), |n| 4e9 + 1e8 * noise(8, n));
+    let (kelvin, wrong) = (|n| 293.15 + 0.1 * noise(8, n), |_| 4_294_967_295.0);
+    type Value = fn(usize) -> f64;
+    // What comes first, for how long, what comes then, and how large an outlier of that has to be told.
+    let jumps: [(Value, usize, Value, f64); 9] = [
+        (small, 1_000, large, 1e9),
+        (small, 1_000, wide, 1e10),
+        (large, 1_000, small, 100.0),
+        (wide, 1_000, small, 100.0),
+        (|n| 20.0 + 0.1 * noise(8, n), 1_000, kelvin, 10.0),
+        (wrong, 10, small, 100.0),
+        (wrong, 100, small, 100.0),
+        (|n| if n < 500 { 20.0 + noise(8, n) } else { 4_294_967_295.0 }, 510, small, 100.0),
+        (|n| if n < 500 { 20.0 + noise(8, n) } else { 1e30 }, 700, small, 100.0),
+    ];
+    for (case, (before, at, after, by)) in jumps.into_iter().enumerate() {
+        let outlier = |n: usize| n >= at + 50 && (n - at).is_multiple_of(50);
+        let value = |n| if n < at { before(n) } else { after(n) + if outlier(n) { by } else { 0.0 } };
+        let found = told((0..at + 500).map(value));
+        let untold: Vec<usize> = (at..at + 500)
+            .filter(|n| outlier(*n))
+            .filter(|n| !found.iter().any(|(told, kind)| told == n && *kind == Kind::Spike))
+            .collect();
+        assert!(untold.is_empty(), "case {case}: {untold:?} of {found:?}");
+        assert!(found.len() <= 18, "case {case}: {found:?}");
+    }
+}
+
+#[test]
+fn one_huge_value_says_nothing_of_those_after_it() {
+    for huge in [1e4, 4_294_967_295.0, 1e30] {
+        for value in [wave, |n| seasonal(2, n)] {
+            let found = told((0..9_000).map(|n| if n == 6_000 { huge } else { value(n) }));
+            let after: Vec<_> = found.iter().filter(|(n, _)| *n >= 6_000).collect();
+            assert!(after[0] == &(6_000, Kind::Spike) && after.len() <= 2, "{huge}: {after:?}");
+        }
+    }
+}
+
+#[test]
+fn a_clock_that_was_wrong_for_a_while_hides_no_gap_and_makes_no_day() {
+    let mut detector = Detector::default();
+    // From reading 300 on the clock is a year ahead, from 400 on it is right again; a gap of an hour comes before 500.
+    let at_ms = |n: i64| {
+        let ahead_ms = if (300..400).contains(&n) { 365 * 86_400_000 } else { 0 };
+        n * MINUTE_MS + ahead_ms + if n >= 500 { 60 * MINUTE_MS } else { 0 }
+    };
+    let kinds = (0..600).map(|n| (n, detector.next(at_ms(n), wave(usize::try_from(n).unwrap())).kind));
+    let told: Vec<_> = kinds.filter_map(|(n, kind)| kind.map(|kind| (n, kind))).collect();
+    assert_eq!(told, [(300, Kind::Dropout), (500, Kind::Dropout)]);
+    // Ten hours are known: nothing is said of the hour of the day.
+    let at = |step_ms| season::At { ms: 1_772_323_200_000, step_ms };
+    let mut season = season::Season::default();
+    let known =
+        (1..40).map(|n| season.next(at(if n == 2 { i64::MAX } else { 60 * MINUTE_MS }), 1.0, n, 1.0, &TUNING).0);
+    let first = known.enumerate().find(|(_, known)| known.is_some()).map(|(n, _)| n);
+    assert_eq!(first, Some(31), "more than 30 hours of values");
 }
 
 /// Finite values of all sizes, often the same ones again, with times that go anywhere.
@@ -222,7 +332,21 @@ proptest! {
 
     #[test]
     fn any_bytes_are_the_bytes_of_the_detector_that_they_make(bytes in proptest::collection::vec(any::<u8>(), Detector::SIZE)) {
-        let bytes: [u8; Detector::SIZE] = bytes.try_into().expect("as many as a detector has");
+        let mut bytes: [u8; Detector::SIZE] = bytes.try_into().expect("as many as a detector has");
+        bytes[0] = LAYOUT;
         prop_assert_eq!(Detector::from_bytes(&bytes).to_bytes(), bytes);
+        bytes[0] = bytes[1].max(LAYOUT + 1);
+        prop_assert_eq!(Detector::from_bytes(&bytes), Detector::default());
+    }
+
+    #[test]
+    fn no_single_wrong_reading_among_the_first_ones_blinds_a_detector(
+        level in -1e6..1e6f64,
+        at in 0..32_usize,
+        value in prop_oneof![any::<f64>().prop_filter("finite", |value| value.is_finite()), -1e4..1e4f64],
+        at_ms in proptest::option::of(946_684_800_000..4_102_444_800_000_i64),
+    ) {
+        // The scale is never below a thousandth of the level, and the outlier is 100.
+        assert_sees(level / 100.0, at, value, at_ms);
     }
 }

@@ -1,4 +1,5 @@
-//! The constants of what is rare: few, and the same for all series.
+//! The constants of what is rare that were searched for: few, and the same for all series. Others, chosen by hand, stand in
+//! `rarity.rs`, `season.rs` and `tail.rs`.
 //!
 //! They were found by a random search (a few thousand steps) that maximises the standard score of the training part of the
 //! benchmark (`SPLIT.md`), averaged over thresholds from 0.8 to 1.25 times the detector's own, over a copy of the series with
@@ -32,7 +33,7 @@ pub struct Tuning {
     pub tail_clip: f32,
     /// How strongly large surprises are pressed together.
     pub press: f32,
-    /// Weights of the features, in the order of `Feature`.
+    /// Weights of the features, in the order in which `rarity.rs` makes them.
     pub weights: [f32; 7],
     /// After so many values half of what a tail says counts.
     pub early: f32,

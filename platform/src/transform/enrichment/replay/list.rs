@@ -1,6 +1,6 @@
 //! What lies in quarantine.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aws_types::SdkConfig;
 
@@ -21,7 +21,8 @@ pub struct Group {
     pub reason: String,
     /// Tenant; nothing when their bytes do not tell.
     pub tenant: Option<String>,
-    /// Number of records.
+    /// Number of records. One that lies in several objects, because its batch came again and was cut in another way, counts
+    /// once, where it lies first.
     pub records: u64,
     /// How many of them were replayed.
     pub replayed: u64,
@@ -55,12 +56,17 @@ pub async fn list(config: &SdkConfig, settings: &Settings, filter: &Filter) -> R
     let replayed = api.replayed().await?;
     let mut groups: BTreeMap<(String, String, Option<String>), (u64, u64)> = BTreeMap::new();
     let mut listing = Listing::default();
+    let mut seen = BTreeSet::new();
     for Listed { key, kept_at } in covered(&api, filter).await? {
         let (records, problems) = api.read(&key).await?;
         listing.problems.extend(problems);
         for kept in records.into_iter().filter(|kept| filter.matches(kept)) {
-            // A record of another stream may have the name of one that was replayed.
-            let done = u64::from(kept.is_replayable() && replayed.contains_key(&Marker::name(&kept)));
+            // A record of another stream may have the same name.
+            let (is_replayable, name) = (kept.is_replayable(), Marker::name(&kept));
+            let done = u64::from(is_replayable && replayed.contains_key(&name));
+            if !seen.insert((is_replayable, name)) {
+                continue;
+            }
             let counts = groups.entry((datehour(kept_at), kept.reason, kept.tenant)).or_default();
             *counts = (counts.0 + 1, counts.1 + done);
         }

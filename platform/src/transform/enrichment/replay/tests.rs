@@ -312,7 +312,8 @@ fn what_lies_there_is_counted_and_shown_with_what_was_replayed() {
     let expected = [
         (hour(), reason("seq-missing"), acme.clone(), 1, 0),
         (hour(), reason("unknown-unit"), None, 1, 0),
-        (hour(), reason("unknown-unit"), acme, 4, 3),
+        // The copy of the first is no record of its own: the command that replays counts the same.
+        (hour(), reason("unknown-unit"), acme, 3, 2),
     ];
     assert_eq!(listing.groups.iter().map(group).collect::<Vec<_>>(), expected);
     let mut shown = Vec::new();
@@ -356,6 +357,9 @@ proptest! {
         });
         let ended = (0..200).any(|_| account.replay(|_| {}).is_ok());
         prop_assert!(ended, "it never ended");
+        // It may have ended before all of the failures came.
+        account.state().fail_record = None;
+        account.fail_calls(|_| None);
         let written = account.written().len();
         let last = account.replay(|_| {}).unwrap();
         prop_assert_eq!((last.replayed, last.before), (0, devices.len() as u64));

@@ -65,32 +65,29 @@ pub(in crate::firehose) struct Reading {
     pub millis: bool,
 }
 
-/// A compression without a conversion.
-pub(super) fn compression(format: Option<&str>) -> Result<Encoding, AwsError> {
-    match format.unwrap_or("UNCOMPRESSED") {
-        "UNCOMPRESSED" => Ok(Encoding::Plain),
-        "GZIP" => Ok(Encoding::Gzip),
-        "ZIP" => Ok(Encoding::Zip),
-        "Snappy" => Ok(Encoding::Snappy),
-        "HADOOP_SNAPPY" => Ok(Encoding::HadoopSnappy),
-        other => Err(AwsError::new("ValidationException", format!("{other} is not a compression format"))),
-    }
-}
-
-/// How the destination writes objects.
-pub(super) fn encoding(cx: &Cx<'_>, described: &mut Destination) -> Result<Encoding, AwsError> {
-    let format = described.compression_format.get_or_insert_with(|| "UNCOMPRESSED".to_owned()).clone();
-    let conversion = described.data_format_conversion_configuration.as_ref().filter(|conversion| conversion.enabled);
-    match conversion {
-        None => compression(Some(&format)),
-        Some(conversion) if format == "UNCOMPRESSED" => Ok(Encoding::Parquet(self::conversion(cx, conversion)?)),
-        Some(_) => Err(invalid(
+/// How objects are written: in a compression, or converted.
+pub(super) fn encoding(format: &str, conversion: Option<Conversion>) -> Result<Encoding, AwsError> {
+    match (format, conversion) {
+        ("UNCOMPRESSED", Some(conversion)) => Ok(Encoding::Parquet(conversion)),
+        (_, Some(_)) => Err(invalid(
             "CompressionFormat must be UNCOMPRESSED when data format conversion is enabled: the serializer compresses",
         )),
+        ("UNCOMPRESSED", None) => Ok(Encoding::Plain),
+        ("GZIP", None) => Ok(Encoding::Gzip),
+        ("ZIP", None) => Ok(Encoding::Zip),
+        ("Snappy", None) => Ok(Encoding::Snappy),
+        ("HADOOP_SNAPPY", None) => Ok(Encoding::HadoopSnappy),
+        (other, None) => Err(AwsError::new("ValidationException", format!("{other} is not a compression format"))),
     }
 }
 
-fn conversion(cx: &Cx<'_>, given: &FormatConversion) -> Result<Conversion, AwsError> {
+/// The format conversion of a destination, if it is enabled.
+pub(super) fn conversion(cx: &Cx<'_>, described: &Destination) -> Result<Option<Conversion>, AwsError> {
+    let given = described.data_format_conversion_configuration.as_ref().filter(|given| given.enabled);
+    given.map(|given| enabled(cx, given)).transpose()
+}
+
+fn enabled(cx: &Cx<'_>, given: &FormatConversion) -> Result<Conversion, AwsError> {
     let (Some(schema), Some(input), Some(output)) =
         (&given.schema_configuration, &given.input_format_configuration, &given.output_format_configuration)
     else {

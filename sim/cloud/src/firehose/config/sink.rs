@@ -7,8 +7,8 @@ use chrono_tz::Tz;
 use super::encoding::{self, Conversion, Encoding};
 use super::invalid;
 use crate::core::{AwsError, Cx, Principal};
-use crate::firehose::prefix::Prefix;
-use crate::firehose::properties::{BufferingHints, Destination, LoggingOptions, ObjectEncryption, PlainDestination};
+use crate::firehose::prefix::{EVALUATED_MAX, Prefix, RANDOM_STRING_CHARACTERS};
+use crate::firehose::properties::{BufferingHints, Destination, LoggingOptions, ObjectEncryption, Place};
 
 /// Default of `IntervalInSeconds`.
 const DEFAULT_INTERVAL_S: u64 = 300;
@@ -18,8 +18,6 @@ const DEFAULT_SIZE_MIB: [u64; 2] = [5, 128];
 const LARGE_MIN_SIZE_MIB: u64 = 64;
 /// Least `IntervalInSeconds` of a backup and with dynamic partitioning, where a buffer of no time is not available.
 const MIN_INTERVAL_S: u64 = 60;
-/// Longest prefix once its expressions are evaluated, in characters.
-const EVALUATED_PREFIX_MAX: usize = 512;
 
 /// Where objects go.
 pub(in crate::firehose) struct Sink {
@@ -46,65 +44,65 @@ impl Sink {
             _ => None,
         }
     }
+
+    /// Where a destination says. Its defaults are written into it.
+    fn at(
+        cx: &Cx<'_>,
+        place: Place<'_>,
+        conversion: Option<Conversion>,
+        bounds: Bounds,
+        zone: Tz,
+    ) -> Result<Self, AwsError> {
+        let (size_mib, interval_s) = buffering(cx, place.hints, bounds)?;
+        let format = place.compression.get_or_insert_with(|| "UNCOMPRESSED".to_owned());
+        let encoding = encoding::encoding(format, conversion)?;
+        check_logging(place.logging.get_or_insert_default())?;
+        Ok(Sink {
+            role: Principal::new(place.role_arn),
+            bucket: bucket(place.bucket_arn)?,
+            object_key: object_key(place.encryption)?,
+            prefix: data_prefix(cx, place.prefix.unwrap_or_default(), zone)?,
+            interval: Duration::from_secs(interval_s),
+            size_bytes: usize::try_from(size_mib << 20).expect("a buffer of at most 128 MiB fits in memory"),
+            extension: encoding.extension().to_owned(),
+            encoding,
+        })
+    }
 }
 
 /// The destination, and the prefix of its error output.
 pub(super) fn main(cx: &Cx<'_>, described: &mut Destination, is_partitioned: bool) -> Result<(Sink, Prefix), AwsError> {
-    let encoding = encoding::encoding(cx, described)?;
-    let converts = matches!(encoding, Encoding::Parquet(_));
-    let bounds = Bounds { is_large: converts || is_partitioned, converts, min_interval_s: 0 };
-    let bounds = if is_partitioned { Bounds { min_interval_s: MIN_INTERVAL_S, ..bounds } } else { bounds };
-    let (size_mib, interval_s) = buffering(cx, &mut described.buffering_hints, bounds)?;
+    let conversion = encoding::conversion(cx, described)?;
+    let converts = conversion.is_some();
+    let min_interval_s = if is_partitioned { MIN_INTERVAL_S } else { 0 };
+    let bounds = Bounds { is_large: converts || is_partitioned, converts, min_interval_s };
     let zone = zone(described.custom_time_zone.as_deref())?;
-    let (prefix, error_prefix) = prefixes(cx, described, zone, converts || is_partitioned)?;
-    check_logging(described.cloud_watch_logging_options.as_ref())?;
-    let extension = match described.file_extension.as_deref().filter(|given| !given.is_empty()) {
-        Some(given) => checked_extension(given)?,
-        None => encoding.extension().to_owned(),
-    };
-    let sink = Sink {
-        object_key: object_key(described.encryption_configuration.as_ref())?,
-        role: Principal::new(described.role_arn.clone()),
-        bucket: bucket(&described.bucket_arn)?,
-        prefix,
-        interval: Duration::from_secs(interval_s),
-        size_bytes: usize::try_from(size_mib << 20).expect("a buffer of at most 128 MiB fits in memory"),
-        encoding,
-        extension,
-    };
-    Ok((sink, error_prefix))
+    let mut sink = Sink::at(cx, described.place(), conversion, bounds, zone)?;
+    let errors = error_prefix(cx, described, &sink.prefix, zone, bounds.is_large)?;
+    if let Some(given) = described.file_extension.as_deref().filter(|given| !given.is_empty()) {
+        sink.extension = checked_extension(given)?;
+    }
+    Ok((sink, errors))
 }
 
-/// Where source records are kept too, if they are.
+/// Where source records are kept too, if they are. What is given is checked, whether it is in force or not.
 pub(super) fn backup(cx: &Cx<'_>, described: &mut Destination) -> Result<Option<Sink>, AwsError> {
-    match described.s3_backup_mode.as_deref() {
-        None | Some("Disabled") => return Ok(None),
-        Some("Enabled") => {}
-        Some(other) => return Err(AwsError::new("ValidationException", format!("{other} is not an S3BackupMode"))),
-    }
+    let is_on = match &**described.s3_backup_mode.get_or_insert_with(|| "Disabled".to_owned()) {
+        "Disabled" => false,
+        "Enabled" => true,
+        other => return Err(AwsError::new("ValidationException", format!("{other} is not an S3BackupMode"))),
+    };
     let Some(given) = &mut described.s3_backup_configuration else {
         // The text is unverified.
-        return Err(invalid("S3BackupConfiguration must be given when S3BackupMode is Enabled"));
+        let missing = || invalid("S3BackupConfiguration must be given when S3BackupMode is Enabled");
+        return if is_on { Err(missing()) } else { Ok(None) };
     };
     let bounds = Bounds { is_large: false, converts: false, min_interval_s: MIN_INTERVAL_S };
-    let (size_mib, interval_s) = buffering(cx, &mut given.buffering_hints, bounds)?;
-    let PlainDestination { role_arn, bucket_arn, .. } = &*given;
-    let encoding = encoding::compression(given.compression_format.as_deref())?;
-    check_logging(given.cloud_watch_logging_options.as_ref())?;
-    let prefix = Prefix::parse(given.prefix.as_deref().unwrap_or(""), Tz::UTC)?;
-    if prefix.names_error_type() || prefix.names_keys() != (false, false) {
-        return Err(invalid("the Prefix of a backup has neither an error type nor partition keys"));
+    let sink = Sink::at(cx, given.place(), None, bounds, Tz::UTC)?;
+    if sink.prefix.names_keys() != (false, false) {
+        return Err(invalid("the Prefix of a backup has no partition keys"));
     }
-    Ok(Some(Sink {
-        role: Principal::new(role_arn.clone()),
-        bucket: bucket(bucket_arn)?,
-        object_key: object_key(given.encryption_configuration.as_ref())?,
-        prefix,
-        interval: Duration::from_secs(interval_s),
-        size_bytes: usize::try_from(size_mib << 20).expect("a buffer of at most 128 MiB fits in memory"),
-        extension: encoding.extension().to_owned(),
-        encoding,
-    }))
+    Ok(is_on.then_some(sink))
 }
 
 fn zone(name: Option<&str>) -> Result<Tz, AwsError> {
@@ -124,9 +122,12 @@ fn checked_extension(given: &str) -> Result<String, AwsError> {
 }
 
 /// The key that encrypts objects, beside what the bucket does by default.
-fn object_key(given: Option<&ObjectEncryption>) -> Result<Option<String>, AwsError> {
+fn object_key(given: &mut Option<ObjectEncryption>) -> Result<Option<String>, AwsError> {
     match given {
-        None | Some(ObjectEncryption { none: None, kms: None }) => Ok(None),
+        None | Some(ObjectEncryption { none: None, kms: None }) => {
+            *given = Some(ObjectEncryption { none: Some("NoEncryption".to_owned()), kms: None });
+            Ok(None)
+        }
         Some(ObjectEncryption { none: Some(none), kms: None }) if none == "NoEncryption" => Ok(None),
         Some(ObjectEncryption { none: None, kms: Some(kms) }) if kms.key_arn.starts_with("arn:") => {
             Ok(Some(kms.key_arn.clone()))
@@ -136,16 +137,13 @@ fn object_key(given: Option<&ObjectEncryption>) -> Result<Option<String>, AwsErr
 }
 
 /// Logging needs a place. Nothing is logged: errors of deliveries are in the trace.
-fn check_logging(given: Option<&LoggingOptions>) -> Result<(), AwsError> {
-    match given {
-        Some(LoggingOptions { enabled: true, log_group_name, log_stream_name })
-            if log_group_name.is_none() || log_stream_name.is_none() =>
-        {
-            // The text is unverified.
-            Err(invalid("LogGroupName and LogStreamName must be given when CloudWatch logging is enabled"))
-        }
-        _ => Ok(()),
+fn check_logging(given: &LoggingOptions) -> Result<(), AwsError> {
+    let has_place = given.log_group_name.is_some() && given.log_stream_name.is_some();
+    if given.enabled && !has_place {
+        // The text is unverified.
+        return Err(invalid("LogGroupName and LogStreamName must be given when CloudWatch logging is enabled"));
     }
+    Ok(())
 }
 
 fn bucket(arn: &str) -> Result<String, AwsError> {
@@ -195,36 +193,52 @@ fn buffering(cx: &Cx<'_>, hints: &mut Option<BufferingHints>, bounds: Bounds) ->
     Ok((size_mib, interval_s))
 }
 
-fn prefixes(cx: &Cx<'_>, described: &Destination, zone: Tz, needs_errors: bool) -> Result<(Prefix, Prefix), AwsError> {
-    let prefix = Prefix::parse(described.prefix.as_deref().unwrap_or(""), zone)?;
+/// The prefix of records.
+fn data_prefix(cx: &Cx<'_>, text: &str, zone: Tz) -> Result<Prefix, AwsError> {
+    let prefix = Prefix::of_data(text, zone)?;
     if prefix.names_error_type() {
         return Err(invalid("Prefix must not contain !{firehose:error-output-type}"));
     }
-    let error_prefix = described.error_output_prefix.as_deref().filter(|text| !text.is_empty());
-    let parsed = error_prefix.map(|text| Prefix::parse(text, zone)).transpose()?;
-    match &parsed {
-        None if prefix.has_expressions() => {
+    check_length(cx, &prefix)?;
+    Ok(prefix)
+}
+
+/// The prefix of errors, beside that of the records.
+fn error_prefix(
+    cx: &Cx<'_>,
+    described: &Destination,
+    of_data: &Prefix,
+    zone: Tz,
+    is_needed: bool,
+) -> Result<Prefix, AwsError> {
+    let given = described.error_output_prefix.as_deref().filter(|text| !text.is_empty());
+    let Some(given) = given else {
+        if of_data.has_expressions() {
             return Err(invalid("ErrorOutputPrefix cannot be null or empty when Prefix contains expressions"));
         }
-        Some(errors) if (prefix.has_expressions() || errors.has_expressions()) && !errors.names_error_type() => {
-            return Err(invalid("ErrorOutputPrefix must contain !{firehose:error-output-type}"));
-        }
-        Some(errors) if errors.names_keys() != (false, false) => {
-            return Err(invalid("ErrorOutputPrefix must not contain partition keys"));
-        }
-        None if needs_errors => {
+        if is_needed {
             return Err(AwsError::not_modelled("format conversion and partitioning without ErrorOutputPrefix"));
         }
-        _ => {}
+        let errors = Prefix::of_errors_by_default(described.prefix.as_deref().unwrap_or_default(), zone)?;
+        check_length(cx, &errors)?;
+        return Ok(errors);
+    };
+    let errors = Prefix::parse(given, zone)?;
+    if (of_data.has_expressions() || errors.has_expressions()) && !errors.names_error_type() {
+        return Err(invalid("ErrorOutputPrefix must contain !{firehose:error-output-type}"));
     }
-    // Without a prefix of their own, errors of a transformation are in a folder of their type (guide: "Handle failure in
-    // data transformation").
-    let errors = parsed.map_or_else(|| Prefix::parse("!{firehose:error-output-type}/", zone), Ok)?;
-    for prefix in [&prefix, &errors] {
-        let evaluated = prefix.evaluate(cx.now, "metadata-extraction-failed", &mut || "-".repeat(11));
-        if evaluated.chars().count() > EVALUATED_PREFIX_MAX {
-            return Err(invalid(format!("an evaluated prefix must not exceed {EVALUATED_PREFIX_MAX} characters")));
-        }
+    if errors.names_keys() != (false, false) {
+        return Err(invalid("ErrorOutputPrefix must not contain partition keys"));
     }
-    Ok((prefix, errors))
+    check_length(cx, &errors)?;
+    Ok(errors)
+}
+
+/// Refuses a prefix that is too long now. Partitions are looked at one by one, when their keys are known.
+fn check_length(cx: &Cx<'_>, prefix: &Prefix) -> Result<(), AwsError> {
+    let evaluated = prefix.evaluate(cx.now, "metadata-extraction-failed", &mut || "-".repeat(RANDOM_STRING_CHARACTERS));
+    if evaluated.chars().count() > EVALUATED_MAX {
+        return Err(invalid(format!("an evaluated prefix must not exceed {EVALUATED_MAX} characters")));
+    }
+    Ok(())
 }

@@ -70,12 +70,17 @@ impl Converter {
         &self.conversion
     }
 
-    /// Reads the table when the delivery stream is created, and answers as AWS does when it is not there.
+    /// Reads the table when the delivery stream is created, and answers as AWS does when it is not there or not to be read.
     pub fn check(&mut self, cx: &mut Cx<'_>, catalog: &mut dyn Catalog) -> Result<(), AwsError> {
         self.refresh(cx, catalog).map_err(|error| match error.code {
             "EntityNotFoundException" => AwsError::new(
                 "InvalidArgumentException",
                 format!("Encountered an exception while accessing the table's schema: {error}"),
+            ),
+            "AccessDeniedException" => AwsError::new(
+                "InvalidArgumentException",
+                "Access was denied when calling Glue. Please ensure that the role specified in the data format \
+                 conversion configuration has the necessary permissions.",
             ),
             _ => error,
         })

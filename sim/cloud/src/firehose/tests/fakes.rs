@@ -8,12 +8,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
+use crate::core::access::{Access, Identity};
 use crate::core::cx::CxParts;
+use crate::core::disturb::Plan;
+use crate::core::policy::{Document, Purpose};
 use crate::core::ports::{
-    Catalog, CatalogTable, Column, Invocations, ObjectSummary, Objects, ReadBatch, ShardCursor, ShardInfo,
+    Catalog, CatalogTable, Column, Invocations, NoAnswer, ObjectSummary, Objects, ReadBatch, ShardCursor, ShardInfo,
     StartingPosition, Stores, StreamRecord, Streams,
 };
-use crate::core::{AwsError, Cx, Principal, Resource};
+use crate::core::{AwsError, Cx, Disturbance, Principal, Resource};
 use crate::firehose::Firehose;
 use world::seed::Seed;
 use world::time::Time;
@@ -140,7 +143,7 @@ pub(super) struct FakeBucket {
 }
 
 /// What a function answers to an event.
-pub(super) type Handler = fn(&Value) -> Result<Value, String>;
+pub(super) type Handler = Box<dyn Fn(&Value) -> Result<Value, NoAnswer>>;
 
 /// A function.
 #[derive(Default)]
@@ -330,6 +333,23 @@ impl World {
         }
     }
 
+    /// Enforces permissions: the role of the delivery may do nothing but these.
+    pub fn allow_only(&mut self, actions: &[&str]) {
+        let statement = json!([{ "Effect": "Allow", "Action": actions, "Resource": "*" }]);
+        let document = json!({ "Version": "2012-10-17", "Statement": statement });
+        self.parts.access = Access::enforced();
+        let policies = vec![Arc::new(Document::parse(&document, Purpose::Identity).unwrap())];
+        let (id, boundary, tags) = ("AROADELIVER".to_owned(), None, BTreeMap::new());
+        self.parts.access.put_role("deliver", Identity { arn: ROLE.to_owned(), id, policies, boundary, tags });
+    }
+
+    /// The next calls of `PutObject`: of those that are true the answer is lost.
+    pub fn lose(&mut self, calls: &[bool]) {
+        let lost = || Disturbance::AnswerLost(AwsError::new("InternalError", "x").status(500));
+        let calls = calls.iter().map(|is_lost| is_lost.then(lost)).collect();
+        self.parts.disturb = Some(Box::new(Plan { operation: "PutObject", calls, ..Plan::default() }));
+    }
+
     pub fn create(&mut self, properties: Value) -> Result<(), AwsError> {
         let resource = resource(properties);
         let cx = &mut self.parts.cx(self.now, &self.owner);
@@ -371,7 +391,7 @@ impl World {
 
     /// Lets the function answer what it can.
     fn answer(&mut self) {
-        let Some(handler) = self.function.handler else { return };
+        let Some(handler) = self.function.handler.take() else { return };
         for ticket in std::mem::take(&mut self.function.running) {
             let event = &self.function.events[usize::try_from(ticket).unwrap() - 1];
             let answer = handler(event).map(|answer| Bytes::from(answer.to_string()));
@@ -379,6 +399,7 @@ impl World {
             let stores = Stores { streams: &mut self.stream, objects: &mut self.bucket, catalog: &mut self.catalog };
             self.firehose.function_answered(cx, stores, &mut self.function, ticket, &answer);
         }
+        self.function.handler = Some(handler);
     }
 
     pub fn call(&mut self, operation: &str, body: &Value) -> Result<Value, AwsError> {

@@ -1,7 +1,9 @@
 mod changes;
+mod destinations;
 mod fakes;
 mod formats;
 mod lifecycle;
+mod losses;
 mod partitions;
 mod transform;
 
@@ -12,7 +14,6 @@ use serde_json::{Value, json};
 use self::fakes::{FUNCTION, Shard, World, converting, properties, shard_id, table, unzip};
 use crate::core::disturb::Plan;
 use crate::core::ports::parse_sequence_number;
-use crate::core::{AwsError, Disturbance};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -399,8 +400,11 @@ fn direct_puts_beyond_the_rate_are_refused_record_by_record() {
     world.create(direct("direct")).unwrap();
     // 5 MiB a second: one batch of 4 MiB, then one MiB of the next.
     let record = json!({"Data": "A".repeat(1 << 20)}); // 768 KiB
-    let batch = json!({"DeliveryStreamName": "direct", "Records": vec![record; 5]});
+    let batch = json!({"DeliveryStreamName": "direct", "Records": vec![record.clone(); 5]});
     assert_eq!(world.call("PutRecordBatch", &batch).unwrap()["FailedPutCount"], 0);
+    let too_large = json!({"DeliveryStreamName": "direct", "Records": vec![record; 6]});
+    let error = world.call("PutRecordBatch", &too_large).unwrap_err();
+    assert_eq!((error.code, &*error.message), ("InvalidArgumentException", "Records size exceeds 4 MB limit"));
     let answer = world.call("PutRecordBatch", &batch).unwrap();
     assert_eq!(answer["FailedPutCount"], 4);
     assert_eq!(answer["RequestResponses"][1]["ErrorCode"], "ServiceUnavailableException");
@@ -409,6 +413,25 @@ fn direct_puts_beyond_the_rate_are_refused_record_by_record() {
     assert_eq!((error.code, error.status), ("ServiceUnavailableException", 503));
     world.advance(SECOND);
     assert_eq!(world.call("PutRecordBatch", &batch).unwrap()["FailedPutCount"], 0);
+}
+
+#[test]
+fn direct_puts_are_told_to_slow_down_while_too_much_waits() {
+    let mut world = World::new(1);
+    world.create(direct("direct")).unwrap();
+    let put = json!({"DeliveryStreamName": "direct", "Record": {"Data": "b25l"}});
+    world.call("PutRecord", &put).unwrap();
+    let record = bytes::Bytes::from(vec![b'x'; 1 << 20]);
+    let cx = &mut world.parts.cx(world.now, &world.owner);
+    let stream = world.firehose.find(cx, "direct").unwrap();
+    (0..256).for_each(|_| stream.take_put(cx, record.clone()));
+    let error = world.call("PutRecord", &put).unwrap_err();
+    assert_eq!((error.code, world.counter("ThrottledRecords")), ("ServiceUnavailableException", 1));
+    world.advance(SECOND * 120);
+    world.call("PutRecord", &put).unwrap();
+    world.advance(SECOND * 70);
+    let body: usize = world.bucket.objects.iter().map(|(.., body)| body.len()).sum();
+    assert_eq!(body, (256 << 20) + 6, "what was taken is delivered");
 }
 
 #[test]
@@ -558,9 +581,7 @@ fn an_object_whose_answer_was_lost_is_written_again_under_another_key_before_lat
     world.create(properties(newline_gzip)).unwrap();
     world.advance(SECOND * 2);
     world.stream.put(0, "one", world.now);
-    let lost = || Some(Disturbance::AnswerLost(AwsError::new("InternalError", "x").status(500)));
-    let plan = Plan { operation: "PutObject", calls: [lost(), None, lost()].into(), ..Plan::default() };
-    world.parts.disturb = Some(Box::new(plan));
+    world.lose(&[true, false, true]);
     world.advance(SECOND * 90);
     world.stream.put(0, "two", world.now);
     world.advance(SECOND * 90);

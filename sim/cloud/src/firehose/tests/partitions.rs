@@ -66,6 +66,21 @@ fn each_record_is_below_its_own_key_and_one_without_a_key_in_the_error_output() 
 }
 
 #[test]
+fn a_key_that_makes_a_prefix_too_long_is_told_and_one_with_any_character_is_a_key() {
+    let mut world = World::new(1);
+    world.create(partitioned(|p| destination(p)["Prefix"] = json!("t=!{partitionKeyFromQuery:tenant}/"))).unwrap();
+    for tenant in [&"x".repeat(600), "a\\u0000b"] {
+        world.stream.put(0, format!(r#"{{"tenant":"{tenant}"}}"#), world.now);
+    }
+    world.advance(SECOND * 70);
+    let lines = errors(&world, "metadata-extraction-failed");
+    assert_eq!((lines.len(), &lines[0]["errorMessage"]), (1, &json!("the evaluated prefix exceeds 512 characters")));
+    assert_eq!((world.counter("PartitionCount"), world.bucket.objects.len()), (1, 2));
+    let named = |key: &String| key.starts_with("t=a\0b/raw-1-2026-03-01-00-00-00-");
+    assert!(world.bucket.objects.iter().any(|(_, key, _)| named(key)), "nothing is put in, and no date appended");
+}
+
+#[test]
 fn beyond_the_active_partitions_records_go_to_the_error_output_until_some_are_delivered() {
     let mut world = World::new(1);
     world.create(partitioned(|_| {})).unwrap();
@@ -241,11 +256,7 @@ mod model {
                 }
                 Step::Wait(ms) => world.advance(Duration::from_millis(ms)),
                 Step::Fail(count) => world.bucket.failures = count,
-                Step::Lose => {
-                    let lost = Some(Disturbance::AnswerLost(AwsError::new("InternalError", "x").status(500)));
-                    world.parts.disturb =
-                        Some(Box::new(Plan { operation: "PutObject", calls: [lost].into(), ..Plan::default() }));
-                }
+                Step::Lose => world.lose(&[true]),
                 Step::Close(closed) => world.bucket.closed_below = closed.then(|| "t=1/".to_owned()),
             }
         }

@@ -4,6 +4,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::*;
+use crate::core::AwsError;
+use crate::core::ports::NoAnswer;
 
 fn text(data: &Value) -> String {
     String::from_utf8(STANDARD.decode(data.as_str().unwrap()).unwrap()).unwrap()
@@ -28,7 +30,7 @@ fn parameters(properties: &mut Value) -> &mut Vec<Value> {
 }
 
 /// Records become upper case; those of `drop` are dropped, those of `fail` fail.
-fn upper(event: &Value) -> Result<Value, String> {
+fn upper(event: &Value) -> Result<Value, NoAnswer> {
     let records = event["records"].as_array().unwrap().iter().map(|record| {
         let data = text(&record["data"]);
         let result = match data.as_str() {
@@ -50,7 +52,7 @@ fn lines(world: &World) -> Vec<Value> {
 #[test]
 fn records_become_what_the_function_answers() {
     let mut world = World::new(1);
-    world.function.handler = Some(upper);
+    world.function.handler = Some(Box::new(upper));
     world.create(transformed(|_| {})).unwrap();
     for record in ["one", "drop", "fail", "two"] {
         world.stream.put(0, record, world.now);
@@ -76,36 +78,58 @@ fn records_become_what_the_function_answers() {
     );
     assert_eq!((&line["lambdaArn"], &line["attemptsMade"]), (&json!(FUNCTION), &json!(1)));
     let counters = ["SucceedProcessing.Records", "SucceedProcessing.Bytes", "ExecuteProcessing.Success"];
-    assert_eq!(counters.map(|name| world.counter(name)), [2, 6, 1]);
+    assert_eq!(counters.map(|name| world.counter(name)), [3, 10, 1], "what is dropped is processed");
     assert_eq!(world.counter("DeliveryToS3.Records"), 3, "what failed is delivered too");
 }
 
 #[test]
 fn a_function_that_fails_is_tried_again_with_the_same_records_and_then_given_up() {
-    for refusals in [0, 9] {
+    type Why = fn() -> NoAnswer;
+    let cases: [(Why, &str); 4] = [
+        (|| NoAnswer::Failed("Unhandled: boom".to_owned()), "Lambda.FunctionError"),
+        (|| NoAnswer::TimedOut("Task timed out after 3.00 seconds".to_owned()), "Lambda.FunctionTimedOut"),
+        (
+            || NoAnswer::Refused(AwsError::new("TooManyRequestsException", "Rate Exceeded.").status(429)),
+            "Lambda.InvokeLimitExceeded",
+        ),
+        (
+            || NoAnswer::Refused(AwsError::new("ResourceNotFoundException", "Function not found").status(404)),
+            "Lambda.ResourceNotFound",
+        ),
+    ];
+    for (why, code) in cases {
         let mut world = World::new(1);
-        world.function.handler = Some(|_| Err("Unhandled: boom".to_owned()));
-        world.function.refusals = refusals;
+        world.function.handler = Some(Box::new(move |_| Err(why())));
         world.create(transformed(|_| {})).unwrap();
         world.stream.put(0, "one", world.now);
         world.advance(SECOND * 140);
         let events = &world.function.events;
-        if refusals == 0 {
-            assert_eq!(events.len(), 3);
-            assert!(events.iter().all(|event| event["records"] == events[0]["records"]));
-            assert_ne!(events[0]["invocationId"], events[1]["invocationId"]);
-        }
+        assert_eq!(events.len(), 3);
+        assert!(events.iter().all(|event| event["records"] == events[0]["records"]));
+        assert_ne!(events[0]["invocationId"], events[1]["invocationId"]);
         let [line] = &lines(&world)[..] else { panic!("{:?}", lines(&world)) };
-        let code = if refusals == 0 { "Lambda.FunctionError" } else { "Lambda.InvokeLimitExceeded" };
         assert_eq!((&line["errorCode"], &line["attemptsMade"]), (&json!(code), &json!(3)));
     }
-    let mut world = World::new(1);
-    world.function.handler = Some(upper);
-    world.function.refusals = 2;
-    world.create(transformed(|_| {})).unwrap();
-    world.stream.put(0, "one", world.now);
-    world.advance(SECOND * 140);
-    assert_eq!(world.bucket.objects[0].2, "ONE");
+}
+
+#[test]
+fn an_invocation_that_is_refused_is_tried_again_three_times_where_no_number_is_given() {
+    for (refusals, given, attempts) in [(9, Some("1"), 2), (9, None, 4), (3, None, 0)] {
+        let mut world = World::new(1);
+        world.function.handler = Some(Box::new(upper));
+        world.function.refusals = refusals;
+        let create = transformed(|p| {
+            parameters(p).retain(|parameter| parameter["ParameterName"] != "NumberOfRetries");
+            let number = |value| json!({"ParameterName": "NumberOfRetries", "ParameterValue": value});
+            parameters(p).extend(given.map(number));
+        });
+        world.create(create).unwrap();
+        world.stream.put(0, "one", world.now);
+        world.advance(SECOND * 140);
+        let told = lines(&world).iter().map(|line| line["attemptsMade"].as_u64().unwrap()).sum::<u64>();
+        assert_eq!(told, attempts, "{given:?}");
+        assert_eq!(world.bucket.objects[0].2 == "ONE", attempts == 0);
+    }
 }
 
 #[test]
@@ -121,7 +145,7 @@ fn a_function_that_never_answers_is_given_up_after_five_minutes_each_time() {
 #[test]
 fn a_function_is_invoked_with_no_more_than_its_buffer() {
     let mut world = World::new(1);
-    world.function.handler = Some(upper);
+    world.function.handler = Some(Box::new(upper));
     world
         .create(transformed(|p| {
             parameters(p).push(json!({"ParameterName": "BufferSizeInMBs", "ParameterValue": "0.2"}));
@@ -140,7 +164,7 @@ fn a_function_is_invoked_with_no_more_than_its_buffer() {
 #[test]
 fn a_batch_of_small_records_is_no_larger_than_an_invocation_may_be() {
     let mut world = World::new(1);
-    world.function.handler = Some(upper);
+    world.function.handler = Some(Box::new(upper));
     world
         .create(transformed(|p| {
             parameters(p).push(json!({"ParameterName": "BufferSizeInMBs", "ParameterValue": "3"}));
@@ -183,14 +207,14 @@ fn what_waits_for_a_function_that_is_taken_out_is_delivered_as_it_came() {
 #[test]
 fn keys_of_the_function_name_partitions() {
     let mut world = World::new(1);
-    world.function.handler = Some(|event| {
+    world.function.handler = Some(Box::new(|event| {
         let records = event["records"].as_array().unwrap().iter().map(|record| {
             let data = text(&record["data"]);
             let keys = if data == "none" { json!({}) } else { json!({"first": data[..1]}) };
             json!({"recordId": record["recordId"], "result": "Ok", "data": record["data"], "metadata": {"partitionKeys": keys}})
         });
         Ok(json!({"records": records.collect::<Vec<_>>()}))
-    });
+    }));
     world
         .create(transformed(|p| {
             destination(p)["Prefix"] = json!("f=!{partitionKeyFromLambda:first}/!{timestamp:yyyy}/");
@@ -211,7 +235,7 @@ fn keys_of_the_function_name_partitions() {
 #[test]
 fn source_records_are_kept_whatever_becomes_of_them() {
     let mut world = World::new(1);
-    world.function.handler = Some(upper);
+    world.function.handler = Some(Box::new(upper));
     let backup = json!({
         "RoleARN": super::fakes::ROLE, "BucketARN": "arn:aws:s3:::kept", "Prefix": "backup/",
         "BufferingHints": {"IntervalInSeconds": 60, "SizeInMBs": 1}, "CompressionFormat": "GZIP",

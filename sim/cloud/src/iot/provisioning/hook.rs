@@ -13,6 +13,7 @@ use serde_json::json;
 use super::SERVICE;
 use super::mqtt::Registration;
 use super::template::template_arn;
+use crate::core::ports::Answered;
 use crate::core::{AwsError, Cx, Service};
 use crate::iot::Iot;
 use crate::iot::rules::Ports;
@@ -21,9 +22,6 @@ use crate::iot::wakeup::Wakeup;
 /// A registration that waits for its hook.
 #[derive(Debug)]
 pub(super) struct Pending(Registration);
-
-/// What a function answered, or why it did not.
-pub type Answered = Result<Bytes, String>;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -76,7 +74,9 @@ impl Iot {
     pub fn function_answered(&mut self, cx: &mut Cx<'_>, ticket: u64, answered: Answered) {
         // Nobody waits any more for one that was too late.
         let Some(Pending(mut registration)) = self.provisioning.hooks.remove(&ticket) else { return };
-        let verdict = answered.and_then(|body| serde_json::from_slice(&body).map_err(|error| error.to_string()));
+        let verdict = answered
+            .map_err(|why| why.to_string())
+            .and_then(|body| serde_json::from_slice(&body).map_err(|error| error.to_string()));
         let refused = match verdict {
             Ok(Verdict { allow_provisioning: true, parameter_overrides }) => {
                 registration.parameters.extend(parameter_overrides);

@@ -31,8 +31,6 @@ mod register;
 mod rest;
 mod template;
 
-pub use hook::Answered;
-
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 

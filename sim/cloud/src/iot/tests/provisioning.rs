@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::fleet::{Answer, World, publish};
 use crate::core::Principal;
 use crate::core::access::Access;
+use crate::core::ports::NoAnswer;
 use crate::iot::certificate_id;
 
 const CREATE: &str = "$aws/certificates/create/json";
@@ -285,7 +286,7 @@ fn a_hook_allows_changes_and_denies_a_registration() {
         (Ok(answer(true)), Ok("d9")),
         (Ok(answer(false)), Err("does not allow")),
         (Ok(Bytes::from_static(b"null")), Err("failed")),
-        (Err("Unhandled".to_owned()), Err("Unhandled")),
+        (Err(NoAnswer::Failed("Unhandled".to_owned())), Err("Unhandled")),
     ] {
         let (mut world, _) = hooked();
         let owner = Principal::new("arn:aws:iam::123456789012:root");

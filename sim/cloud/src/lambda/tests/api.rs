@@ -130,6 +130,10 @@ fn what_no_mapping_can_be_is_refused() {
     ] {
         refused(Bench::new(1).map(json!({ member: value })), code, text);
     }
+    let at_timestamp =
+        |time: u64| json!({ "StartingPosition": "AT_TIMESTAMP", "StartingPositionTimestamp": 1_800_000_000 + time });
+    refused(Bench::new(1).map(at_timestamp(1)), invalid, "cannot be in the future");
+    Bench::new(1).map(at_timestamp(0)).unwrap();
     let mut bench = Bench::mapped(1, json!({}));
     refused(bench.map(json!({})), "ResourceConflictException", "mapping already exists");
 }

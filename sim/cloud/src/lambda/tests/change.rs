@@ -13,7 +13,7 @@ fn deployed(key: &str) -> Value {
 
 /// (started, revision, cold) of each invocation so far.
 fn revisions(bench: &Bench) -> Vec<(f64, u64, bool)> {
-    bench.invocations.iter().map(|i| (i.started.since(START).as_secs_f64(), i.revision, i.cold)).collect()
+    bench.invocations.iter().map(|i| (i.started.since(START).as_secs_f64(), i.revision, i.is_cold())).collect()
 }
 
 #[test]
@@ -60,7 +60,7 @@ fn idle_environments_go_with_a_change_of_the_configuration_and_stay_without_one(
     put_at(&mut bench, 15.5);
     bench.run_until(at(20.0));
     assert_eq!(
-        bench.invocations.iter().map(|i| (i.revision, i.cold)).collect::<Vec<_>>(),
+        bench.invocations.iter().map(|i| (i.revision, i.is_cold())).collect::<Vec<_>>(),
         [(1, true), (1, false), (1, false), (2, true)]
     );
     assert_eq!(bench.counter("BilledDuration_mib_ms"), 100 * (3 * 512 + 1_024));
@@ -99,6 +99,25 @@ fn a_mapping_takes_its_new_settings_and_rests_while_it_is_disabled() {
 }
 
 #[test]
+fn lanes_change_once_the_failure_destination_of_a_batch_in_the_old_ones_is_told() {
+    let lanes = |factor: u64| {
+        json!({
+            "BatchSize": 1, "ParallelizationFactor": factor, "MaximumRetryAttempts": 0,
+            "DestinationConfig": { "OnFailure": { "Destination": "arn:aws:s3:::quarantine" } },
+        })
+    };
+    let mut bench = Bench::new(1);
+    let id = bench.map(lanes(1)).unwrap().physical_id;
+    bench.ends = [End::Throws].into();
+    bench.store.refusals = 1;
+    bench.put("shard-0", 10);
+    bench.run_until(at(1.5));
+    bench.update(MAPPING, &id, mapping(lanes(2))).unwrap();
+    bench.run_until(at(60.0));
+    assert_eq!((bench.store.objects.len(), bench.batches().len()), (1, 10), "nothing waits for ever");
+}
+
+#[test]
 fn a_mapping_that_was_never_enabled_begins_when_it_is() {
     let mut bench = Bench::new(1);
     let id = bench.map(json!({ "Enabled": false })).unwrap().physical_id;
@@ -120,6 +139,11 @@ fn a_deleted_mapping_stops_after_the_batch_in_flight() {
     bench.delete(MAPPING, &id);
     bench.run_until(at(100.0));
     assert_eq!(bench.batches(), [(1.0, 5)]);
+    // Its stream is resharded, and nothing waits for it.
+    bench.stream.add_shard("shard-1", &["shard-0"]);
+    let waiting = bench.lambda.waiting(&|_, _, _| 20, &|_| vec!["shard-0".into(), "shard-1".into()]);
+    assert!(waiting.is_empty(), "{waiting:?}");
+    bench.stream.shards.remove("shard-1");
     let reads = bench.stream.reads.len();
     bench.run_until(at(200.0));
     assert_eq!(bench.stream.reads.len(), reads);
@@ -137,6 +161,9 @@ fn a_function_that_is_gone_fails_its_mapping_until_it_is_back() {
     bench.put("shard-0", 3);
     bench.run_until(at(20.0));
     assert!(bench.invocations.is_empty());
+    // What is not invoked is no error of an invocation.
+    assert!(bench.counter("NotInvoked") > 0);
+    assert_eq!((bench.counter("Errors"), bench.counter("Invocations")), (0, 0));
     bench.provision(FUNCTION, function("enrich")).unwrap();
     bench.run_until(at(60.0));
     assert_eq!((bench.invocations.len(), bench.invocations[0].revision), (1, 2));

@@ -149,16 +149,22 @@ fn a_throttled_read_is_tried_again_a_second_later_and_loses_nothing() {
 
 #[test]
 fn the_starting_position_says_which_records_are_read() {
-    for (settings, expected) in [
-        (json!({}), vec![1_000, 1_001, 1_002]),
-        (json!({ "StartingPosition": "LATEST" }), vec![1_002]),
-        (
-            json!({ "StartingPosition": "AT_TIMESTAMP", "StartingPositionTimestamp": 1_800_000_000.4 }),
-            vec![1_001, 1_002],
-        ),
+    // A timestamp is not in the future.
+    let time = "StartingPositionTimestamp";
+    for (created, settings, expected) in [
+        (0.0, json!({}), vec![1_000, 1_001, 1_002]),
+        (0.0, json!({ "StartingPosition": "LATEST" }), vec![1_002]),
+        (0.4, json!({ "StartingPosition": "AT_TIMESTAMP", time: 1_800_000_000.4 }), vec![1_001, 1_002]),
     ] {
-        let mut bench = Bench::mapped(1, settings);
+        let mut bench = Bench::new(1);
+        let mut settings = Some(settings);
         for second in [0.3, 0.5, 1.5] {
+            if created < second
+                && let Some(settings) = settings.take()
+            {
+                bench.run_until(at(created));
+                bench.map(settings).unwrap();
+            }
             bench.run_until(at(second));
             bench.put("shard-0", 1);
         }
@@ -234,6 +240,22 @@ fn a_batch_is_given_up_once_the_stream_no_longer_keeps_it() {
 }
 
 #[test]
+fn a_batch_that_is_never_admitted_is_given_up_once_the_stream_no_longer_keeps_it() {
+    let mut bench = Bench::mapped(1, json!({}));
+    let mut properties = function("enrich");
+    properties["ReservedConcurrentExecutions"] = 0.into();
+    bench.update("AWS::Lambda::Function", "enrich", properties).unwrap();
+    bench.put("shard-0", 10);
+    bench.run_until(at(86_000.0));
+    bench.stream.shards.get_mut("shard-0").unwrap().trimmed = 6;
+    bench.run_until(at(86_600.0));
+    bench.update("AWS::Lambda::Function", "enrich", function("enrich")).unwrap();
+    bench.run_until(at(86_700.0));
+    let delivered: Vec<_> = bench.invocations.iter().map(|i| i.records.clone()).collect();
+    assert_eq!((delivered, bench.counter("DroppedEventCount")), (vec![vec![1_006, 1_007, 1_008, 1_009]], 6));
+}
+
+#[test]
 fn an_environment_is_cold_when_none_is_idle_and_is_lost_with_a_failure() {
     let mut bench = Bench::mapped(2, json!({ "FunctionResponseTypes": ["ReportBatchItemFailures"] }));
     bench.ends = [End::Ok, End::Ok, End::Throws, End::FailsAt(0)].into();
@@ -247,7 +269,7 @@ fn an_environment_is_cold_when_none_is_idle_and_is_lost_with_a_failure() {
     bench.run_until(at(10.0));
     // Two start; one is used again and lost by an error; the other serves the repetition, and with it the rest, one at a
     // time; a second one starts when both shards deliver at once.
-    let cold: Vec<bool> = bench.invocations.iter().map(|i| i.cold).collect();
+    let cold: Vec<bool> = bench.invocations.iter().map(|i| i.is_cold()).collect();
     assert_eq!(cold, [true, true, false, false, false, false, true]);
     assert_eq!(bench.counter("ColdStarts"), 3);
     assert_eq!(bench.invocations[0].deadline, at(61.0));

@@ -1,5 +1,5 @@
-//! For any interleaving of puts, reshards, failures, partial answers, throttles and splits, with any number of lanes: every
-//! record is either in the part of a batch that an invocation finished or in the failure destination, once; the records of
+//! For any interleaving of puts, reshards, failures, partial answers, throttles and splits, with any number of lanes, while
+//! the mapping and the function change: every record is either in the part of a batch that an invocation finished or in the failure destination, once; the records of
 //! a partition key are finished in order; parents are done before their children begin.
 
 use std::collections::BTreeSet;
@@ -7,6 +7,9 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use super::*;
+
+const FUNCTION: &str = "AWS::Lambda::Function";
+const MAPPING: &str = "AWS::Lambda::EventSourceMapping";
 
 /// Partition keys, by number.
 const KEYS: usize = 6;
@@ -19,6 +22,10 @@ enum Act {
     Split(usize),
     /// Merges the shard of a key with its neighbour, when it has one.
     Merge(usize),
+    /// Changes the mapping: its lanes, whether it is enabled, and its BatchSize.
+    Map(usize, bool, usize),
+    /// Deploys the function anew, with so much reserved concurrency.
+    Deploy(u64),
     /// Lets time pass, in ms.
     Wait(u64),
 }
@@ -28,6 +35,8 @@ fn act() -> impl Strategy<Value = Act> {
         5 => prop::collection::vec(0..KEYS, 1..30).prop_map(Act::Put),
         1 => (0..KEYS).prop_map(Act::Split),
         1 => (0..KEYS).prop_map(Act::Merge),
+        1 => (1..5_usize, any::<bool>(), 1..20_usize).prop_map(|(lanes, on, size)| Act::Map(lanes, on, size)),
+        1 => (1..6_u64).prop_map(Act::Deploy),
         4 => (0..4_000_u64).prop_map(Act::Wait),
     ]
 }
@@ -109,7 +118,13 @@ fn done(invocation: &Invocation, end: &End, run: Duration) -> (usize, Time) {
 /// When a record was done or told, and in which shard it was.
 type Settled = BTreeMap<(String, u64), (Time, String)>;
 
-fn check(bench: &Bench, ends: &[End], put: &BTreeSet<(String, u64)>, lanes: usize) -> Result<Settled, TestCaseError> {
+/// `lanes`: how many there were from an instant on.
+fn check(
+    bench: &Bench,
+    ends: &[End],
+    put: &BTreeSet<(String, u64)>,
+    lanes: &[(Time, usize)],
+) -> Result<Settled, TestCaseError> {
     let mut settled = Settled::new();
     let mut last_done: BTreeMap<String, u64> = BTreeMap::new();
     let mut spans: Vec<(Time, Time, String, BTreeSet<String>)> = Vec::new();
@@ -119,6 +134,8 @@ fn check(bench: &Bench, ends: &[End], put: &BTreeSet<(String, u64)>, lanes: usiz
         let keys: BTreeSet<String> = records.iter().map(|(key, ..)| key.clone()).collect();
         let same_time = spans.iter().filter(|(from, to, ..)| *from <= invocation.started && invocation.started < *to);
         let beside: Vec<_> = same_time.filter(|(.., shard, _)| *shard == invocation.shard).collect();
+        let so_far = lanes.iter().filter(|(from, _)| *from <= invocation.started);
+        let lanes = so_far.map(|(_, lanes)| *lanes).max().expect("there is a mapping");
         prop_assert!(beside.len() < lanes, "a shard has at most {} batches in flight", lanes);
         prop_assert!(beside.iter().all(|(.., others)| others.is_disjoint(&keys)), "a key is in one of them");
         spans.push((invocation.started, ended, invocation.shard.clone(), keys));
@@ -154,22 +171,28 @@ proptest! {
         (reserved, read_refusals, store_refusals) in (1..6_u64, 0..4_usize, 0..4_usize),
     ) {
         let mut bench = Bench::new(0);
-        let mut properties = function("enrich");
-        properties["ReservedConcurrentExecutions"] = json!(reserved);
-        bench.update("AWS::Lambda::Function", "enrich", properties).unwrap();
         bench.stream.add_shard("shard-00", &[]);
-        bench.map(json!({
+        let deployed = |number: usize, reserved: u64| {
+            let mut properties = function("enrich");
+            properties["ReservedConcurrentExecutions"] = json!(reserved);
+            properties["Code"]["S3Key"] = format!("v{number}.zip").into();
+            properties
+        };
+        let mapped = |lanes: usize, enabled: bool, batch_size: usize| json!({
             "BatchSize": batch_size, "MaximumBatchingWindowInSeconds": window, "ParallelizationFactor": lanes,
             "FunctionResponseTypes": ["ReportBatchItemFailures"], "BisectBatchOnFunctionError": bisect,
-            "MaximumRetryAttempts": retries,
+            "MaximumRetryAttempts": retries, "Enabled": enabled,
             "DestinationConfig": { "OnFailure": { "Destination": "arn:aws:s3:::quarantine" } },
-        })).unwrap();
+        });
+        bench.update(FUNCTION, "enrich", deployed(0, reserved)).unwrap();
+        let id = bench.map(mapped(lanes, true, batch_size)).unwrap().physical_id;
         bench.ends = ends.clone().into();
         bench.stream.refusals = read_refusals;
         bench.store.refusals = store_refusals;
         let mut ranges = Ranges(vec![("shard-00".to_owned(), 0)], 1);
         let (mut counts, mut put) = ([0_u64; KEYS], BTreeSet::new());
-        for act in &acts {
+        let mut all_lanes = vec![(START, lanes)];
+        for (number, act) in acts.iter().enumerate() {
             match act {
                 Act::Put(keys) => for key in keys {
                     let shard = ranges.0[ranges.of(*key)].0.clone();
@@ -179,11 +202,22 @@ proptest! {
                     counts[*key] += 1;
                 },
                 Act::Wait(ms) => bench.run_until(bench.now + Duration::from_millis(*ms)),
+                Act::Map(lanes, enabled, batch_size) => {
+                    bench.update(MAPPING, &id, mapping(mapped(*lanes, *enabled, *batch_size))).unwrap();
+                    all_lanes.push((bench.now, *lanes));
+                }
+                Act::Deploy(reserved) => {
+                    // It is refused while the one before is in progress.
+                    let code = bench.update(FUNCTION, "enrich", deployed(number + 1, *reserved)).map_err(|e| e.code);
+                    prop_assert!(matches!(code, Ok(_) | Err("ResourceConflictException")), "{:?}", code);
+                }
                 reshard => ranges.apply(&mut bench.stream, reshard),
             }
         }
+        bench.update(MAPPING, &id, mapping(mapped(lanes, true, batch_size))).unwrap();
+        all_lanes.push((bench.now, lanes));
         bench.run_until(bench.now + Duration::from_secs(8_000));
-        let settled = check(&bench, &ends, &put, lanes)?;
+        let settled = check(&bench, &ends, &put, &all_lanes)?;
         for (shard, fake) in &bench.stream.shards {
             let first = bench.invocations.iter().filter(|i| i.shard == **shard).map(|i| i.started).min();
             for parent in &fake.parents {

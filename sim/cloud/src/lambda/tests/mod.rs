@@ -3,6 +3,7 @@
 mod api;
 mod change;
 mod delivery;
+mod environments;
 mod failure;
 mod interleavings;
 mod mappings;
@@ -24,7 +25,7 @@ use crate::core::ports::{
     LogGroups, Notifications, ObjectSummary, Objects, ReadBatch, ShardCursor, ShardInfo, StartingPosition,
     StreamRecord, Streams, parse_sequence_number, render_sequence_number,
 };
-use crate::core::{AwsError, Cx, Deferred, Disturbance, Effect, EventFate, Principal, Provisioned, Resource};
+use crate::core::{AwsError, Cx, Deferred, Disturbance, Effect, EventFate, Principal, Provisioned, Resource, Start};
 use world::seed::Seed;
 use world::time::Time;
 use world::trace::Trace;
@@ -201,11 +202,18 @@ struct Invocation {
     revision: u64,
     started: Time,
     deadline: Time,
-    cold: bool,
+    start: Start,
+    request_id: String,
     shard: String,
     /// Sequence numbers.
     records: Vec<u128>,
     event: Value,
+}
+
+impl Invocation {
+    fn is_cold(&self) -> bool {
+        self.start != Start::Warm
+    }
 }
 
 /// How a function ends an invocation.
@@ -218,6 +226,7 @@ enum End {
     FailsAt(usize),
     Answers(&'static str),
     Throws,
+    Crashes,
     TimesOut,
 }
 
@@ -235,6 +244,8 @@ struct Bench {
     now: Time,
     /// How long each invocation takes.
     run: Duration,
+    /// How much of that is the initialisation of a new environment.
+    init: Duration,
     /// How the next invocations end.
     ends: VecDeque<End>,
     /// How all others end.
@@ -257,6 +268,7 @@ impl Bench {
             topics: FakeTopics::default(),
             now: START,
             run: Duration::from_millis(100),
+            init: Duration::ZERO,
             ends: VecDeque::new(),
             afterwards: End::Ok,
             invocations: Vec::new(),
@@ -317,7 +329,8 @@ impl Bench {
                     let position = self.running.iter().position(|(_, id, _)| *id == invocation).unwrap();
                     let (_, _, result) = self.running.remove(position);
                     let mut ports = ports(&mut self.stream, &mut self.store, &mut self.topics);
-                    self.lambda.complete(&mut self.parts.cx(time, &owner), &mut ports, invocation, result);
+                    let cx = &mut self.parts.cx(time, &owner);
+                    self.lambda.complete(cx, &mut ports, invocation, self.init, result);
                 }
                 (Some(time), _) if time <= end => {
                     self.now = self.now.max(time);
@@ -333,9 +346,9 @@ impl Bench {
 
     fn start_invocations(&mut self) {
         for effect in std::mem::take(&mut self.parts.effects) {
-            let (invocation, function, payload, deadline, cold) = match effect {
-                Effect::Invoke { invocation, function, payload, deadline, cold, .. } => {
-                    (invocation, function, payload, deadline, cold)
+            let (invocation, function, payload, request_id, timeout, start) = match effect {
+                Effect::Invoke { invocation, function, payload, request_id, timeout, start } => {
+                    (invocation, function, payload, request_id, timeout, start)
                 }
                 Effect::Answer { ticket, headers, body, .. } => {
                     self.answers.push((ticket, headers, body));
@@ -352,8 +365,9 @@ impl Bench {
                 version: function.version.clone(),
                 revision: function.number,
                 started: self.now,
-                deadline,
-                cold,
+                deadline: self.now + self.init + timeout,
+                start,
+                request_id,
                 shard: shard.map_or(String::new(), |(shard, _)| shard.to_owned()),
                 records: records.iter().map(number).collect(),
                 event,
@@ -389,6 +403,7 @@ fn conclude(end: &End, invocation: &Invocation, ends: Time) -> (Time, Result<Byt
         }
         End::Answers(text) => (ends, Ok(Bytes::from_static(text.as_bytes()))),
         End::ThrowsAt(poison) if !invocation.records.contains(poison) => conclude(&End::Ok, invocation, ends),
+        End::Crashes => (ends, failed(FunctionErrorKind::Broke, "Runtime.ExitError")),
         End::Throws | End::ThrowsAt(_) => (ends, failed(FunctionErrorKind::Unhandled, "Error")),
         End::TimesOut => (invocation.deadline, failed(FunctionErrorKind::TimedOut, "Sandbox.Timedout")),
     }

@@ -31,7 +31,7 @@ impl Model {
         let done = match end {
             End::Ok => invocation.records.len(),
             End::FailsAt(position) => position % invocation.records.len(),
-            End::Throws | End::ThrowsAt(_) | End::TimesOut | End::Answers(_) => 0,
+            End::Throws | End::Crashes | End::ThrowsAt(_) | End::TimesOut | End::Answers(_) => 0,
         };
         self.done += done as u128;
         Ok(())
@@ -89,7 +89,7 @@ proptest! {
         let mut moments = Vec::new();
         for (invocation, end) in bench.invocations.iter().zip(&ends) {
             let (ended, result) = conclude(end, invocation, invocation.started + bench.run);
-            moments.push((invocation.started, 1, -i64::from(!invocation.cold)));
+            moments.push((invocation.started, 1, -i64::from(!invocation.is_cold())));
             moments.push((ended, 0, i64::from(result.is_ok())));
         }
         moments.sort_unstable();

@@ -36,7 +36,16 @@ impl Bench {
 fn a_service_invokes_when_the_functions_policy_allows_its_source() {
     let mut bench = Bench::new(0);
     assert_eq!(bench.invoke_for(RULE).unwrap_err().code, "AccessDeniedException");
-    assert_eq!(bench.parts.meter.counters()[&("iam", "AccessDenied")], 1);
+    let alias = bench.lambda.invoke_for_service(
+        &mut bench.parts.cx(bench.now, &bench.owner),
+        &format!("{ARN}:live"),
+        "iot.amazonaws.com",
+        RULE,
+        Bytes::new(),
+    );
+    let refused = alias.unwrap_err().message;
+    assert!(refused.contains(&format!("on resource: {ARN}:live because no")), "{refused}");
+    assert_eq!(bench.parts.meter.counters()[&("iam", "AccessDenied")], 2);
     let id = bench.provision("AWS::Lambda::Permission", permission()).unwrap().physical_id;
     bench.invoke_for(RULE).unwrap();
     assert!(bench.invoke_for("arn:aws:iot:eu-west-1:123456789012:rule/other").is_err());
@@ -59,6 +68,30 @@ fn a_service_invokes_when_the_functions_policy_allows_its_source() {
         let error = bench.provision("AWS::Lambda::Permission", properties).unwrap_err();
         assert!(error.message.contains(text), "{error}");
     }
+}
+
+#[test]
+fn a_service_that_waits_is_told_by_its_ticket_how_the_function_ended() {
+    let mut bench = Bench::new(0);
+    bench.ends = [End::Answers("[1]"), End::Crashes, End::TimesOut].into();
+    let wait = |bench: &mut Bench, function: &str| {
+        let mut cx = bench.parts.cx(bench.now, &bench.owner);
+        bench.lambda.invoke_and_wait(&mut cx, function, Bytes::from_static(b"{}"))
+    };
+    let tickets: Vec<u64> = (0..3).map(|_| wait(&mut bench, ARN).unwrap()).collect();
+    assert!(bench.lambda.take_answers().is_empty(), "none has begun");
+    bench.run_until(at(100.0));
+    let told = [Ok("[1]"), Err("Runtime.ExitError: the script says so"), Err("Sandbox.Timedout: the script says so")];
+    let told = told.map(|answer| answer.map(|body: &str| Bytes::from_static(body.as_bytes())).map_err(str::to_owned));
+    assert_eq!(bench.lambda.take_answers(), tickets.into_iter().zip(told).collect::<Vec<_>>());
+    let mut properties = function("enrich");
+    properties["ReservedConcurrentExecutions"] = 0.into();
+    bench.update("AWS::Lambda::Function", "enrich", properties).unwrap();
+    let ticket = wait(&mut bench, "enrich").unwrap();
+    bench.run_until(at(101.0));
+    assert_eq!(bench.lambda.take_answers(), [(ticket, Err("Rate Exceeded.".to_owned()))]);
+    assert_eq!(wait(&mut bench, "gone").unwrap_err().code, "ResourceNotFoundException");
+    assert_eq!(wait(&mut bench, &format!("{ARN}:live")).unwrap_err().code, "ResourceNotFoundException");
 }
 
 #[test]
@@ -112,16 +145,21 @@ fn a_throttled_event_waits_longer_and_longer_until_it_is_too_old() {
 fn a_caller_waits_for_the_answer_or_leaves_an_event() {
     let mut bench = Bench::new(0);
     bench.ends = [End::Answers("[1]"), End::Throws].into();
-    let mut tickets = Vec::new();
-    for _ in 0..2 {
-        assert_eq!(bench.call("POST", INVOKE, &[], b"{}").unwrap().0, 200);
+    let (mut tickets, mut ids) = (Vec::new(), Vec::new());
+    // A call need not have a payload.
+    for payload in [&b"{}"[..], b""] {
+        assert_eq!(bench.call("POST", INVOKE, &[], payload).unwrap().0, 200);
         tickets.push(bench.lambda.take_deferred().expect("the answer comes later"));
+        ids.push(bench.lambda.take_request_id().expect("it is the invocation's"));
     }
     let event = [("x-amz-invocation-type", "Event")];
-    assert_eq!(bench.call("POST", INVOKE, &event, b"{}").unwrap().0, 202);
+    assert_eq!(bench.call("POST", INVOKE, &event, b"").unwrap().0, 202);
     assert_eq!(bench.lambda.take_deferred(), None);
+    ids.push(bench.lambda.take_request_id().expect("it is the event's"));
     bench.run_until(at(1.0));
     assert_eq!(bench.started().len(), 3);
+    let invoked: Vec<_> = bench.invocations.iter().map(|i| (i.request_id.clone(), i.event.clone())).collect();
+    assert_eq!(invoked, ids.into_iter().map(|id| (id, json!({}))).collect::<Vec<_>>());
     let version = ("x-amz-executed-version", "$LATEST".to_owned());
     assert_eq!(bench.answers[0], (tickets[0], vec![version.clone()], Bytes::from_static(b"[1]")));
     let (ticket, headers, body) = &bench.answers[1];
@@ -137,6 +175,7 @@ fn a_caller_waits_for_the_answer_or_leaves_an_event() {
     }
     let dry = bench.call("POST", INVOKE, &[("x-amz-invocation-type", "DryRun")], b"{}").unwrap();
     assert_eq!((dry.0, bench.started().len()), (204, 3), "nothing runs");
+    assert_eq!(bench.lambda.take_request_id(), None);
     let gone = bench.call("POST", "/2015-03-31/functions/gone/invocations", &[], b"{}").unwrap_err();
     assert_eq!((gone.code, gone.status), ("ResourceNotFoundException", 404));
 }

@@ -58,10 +58,10 @@ fn a_version_is_what_was_there_when_it_was_published() {
     assert_eq!(bench.versions_run(), ["1", "2", "$LATEST"]);
     let executed: Vec<&str> = bench.answers.iter().map(|(_, headers, _)| headers[0].1.as_str()).collect();
     assert_eq!(executed, ["1", "2", "$LATEST"]);
-    assert!(bench.invocations.iter().all(|i| i.cold), "each has environments of its own");
+    assert!(bench.invocations.iter().all(|i| i.is_cold()), "each has environments of its own");
     assert_eq!(bench.invoke("1"), Ok(200));
     bench.run_until(bench.now + Duration::from_secs(1));
-    assert!(!bench.invocations.last().unwrap().cold);
+    assert!(!bench.invocations.last().unwrap().is_cold());
     assert_eq!(bench.api("PUT", &format!("{BASE}:1/configuration"), json!({})), Err("InvalidParameterValueException"));
 }
 

@@ -3,25 +3,24 @@
 //! An object keeps its key and its format when the configuration changes before it is written; it goes to the bucket and
 //! in the role of the new one.
 
+mod context;
+mod objects;
+
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
-use rand::RngExt as _;
 
+pub(super) use self::context::Context;
 use super::Ports;
 use super::buffer::{Batch, Entry};
-use super::config::{Config, Encoding, Sink};
-use super::convert::{Converter, error_object};
-use super::encode;
+use super::config::Config;
 use super::errors::{ErrorType, Why};
-use super::lane::LaneKey;
-use super::prefix::{fill, object_name};
 use crate::core::{AwsError, Cx};
 use world::mark;
 use world::spotlight::Stage;
 use world::time::Time;
-use world::trace::{Field, Level};
+use world::trace::Level;
 
 /// The pause after a failed attempt, doubled by each further one. Not published by AWS.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -30,10 +29,6 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// How long an upload takes, at least and for each byte: 50 MB a second. Not published by AWS.
 const UPLOAD: Duration = Duration::from_millis(50);
 const UPLOAD_NANOS_PER_BYTE: u64 = 20;
-
-const CONTENT_TYPE: &str = "application/octet-stream";
-const CONVERSION_FAILED: &str = "format-conversion-failed";
-const RANDOM_STRING_CHARACTERS: usize = 11;
 
 /// What a lane still has to deliver.
 #[derive(Default)]
@@ -105,20 +100,6 @@ impl Object {
     }
 }
 
-/// What goes into one object.
-struct Part {
-    prefix: String,
-    /// Arrival of the oldest record.
-    oldest: Time,
-    body: Bytes,
-    records: u64,
-    source_bytes: u64,
-    /// Whether it holds records, not errors.
-    data: bool,
-    /// Whether it holds the reading under the spotlight.
-    lit: bool,
-}
-
 /// Records that could not be delivered, and why.
 pub(super) type GivenUp = Vec<(Entry, Why)>;
 
@@ -145,10 +126,14 @@ impl Outbox {
 
     /// When something is to be done, in the past when it is to be done now.
     pub fn due(&self) -> Option<Time> {
-        match self.state {
+        let first = match self.state {
             State::Idle => self.queue.front().map(|delivery| delivery.since),
             State::Uploading(at) | State::Waiting(at) => Some(at),
-        }
+        };
+        // What is not encoded stands last: it is encoded at once, or after the pause of a failure.
+        let last = self.queue.back().filter(|delivery| matches!(delivery.work, Work::Records(_)));
+        let encode = last.map(|delivery| self.encode_at.unwrap_or(delivery.since));
+        [first, encode].into_iter().flatten().min()
     }
 
     /// Puts a batch at the end.
@@ -215,6 +200,7 @@ impl Outbox {
         let name = &context.config.name;
         let Some(delivery) = self.queue.front() else { return Vec::new() };
         trace_failure(cx, context.config, error);
+        context.measure_age(cx, delivery.oldest);
         if matches!(&delivery.work, Work::Objects(objects) if objects.iter().any(|object| object.lit)) {
             cx.trace.hop(cx.now, Stage::Buffer, name, || format!("cannot write it: {error}"));
         }
@@ -299,171 +285,9 @@ impl Delivery {
     }
 }
 
-/// What a lane delivers by.
-pub(super) struct Context<'a> {
-    pub config: &'a Config,
-    pub sink: &'a Sink,
-    pub converter: Option<&'a mut Converter>,
-    pub version: u64,
-    pub lane: &'a LaneKey,
-    /// For how long after its arrival a record is kept.
-    pub kept: Option<Duration>,
-    /// For how long a delivery is tried before its records go to the error output.
-    pub retry: Option<Duration>,
-}
-
-impl Context<'_> {
-    fn object(&self, cx: &mut Cx<'_>, of: Part) -> Object {
-        let Part { prefix: mut key, oldest, body, records, source_bytes, data, lit } = of;
-        let id = cx.uuid();
-        let extension = if data { &self.sink.extension } else { "" };
-        key.push_str(&object_name(&self.config.name, self.version, oldest, &id, extension));
-        Object { key, body, records, source_bytes, data, id, repeated: false, lit }
-    }
-
-    /// The prefix of an object of this lane.
-    fn prefix(&self, cx: &mut Cx<'_>, oldest: Time) -> String {
-        let random = &mut || random_string(cx);
-        match self.lane {
-            LaneKey::Errors(kind) => self.config.error_prefix.evaluate(oldest, kind.name(), random),
-            LaneKey::Data(partition) if !partition.is_empty() => fill(partition, random),
-            LaneKey::Data(_) | LaneKey::Backup => self.sink.prefix.evaluate(oldest, "", random),
-        }
-    }
-
-    /// Turns records into objects, once. Fails when the table's schema cannot be read.
-    fn encode(&mut self, cx: &mut Cx<'_>, ports: &mut Ports<'_>, delivery: &mut Delivery) -> Result<(), AwsError> {
-        let Work::Records(batch) = &mut delivery.work else { return Ok(()) };
-        let (oldest, count) = (batch.oldest, batch.entries.len() as u64);
-        let bytes: u64 = batch.entries.iter().map(|entry| u64::from(entry.source_bytes)).sum();
-        let mut objects = VecDeque::with_capacity(1);
-        let mut lit = cx.trace.is_lit() && batch.entries.iter().any(|entry| cx.trace.carries(&entry.data));
-        let is_data = matches!(self.lane, LaneKey::Data(_));
-        let (encoding, delimiter) = match self.lane {
-            LaneKey::Data(_) => (&self.sink.encoding, &self.config.delimiter[..]),
-            LaneKey::Backup => (&self.sink.encoding, &[][..]),
-            LaneKey::Errors(_) => (&Encoding::Plain, &[][..]),
-        };
-        let entries;
-        let data = match (encoding, &mut self.converter) {
-            (Encoding::Parquet(_), Some(converter)) => {
-                converter.refresh(cx, ports.catalog)?;
-                let converted = converter.convert(std::mem::take(&mut batch.entries));
-                let failed = converted.failures.len() as u64;
-                cx.meter.add("firehose", "SucceedConversion.Records", count - failed);
-                cx.meter.add("firehose", "SucceedConversion.Bytes", converted.read_bytes);
-                if failed > 0 {
-                    cx.meter.add("firehose", "FailedConversion.Records", failed);
-                    cx.meter.add("firehose", "FailedConversion.Bytes", converted.failed_bytes);
-                    let body = error_object(&converted.failures, converter.conversion(), cx);
-                    let prefix =
-                        self.config.error_prefix.evaluate(oldest, CONVERSION_FAILED, &mut || random_string(cx));
-                    let refused = lit && converted.failures.iter().any(|f| cx.trace.carries(&f.entry.data));
-                    lit &= !refused;
-                    let source_bytes = converted.failed_bytes;
-                    let part = Part { prefix, oldest, body, records: failed, source_bytes, data: false, lit: refused };
-                    objects.push_back(self.object(cx, part));
-                }
-                entries = converted.entries;
-                converted.body.map(|body| (body, count - failed, bytes.saturating_sub(converted.failed_bytes)))
-            }
-            (encoding, _) => {
-                let body = encode::body(encoding, batch, delimiter);
-                entries = std::mem::take(&mut batch.entries);
-                Some((body, count, bytes))
-            }
-        };
-        if self.retry.is_some() {
-            delivery.entries_bytes = entries.iter().map(|entry| entry.data.len()).sum();
-            delivery.entries = entries;
-        }
-        if let Some((body, records, source_bytes)) = data {
-            let prefix = self.prefix(cx, oldest);
-            let data = is_data || matches!(self.lane, LaneKey::Backup);
-            objects.push_back(self.object(cx, Part { prefix, oldest, body, records, source_bytes, data, lit }));
-        }
-        delivery.work = Work::Objects(objects);
-        Ok(())
-    }
-
-    /// Writes the first object.
-    fn put(&mut self, cx: &mut Cx<'_>, ports: &mut Ports<'_>, delivery: &mut Delivery) -> Result<(), AwsError> {
-        let sink = self.sink;
-        let Work::Objects(objects) = &mut delivery.work else { return Ok(()) };
-        let Some(object) = objects.front_mut() else { return Ok(()) };
-        let role = &mut cx.acting_as(&sink.role);
-        if let Some(object_key) = &sink.object_key {
-            role.use_key("kms:GenerateDataKey", object_key, "s3")?;
-        }
-        let put = role.called("s3", "PutObject", &sink.bucket, |cx| {
-            ports.objects.put_object(cx, &sink.bucket, &object.key, object.body.clone(), CONTENT_TYPE)
-        });
-        if let Err(failed) = put {
-            if failed.took_effect {
-                object.repeat(cx);
-            }
-            return Err(failed.error);
-        }
-        if object.repeated {
-            cx.trace.mark(cx.now, mark::DELIVERY_REPEATED, &self.config.name);
-        }
-        let freshness = cx.now.since(delivery.oldest).as_secs();
-        let waited = cx.now.since(delivery.since).as_secs();
-        self.measure(cx, object, freshness, waited);
-        let fields = [
-            ("stream", self.config.name.as_str().into()),
-            ("records", object.records.into()),
-            ("body", Field::Bytes(&object.body)),
-        ];
-        cx.trace.event(Level::Call, cx.now, "firehose", "deliver", &object.key, &fields);
-        if object.lit {
-            cx.trace.hop(cx.now, Stage::Object, &object.key, || {
-                let what = if object.data { "is written with it" } else { "is written with it AS AN ERROR" };
-                format!("{what} by {} into {}, {} records", self.config.name, sink.bucket, object.records)
-            });
-        }
-        objects.pop_front();
-        Ok(())
-    }
-
-    /// Counts an object. Records and bytes are those of the source, whatever the object became; errors count as delivered
-    /// (both as another emulator found that says it probed AWS).
-    fn measure(&self, cx: &mut Cx<'_>, object: &Object, freshness: u64, waited: u64) {
-        let names = match self.lane {
-            LaneKey::Backup => [
-                "BackupToS3.Records",
-                "BackupToS3.Bytes",
-                "BackupToS3.Success",
-                "BackupToS3.ObjectCount",
-                "BackupToS3.DataFreshness",
-            ],
-            _ => [
-                "DeliveryToS3.Records",
-                "DeliveryToS3.Bytes",
-                "DeliveryToS3.Success",
-                "DeliveryToS3.ObjectCount",
-                "DeliveryToS3.DataFreshness",
-            ],
-        };
-        cx.meter.add("firehose", names[0], object.records);
-        cx.meter.add("firehose", names[1], object.source_bytes);
-        cx.meter.add("firehose", names[2], 1);
-        cx.meter.add("firehose", names[3], 1);
-        cx.meter.highest("firehose", names[4], freshness);
-        if matches!(self.lane, LaneKey::Data(partition) if !partition.is_empty()) {
-            cx.meter.highest("firehose", "PerPartitionThroughput", object.source_bytes / waited.max(1));
-        }
-    }
-}
-
 /// The pause after so many failures in a row, from 1.
 fn pause(failures: u32) -> Duration {
     FIRST_PAUSE.saturating_mul(1 << (failures - 1).min(16)).min(LONGEST_PAUSE)
-}
-
-fn random_string(cx: &mut Cx<'_>) -> String {
-    const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-    (0..RANDOM_STRING_CHARACTERS).map(|_| char::from(ALPHABET[cx.ids.random_range(0..ALPHABET.len())])).collect()
 }
 
 fn trace_failure(cx: &Cx<'_>, config: &Config, error: &AwsError) {

@@ -1,10 +1,10 @@
 //! One delivery stream: its source, what it does to records, and its lanes.
 
+mod route;
+
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use rand::RngExt as _;
 
 use super::Ports;
@@ -13,14 +13,12 @@ use super::config::{Config, SourceConfig};
 use super::convert::Converter;
 use super::delivery::{Context, GivenUp};
 use super::encryption::Encryption;
-use super::errors::{self, ErrorType, Why};
-use super::lane::{Lane, LaneKey};
+use super::lane::LaneKey;
+use super::lanes::Lanes;
 use super::lifecycle::Status;
-use super::prefix::Keys;
 use super::source::{Source, Turn};
-use super::subrecords;
-use super::transform::{Pending, Transformed, Transformer};
-use crate::core::ports::{Catalog, Streams};
+use super::transform::{Transformed, Transformer};
+use crate::core::ports::{Answered, Catalog, Streams};
 use crate::core::{AwsError, Cx, Service, TokenBucket};
 use crate::waiting::{ShardIds, Unread};
 use world::mark;
@@ -32,10 +30,9 @@ use world::trace::Level;
 const POLL_EVERY: Duration = Duration::from_secs(1);
 /// How often a reader that is to stand still asks whether it still is.
 const ASK_AGAIN: Duration = Duration::from_secs(60);
-/// While more than this waits to be delivered, no more is read from a stream. Not published by AWS.
+/// While more than this waits to be delivered, no more is read from a stream, and direct puts are told to slow down. Not
+/// published by AWS.
 const HELD_BYTES_MAX: usize = 256 << 20;
-/// How long a query takes for a record. Assumed: no clock runs here.
-const QUERY_MICROS: u64 = 10;
 
 const SLOT_DUE: u64 = 0;
 pub(super) const SLOT_LIFE: u64 = 1;
@@ -58,13 +55,6 @@ pub(super) struct PutRates {
     pub bytes: TokenBucket,
 }
 
-/// A record with what is known of its source.
-struct Incoming {
-    entry: Entry,
-    /// The shard and the partition key of a record of Kinesis.
-    source: Option<(Arc<str>, Arc<str>)>,
-}
-
 /// A delivery stream.
 pub(super) struct DeliveryStream {
     pub config: Config,
@@ -83,11 +73,9 @@ pub(super) struct DeliveryStream {
     source: Option<Source>,
     converter: Option<Converter>,
     transformer: Transformer,
-    lanes: BTreeMap<LaneKey, Lane>,
+    lanes: Lanes,
     /// The lane of records without a partition.
     plain: LaneKey,
-    /// Partitions that are active.
-    partitions: u64,
     /// How long queries took, as far as no whole millisecond of it is counted.
     query_micros: u64,
     /// The wake-up that was asked for.
@@ -108,13 +96,13 @@ impl DeliveryStream {
     }
 
     fn held_records(&self) -> (u64, u64) {
-        let buffered: u64 = self.lanes.values().map(Lane::buffered).sum();
-        (buffered + self.transformer.records(), self.lanes.values().map(|lane| lane.outbox.records()).sum())
+        let (buffered, outbox) = self.lanes.records();
+        (buffered + self.transformer.records(), outbox)
     }
 
-    /// Bytes of memory that what waits takes.
-    fn held_bytes(&self) -> usize {
-        self.lanes.values().map(Lane::held).sum::<usize>() + self.transformer.held()
+    /// Whether so much waits that no more is taken.
+    pub fn is_full(&self) -> bool {
+        self.lanes.held() + self.transformer.held() > HELD_BYTES_MAX
     }
 
     /// Creates the stream that is number `index` of the account and starts its readers.
@@ -156,9 +144,8 @@ impl DeliveryStream {
             index,
             converter,
             transformer: Transformer::default(),
-            lanes: BTreeMap::new(),
+            lanes: Lanes::default(),
             plain: LaneKey::unpartitioned(),
-            partitions: 0,
             query_micros: 0,
             armed: None,
             source,
@@ -191,7 +178,7 @@ impl DeliveryStream {
 
     fn poll(&mut self, cx: &mut Cx<'_>, ports: &mut Ports<'_>, reader: usize) {
         let next = cx.now + POLL_EVERY;
-        if self.held_bytes() > HELD_BYTES_MAX {
+        if self.is_full() {
             return self.wake_reader_at(cx, next, reader);
         }
         if let Some(until) = self.source.as_ref().and_then(|source| source.standstill(cx)) {
@@ -238,117 +225,9 @@ impl DeliveryStream {
         }
     }
 
-    /// Takes a record of Kinesis, or those that the Kinesis Producer Library has put into it.
-    fn take_read(&mut self, cx: &mut Cx<'_>, entry: Entry, shard: &Arc<str>, partition_key: Arc<str>) {
-        match subrecords::aggregated(&entry.data) {
-            None => self.take(cx, Incoming { entry, source: Some((shard.clone(), partition_key)) }),
-            Some(parts) => {
-                for (number, part) in parts.into_iter().enumerate() {
-                    let source = Some((shard.clone(), part.partition_key));
-                    self.take(cx, Incoming { entry: entry.part(part.data, number), source });
-                }
-            }
-        }
-    }
-
-    /// Takes a record that was put directly. Call [`DeliveryStream::settle`] after the last one.
-    pub fn take_put(&mut self, cx: &mut Cx<'_>, data: Bytes) {
-        self.puts += 1;
-        let entry = Entry::new(data, cx.now, self.puts);
-        self.take(cx, Incoming { entry, source: None });
-    }
-
-    /// Puts a source record on its way.
-    fn take(&mut self, cx: &mut Cx<'_>, incoming: Incoming) {
-        if self.config.backup.is_some() {
-            self.push(cx, LaneKey::Backup, incoming.entry.clone());
-        }
-        let Some(how) = &self.config.sub_records else { return self.process(cx, incoming) };
-        let parts = subrecords::split(&incoming.entry.data, how);
-        if parts.len() == 1 {
-            let entry = Entry { data: parts.into_iter().next().unwrap_or_default(), ..incoming.entry };
-            return self.process(cx, Incoming { entry, ..incoming });
-        }
-        for (number, part) in parts.into_iter().enumerate() {
-            let entry = incoming.entry.part(part, number);
-            self.process(cx, Incoming { entry, source: incoming.source.clone() });
-        }
-    }
-
-    fn process(&mut self, cx: &mut Cx<'_>, Incoming { entry, source }: Incoming) {
-        match &self.config.transform {
-            Some(transform) => {
-                let payload_max = cx.limits.get("firehose", "lambda_transform_payload");
-                self.transformer.push(Pending { entry, source }, transform, payload_max, cx.now);
-            }
-            None => self.route(cx, entry, BTreeMap::new()),
-        }
-    }
-
-    /// Puts a record into the lane of its partition.
-    fn route(&mut self, cx: &mut Cx<'_>, entry: Entry, lambda: BTreeMap<String, String>) {
-        let Some(partitioning) = &self.config.partitioning else {
-            let (size, delimiter) = (self.config.main.size_bytes, self.config.delimiter.len());
-            if let Some(lane) = self.lanes.get_mut(&self.plain) {
-                return lane.push(entry, delimiter, size, cx.now);
-            }
-            return self.push(cx, self.plain.clone(), entry);
-        };
-        let query = partitioning.query.as_ref().map(|query| query.keys(&entry.data)).transpose();
-        self.query_micros += QUERY_MICROS;
-        let missing = || "partitionKeys values must not be null or empty".to_owned();
-        let partition = query.and_then(|query| {
-            let keys = Keys { query: query.unwrap_or_default(), lambda };
-            self.config.main.prefix.partition(entry.arrival, &keys).map_err(|_| missing())
-        });
-        match partition {
-            Ok(partition) => self.push(cx, LaneKey::Data(partition.into()), entry),
-            Err(message) => {
-                let code = "DynamicPartitioning.MetadataExtractionFailed".to_owned();
-                let kind = ErrorType::MetadataExtraction;
-                self.fail(cx, &entry, &Why { kind, code, message, attempts: 1, function: None });
-            }
-        }
-    }
-
-    /// Buffers a record in a lane; a full buffer goes on its way.
-    fn push(&mut self, cx: &mut Cx<'_>, key: LaneKey, entry: Entry) {
-        let is_partition = self.config.partitioning.is_some() && matches!(key, LaneKey::Data(_));
-        if is_partition && !self.lanes.contains_key(&key) {
-            if self.partitions >= cx.limits.get("firehose", "active_partitions") {
-                cx.meter.highest("firehose", "PartitionCountExceeded", 1);
-                return self.fail(cx, &entry, &too_many_partitions());
-            }
-            self.partitions += 1;
-            cx.meter.highest("firehose", "PartitionCount", self.partitions);
-        }
-        let size = key.sink(&self.config).size_bytes;
-        let delimiter = if matches!(key, LaneKey::Data(_)) { self.config.delimiter.len() } else { 0 };
-        self.lanes.entry(key).or_default().push(entry, delimiter, size, cx.now);
-    }
-
-    /// Sends a record to the error output.
-    fn fail(&mut self, cx: &mut Cx<'_>, entry: &Entry, why: &Why) {
-        let fields = [("code", why.code.as_str().into()), ("message", why.message.as_str().into())];
-        cx.trace.event(Level::Call, cx.now, "firehose", "record-failed", &self.config.name, &fields);
-        self.push(cx, LaneKey::Errors(why.kind), errors::line(cx, entry, why));
-    }
-
-    fn fail_all(&mut self, cx: &mut Cx<'_>, failed: GivenUp) {
-        for (entry, why) in failed {
-            self.fail(cx, &entry, &why);
-        }
-    }
-
     /// A function has ended, perhaps one that was invoked here.
-    pub fn answered(
-        &mut self,
-        cx: &mut Cx<'_>,
-        ports: &mut Ports<'_>,
-        ticket: u64,
-        answer: &Result<Bytes, String>,
-    ) -> bool {
-        let Some(transformed) = self.transformer.answered(cx, &self.config, ticket, answer.clone()) else {
+    pub fn answered(&mut self, cx: &mut Cx<'_>, ports: &mut Ports<'_>, ticket: u64, answer: &Answered) -> bool {
+        let Some(transformed) = self.transformer.answered(cx, &self.config, ticket, answer) else {
             return false;
         };
         for (entry, keys) in transformed.records {
@@ -374,7 +253,8 @@ impl DeliveryStream {
                 self.route(cx, entry, BTreeMap::new());
             }
         }
-        // The buffer may be full or old enough by the new hints.
+        // A buffer may be full or old enough by the new hints.
+        self.lanes.reconfigured(&self.config);
         self.arm(cx, cx.now);
         Ok(())
     }
@@ -382,7 +262,7 @@ impl DeliveryStream {
     /// Records and bytes that were taken and are not delivered.
     pub fn undelivered(&self) -> (u64, u64) {
         let (buffered, outbox) = self.held_records();
-        let bytes = self.lanes.values().map(Lane::bytes).sum::<usize>() + self.transformer.held();
+        let bytes = self.lanes.bytes() + self.transformer.held();
         (buffered + outbox, bytes as u64)
     }
 
@@ -408,10 +288,10 @@ impl DeliveryStream {
         self.fail_all(cx, failed);
         let given_up = self.deliver(cx, ports);
         self.fail_all(cx, given_up);
-        let config = &self.config;
-        let lanes = self.lanes.iter().filter_map(|(key, lane)| lane.due(key.sink(config).interval));
-        let function = self.transformer.due(config.transform.as_ref(), shards, patience);
-        if let Some(due) = lanes.chain(function).min() {
+        #[cfg(test)]
+        self.lanes.check(&self.config);
+        let function = self.transformer.due(self.config.transform.as_ref(), shards, patience);
+        if let Some(due) = [self.lanes.due(), function].into_iter().flatten().min() {
             let due = due.max(cx.now);
             if self.armed.is_none_or(|armed| armed > due) {
                 self.arm(cx, due);
@@ -426,46 +306,25 @@ impl DeliveryStream {
             }
             SourceConfig::Kinesis { stream, .. } => ports.streams.retention(stream),
         };
-        let mut given_up = Vec::new();
-        for (key, lane) in &mut self.lanes {
-            let sink = key.sink(&self.config);
-            lane.flush_due(sink, cx.now);
-            if lane.outbox.is_empty() {
-                continue;
-            }
-            let partitioning = self.config.partitioning.as_ref().filter(|_| matches!(key, LaneKey::Data(_)));
+        let DeliveryStream { config, converter, version, lanes, .. } = self;
+        lanes.deliver(config, cx.now, |key, sink, lane| {
+            let is_data = matches!(key, LaneKey::Data(_));
             let mut context = Context {
-                config: &self.config,
+                config,
                 sink,
-                converter: self.converter.as_mut().filter(|_| matches!(key, LaneKey::Data(_))),
-                version: self.version,
+                converter: converter.as_mut().filter(|_| is_data),
+                version: *version,
                 lane: key,
                 kept,
-                retry: partitioning.map(|partitioning| partitioning.retry),
+                retry: config.partitioning.as_ref().filter(|_| is_data).map(|partitioning| partitioning.retry),
             };
-            given_up.extend(lane.outbox.drive(cx, ports, &mut context));
-        }
-        if self.config.partitioning.is_some() {
-            self.lanes.retain(|_, lane| !lane.is_empty());
-            self.partitions = self.lanes.keys().filter(|key| matches!(key, LaneKey::Data(_))).count() as u64;
-        }
-        given_up
+            lane.outbox.drive(cx, ports, &mut context)
+        })
     }
 
     fn arm(&mut self, cx: &mut Cx<'_>, at: Time) {
         self.armed = Some(at);
         cx.timers.at(at, Service::Firehose, token(self.index, SLOT_DUE));
-    }
-}
-
-/// The text comes from reports of users; the code is unverified.
-fn too_many_partitions() -> Why {
-    Why {
-        kind: ErrorType::ActivePartitions,
-        code: "DynamicPartitioning.ActivePartitionsLimitExceeded".to_owned(),
-        message: "The number of active partitions has exceeded the configured limit".to_owned(),
-        attempts: 1,
-        function: None,
     }
 }
 
