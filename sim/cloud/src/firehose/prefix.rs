@@ -9,8 +9,9 @@ use super::pattern::Pattern;
 use crate::core::AwsError;
 use world::time::Time;
 
-/// Appended to a prefix without an expression. (The guide says: without a timestamp. Its page "Use Amazon S3 bucket prefix
-/// to deliver data" has keys and no date behind them, and a user saw none behind a random string.)
+/// Appended to a prefix without an expression. (The guide says: without a timestamp. The key that its page "Use Amazon S3
+/// bucket prefix to deliver data" shows has no date behind its partition keys, and a user saw none on AWS behind a random
+/// string.)
 const DEFAULT_TIMESTAMP: &str = "yyyy/MM/dd/HH/";
 /// Longest prefix as it is written, in characters.
 const WRITTEN_MAX: usize = 1024;

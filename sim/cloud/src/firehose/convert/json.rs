@@ -3,8 +3,6 @@
 //! position. The Hive deserializer does nothing of this, but that scalars become text in a string column (unverified).
 //! Numbers that do not fit their column, and keys that come twice, fail the record (unverified).
 
-use std::borrow::Cow;
-use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
@@ -15,11 +13,9 @@ use serde_json::Value as Json;
 use serde_json::value::RawValue;
 
 use super::super::config::Reading;
-use super::columns::{Column, Members, Text, Values};
+use super::columns::{Column, Members, Values};
+use super::keys::{MapKey, MemberKey, folded_keys, has_duplicates};
 use super::scalars;
-
-/// Up to this many keys, comparing each with each is the fastest.
-const FEW_KEYS: usize = 16;
 
 /// A record that did not convert.
 #[derive(Debug, PartialEq, Eq)]
@@ -112,73 +108,6 @@ impl<'de> Visitor<'de> for Object<'_> {
             }
         }
         members.end_row();
-        Ok(())
-    }
-}
-
-/// The index of the member that a key names.
-struct MemberKey<'n> {
-    names: &'n [String],
-    /// Producers write members in one order: this one is likely next.
-    expected: usize,
-    lower_case: bool,
-}
-
-fn folded(text: &str, lower_case: bool) -> Cow<'_, str> {
-    if lower_case && text.bytes().any(|b| b.is_ascii_uppercase() || !b.is_ascii()) {
-        Cow::Owned(text.to_lowercase())
-    } else {
-        Cow::Borrowed(text)
-    }
-}
-
-impl<'de> DeserializeSeed<'de> for MemberKey<'_> {
-    type Value = Option<usize>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Option<usize>, D::Error> {
-        deserializer.deserialize_str(self)
-    }
-}
-
-impl Visitor<'_> for MemberKey<'_> {
-    type Value = Option<usize>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a key")
-    }
-
-    fn visit_str<E: Error>(self, key: &str) -> Result<Option<usize>, E> {
-        let key = folded(key, self.lower_case);
-        if self.names.get(self.expected).is_some_and(|name| *name == key) {
-            return Ok(Some(self.expected));
-        }
-        Ok(self.names.iter().position(|name| *name == key))
-    }
-}
-
-/// Adds a key to the keys of a map.
-struct MapKey<'c> {
-    keys: &'c mut Text,
-    lower_case: bool,
-}
-
-impl<'de> DeserializeSeed<'de> for MapKey<'_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_str(self)
-    }
-}
-
-impl Visitor<'_> for MapKey<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a key")
-    }
-
-    fn visit_str<E: Error>(self, key: &str) -> Result<(), E> {
-        self.keys.push(&folded(key, self.lower_case));
         Ok(())
     }
 }
@@ -370,7 +299,7 @@ impl<'de> Visitor<'de> for Value<'_> {
             Values::Struct(members) if !reading.is_hive => members,
             _ => {
                 let json = Json::deserialize(SeqAccessDeserializer::new(access))?;
-                return self.text(&json_keys(json, reading.lower_case));
+                return self.text(&folded_keys(json, reading.lower_case));
             }
         };
         for column in &mut members.columns {
@@ -404,29 +333,9 @@ impl<'de> Visitor<'de> for Value<'_> {
             }
             _ => {
                 let json = Json::deserialize(MapAccessDeserializer::new(access))?;
-                self.text(&json_keys(json, lower_case))?;
+                self.text(&folded_keys(json, lower_case))?;
             }
         }
         Ok(())
-    }
-}
-
-fn has_duplicates(keys: &Text, first: usize) -> bool {
-    let count = keys.len() - first;
-    if count <= FEW_KEYS {
-        return (first..keys.len()).any(|a| (first..a).any(|b| keys.get(a) == keys.get(b)));
-    }
-    let distinct: BTreeSet<&[u8]> = (first..keys.len()).map(|index| keys.get(index)).collect();
-    distinct.len() < count
-}
-
-/// Keys as the deserializer sees them, at any depth.
-fn json_keys(json: Json, lower_case: bool) -> Json {
-    match json {
-        Json::Object(map) if lower_case => {
-            map.into_iter().map(|(key, value)| (key.to_lowercase(), json_keys(value, true))).collect()
-        }
-        Json::Array(items) if lower_case => items.into_iter().map(|item| json_keys(item, true)).collect(),
-        other => other,
     }
 }

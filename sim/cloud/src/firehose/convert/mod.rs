@@ -4,6 +4,7 @@ mod columns;
 mod errors;
 mod hive;
 mod json;
+mod keys;
 mod scalars;
 #[cfg(test)]
 mod tests;
