@@ -55,9 +55,8 @@ pub fn entry_failed(service: &str, roll: f64) -> AwsError {
     match service {
         "firehose" => AwsError::new("ServiceUnavailableException", "Slow down."),
         "dynamodb" => throttled(service, "BatchGetItem"),
-        // As the sample answer in "Add multiple records with PutRecords" of the developer guide has it; the reference of the API
-        // writes "Internal Service Failure".
-        _ if roll < 0.5 => AwsError::new("InternalFailure", "Internal service failure."),
+        // As the reference of the API writes it.
+        _ if roll < 0.5 => AwsError::new("InternalFailure", "Internal Service Failure"),
         _ => throttled(service, "PutRecords"),
     }
 }

@@ -36,7 +36,7 @@ impl Calls {
                 let why = format!("{}: {}", error.error_type, error.message);
                 Err(match error.kind {
                     FunctionErrorKind::TimedOut => NoAnswer::TimedOut(why),
-                    FunctionErrorKind::Unhandled => NoAnswer::Failed(why),
+                    FunctionErrorKind::Broke | FunctionErrorKind::Unhandled => NoAnswer::Failed(why),
                 })
             }
         };

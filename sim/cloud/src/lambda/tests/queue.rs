@@ -1,7 +1,7 @@
 //! Invocations by services and by callers: resource policies, the queue of events, answers.
 
 use super::*;
-use crate::core::ports::Invocations as _;
+use crate::core::ports::{Invocations as _, NoAnswer};
 
 const RULE: &str = "arn:aws:iot:eu-west-1:123456789012:rule/tagger";
 const ARN: &str = "arn:aws:lambda:eu-west-1:123456789012:function:enrich";
@@ -81,15 +81,19 @@ fn a_service_that_waits_is_told_by_its_ticket_how_the_function_ended() {
     let tickets: Vec<u64> = (0..3).map(|_| wait(&mut bench, ARN).unwrap()).collect();
     assert!(bench.lambda.take_answers().is_empty(), "none has begun");
     bench.run_until(at(100.0));
-    let told = [Ok("[1]"), Err("Runtime.ExitError: the script says so"), Err("Sandbox.Timedout: the script says so")];
-    let told = told.map(|answer| answer.map(|body: &str| Bytes::from_static(body.as_bytes())).map_err(str::to_owned));
+    let told = [
+        Ok(Bytes::from_static(b"[1]")),
+        Err(NoAnswer::Failed("Runtime.ExitError: the script says so".to_owned())),
+        Err(NoAnswer::TimedOut("Sandbox.Timedout: the script says so".to_owned())),
+    ];
     assert_eq!(bench.lambda.take_answers(), tickets.into_iter().zip(told).collect::<Vec<_>>());
     let mut properties = function("enrich");
     properties["ReservedConcurrentExecutions"] = 0.into();
     bench.update("AWS::Lambda::Function", "enrich", properties).unwrap();
     let ticket = wait(&mut bench, "enrich").unwrap();
     bench.run_until(at(101.0));
-    assert_eq!(bench.lambda.take_answers(), [(ticket, Err("Rate Exceeded.".to_owned()))]);
+    let [(told, Err(NoAnswer::Refused(error)))] = &bench.lambda.take_answers()[..] else { panic!("one answer") };
+    assert_eq!((*told, error.message.as_str()), (ticket, "Rate Exceeded."));
     assert_eq!(wait(&mut bench, "gone").unwrap_err().code, "ResourceNotFoundException");
     assert_eq!(wait(&mut bench, &format!("{ARN}:live")).unwrap_err().code, "ResourceNotFoundException");
 }
