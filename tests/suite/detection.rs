@@ -75,6 +75,18 @@ fn the_detector_keeps_its_score_and_two_runs_give_the_same_one() {
 }
 
 #[test]
+fn every_failure_is_told_as_kinds_of_anomalies_that_there_are() {
+    let known =
+        platform::transform::anomaly_detection::Kind::ALL.map(platform::transform::anomaly_detection::Kind::code);
+    for contract in &sim::fleet::spec::FAILURES {
+        let told_as = contract.told_as;
+        assert!(!told_as.is_empty() && told_as.iter().all(|kind| known.contains(kind)), "{}", contract.id);
+        let meaning = record::DETECTION_MEANING;
+        assert!(meaning.contains(contract.id) && told_as.iter().all(|kind| meaning.contains(kind)), "{}", contract.id);
+    }
+}
+
+#[test]
 fn a_run_of_twins_is_judged_by_its_labels() {
     let twins = scenario("twins");
     let summary = summary(&twins, 7);

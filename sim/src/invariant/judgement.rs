@@ -314,15 +314,6 @@ mod tests {
     }
 
     #[test]
-    fn every_mode_is_told_as_kinds_that_there_are() {
-        let known = platform::transform::anomaly_detection::Kind::ALL.map(|kind| kind.code());
-        let of_modes = crate::fleet::twin::spec::FAILURES.map(|contract| contract.told_as);
-        for told_as in of_modes.into_iter().chain([OUTLIER_TOLD_AS]) {
-            assert!(!told_as.is_empty() && told_as.iter().all(|kind| known.contains(kind)), "{told_as:?}");
-        }
-    }
-
-    #[test]
     fn other_devices_and_other_metrics_find_nothing_unless_the_whole_device_fails() {
         let of_metric = truth(&[(0, FailureKind::Drift, Some("temp"), 500, 5_000)]);
         let told = [("b", 600, "temp", "drift"), ("a", 600, "rpm", "drift")];

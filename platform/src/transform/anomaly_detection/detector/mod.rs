@@ -17,11 +17,11 @@
 //! | 19 held out, declared before anything was tuned (`SPLIT.md`) | 65.3 / 55.6 / 70.2 | 65.1 / 55.3 / 70.1 |
 //!
 //! The score of the held-out series is what to expect of new series. It was seen more than once before the first detector was
-//! finished, and not counted then; once since (`SPLIT.md`). No constant and no feature was chosen by it.
+//! finished, and not counted then; twice since (`SPLIT.md`). No constant and no feature was chosen by it.
 //! For comparison: AWS's Random Cut Forest has 51.7, Numenta's HTM 70.5, the best published detector 74.9 on all 58.
 //!
-//! **Wrong values and clocks.** Level and scale begin as medians, no value is believed to be farther from the level than a few
-//! hundred times the farthest before it, and a level that jumps farther than the series ever went begins a new series: so no
+//! **Wrong values and clocks.** Level and scale begin as medians, what is farther from the level than a few
+//! hundred times the farthest before it counts by its logarithm alone, and a level that jumps farther than the series ever went begins a new series: so no
 //! value and no range of values blinds a detector for long. Time is what passes between readings; a clock that is set back
 //! counts from there.
 //!

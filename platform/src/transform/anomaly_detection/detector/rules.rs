@@ -29,7 +29,7 @@ const MEDIAN_TO_SCALE: f64 = 1.482_602;
 const CLIP: f64 = 3.0;
 /// What a value may move them while the first ones come, in scales.
 const LEARNS_AT_MOST: f64 = 100.0;
-/// A value may be so many times as far from the level as any before it; what is farther says nothing of the series.
+/// A value may be so many times as far from the level as any before it; of what is farther hardly anything is believed.
 const REACH: f64 = 300.0;
 /// A level that jumps so many times as far as any value was from it is that of another series.
 const ANEW_FROM: f64 = 8.0;
@@ -157,10 +157,19 @@ impl Rules {
         self.count == 0
     }
 
-    /// The value, no farther from the level than is believed.
+    /// How far a value may be from the level and be believed; 0 while nothing is known.
+    fn reach(&self) -> f64 {
+        REACH * self.peak
+    }
+
+    /// The value as far from the level as is believed. What is farther counts by its logarithm: more is always more.
     pub fn believed(&self, value: f64) -> f64 {
-        let far = REACH * self.peak;
-        if far > 0.0 { value.clamp(self.level - far, self.level + far) } else { value }
+        let (reach, deviation) = (self.reach(), value - self.level);
+        if reach > 0.0 && deviation.abs() > reach {
+            self.level + (reach * (1.0 + deviation.abs().ln() - reach.ln())).copysign(deviation)
+        } else {
+            value
+        }
     }
 
     /// Takes the next value, so many ms after the one before: 0 for the first one.
@@ -216,7 +225,7 @@ impl Rules {
         (self.level, self.scale) = middle(&self.run[..count]);
         self.farthest = self.level;
         (self.anchor, self.peak) = (self.level, CLIP * self.scale.max(SCALE_MIN * self.level.abs()));
-        let is_wrong = |value: &f64| *value != self.believed(*value);
+        let is_wrong = |value: &f64| self.reach() > 0.0 && (value - self.level).abs() > self.reach();
         let anew = count == RUN && self.run.iter().any(is_wrong);
         Told { level, scale, kind: None, anew }
     }

@@ -155,6 +155,7 @@ fn a_stronger_outlier_scores_higher() {
     };
     assert!(score(5.0) < score(10.0) && score(10.0) < score(100.0), "{} {}", score(5.0), score(10.0));
     assert!(score(5.0) >= 0.5 && score(1e300) <= 1.0);
+    assert!(score(1e3) < score(1e5) && score(1e5) < score(1e8), "{} {}", score(1e3), score(1e8));
 }
 
 #[test]
