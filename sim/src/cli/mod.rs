@@ -85,6 +85,7 @@ fn verdict_code(verdict: Verdict) -> u8 {
 
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
+    crate::run::prepare();
     let done = match Cli::parse().command {
         Command::Run(args) => run::run(&args),
         Command::Verify(args) => verify::verify(&args),

@@ -13,6 +13,7 @@ mod gold;
 mod labels;
 mod measure;
 mod operator;
+mod process;
 mod promises;
 mod service_acts;
 mod settings;
@@ -25,6 +26,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use record::{EventRow, Manifest, Recorder, Summary};
+
+pub use process::prepare;
 
 use crate::cloud::account::Account;
 use crate::scenario::{Scenario, ScenarioError};
@@ -158,6 +161,7 @@ pub fn run(scenario: &Scenario, options: RunOptions) -> Result<Outcome, RunError
 
 /// Runs a scenario to its end in a world that a test has changed.
 pub fn run_with(scenario: &Scenario, options: RunOptions, harness: Harness) -> Result<Outcome, RunError> {
+    prepare();
     let scenario = &*swarm::concrete(scenario, options.seed)?;
     let after_changes = settings::after_changes(scenario)?;
     let settings = settings::of(scenario)?;
