@@ -196,14 +196,16 @@ pub fn invoke(function: &dyn Function, endpoint: &Endpoint, event: &[u8]) {
 }
 
 /// Records of a batch by which detectors learn.
-const LEARNT_AT_ONCE: usize = 500;
+const LEARNT_AT_ONCE: usize = 250;
 
 /// Invokes anomaly detection until its shard has so many series, and each device of `batch` so many readings, a minute apart.
 /// Answers the number of the batch that comes next.
 pub fn learn(function: &dyn Function, endpoint: &Endpoint, batch: Batch, series: usize, readings: usize) -> usize {
     let each = Batch { records: LEARNT_AT_ONCE, devices: series / batch.metrics, ..batch };
-    // The others come first: a device that a shard does not know has to have a higher sequence number than all before it.
-    for number in 0..each.devices.div_ceil(LEARNT_AT_ONCE) {
+    // The others come first: a device that a shard does not know has to have a higher sequence number than all before it. And
+    // each comes once: the batch's own readings begin with low sequence numbers again.
+    assert_eq!(each.devices % LEARNT_AT_ONCE, 0, "{} devices are no whole batches", each.devices);
+    for number in 0..each.devices / LEARNT_AT_ONCE {
         invoke(function, endpoint, &each.enriched(number));
     }
     let own = Batch { records: LEARNT_AT_ONCE, ..batch };
