@@ -7,7 +7,7 @@ use sim::bugs::{self, BUGS, Bug, Hunt};
 use crate::support::scenario;
 
 /// Seeds that each bug has.
-const SEEDS: u64 = 4;
+const SEEDS: u64 = 8;
 /// Bugs that are hunted at a time.
 const JOBS: usize = 2;
 

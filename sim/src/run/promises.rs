@@ -1,8 +1,12 @@
-//! Promises that are not about single readings: outliers that are told, and calls that wait before they are repeated.
+//! What a run has promised: the invariants that its scenario asks for, and the promises that are not about single readings.
 
 use std::collections::BTreeMap;
 
-use crate::invariant::{ANOMALIES_TOLD, BACK_OFF};
+use super::acts::Acts;
+use super::check::Checked;
+use crate::cloud::account::Account;
+use crate::cloud::core::access::Denial;
+use crate::invariant::{ANOMALIES_TOLD, AUTHORIZATION, BACK_OFF, DEPLOYMENT};
 use crate::scenario::Scenario;
 use crate::seam::Watch;
 use crate::world::mark;
@@ -25,6 +29,58 @@ pub(super) fn unreached(scenario: &Scenario, settled: bool, marks: &BTreeMap<Str
         }
     });
     told.collect()
+}
+
+/// Broken promises that the scenario asks for. What was only late breaks no promise: it is unsettled.
+pub(super) fn violations(
+    scenario: &Scenario,
+    settled: bool,
+    checked: &Checked,
+    of_deployments: impl Iterator<Item = String>,
+) -> Vec<record::Violation> {
+    let asked = |id: &str| scenario.expect.invariants.iter().any(|wanted| wanted == id);
+    let mut violations: Vec<record::Violation> = checked
+        .violations
+        .iter()
+        .filter(|violation| asked(violation.invariant.id))
+        .map(|violation| record::Violation {
+            invariant: violation.invariant.id.to_owned(),
+            message: format!("{}; promised: {}", violation.message, violation.invariant.promise),
+            reading: violation.reading.clone(),
+        })
+        .collect();
+    if asked(DEPLOYMENT.id) {
+        violations.extend(of_deployments.map(|complaint| record::Violation {
+            invariant: DEPLOYMENT.id.to_owned(),
+            message: format!("{complaint}; promised: {}", DEPLOYMENT.promise),
+            reading: None,
+        }));
+    }
+    if let (true, Some(limit), Some(p99)) = (settled, scenario.expect.budget.latency_p99, checked.latency.p99) {
+        let limit_ms = limit.as_secs_f64() * 1_000.0;
+        if p99 > limit_ms {
+            violations.push(record::Violation {
+                invariant: "budget.latency_p99".to_owned(),
+                message: format!("latency p99 is {p99:.0} ms; the scenario's budget is {limit_ms:.0} ms"),
+                reading: None,
+            });
+        }
+    }
+    violations
+}
+
+/// Calls that were denied and that no fault explains, when the scenario asks for it that there are none.
+pub(super) fn denials(scenario: &Scenario, account: &Account, acts: &Acts) -> Option<record::Violation> {
+    let asked = scenario.expect.invariants.iter().any(|wanted| wanted == AUTHORIZATION.id);
+    let denials = account.denials();
+    let unexplained: Vec<&Denial> = denials.kept().iter().filter(|denial| !acts.explain(denial)).collect();
+    let denied = unexplained.iter().map(|denial| denial.count).sum::<u64>() + denials.more();
+    let first = unexplained.first().map_or("more than can be told one by one", |denial| denial.message.as_str());
+    (asked && denied > 0).then(|| record::Violation {
+        invariant: AUTHORIZATION.id.to_owned(),
+        message: format!("{denied} calls were denied; the first: {first}; promised: {}", AUTHORIZATION.promise),
+        reading: None,
+    })
 }
 
 /// Calls that were repeated without pause while they were refused, when the scenario asks for it that there are none.

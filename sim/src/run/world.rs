@@ -16,16 +16,15 @@ use super::deployment::{Deployments, Ended};
 use super::devices::DeviceOracles;
 use super::gold::{Due, GoldOracle};
 use super::operator::Operator;
-use super::promises::{owes_outliers, storms, unreached};
+use super::promises::{denials, owes_outliers, storms, unreached, violations};
 use super::{Harness, Outcome, RunError, RunOptions, Status, labels, measure, service_acts};
 use crate::cloud::account::Account;
-use crate::cloud::core::access::Denial;
 use crate::fault::{Faults, InnerFaults};
 use crate::fleet::spec::ModelSpec;
 use crate::fleet::{self, Fleet};
 use crate::invariant::{
-    AUTHORIZATION, AnomalyReader, AthenaReader, DEPLOYMENT, DeliveryErrorReader, GivenUpReader, LakeReader,
-    QuarantineReader, QueryError, RawReader, RuleErrorReader,
+    AnomalyReader, AthenaReader, DeliveryErrorReader, GivenUpReader, LakeReader, QuarantineReader, QueryError,
+    RawReader, RuleErrorReader,
 };
 use crate::scenario::Scenario;
 use crate::seam::{self, BROKER, Cloud, Deployed, Functions, Logs, Watch};
@@ -424,58 +423,6 @@ fn oracles(
         hardship_end,
         peace_begin: None,
     }
-}
-
-/// Broken promises that the scenario asks for. What was only late breaks no promise: it is unsettled.
-fn violations(
-    scenario: &Scenario,
-    settled: bool,
-    checked: &Checked,
-    of_deployments: impl Iterator<Item = String>,
-) -> Vec<record::Violation> {
-    let asked = |id: &str| scenario.expect.invariants.iter().any(|wanted| wanted == id);
-    let mut violations: Vec<record::Violation> = checked
-        .violations
-        .iter()
-        .filter(|violation| asked(violation.invariant.id))
-        .map(|violation| record::Violation {
-            invariant: violation.invariant.id.to_owned(),
-            message: format!("{}; promised: {}", violation.message, violation.invariant.promise),
-            reading: violation.reading.clone(),
-        })
-        .collect();
-    if asked(DEPLOYMENT.id) {
-        violations.extend(of_deployments.map(|complaint| record::Violation {
-            invariant: DEPLOYMENT.id.to_owned(),
-            message: format!("{complaint}; promised: {}", DEPLOYMENT.promise),
-            reading: None,
-        }));
-    }
-    if let (true, Some(limit), Some(p99)) = (settled, scenario.expect.budget.latency_p99, checked.latency.p99) {
-        let limit_ms = limit.as_secs_f64() * 1_000.0;
-        if p99 > limit_ms {
-            violations.push(record::Violation {
-                invariant: "budget.latency_p99".to_owned(),
-                message: format!("latency p99 is {p99:.0} ms; the scenario's budget is {limit_ms:.0} ms"),
-                reading: None,
-            });
-        }
-    }
-    violations
-}
-
-/// Calls that were denied and that no fault explains, when the scenario asks for it that there are none.
-fn denials(scenario: &Scenario, account: &Account, acts: &Acts) -> Option<record::Violation> {
-    let asked = scenario.expect.invariants.iter().any(|wanted| wanted == AUTHORIZATION.id);
-    let denials = account.denials();
-    let unexplained: Vec<&Denial> = denials.kept().iter().filter(|denial| !acts.explain(denial)).collect();
-    let denied = unexplained.iter().map(|denial| denial.count).sum::<u64>() + denials.more();
-    let first = unexplained.first().map_or("more than can be told one by one", |denial| denial.message.as_str());
-    (asked && denied > 0).then(|| record::Violation {
-        invariant: AUTHORIZATION.id.to_owned(),
-        message: format!("{denied} calls were denied; the first: {first}; promised: {}", AUTHORIZATION.promise),
-        reading: None,
-    })
 }
 
 fn manifest(scenario: &Scenario, options: &RunOptions) -> Manifest {

@@ -12,8 +12,8 @@ use bytes::Bytes;
 use http::{Request, Response};
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::cloud::account::comparable;
 use crate::cloud::core::AwsError;
+use crate::cloud::front::comparable;
 use crate::cloud::iot::Iot;
 use crate::cloud::lambda::Lambda;
 use crate::fault::{Faults, Kind, Opportunity, answers, region};

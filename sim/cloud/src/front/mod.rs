@@ -6,10 +6,12 @@
 //! Event streams are what a service makes of its answer: the front door says that the body goes on.
 //! Refused: RPC v2 CBOR, presigned URLs outside S3, Signature Version 4a.
 
+mod comparable;
 pub mod credentials;
 pub mod protocol;
 pub mod query;
 pub mod sigv4;
 
+pub use comparable::comparable;
 pub use credentials::{Credential, Credentials};
 pub use protocol::{Protocol, render_error};
