@@ -33,6 +33,8 @@ const LEARNS_AT_MOST: f64 = 100.0;
 const REACH: f64 = 300.0;
 /// A level that jumps so many times as far as any value was from it is that of another series.
 const ANEW_FROM: f64 = 8.0;
+/// A jump of so many scales is none of a series that jumps now and then: it comes back from a range that is not its own.
+const FOREIGN_FROM: f64 = 1e6;
 /// What one value may add to how far values are from the level, times what is known.
 const PEAK_GROWS: f64 = 2.0;
 /// A spike begins so many scales from the level.
@@ -285,9 +287,15 @@ impl Rules {
         let (level, scale) = middle(&self.run);
         let jump = (level - from).abs();
         let anew = jump > ANEW_FROM * self.peak;
-        // What the run has added to the scale is of the jump, not of the noise; in another series noise goes with the level.
+        // What the run has added to the scale stays there in a series that jumps now and then. It is not of the noise where a
+        // jump belongs to no such series; in another series noise goes with the level.
         let larger = from.abs().max(level.abs()).max(SCALE_MIN_ABSOLUTE);
-        let before = if anew { self.scale_before * level.abs() / larger } else { self.scale_before };
+        let is_foreign = self.scale_before > 0.0 && jump > FOREIGN_FROM * self.scale_before;
+        let before = match (anew, is_foreign) {
+            (true, _) => self.scale_before * level.abs() / larger,
+            (false, true) => self.scale_before,
+            (false, false) => self.scale,
+        };
         // The run itself shows noise, too.
         self.scale = before.max(scale);
         self.peak = self.peak.max(jump);

@@ -215,6 +215,17 @@ fn a_wrong_value_or_time_while_a_detector_learns_does_not_blind_it() {
 }
 
 #[test]
+fn a_series_that_jumps_now_and_then_is_soon_told_of_no_more() {
+    // A load that is switched on for the last so many of so many readings, again and again.
+    for (on, of, load) in [(10, 20, 40.0), (10, 30, 40.0), (10, 40, 40.0), (20, 40, 40.0), (12, 24, 300.0)] {
+        let value = |n: usize| 20.0 + noise(4, n) + if n % of >= of - on { load } else { 0.0 };
+        let found = told((0..4_000).map(value));
+        let late = found.iter().filter(|(n, _)| *n >= 1_000).count();
+        assert!(late == 0 && found.len() <= 24, "{on} of {of}: {found:?}");
+    }
+}
+
+#[test]
 fn another_range_of_values_is_learnt_within_some_readings() {
     let (small, large, wide) = (|n| 20.0 + noise(8, n), |n| 4e9 + 1e6 * noise(8, n), |n| 4e9 + 1e8 * noise(8, n));
     let (kelvin, wrong) = (|n| 293.15 + 0.1 * noise(8, n), |_| 4_294_967_295.0);
