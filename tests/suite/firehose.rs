@@ -24,7 +24,7 @@ use sim::world::runtime::simulate;
 use sim::world::seed::Seed;
 use sim::world::time::Time;
 
-use crate::support::account;
+use crate::support::{account, role};
 
 const START: Time = Time::from_unix_secs(1_772_323_200);
 
@@ -157,16 +157,6 @@ impl Function for Upper {
         }
         Ok(json!({ "records": records }).to_string().into_bytes())
     }
-}
-
-fn role(name: &str, service: &str, actions: &[&str]) -> Value {
-    json!({ "Type": "AWS::IAM::Role", "Properties": {
-        "RoleName": name,
-        "AssumeRolePolicyDocument": { "Version": "2012-10-17", "Statement": [
-            { "Effect": "Allow", "Principal": { "Service": service }, "Action": "sts:AssumeRole" } ] },
-        "Policies": [{ "PolicyName": "p", "PolicyDocument": { "Version": "2012-10-17", "Statement": [
-            { "Effect": "Allow", "Action": actions, "Resource": "*" } ] } }],
-    } })
 }
 
 /// A bucket, and a delivery stream to it through a function with a time-out of 3 s. `actions` are what the role of the

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use record::Summary;
+use serde_json::{Value, json};
 use sim::cloud::account::Account;
 use sim::cloud::core::Principal;
 use sim::cloud::front::Credential;
@@ -50,4 +51,15 @@ pub fn account(seed: Seed) -> (Account, Credential) {
     let mut account = Account::new("eu-west-1", seed, Trace::new());
     account.add_credential(root.clone());
     (account, root)
+}
+
+/// A role that a service takes on, with one policy: these actions on everything.
+pub fn role(name: &str, service: &str, actions: &[&str]) -> Value {
+    json!({ "Type": "AWS::IAM::Role", "Properties": {
+        "RoleName": name,
+        "AssumeRolePolicyDocument": { "Version": "2012-10-17", "Statement": [
+            { "Effect": "Allow", "Principal": { "Service": service }, "Action": "sts:AssumeRole" } ] },
+        "Policies": [{ "PolicyName": "p", "PolicyDocument": { "Version": "2012-10-17", "Statement": [
+            { "Effect": "Allow", "Action": actions, "Resource": "*" } ] } }],
+    } })
 }

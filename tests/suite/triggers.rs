@@ -26,6 +26,8 @@ use sim::world::seed::Seed;
 use sim::world::time::Time;
 use sim::world::trace::Trace;
 
+use crate::support::role;
+
 const START: Time = Time::from_unix_secs(1_772_323_200);
 
 /// What the function of a test was invoked with.
@@ -47,16 +49,6 @@ impl Function for Probe {
         self.0.lock().unwrap().events.push((clock::now().since(START).as_secs(), event));
         Ok(b"{\"batchItemFailures\":[]}".to_vec())
     }
-}
-
-fn role(name: &str, service: &str, actions: &[&str]) -> Value {
-    json!({ "Type": "AWS::IAM::Role", "Properties": {
-        "RoleName": name,
-        "AssumeRolePolicyDocument": { "Version": "2012-10-17", "Statement": [
-            { "Effect": "Allow", "Principal": { "Service": service }, "Action": "sts:AssumeRole" } ] },
-        "Policies": [{ "PolicyName": "p", "PolicyDocument": { "Version": "2012-10-17", "Statement": [
-            { "Effect": "Allow", "Action": actions, "Resource": "*" } ] } }],
-    } })
 }
 
 /// A function with everything that can trigger it. `key` names its package, `actions` are what its role allows.

@@ -3,8 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use arrow::array::{Array, AsArray as _, Float64Array, Int64Array, RecordBatch, StringArray};
-use arrow::datatypes::{Float64Type, Int64Type};
+use arrow::array::{Array, Float64Array, Int64Array, RecordBatch, StringArray};
 use aws_types::SdkConfig;
 use bytes::Bytes;
 use parquet::arrow::ProjectionMask;
@@ -13,6 +12,7 @@ use record::ReadingId;
 
 use super::athena::QueryError;
 use super::lake::Metrics;
+use super::named::Named;
 use super::prefix::{Listed, Prefix};
 use super::{ANOMALIES_ONCE, ANOMALIES_TOLD, Row, Violation};
 use crate::fleet::{Spike, Truth};
@@ -321,23 +321,19 @@ struct Columns<'b> {
 
 impl<'b> Columns<'b> {
     fn of(batch: &'b RecordBatch) -> Result<Self, String> {
-        let column = |name: &str| batch.column_by_name(name).ok_or_else(|| format!("there is no column {name}"));
-        let other = |name: &str| format!("the column {name} has another type than its table says");
-        let text = |name: &str| column(name)?.as_string_opt::<i32>().ok_or_else(|| other(name));
-        let number = |name: &str| column(name)?.as_primitive_opt::<Int64Type>().ok_or_else(|| other(name));
-        let double = |name: &str| column(name)?.as_primitive_opt::<Float64Type>().ok_or_else(|| other(name));
+        let named = Named(batch);
         Ok(Columns {
-            tenant: text("tenant_id")?,
-            device: text("device_id")?,
-            metric: text("metric")?,
-            kind: text("kind")?,
-            score: double("score")?,
-            value: double("value")?,
-            seq: number("seq")?,
-            ts: number("ts")?,
-            received_at: number("received_at")?,
-            shard: text("shard_id")?,
-            sequence_number: text("sequence_number")?,
+            tenant: named.text("tenant_id")?,
+            device: named.text("device_id")?,
+            metric: named.text("metric")?,
+            kind: named.text("kind")?,
+            score: named.double("score")?,
+            value: named.double("value")?,
+            seq: named.number("seq")?,
+            ts: named.number("ts")?,
+            received_at: named.number("received_at")?,
+            shard: named.text("shard_id")?,
+            sequence_number: named.text("sequence_number")?,
         })
     }
 

@@ -3,13 +3,14 @@
 use std::ops::Range;
 
 use arrow::array::{Array as _, AsArray as _, Float64Array, Int64Array, ListArray, MapArray, RecordBatch, StringArray};
-use arrow::datatypes::{Float64Type, Int64Type};
+use arrow::datatypes::Float64Type;
 use aws_types::SdkConfig;
 use bytes::Bytes;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::athena::QueryError;
+use super::named::Named;
 use super::prefix::{Listed, Prefix};
 use super::{Flags, Rest, Row};
 use crate::fleet::Content;
@@ -117,25 +118,20 @@ struct Columns<'b> {
 
 impl<'b> Columns<'b> {
     fn of(batch: &'b RecordBatch) -> Result<Self, String> {
-        let column = |name: &str| batch.column_by_name(name).ok_or_else(|| format!("there is no column {name}"));
-        let other = |name: &str| format!("the column {name} has another type than its table says");
-        let text = |name: &str| column(name)?.as_string_opt::<i32>().ok_or_else(|| other(name));
-        let number = |name: &str| column(name)?.as_primitive_opt::<Int64Type>().ok_or_else(|| other(name));
-        let metrics = column("metrics")?.as_map_opt().ok_or_else(|| other("metrics"))?;
-        let flags = column("flags")?.as_list_opt::<i32>().ok_or_else(|| other("flags"))?;
+        let named = Named(batch);
         Ok(Columns {
-            tenant: text("tenant_id")?,
-            device: text("device_id")?,
-            seq: number("seq")?,
-            ts: number("ts")?,
-            received_at: number("received_at")?,
-            event_at: number("event_at")?,
-            skew: number("clock_skew_ms")?,
-            recorded_at: text("recorded_at")?,
-            metrics,
-            names: metrics.keys().as_string_opt::<i32>().ok_or_else(|| other("metrics"))?,
-            flags,
-            words: flags.values().as_string_opt::<i32>().ok_or_else(|| other("flags"))?,
+            tenant: named.text("tenant_id")?,
+            device: named.text("device_id")?,
+            seq: named.number("seq")?,
+            ts: named.number("ts")?,
+            received_at: named.number("received_at")?,
+            event_at: named.number("event_at")?,
+            skew: named.number("clock_skew_ms")?,
+            recorded_at: named.text("recorded_at")?,
+            metrics: named.get("metrics", |column| column.as_map_opt())?,
+            names: named.get("metrics", |column| column.as_map_opt()?.keys().as_string_opt::<i32>())?,
+            flags: named.get("flags", |column| column.as_list_opt::<i32>())?,
+            words: named.get("flags", |column| column.as_list_opt::<i32>()?.values().as_string_opt::<i32>())?,
         })
     }
 }

@@ -24,6 +24,7 @@ mod isolation;
 mod judgement;
 mod lake;
 mod ledger;
+mod named;
 mod prefix;
 mod quarantine;
 mod raw;
